@@ -1,0 +1,1 @@
+"""Cordboard: omnichannel contact routing. ARCHITECTURE.md says what each room is for."""

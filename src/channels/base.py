@@ -1,0 +1,139 @@
+"""The Channel port: what a channel is to the rest of the service. It knows no channel, no database and no socket.
+
+A channel is one module or package beside this file that defines `CHANNEL`. It is found, not listed: `discover` finds
+it, the API mounts it below `/channels/{name}/{account}`, and nothing else in the source changes when one is added.
+
+Channels do no I/O. They are handed what came in and hand back what it means and what to answer; the shell moves the
+bytes. That keeps them testable byte by byte, and one suite (`tests/contract/test_channels.py`) covers them all.
+
+A channel implements `Channel` and whichever of the following its protocol needs:
+
+- `Receives`: somebody posts to us (WeChat, WeCom, telephone webhooks, a Direct Line client).
+- `Converses`: somebody opens a WebSocket to us (Asterisk's outbound WebSocket, a webchat visitor).
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import ClassVar, Protocol, runtime_checkable
+
+from src.dispatch.inbound import Inbound
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One configured account of a channel: an Official Account, a telephone system, a website.
+
+    `settings` are public, `secrets` are not: they never appear in an error, a log line or a `repr`.
+    """
+
+    tenant: str
+    name: str
+    channel: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRequest:
+    """An HTTP request below a channel's address. `path` is what follows the account (empty, or `/twilio`).
+
+    Header names are lower case. The body is at most 1 MiB: the edge refuses larger ones.
+    """
+
+    method: str
+    path: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to answer. It is sent only after everything that came in has been committed."""
+
+    body: bytes = b""
+    media_type: str = "text/plain; charset=utf-8"
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a request means, and its answer."""
+
+    reply: Reply
+    inbound: Sequence[Inbound] = ()
+
+
+@runtime_checkable
+class Channel(Protocol):
+    """What every channel has. `name` is the word in `/channels/{name}/…` and in a contact's `channel`."""
+
+    name: ClassVar[str]
+
+    def check(self, settings: Mapping[str, object], secrets: Mapping[str, str]) -> None:
+        """Look at an account's configuration before it is stored.
+
+        Raises:
+            Malformed: a setting or secret is missing, unknown or unusable; `field` names it.
+        """
+
+
+@runtime_checkable
+class Receives(Channel, Protocol):
+    """A channel whose system calls us by HTTP."""
+
+    def receive(self, request: ChannelRequest, account: Account, now_ms: int) -> Receipt:
+        """Verify, decrypt, parse, normalise. `now_ms` is the present, in milliseconds since the epoch.
+
+        Raises:
+            Unauthenticated: a signature that does not fit, or one that is too old.
+            Malformed: a body that is not what the protocol says.
+            NotFound: no such path below the account.
+        """
+
+
+class Conversation(Protocol):
+    """One open WebSocket, without the socket: frames in, meaning and frames out."""
+
+    def frame(self, text: str, now_ms: int) -> tuple[Sequence[Inbound], Sequence[str]]:
+        """Take one text frame; give what it means and the frames to send back once that is committed.
+
+        Raises:
+            Malformed: the peer does not speak the protocol; the socket is closed.
+        """
+
+
+@runtime_checkable
+class Converses(Channel, Protocol):
+    """A channel whose system opens a WebSocket to us."""
+
+    def open(self, request: ChannelRequest, account: Account) -> tuple[Conversation, str | None]:
+        """Authenticate a WebSocket before the upgrade; give the conversation and the subprotocol to answer with.
+
+        Raises:
+            Unauthenticated: no credential, or a bad one.
+            NotFound: no WebSocket at that path.
+        """
+
+
+def discover(paths: Iterable[str], package: str) -> dict[str, Channel]:
+    """Find every channel in a package: each module or package with a `CHANNEL`, by its name.
+
+    `paths` and `package` are `src.channels.__path__` and `"src.channels"`.
+    """
+    found: dict[str, Channel] = {}
+    for info in pkgutil.iter_modules(paths, prefix=f"{package}."):
+        channel = _channel_of(importlib.import_module(info.name))
+        if channel is not None:
+            assert channel.name not in found, f"two channels call themselves {channel.name}"
+            found[channel.name] = channel
+    return found
+
+
+def _channel_of(module: ModuleType) -> Channel | None:
+    candidate = getattr(module, "CHANNEL", None)
+    return candidate if isinstance(candidate, Channel) else None

@@ -1,0 +1,1 @@
+"""The shell around the engines: ports, tenant loop, prefetch, group commit, timers, ownership."""

@@ -1,0 +1,199 @@
+"""Every error that Cordboard raises on purpose, in one tree.
+
+    CordboardError
+    ├── StartupError            the service cannot start; one line tells the operator why
+    ├── Refused                 an answer to a caller; `code` is stable and public
+    │   ├── Malformed             malformed: the input itself is wrong
+    │   │   ├── UnknownReference    unknown_reference: it names something that is not there (a queue, an agent)
+    │   │   └── IdempotencyMismatch idempotency_mismatch: the same key, another body
+    │   ├── Unauthenticated       unauthenticated: no credential, or a bad one
+    │   │   ├── BadSignature        bad_signature
+    │   │   └── StaleTimestamp      stale_timestamp
+    │   ├── Forbidden             forbidden: a good credential, but not for this
+    │   ├── NotFound              not_found: also what belongs to another tenant
+    │   ├── Conflict              conflict: not in this state
+    │   │   ├── InvalidState        invalid_state: the state machine has no such move
+    │   │   ├── OfferEnded          offer_ended: the offer expired or was revoked
+    │   │   ├── AgentBusy           agent_busy: it still holds contacts
+    │   │   ├── AgentUnavailable    agent_unavailable: it is not there to take the contact
+    │   │   ├── InUse               in_use: something else still refers to it
+    │   │   └── AccountTaken        account_taken: the account name is in use
+    │   ├── CursorExpired         cursor_expired: older than what is kept
+    │   ├── BodyTooLarge          body_too_large
+    │   └── Unavailable           unavailable: try again; nothing was done, or the repeat finds what was
+    │       ├── Overloaded          overloaded: a queue inside the service is full
+    │       ├── NotOwner            not_owner: another process serves this tenant
+    │       └── Fenced              fenced: another process took this tenant over in the middle
+    └── StoreError              what the store tells the dispatch room, never a caller
+        ├── StoreUnreachable      the connection was lost; whether a commit went through is unknown
+        └── StoreRejected         the database refused the data of a batch
+
+Codes, not HTTP statuses: one table in `api/problems.py` turns a class into a status.
+"""
+
+from typing import ClassVar
+
+
+class CordboardError(Exception):
+    """The root of the tree."""
+
+
+class StartupError(CordboardError):
+    """The service cannot start. The message is one line for the operator."""
+
+
+class Refused(CordboardError):
+    """An answer to a caller that is not what was asked for.
+
+    `code` is part of the public contract. `extra` holds members that are shown beside it in the problem document
+    (JSON values only).
+    """
+
+    code: ClassVar[str] = "refused"
+
+    def __init__(self, detail: str, **extra: object) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra = extra
+
+
+class Malformed(Refused):
+    """The input itself is wrong."""
+
+    code = "malformed"
+
+
+class UnknownReference(Malformed):
+    """The input names something that is not there."""
+
+    code = "unknown_reference"
+
+
+class IdempotencyMismatch(Malformed):
+    """The same idempotency key came with another body."""
+
+    code = "idempotency_mismatch"
+
+
+class Unauthenticated(Refused):
+    """No credential, or a bad one."""
+
+    code = "unauthenticated"
+
+
+class BadSignature(Unauthenticated):
+    """The signature does not fit what was signed."""
+
+    code = "bad_signature"
+
+
+class StaleTimestamp(Unauthenticated):
+    """Signed too long ago, or in the future."""
+
+    code = "stale_timestamp"
+
+
+class Forbidden(Refused):
+    """A good credential, but not for this."""
+
+    code = "forbidden"
+
+
+class NotFound(Refused):
+    """Not there, or another tenant's."""
+
+    code = "not_found"
+
+
+class Conflict(Refused):
+    """Not in this state."""
+
+    code = "conflict"
+
+
+class InvalidState(Conflict):
+    """The state machine has no such move."""
+
+    code = "invalid_state"
+
+
+class OfferEnded(Conflict):
+    """The offer expired or was revoked before the answer came."""
+
+    code = "offer_ended"
+
+
+class AgentBusy(Conflict):
+    """The agent still holds contacts."""
+
+    code = "agent_busy"
+
+
+class AgentUnavailable(Conflict):
+    """The agent is not there to take the contact."""
+
+    code = "agent_unavailable"
+
+
+class InUse(Conflict):
+    """Something else still refers to it."""
+
+    code = "in_use"
+
+
+class AccountTaken(Conflict):
+    """The channel account's name is already in use."""
+
+    code = "account_taken"
+
+
+class CursorExpired(Refused):
+    """The journal no longer reaches back that far."""
+
+    code = "cursor_expired"
+
+
+class BodyTooLarge(Refused):
+    """The body is larger than the limit."""
+
+    code = "body_too_large"
+
+
+class Unavailable(Refused):
+    """Try again: nothing was done, or the repeat finds what was. `retry_after_s` says when, in seconds."""
+
+    code = "unavailable"
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1, **extra: object) -> None:
+        super().__init__(detail, **extra)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(Unavailable):
+    """A bounded queue inside the service is full."""
+
+    code = "overloaded"
+
+
+class NotOwner(Unavailable):
+    """Another process serves this tenant."""
+
+    code = "not_owner"
+
+
+class Fenced(Unavailable):
+    """Another process took the tenant over while this was under way."""
+
+    code = "fenced"
+
+
+class StoreError(CordboardError):
+    """What the store tells the dispatch room. Never shown to a caller."""
+
+
+class StoreUnreachable(StoreError):
+    """The connection was lost. Whether a commit under way went through is unknown."""
+
+
+class StoreRejected(StoreError):
+    """The database refused the data of a batch (a constraint, or a value that it cannot hold)."""

@@ -1,0 +1,1 @@
+"""Who is it? Pure rules for identities and customers: no clock, no I/O, nothing of the router."""
