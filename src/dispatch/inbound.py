@@ -4,17 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from src.profile.identities import Identity
+from src.router.model import TagRequest
 
-
-@dataclass(frozen=True, slots=True)
-class TagRequest:
-    """A problem tag as the caller gave it. `level` 1 to 100; `expires_after_s` seconds until it is dropped."""
-
-    tag: str
-    level: int = 1
-    required: bool = True
-    weight: int = 1
-    expires_after_s: int | None = None
+__all__ = ["Identity", "Inbound", "InboundContact", "InboundHangup", "InboundMessage", "TagRequest"]
 
 
 @dataclass(frozen=True, slots=True)

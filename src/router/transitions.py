@@ -1,0 +1,49 @@
+"""The life of a contact and of an assignment: two tables, and nothing that is not in them happens.
+
+An event that finds a contact in a state that is not listed for it is a programmer's error: the engine checks the state
+before it emits, and tells the caller 409 instead.
+
+            ┌────────────── requeued (declined, expired, revoked, agent lost) ─────────┐
+            ▼                                                                          │
+         waiting ─► offered ─► active ─► wrap_up ─► closed                             │
+            │          └──────────┴─────────────────────────────────────────────────── ┘
+            └─► closed (abandoned, cancelled)
+"""
+
+from typing import Final
+
+from src.router import events as ev
+
+CONTACT: Final[dict[tuple[str | None, str], str]] = {
+    (None, ev.CONTACT_RECEIVED): "waiting",
+    ("waiting", ev.CONTACT_WAITING): "waiting",
+    ("waiting", ev.CONTACT_RECLASSIFIED): "waiting",
+    ("waiting", ev.CONTACT_OFFERED): "offered",
+    ("waiting", ev.CONTACT_CLOSED): "closed",
+    ("offered", ev.CONTACT_ACTIVE): "active",
+    ("offered", ev.CONTACT_REQUEUED): "waiting",
+    ("offered", ev.CONTACT_CLOSED): "closed",
+    ("active", ev.ASSIGNMENT_WRAP_UP): "wrap_up",
+    ("active", ev.CONTACT_TRANSFERRED): "waiting",
+    ("active", ev.CONTACT_REQUEUED): "waiting",
+    ("active", ev.CONTACT_CLOSED): "closed",
+    ("wrap_up", ev.CONTACT_CLOSED): "closed",
+}
+"""(state, event) → state. A contact that is not there yet has the state None."""
+
+ASSIGNMENT: Final[dict[tuple[str | None, str], str]] = {
+    (None, ev.CONTACT_OFFERED): "offered",
+    ("offered", ev.CONTACT_ACTIVE): "active",
+    ("offered", ev.OFFER_DECLINED): "declined",
+    ("offered", ev.OFFER_EXPIRED): "expired",
+    ("offered", ev.OFFER_REVOKED): "revoked",
+    ("active", ev.ASSIGNMENT_WRAP_UP): "wrap_up",
+    ("active", ev.ASSIGNMENT_COMPLETED): "completed",
+    ("active", ev.ASSIGNMENT_LOST): "lost",
+    ("active", ev.CONTACT_TRANSFERRED): "transferred",
+    ("wrap_up", ev.ASSIGNMENT_COMPLETED): "completed",
+}
+"""(state, event) → state, for the assignment that the event names."""
+
+OPEN_ASSIGNMENT: Final = frozenset({"offered", "active", "wrap_up"})
+"""States in which an assignment takes capacity."""

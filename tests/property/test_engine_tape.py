@@ -1,0 +1,298 @@
+"""A tape of random operations drives the engine on a fake clock; after each step every promise is checked.
+
+The oracle is naive on purpose: it looks at every waiting contact and every agent, and shares no code with the index.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from src.errors import Refused
+from src.router import commands as c
+from src.router.engine import Config, Engine
+from src.router.model import AgentConfig, ChannelLimit, QueueConfig, Requirement, Settings, TagRequest
+from src.router.state import Contact, State
+
+SKILLS = ("refund", "logistics", "fault")
+CHANNELS = ("voice", "webchat", "wechat")
+AGENTS = ("a1", "a2", "a3", "a4")
+QUEUES = ("default", "vip")
+
+agent_configs = st.builds(
+    AgentConfig,
+    id=st.sampled_from(AGENTS),
+    skills=st.dictionaries(st.sampled_from(SKILLS), st.sampled_from([30, 60, 90]), max_size=3),
+    languages=st.sampled_from([(), ("zh",), ("zh", "en")]),
+    capacity=st.sampled_from([25, 100, 150]),
+    channels=st.one_of(
+        st.none(),
+        st.dictionaries(
+            st.sampled_from(CHANNELS),
+            st.builds(ChannelLimit, cost=st.sampled_from([25, 50, 100]), max=st.integers(1, 3)),
+            min_size=1,
+        ),
+    ),
+    teams=st.sampled_from([(), ("front",), ("vip",)]),
+)
+tag_requests = st.lists(
+    st.builds(
+        TagRequest,
+        tag=st.sampled_from(SKILLS),
+        level=st.sampled_from([1, 50, 80]),
+        required=st.booleans(),
+        weight=st.integers(1, 3),
+        expires_after_s=st.sampled_from([None, None, 5]),
+    ),
+    max_size=2,
+).map(tuple)
+picks = st.integers(0, 1_000)
+
+operations = st.one_of(
+    st.tuples(
+        st.just("receive"),
+        tag_requests,
+        st.sampled_from(CHANNELS),
+        st.sampled_from([None, "zh", "en"]),
+        st.sampled_from([0, 0, 60, 600]),
+        st.sampled_from([None, *QUEUES]),
+    ),
+    st.tuples(st.just("put_agent"), agent_configs),
+    st.tuples(st.just("delete_agent"), st.sampled_from(AGENTS)),
+    st.tuples(
+        st.just("presence"), st.sampled_from(AGENTS), st.sampled_from(["available", "available", "away", "offline"])
+    ),
+    st.tuples(st.just("connect"), st.sampled_from(AGENTS)),
+    st.tuples(st.just("disconnect"), st.sampled_from(AGENTS), st.booleans()),
+    st.tuples(st.sampled_from(["accept", "accept", "decline", "complete", "complete", "wrap_up_done"]), picks),
+    st.tuples(st.just("cancel"), picks),
+    st.tuples(st.just("transfer"), picks, st.sampled_from(["agent", "queue", "tags"]), picks, tag_requests),
+    st.tuples(st.just("reclassify"), picks, st.one_of(st.none(), tag_requests), st.sampled_from([None, 0, 300])),
+    st.tuples(st.just("wrap_up_s"), st.sampled_from([0, 10])),
+    st.tuples(st.just("restart")),
+    st.tuples(st.just("pass"), st.sampled_from([100, 1_000, 5_000, 21_000, 31_000, 4_000_000])),
+)
+tapes = st.lists(operations, max_size=60)
+
+
+class Player:
+    """Plays operations on an engine, folds its events into a second state, and checks both."""
+
+    def __init__(self) -> None:
+        ids = (f"x{each:06d}" for each in count())
+        self.new_id = lambda: next(ids)
+        self.now = 1_000_000
+        config = Config(settings=Settings(presence_grace_s=30, missed_offers_max=2))
+        config.queues["vip"] = QueueConfig("vip", teams=("vip",), offer_timeout_s=10)
+        self.engine = Engine(self.new_id, config)
+        self.fold = State()
+        self.contacts: list[str] = []
+        self.assignments: list[str] = []
+        self.tables: dict[str, dict[str, tuple]] = {"contacts": {}, "assignments": {}, "agents": {}}
+        for each in AGENTS[:3]:
+            self.do(c.PutAgent(AgentConfig(each, skills={"refund": 60}, capacity=100)))
+
+    def play(self, operation: tuple) -> None:
+        command = self._command(*operation)
+        if command is not None:
+            self.do(command)
+        self.check()
+
+    def do(self, command: c.Command) -> None:
+        while (due := self.engine.next_due()) is not None and due <= self.now:
+            self._decide(c.Tick())
+        self._decide(command)
+
+    def _decide(self, command: c.Command) -> None:
+        before = self.engine.state.seq
+        try:
+            decision = self.engine.decide(command, self.now)
+        except Refused:
+            assert before == self.engine.state.seq, "a refusal left events behind"
+            return
+        for event in decision.events:
+            self.fold.apply(event)
+            if event.type == "contact.offered":
+                self.assignments.append(event.data["assignment_id"])
+        changes = self.engine.state.drain()
+        for kind in ("contacts", "assignments", "agents"):
+            self.tables[kind].update({row[0]: row for row in getattr(changes, kind)})
+        for agent_id in changes.removed_agents:
+            del self.tables["agents"][agent_id]
+        self.fold.drain()
+
+    def _command(self, kind: str, *args: object) -> c.Command | None:
+        return getattr(self, f"_op_{kind}")(*args)
+
+    def _op_receive(
+        self, tags: tuple, channel: str, language: str | None, priority: int, queue: str | None
+    ) -> c.Receive:
+        self.contacts.append(self.new_id())
+        return c.Receive(self.contacts[-1], "k1", channel, tags=tags, language=language, priority=priority, queue=queue)
+
+    def _op_put_agent(self, config: AgentConfig) -> c.PutAgent:
+        return c.PutAgent(config)
+
+    def _op_delete_agent(self, agent_id: str) -> c.DeleteAgent:
+        return c.DeleteAgent(agent_id)
+
+    def _op_presence(self, agent_id: str, status: str) -> c.SetPresence:
+        return c.SetPresence(agent_id, status, lease_s=3600)
+
+    def _op_connect(self, agent_id: str) -> c.Connect:
+        return c.Connect(agent_id, self.new_id())
+
+    def _op_disconnect(self, agent_id: str, stale: bool) -> c.Disconnect | None:
+        agent = self.engine.state.agents.get(agent_id)
+        return None if agent is None else c.Disconnect(agent_id, "older" if stale else agent.session or "")
+
+    def _acts(self, kind: type, pick: int) -> c.Command | None:
+        return kind(self.assignments[-1 - pick % min(len(self.assignments), 6)]) if self.assignments else None
+
+    def _op_accept(self, pick: int) -> c.Command | None:
+        return self._acts(c.Accept, pick)
+
+    def _op_decline(self, pick: int) -> c.Command | None:
+        return self._acts(c.Decline, pick)
+
+    def _op_complete(self, pick: int) -> c.Command | None:
+        return self._acts(c.Complete, pick)
+
+    def _op_wrap_up_done(self, pick: int) -> c.Command | None:
+        return self._acts(c.FinishWrapUp, pick)
+
+    def _contact(self, pick: int) -> str | None:
+        return self.contacts[-1 - pick % min(len(self.contacts), 8)] if self.contacts else None
+
+    def _op_cancel(self, pick: int) -> c.Command | None:
+        contact = self._contact(pick)
+        return None if contact is None else c.Cancel(contact)
+
+    def _op_transfer(self, pick: int, to: str, which: int, tags: tuple) -> c.Command | None:
+        contact = self._contact(pick)
+        if contact is None:
+            return None
+        if to == "agent":
+            return c.Transfer(contact, "t", to_agent_id=AGENTS[which % len(AGENTS)])
+        if to == "queue":
+            return c.Transfer(contact, "t", to_queue=QUEUES[which % len(QUEUES)])
+        return c.Transfer(contact, "t", to_tags=tags)
+
+    def _op_reclassify(self, pick: int, tags: tuple | None, priority: int | None) -> c.Command | None:
+        contact = self._contact(pick)
+        return None if contact is None else c.Reclassify(contact, tags=tags, priority=priority)
+
+    def _op_wrap_up_s(self, wrap_up_s: int) -> c.PutQueue:
+        return c.PutQueue(QueueConfig("default", wrap_up_s=wrap_up_s))
+
+    def _op_restart(self) -> None:
+        """Load what the tables hold into a new engine: from here on it decides."""
+        old = self.engine
+        state = State()
+        state.load(
+            old.state.seq,
+            old.state.at,
+            [row for row in self.tables["contacts"].values() if Contact.from_row(row).closed_at is None],
+            [row for row in self.tables["assignments"].values() if row[7] in ("offered", "active", "wrap_up")],
+            self.tables["agents"].values(),
+        )
+        assert old.state.hash == state.hash, "load(tables) is not fold(journal)"
+        self.engine = Engine(self.new_id, old.config, state)
+        self._decide(c.Restart())
+
+    def _op_pass(self, ms: int) -> c.Tick:
+        self.now += ms
+        return c.Tick()
+
+    # -- the promises -------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        state = self.engine.state
+        assert state.hash == self.fold.hash, "fold(journal) is not the engine's state"
+        holders: dict[str, str] = {}
+        for assignment in state.assignments.values():
+            assert assignment.contact_id not in holders, "a contact has two holders"
+            holders[assignment.contact_id] = assignment.agent_id
+        for contact in state.contacts.values():
+            assert (contact.id in holders) == (contact.state in ("offered", "active", "wrap_up"))
+        for agent_id, free in self._over():
+            pytest.fail(f"{agent_id} is over capacity by {-free}")
+        for contact, agent_id in self._matchable():
+            pytest.fail(f"{contact} waits although {agent_id} could take it")
+
+    def _over(self) -> Iterator[tuple[str, int]]:
+        """Capacity is checked at the moment of an offer only: a lowered capacity takes nothing away."""
+        for agent in self.engine.state.agents.values():
+            config = self.engine.config.agents[agent.id]
+            newest = max(agent.open.values(), key=lambda each: each.offered_at, default=None)
+            if newest is not None and newest.offered_at == self.now and newest.state == "offered":
+                unchanged = config.cost(newest.channel) == newest.cost
+                if unchanged and config.channels is not None and config.capacity < agent.load:
+                    yield (agent.id, config.capacity - agent.load)
+                if unchanged and config.channels is None and len(agent.open) > 1:
+                    yield (agent.id, -1)
+
+    def _matchable(self) -> Iterator[tuple[Contact, str]]:
+        state = self.engine.state
+        for contact in state.contacts.values():
+            if contact.state != "waiting":
+                continue
+            for agent in state.agents.values():
+                if self._fits(contact, agent.id) and contact.bars.get(agent.id, 0) <= self.now:
+                    yield (contact, agent.id)
+
+    def _fits(self, contact: Contact, agent_id: str) -> bool:
+        agent, config = self.engine.state.agents[agent_id], self.engine.config.agents[agent_id]
+        if agent.status != "available" or (agent.session is None and agent.lease_s is None):
+            return False
+        if config.channels is None:
+            room = not agent.open
+        else:
+            limit = config.channels.get(contact.channel)
+            room = (
+                limit is not None
+                and agent.load + limit.cost <= config.capacity
+                and sum(each.channel == contact.channel for each in agent.open.values()) < limit.max
+            )
+        if contact.target_agent_id is not None:
+            return room and contact.target_agent_id == agent_id
+        queue = self.engine.config.queues[contact.queue]
+        return (
+            room
+            and (not queue.teams or bool(set(queue.teams) & set(config.teams)))
+            and (contact.language is None or not config.languages or contact.language in config.languages)
+            and all(_met(each, config) for each in contact.requirements if each.required)
+        )
+
+
+def _met(requirement: Requirement, config: AgentConfig) -> bool:
+    return config.skills.get(requirement.skill, 0) >= requirement.level
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tapes)
+def test_every_promise_holds_after_every_step(tape: list[tuple]) -> None:
+    player = Player()
+    for operation in tape:
+        player.play(operation)
+
+
+@settings(max_examples=150, deadline=None)
+@given(tapes)
+def test_within_one_need_smaller_ranks_are_offered_first(tape: list[tuple]) -> None:
+    player = Player()
+    for operation in tape:
+        before = {each.id: (each.key, player.engine._need(each)) for each in player.engine.state.contacts.values()}
+        seq = player.engine.state.seq
+        waiting = {each.id for each in player.engine.state.contacts.values() if each.state == "waiting"}
+        barred = {each.id for each in player.engine.state.contacts.values() if each.bars}
+        player.play(operation)
+        still = {each.id for each in player.engine.state.contacts.values() if each.state == "waiting"} & waiting
+        taken = {each.id for each in player.engine.state.contacts.values() if each.state == "offered"} & waiting
+        assert seq <= player.engine.state.seq
+        for left in still - barred:
+            for went in taken:
+                if before[left][1] == before[went][1] == player.engine._need(player.engine.state.contacts[left]):
+                    assert before[went][0] < before[left][0], "a later contact was offered first"
