@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from src.channels.base import Account, ChannelRequest, Receipt
 from src.channels.wechat import CHANNEL
 from src.channels.wechat.crypto import ReplyEnvelope, decrypt, encrypt, encrypt_reply, key_of, signature_of, verify
-from src.channels.wechat.parse import DEPTH_MAX, FIELDS_MAX, VALUE_CHARS_MAX, fields_of, is_json
+from src.channels.wechat.parse import BODY_BYTES_MAX, DEPTH_MAX, FIELDS_MAX, VALUE_CHARS_MAX, fields_of, is_json
 from src.dispatch.inbound import InboundMessage
 from src.errors import BadSignature, Malformed, NotFound, Refused, StaleTimestamp
 from src.profile.identities import Identity
@@ -452,6 +452,7 @@ def xml_text(inner: str) -> bytes:
 HOSTILE = {
     "empty": b"",
     "neither": b"a=b",
+    "long": b"<xml>" + b" " * BODY_BYTES_MAX,
     "list": b"[]",
     "not UTF-8": xml_text("").replace(b"<Content>", b"<Content>\xff"),
     "GBK": "<xml><a>退货</a></xml>".encode("gbk"),

@@ -17,6 +17,9 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from src.errors import Malformed
 
+BODY_BYTES_MAX: Final = 262_144
+"""Bytes of a push. Checked before anything is parsed, as an encrypted push is parsed before it is proven."""
+
 FIELDS_MAX: Final = 256
 """Fields of a push, inner ones included."""
 
@@ -25,7 +28,7 @@ DEPTH_MAX: Final = 8
 
 NAME_CHARS_MAX: Final = 64
 VALUE_CHARS_MAX: Final = 20_000
-ENCRYPT_CHARS_MAX: Final = 400_000
+ENCRYPT_CHARS_MAX: Final = BODY_BYTES_MAX
 """Characters of `Encrypt`, which holds a whole push."""
 
 Value = str | list["Value"] | dict[str, "Value"]
@@ -41,6 +44,8 @@ def fields_of(body: bytes) -> Fields:
     Raises:
         Malformed: it is neither, or beyond a limit.
     """
+    if len(body) > BODY_BYTES_MAX:
+        raise Malformed(f"a push has at most {BODY_BYTES_MAX} bytes")
     try:
         text = body.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
