@@ -1,0 +1,76 @@
+# Everything that is done to this project by hand or by CI. `make help` lists it.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+MADE := $(VENV)/made.stamp
+# A stamp says which locked set the environment holds; a set is installed again when its file changes.
+SERVICE := $(VENV)/service.stamp
+DEV := $(VENV)/dev.stamp
+
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input --require-virtualenv
+LOCKED := --require-hashes --only-binary :all:
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
+
+.DEFAULT_GOAL := help
+.PHONY: help run simulate test lint openapi lock clean
+.SUFFIXES:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The service takes the place of the shell, so that Ctrl-C and a signal to make reach it and nothing else.
+run: $(SERVICE) ## start the service (settings: CORDBOARD_*; more options: ARGS=...)
+	@exec $(BIN)/cordboard serve $(ARGS)
+
+simulate: $(SERVICE) ## a contact centre's worth of customers and agents against a running service (options: ARGS=...)
+	@exec $(BIN)/cordboard simulate $(ARGS)
+
+test: $(DEV) ## every test (a part of them: ARGS=tests/unit)
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+lint: $(DEV) ## style, types, layers, and whether openapi.yaml is what the code says
+	@echo "ruff check" && $(BIN)/ruff check --quiet .
+	@echo "ruff format" && $(BIN)/ruff format --quiet --check .
+	@echo "mypy" && $(BIN)/mypy
+	@echo "import-linter" && $(BIN)/lint-imports
+	@echo "openapi.yaml" && $(BIN)/cordboard openapi --check openapi.yaml
+
+openapi: $(SERVICE) ## write openapi.yaml from the code
+	@$(BIN)/cordboard openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+
+lock: $(DEV) ## choose the newest allowed versions and write requirements/
+	@echo "Locking requirements/service.txt" && $(COMPILE) --upgrade --output-file requirements/service.txt
+	@echo "Locking requirements/dev.txt" && $(COMPILE) --upgrade --extra dev --constraint requirements/service.txt \
+		--output-file requirements/dev.txt
+
+clean: ## remove the environment and everything that was built; data in .cordboard stays
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp holds the folder, which an environment cannot leave: one that was moved or lost its Python is made anew.
+ifneq ($(shell test -x $(BIN)/python && cat $(MADE) 2>/dev/null),$(CURDIR))
+.PHONY: $(MADE)
+endif
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Cordboard needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1): name one by PYTHON=..." >&2; \
+		exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	@echo "$(CURDIR)" > $@
+
+$(SERVICE): requirements/service.txt pyproject.toml $(MADE)
+	@echo "Installing what the service needs: $$(grep -c == requirements/service.txt) packages, about a minute the first time"
+	@$(PIP) install $(LOCKED) --requirement requirements/service.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(SERVICE)
+	@echo "Installing what the tests and checks need"
+	@$(PIP) install $(LOCKED) --requirement requirements/dev.txt
+	@touch $@
