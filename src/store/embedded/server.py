@@ -62,6 +62,8 @@ _SETTINGS: Mapping[str, str] = {
     "jit": "off",
     "listen_addresses": "",
     "max_connections": "60",
+    # A report must not take every core from routing, nor more shared memory than a container has.
+    "max_parallel_workers_per_gather": "0",
     "max_wal_size": "1GB",
     "port": str(PORT),
     "shared_buffers": "128MB",
