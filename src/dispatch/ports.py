@@ -1,0 +1,263 @@
+"""The ports of the shell: what it needs of a store, of leases, of delivery and of time, and the values that cross them.
+
+Nothing in here does anything. Each port has one contract suite that every implementation passes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from src.router.events import Event
+from src.router.state import Changes, Row
+
+IdentityKey = tuple[str, str]
+"""Type and value."""
+
+ExternalKey = tuple[str, str, str]
+"""Channel, account and the channel's own id of a contact or message."""
+
+
+# -- facts: what is written beside the journal, in the same transaction, and named there by id -------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """The person behind contacts. `attributes` and `tags` are the tenant's own, JSON values."""
+
+    id: str
+    created_at: int
+    display_name: str | None = None
+    tier: str | None = None
+    preferred_agent_id: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityFact:
+    """An address of a customer. Strong ones are unique in the tenant."""
+
+    type: str
+    value: str
+    customer_id: str
+    display_name: str | None
+    strong: bool
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContactFact:
+    """What is known of a contact beside its routing: the channel's id of it, who it came from, what was said first."""
+
+    id: str
+    channel: str
+    account: str
+    external_id: str | None
+    identity_type: str
+    identity_value: str
+    text: str | None
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFact:
+    """One message of a conversation. `sender` is `customer` or `agent`."""
+
+    id: str
+    contact_id: str
+    customer_id: str
+    channel: str
+    account: str
+    external_id: str | None
+    sender: str
+    kind: str
+    text: str | None
+    payload: Mapping[str, Any]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteFact:
+    """What an agent wrote at completion."""
+
+    assignment_id: str
+    contact_id: str
+    text: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFact:
+    """One piece of configuration by kind (`agent`, `queue`, `tag`, `rule`, `settings`) and name; None: removed."""
+
+    kind: str
+    name: str
+    body: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFact:
+    """An API key, hashed (SHA-256, hex). `revoked_at` None: good."""
+
+    id: str
+    hash: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: int
+    revoked_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFact:
+    """A channel account. Its name is unique in the whole service; `secrets` are sealed. `deleted` removes it."""
+
+    name: str
+    channel: str
+    settings: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(repr=False)
+    queue: str | None
+    enabled: bool
+    deleted: bool = False
+
+
+Fact = Customer | IdentityFact | ContactFact | MessageFact | NoteFact | ConfigFact | KeyFact | AccountFact
+"""Each is an upsert by its key: the newest of a batch wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The stored answer of a request with an idempotency key. `body` holds ids and codes only, no personal data."""
+
+    scope: str
+    body_hash: str
+    status: int
+    body: Mapping[str, Any]
+    at: int
+
+
+# -- the store ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The tenant's head row: the last number, the batch that wrote it, the time of its last event, the state's hash."""
+
+    seq: int
+    batch: str
+    at: int
+    state_hash: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Everything that one transaction writes. `before` is the head's number that it builds on: the fence."""
+
+    tenant: str
+    before: int
+    head: Head
+    events: Sequence[Event]
+    changes: Changes
+    traces: Sequence[tuple[str, int, Mapping[str, Any]]]
+    facts: Sequence[Fact]
+    answers: Sequence[Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What an engine is made of: rows of open contacts, their open assignments, all agents, all configuration."""
+
+    head: Head
+    contacts: Sequence[Row]
+    assignments: Sequence[Row]
+    agents: Sequence[Row]
+    config: Sequence[ConfigFact]
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What a batch of commands needs to know: keys to look up, all in one go."""
+
+    identities: set[IdentityKey] = field(default_factory=set)
+    external_contacts: set[ExternalKey] = field(default_factory=set)
+    external_messages: set[ExternalKey] = field(default_factory=set)
+    contacts: set[str] = field(default_factory=set)
+    assignments: set[str] = field(default_factory=set)
+    customers: set[str] = field(default_factory=set)
+    answers: set[str] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, name) for name in self.__slots__)
+
+
+@dataclass(slots=True)
+class Known:
+    """What was found for a `Wanted`; keys that are not there were not found. `customers` also has those of the
+    identities and contacts found, `facts` the contacts' facts.
+    """
+
+    identities: dict[IdentityKey, str] = field(default_factory=dict)
+    external_contacts: dict[ExternalKey, str] = field(default_factory=dict)
+    external_messages: dict[ExternalKey, MessageFact] = field(default_factory=dict)
+    contacts: dict[str, Row] = field(default_factory=dict)
+    facts: dict[str, ContactFact] = field(default_factory=dict)
+    assignments: dict[str, Row] = field(default_factory=dict)
+    customers: dict[str, Customer] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """Where the truth is kept. Every method may raise `StoreUnreachable`."""
+
+    async def head(self, tenant: str) -> Head:
+        """The head row as committed. Raises `NotFound` for a tenant that is not there."""
+
+    async def load(self, tenant: str) -> Loaded:
+        """Everything an engine is made of, as of one moment."""
+
+    async def lookup(self, tenant: str, wanted: Wanted) -> Known:
+        """One set-based read (a fixed number of round trips, whatever is wanted)."""
+
+    async def commit(self, batch: Batch) -> None:
+        """Write the batch, all of it or nothing.
+
+        Raises:
+            Fenced: the head is not at `batch.before`.
+            StoreRejected: the data breaks a constraint or cannot be stored; nothing was written.
+            StoreUnreachable: the connection was lost; `head().batch` tells whether it went through.
+        """
+
+    async def events(self, tenant: str, after: int, limit: int, *, agent_id: str | None = None) -> Sequence[Event]:
+        """The journal after a number, in order; only one agent's, if asked."""
+
+
+class Leases(Protocol):
+    """Who serves which tenant. It saves wasted work; the fence alone keeps what is written right."""
+
+    async def renew(self, process: str, lease_s: float) -> None:
+        """Say that the process lives, for so many seconds from now by the store's clock."""
+
+    async def claim(self, process: str, tenant: str) -> bool:
+        """Take a tenant that nobody serves, or whose process has lapsed; true if it is (now) this process's."""
+
+    async def release(self, process: str) -> None:
+        """Give up everything at once, so that the next process need not wait."""
+
+
+class Delivery(Protocol):
+    """Who is told. Called once for each commit, in the order of the journal, and never before the commit."""
+
+    def publish(self, tenant: str, events: Sequence[Event], known: Known) -> None:
+        """Tell of committed events. `known` holds what the commit had in hand, to spare a read; it may lack things."""
+
+
+class Clock(Protocol):
+    """Time, so that tests can own it."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
