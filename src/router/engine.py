@@ -99,6 +99,7 @@ class Engine:
         self._timers = Timers()
         self._finder: TagFinder | None = None
         self._rules: list[RuleConfig] | None = None
+        self._abilities: dict[str, tuple[AgentConfig, Ability]] = {}
         self._lease_until: dict[str, int] = {}
         self._offer_floor: dict[str, int] = {}
         self._flow: dict[str, deque[int]] = {}
@@ -518,6 +519,8 @@ class Engine:
 
     def _settle(self) -> None:
         """Match whatever can be matched, smallest rank first, and say of what cannot that it waits."""
+        if not self._new_contacts and not self._new_agents:
+            return
         fresh = (self.state.contacts[each] for each in self._new_contacts if each in self.state.contacts)
         queue = deque(sorted((each for each in fresh if each.state == "waiting"), key=_key))
         self._new_contacts = {}
@@ -711,11 +714,10 @@ class Engine:
                 self._new_contacts[contact.id] = None
         else:
             self._index.remove_waiting(contact.id)
-        self._timers.set("contact", contact.id, self._contact_deadline(contact))
+        waits = contact.state in ("waiting", "offered")
+        self._timers.set("contact", contact.id, self._contact_deadline(contact) if waits else None)
 
     def _contact_deadline(self, contact: Contact) -> int | None:
-        if contact.state not in ("waiting", "offered"):
-            return None
         due: list[int] = []
         if contact.answered_at is None and contact.sla_stage < 2:  # noqa: PLR2004  # 2: breached
             share = SLA_WARNING_SHARE if contact.sla_stage == 0 else 1
@@ -741,14 +743,21 @@ class Engine:
             self._index.remove_agent(agent_id)
             self._timers.set("agent", agent_id, None)
             self._new_agents.discard(agent_id)
+            self._abilities.pop(agent_id, None)
             return
         status = "disconnected" if agent.status == "available" and not agent.connected else agent.status
         free = _free_channels(agent, config) if status == "available" else ()
-        if self._index.put_agent(agent_id, Ability.of(config), status, agent.idle_since, free):
+        if self._index.put_agent(agent_id, self._ability(config), status, agent.idle_since, free):
             self._new_agents.add(agent_id)
         lease_until = self._lease_until.get(agent_id)
         deadlines = [each for each in (agent.grace_until, lease_until) if each is not None]
         self._timers.set("agent", agent_id, min(deadlines, default=None))
+
+    def _ability(self, config: AgentConfig) -> Ability:
+        known = self._abilities.get(config.id)
+        if known is None or known[0] is not config:
+            known = self._abilities[config.id] = (config, Ability.of(config))
+        return known[1]
 
     # -- finding ------------------------------------------------------------------------------------------------
 

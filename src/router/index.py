@@ -11,6 +11,7 @@ So a decision costs what there are profiles and signatures, never what there are
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from heapq import merge, nsmallest
 from itertools import islice
 from typing import Final
 
@@ -20,6 +21,8 @@ from src.router.model import ANY_CHANNEL, AgentConfig, ChannelLimit
 
 EMPTY_SIGNATURES_MAX: Final = 10_000
 """Signatures that nobody waits under are kept to be found again, up to this many."""
+
+_EXAMPLE_TRIES: Final = 5
 
 ContactKey = tuple[int, str]
 """Rank and id of a waiting contact: the smaller goes first."""
@@ -90,6 +93,18 @@ class Signature:
     need: Need
     waiting: SortedList = field(default_factory=SortedList)
     fits: list[tuple[int, "Profile"]] = field(default_factory=list)
+    absent: "tuple[int, Absent] | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Who cannot take a signature's contacts whatever their load: agents by reason, with one of them as an example.
+
+    `available` are the others: how many are there, and whose profiles they have.
+    """
+
+    reasons: tuple[tuple[str, int, str | None], ...]
+    available: int
 
 
 @dataclass(slots=True, eq=False)
@@ -107,10 +122,6 @@ class Profile:
     def free_for(self, channel: str) -> SortedList | None:
         """Agents with capacity for a channel, longest idle first, as (idle_since, agent id)."""
         return self.free.get(ANY_CHANNEL if self.ability.channels is None else channel)
-
-    def any_member(self) -> str | None:
-        """Some agent of this ability."""
-        return next((each for members in self.members.values() for each in members), None)
 
     @property
     def size(self) -> int:
@@ -154,9 +165,11 @@ class Index:
     """Free agents by what they can do, waiting contacts by what they need."""
 
     def __init__(self) -> None:
+        """`standing` counts the changes of who is there and in which state: what is cached of that ends with it."""
         self._signatures: dict[Need, Signature] = {}
         self._profiles: dict[Ability, Profile] = {}
         self._profiles_made = 0
+        self.standing = 0
         self._slots: dict[str, _Slot] = {}
         self._waiting: dict[str, tuple[ContactKey, Signature, str]] = {}
         self._queues: dict[str, SortedList] = {}
@@ -171,8 +184,8 @@ class Index:
         """
         slot = self._slots.get(agent_id)
         if slot is None or slot.profile.ability != ability:
-            if slot is not None:
-                self.remove_agent(agent_id)
+            self.remove_agent(agent_id)
+            self.standing += 1
             profile = self._profile(ability)
             profile.members[status][agent_id] = None
             self._slots[agent_id] = _Slot(profile, status, idle_since, free)
@@ -182,6 +195,7 @@ class Index:
             del slot.profile.members[slot.status][agent_id]
             slot.profile.members[status][agent_id] = None
             slot.status = status
+            self.standing += 1
         if slot.free == free and slot.idle_since == idle_since:
             return False
         more = any(channel not in slot.free for channel in free)
@@ -195,6 +209,7 @@ class Index:
         slot = self._slots.pop(agent_id, None)
         if slot is None:
             return
+        self.standing += 1
         self._unmark_free(slot, agent_id)
         profile = slot.profile
         del profile.members[slot.status][agent_id]
@@ -307,14 +322,18 @@ class Index:
         target = signature.need.target_agent_id
         if target is not None:
             return self._target(signature, target, barred)
-        found: list[Candidate] = []
+        channel = signature.need.channel
+        heads: list[tuple[int, int, str, SortedList]] = []
         for score, profile in signature.fits:
-            if len(found) >= count and score < found[count - 1].score:
-                break
-            found.extend(self._free_of(profile, score, signature.need.channel, barred, count))
-            if len(found) > count:
-                found = sorted(found, key=lambda each: each.order)[:count]
-        return sorted(found, key=lambda each: each.order)
+            if len(heads) >= count and -score > heads[count - 1][0]:
+                break  # whoever has less is not among the best `count`
+            free = profile.free_for(channel)
+            if free:
+                head = free[0] if free[0][1] not in barred else _first_not(barred, free)
+                if head is not None:
+                    heads.append((-score, *head, free))
+        rest = [_scored(order, free, barred) for order, _, _, free in nsmallest(count, heads)]
+        return [Candidate(order) for order in islice(merge(*rest), count)]
 
     def _target(self, signature: Signature, agent_id: str, barred: Collection[str]) -> list[Candidate]:
         slot = self._slots.get(agent_id)
@@ -324,16 +343,6 @@ class Index:
             return []
         score = preference(signature.need, slot.profile.ability)
         return [Candidate((-score, slot.idle_since, agent_id))]
-
-    @staticmethod
-    def _free_of(
-        profile: Profile, score: int, channel: str, barred: Collection[str], count: int
-    ) -> Iterator[Candidate]:
-        agents = profile.free_for(channel)
-        if agents:
-            for idle_since, agent_id in islice(agents, count + len(barred)):
-                if agent_id not in barred:
-                    yield Candidate((-score, idle_since, agent_id))
 
     def heads(self, agent_id: str) -> Iterator[Iterator[ContactKey]]:
         """For each signature that this agent fits and has capacity for: its waiting contacts, first ranks first."""
@@ -348,6 +357,37 @@ class Index:
             if any_channel or signature.need.channel in slot.free:
                 yield iter(signature.waiting)
 
+    def absent(self, signature: Signature) -> Absent:
+        """Worked out once for as long as nobody comes, goes or changes state."""
+        if signature.absent is None or signature.absent[0] != self.standing:
+            signature.absent = (self.standing, self._absent(signature.need))
+        return signature.absent[1]
+
+    def _absent(self, need: Need) -> Absent:
+        counts: dict[str, tuple[int, str | None]] = {}
+        available = 0
+        for profile in self._profiles.values():
+            reason = misfit(need, profile.ability)
+            available += len(profile.members["available"]) if reason is None else 0
+            for status, members in profile.members.items():
+                why = reason or status
+                if members and why != "available":
+                    before, example = counts.get(why, (0, None))
+                    counts[why] = (before + len(members), example or next(iter(members)))
+        return Absent(tuple((why, n, example) for why, (n, example) in sorted(counts.items())), available)
+
+    def busy(self, signature: Signature) -> str | None:
+        """An agent that is there and fits, but has no capacity; looked for briefly, as an example."""
+        for _, profile in islice(signature.fits, _EXAMPLE_TRIES):
+            for agent_id in islice(profile.members["available"], _EXAMPLE_TRIES):
+                if not self.can_take(agent_id, signature.need.channel):
+                    return agent_id
+        return None
+
+    def agents(self) -> int:
+        """How many agents there are."""
+        return len(self._slots)
+
     def position(self, contact_id: str) -> int | None:
         """How many smaller ranks wait in the same queue, plus one; None unless waiting."""
         entry = self._waiting.get(contact_id)
@@ -360,6 +400,10 @@ class Index:
         """The waiting contacts that are meant for one agent alone, first ranks first."""
         return sorted(self._targeted.get(agent_id, ()))
 
-    def profiles(self) -> Iterator[Profile]:
-        """Every profile that somebody has."""
-        return iter(self._profiles.values())
+
+def _first_not(barred: Collection[str], free: SortedList) -> tuple[int, str] | None:
+    return next((each for each in islice(free, len(barred) + 1) if each[1] not in barred), None)
+
+
+def _scored(order: int, free: SortedList, barred: Collection[str]) -> Iterator[tuple[int, int, str]]:
+    return ((order, idle_since, agent_id) for idle_since, agent_id in free if agent_id not in barred)

@@ -50,31 +50,43 @@ tag_requests = st.lists(
 ).map(tuple)
 picks = st.integers(0, 1_000)
 
+receive = st.tuples(
+    st.just("receive"),
+    tag_requests,
+    st.sampled_from(CHANNELS),
+    st.sampled_from([None, None, "zh"]),
+    st.sampled_from([0, 0, 60, 600]),
+    st.sampled_from([None, None, "vip"]),
+)
+presence = st.tuples(
+    st.just("presence"), st.sampled_from(AGENTS), st.sampled_from(["available", "available", "away", "offline"])
+)
+act = st.tuples(st.sampled_from(["accept", "accept", "decline", "complete", "complete", "wrap_up_done"]), picks)
 operations = st.one_of(
-    st.tuples(
-        st.just("receive"),
-        tag_requests,
-        st.sampled_from(CHANNELS),
-        st.sampled_from([None, "zh", "en"]),
-        st.sampled_from([0, 0, 60, 600]),
-        st.sampled_from([None, *QUEUES]),
-    ),
+    receive,
+    receive,
+    act,
+    act,
+    presence,
     st.tuples(st.just("put_agent"), agent_configs),
     st.tuples(st.just("delete_agent"), st.sampled_from(AGENTS)),
-    st.tuples(
-        st.just("presence"), st.sampled_from(AGENTS), st.sampled_from(["available", "available", "away", "offline"])
-    ),
     st.tuples(st.just("connect"), st.sampled_from(AGENTS)),
     st.tuples(st.just("disconnect"), st.sampled_from(AGENTS), st.booleans()),
-    st.tuples(st.sampled_from(["accept", "accept", "decline", "complete", "complete", "wrap_up_done"]), picks),
     st.tuples(st.just("cancel"), picks),
     st.tuples(st.just("transfer"), picks, st.sampled_from(["agent", "queue", "tags"]), picks, tag_requests),
     st.tuples(st.just("reclassify"), picks, st.one_of(st.none(), tag_requests), st.sampled_from([None, 0, 300])),
     st.tuples(st.just("wrap_up_s"), st.sampled_from([0, 10])),
     st.tuples(st.just("restart")),
-    st.tuples(st.just("pass"), st.sampled_from([100, 1_000, 5_000, 21_000, 31_000, 4_000_000])),
+    st.tuples(st.just("pass"), st.sampled_from([100, 1_000, 5_000, 21_000, 31_000])),
+    st.tuples(st.just("pass"), st.sampled_from([100, 1_000, 5_000, 4_000_000])),
 )
-tapes = st.lists(operations, max_size=60)
+
+
+@st.composite
+def tapes(draw: st.DrawFn) -> list[tuple]:
+    """Three agents are there and contacts keep coming, so that most operations meet something to act on."""
+    staffed = [("presence", agent, "available") for agent in AGENTS[:3]]
+    return staffed + draw(st.lists(operations, min_size=40, max_size=120))
 
 
 class Player:
@@ -92,7 +104,8 @@ class Player:
         self.assignments: list[str] = []
         self.tables: dict[str, dict[str, tuple]] = {"contacts": {}, "assignments": {}, "agents": {}}
         for each in AGENTS[:3]:
-            self.do(c.PutAgent(AgentConfig(each, skills={"refund": 60}, capacity=100)))
+            chats = {"webchat": ChannelLimit(25, 2), "wechat": ChannelLimit(50, 2), "voice": ChannelLimit(100, 1)}
+            self.do(c.PutAgent(AgentConfig(each, skills={"refund": 60, "fault": 90}, channels=chats)))
 
     def play(self, operation: tuple) -> None:
         command = self._command(*operation)
@@ -116,6 +129,7 @@ class Player:
             self.fold.apply(event)
             if event.type == "contact.offered":
                 self.assignments.append(event.data["assignment_id"])
+                self._check_offer(self.engine.state.contacts[event.contact_id], event.agent_id)
         changes = self.engine.state.drain()
         for kind in ("contacts", "assignments", "agents"):
             self.tables[kind].update({row[0]: row for row in getattr(changes, kind)})
@@ -148,20 +162,23 @@ class Player:
         agent = self.engine.state.agents.get(agent_id)
         return None if agent is None else c.Disconnect(agent_id, "older" if stale else agent.session or "")
 
-    def _acts(self, kind: type, pick: int) -> c.Command | None:
-        return kind(self.assignments[-1 - pick % min(len(self.assignments), 6)]) if self.assignments else None
+    def _acts(self, kind: type, pick: int, state: str) -> c.Command | None:
+        """Mostly an assignment in the state that the action is for, sometimes any: those must be refused."""
+        fitting = [each.id for each in self.engine.state.assignments.values() if each.state == state]
+        some = fitting if fitting and pick % 5 else self.assignments
+        return kind(some[-1 - pick % min(len(some), 6)]) if some else None
 
     def _op_accept(self, pick: int) -> c.Command | None:
-        return self._acts(c.Accept, pick)
+        return self._acts(c.Accept, pick, "offered")
 
     def _op_decline(self, pick: int) -> c.Command | None:
-        return self._acts(c.Decline, pick)
+        return self._acts(c.Decline, pick, "offered")
 
     def _op_complete(self, pick: int) -> c.Command | None:
-        return self._acts(c.Complete, pick)
+        return self._acts(c.Complete, pick, "active")
 
     def _op_wrap_up_done(self, pick: int) -> c.Command | None:
-        return self._acts(c.FinishWrapUp, pick)
+        return self._acts(c.FinishWrapUp, pick, "wrap_up")
 
     def _contact(self, pick: int) -> str | None:
         return self.contacts[-1 - pick % min(len(self.contacts), 8)] if self.contacts else None
@@ -171,7 +188,8 @@ class Player:
         return None if contact is None else c.Cancel(contact)
 
     def _op_transfer(self, pick: int, to: str, which: int, tags: tuple) -> c.Command | None:
-        contact = self._contact(pick)
+        active = [each.id for each in self.engine.state.contacts.values() if each.state == "active"]
+        contact = active[pick % len(active)] if active and pick % 5 else self._contact(pick)
         if contact is None:
             return None
         if to == "agent":
@@ -217,22 +235,20 @@ class Player:
             holders[assignment.contact_id] = assignment.agent_id
         for contact in state.contacts.values():
             assert (contact.id in holders) == (contact.state in ("offered", "active", "wrap_up"))
-        for agent_id, free in self._over():
-            pytest.fail(f"{agent_id} is over capacity by {-free}")
         for contact, agent_id in self._matchable():
             pytest.fail(f"{contact} waits although {agent_id} could take it")
 
-    def _over(self) -> Iterator[tuple[str, int]]:
-        """Capacity is checked at the moment of an offer only: a lowered capacity takes nothing away."""
-        for agent in self.engine.state.agents.values():
-            config = self.engine.config.agents[agent.id]
-            newest = max(agent.open.values(), key=lambda each: each.offered_at, default=None)
-            if newest is not None and newest.offered_at == self.now and newest.state == "offered":
-                unchanged = config.cost(newest.channel) == newest.cost
-                if unchanged and config.channels is not None and config.capacity < agent.load:
-                    yield (agent.id, config.capacity - agent.load)
-                if unchanged and config.channels is None and len(agent.open) > 1:
-                    yield (agent.id, -1)
+    def _check_offer(self, contact: Contact, agent_id: str) -> None:
+        """What an offer must be, looked at once it has been decided: the agent is there, fits, and has room for it."""
+        agent, config = self.engine.state.agents[agent_id], self.engine.config.agents[agent_id]
+        assert contact.bars.get(agent_id, 0) <= self.now, "offered to an agent that is barred"
+        assert self._suits(contact, agent_id), "offered to an agent that does not fit"
+        if config.channels is None:
+            assert len(agent.open) == 1, "over capacity"
+        else:
+            assert agent.load <= config.capacity, "over capacity"
+            same = sum(each.channel == contact.channel for each in agent.open.values())
+            assert same <= config.channels[contact.channel].max, "over the channel's maximum"
 
     def _matchable(self) -> Iterator[tuple[Contact, str]]:
         state = self.engine.state
@@ -245,22 +261,26 @@ class Player:
 
     def _fits(self, contact: Contact, agent_id: str) -> bool:
         agent, config = self.engine.state.agents[agent_id], self.engine.config.agents[agent_id]
+        if config.channels is None:
+            return not agent.open and self._suits(contact, agent_id)
+        limit = config.channels.get(contact.channel)
+        return (
+            limit is not None
+            and agent.load + limit.cost <= config.capacity
+            and sum(each.channel == contact.channel for each in agent.open.values()) < limit.max
+            and self._suits(contact, agent_id)
+        )
+
+    def _suits(self, contact: Contact, agent_id: str) -> bool:
+        """Everything but capacity."""
+        agent, config = self.engine.state.agents[agent_id], self.engine.config.agents[agent_id]
         if agent.status != "available" or (agent.session is None and agent.lease_s is None):
             return False
-        if config.channels is None:
-            room = not agent.open
-        else:
-            limit = config.channels.get(contact.channel)
-            room = (
-                limit is not None
-                and agent.load + limit.cost <= config.capacity
-                and sum(each.channel == contact.channel for each in agent.open.values()) < limit.max
-            )
         if contact.target_agent_id is not None:
-            return room and contact.target_agent_id == agent_id
+            return contact.target_agent_id == agent_id
         queue = self.engine.config.queues[contact.queue]
         return (
-            room
+            (config.channels is None or contact.channel in config.channels)
             and (not queue.teams or bool(set(queue.teams) & set(config.teams)))
             and (contact.language is None or not config.languages or contact.language in config.languages)
             and all(_met(each, config) for each in contact.requirements if each.required)
@@ -271,16 +291,16 @@ def _met(requirement: Requirement, config: AgentConfig) -> bool:
     return config.skills.get(requirement.skill, 0) >= requirement.level
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(tapes)
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tapes())
 def test_every_promise_holds_after_every_step(tape: list[tuple]) -> None:
     player = Player()
     for operation in tape:
         player.play(operation)
 
 
-@settings(max_examples=150, deadline=None)
-@given(tapes)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tapes())
 def test_within_one_need_smaller_ranks_are_offered_first(tape: list[tuple]) -> None:
     player = Player()
     for operation in tape:
