@@ -1,0 +1,95 @@
+"""Bring a database's schema up to date, from the service itself.
+
+The migrations lie in `migrations/` beside the package `src`: in a checkout, in an editable installation, and in a wheel
+that packs the folder next to the package.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from src.errors import StartupError
+from src.store.connections import CONNECT_S_MAX
+
+FOLDER: Final = Path(__file__).resolve().parents[2] / "migrations"
+
+TURN_S_MAX: Final = 600.0
+"""So long a process waits for another one that is migrating the same database."""
+
+_TURN_POLL_S: Final = 0.1
+_LOCK: Final = 0x436F7264
+"""The advisory lock of whoever migrates: a number of our own."""
+
+
+async def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the schema up to a revision: all of it, or nothing. One process at a time; the others wait their turn.
+
+    Raises:
+        StartupError: no migrations, no database, or another process never ends; one line says which.
+    """
+    await _run(url, lambda config: command.upgrade(config, revision))
+
+
+async def downgrade(url: str, revision: str) -> None:
+    """Take the schema back to a revision: `base` removes every table, and what is in it."""
+    await _run(url, lambda config: command.downgrade(config, revision))
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[AsyncConnection]:
+    """A connection of SQLAlchemy for one task.
+
+    Raises:
+        StartupError: there is none to be had.
+    """
+
+    async def connect() -> asyncpg.Connection:
+        return await asyncpg.connect(url, timeout=CONNECT_S_MAX)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        connection = await engine.connect()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+        raise StartupError(f"PostgreSQL cannot be used: {error}") from error
+    try:
+        yield connection
+    finally:
+        await connection.close()
+        await engine.dispose()
+
+
+async def _run(url: str, task: Callable[[Config], None]) -> None:
+    if not (FOLDER / "env.py").is_file():
+        raise StartupError(f"There are no migrations in {FOLDER}")
+    async with connected(url) as connection:
+        await _turn(connection)
+        await connection.run_sync(_with_config, task)
+        await connection.commit()
+
+
+async def _turn(connection: AsyncConnection) -> None:
+    """Wait to be the one that migrates. The lock ends with the connection."""
+    try:
+        async with asyncio.timeout(TURN_S_MAX):
+            while not await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
+                await connection.rollback()
+                await asyncio.sleep(_TURN_POLL_S)
+            await connection.commit()
+    except TimeoutError as error:
+        raise StartupError(f"Another process has been migrating the database for {TURN_S_MAX:.0f} s") from error
+
+
+def _with_config(connection: Connection, task: Callable[[Config], None]) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    task(config)

@@ -1,0 +1,190 @@
+"""The store on PostgreSQL, with asyncpg and nothing between: what the dispatch room reads and writes.
+
+A commit is one statement and one round trip; so is a lookup. Reads for callers are in `queries.py`.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+import asyncpg
+
+from src.dispatch.clock import new_id
+from src.dispatch.ports import Batch, Head, Known, Loaded, Wanted
+from src.errors import Conflict, Fenced, NotFound
+from src.router.events import Event
+from src.router.state import Row
+from src.store import rows, statements
+from src.store.connections import ACQUIRE_S_MAX, open_pool, translated
+from src.store.writes import sectioned
+
+CONNECTIONS_MAX: Final = 8
+LOAD_PAGE_ROWS: Final = 2_000
+"""So many rows are taken over at a time, that others get their turn in between."""
+
+
+class PostgresStore:
+    """`Store` and `Leases` over a small pool of connections."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str, *, connections_max: int = CONNECTIONS_MAX) -> Self:
+        """Connect, and check the server. The schema must be there (`migrate.upgrade`).
+
+        Raises:
+            StartupError: with one line for the operator.
+        """
+        return cls(await open_pool(url, connections_max=connections_max))
+
+    async def close(self) -> None:
+        """Wait for what is under way, and disconnect."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        async with translated(), self._pool.acquire(timeout=ACQUIRE_S_MAX) as connection:
+            yield connection
+
+    # -- tenants ------------------------------------------------------------------------------------------------
+
+    async def create_tenant(self, name: str, jwt_secret: str) -> str:
+        """Make a tenant with an empty journal, and return its id. `jwt_secret` is kept as it is given: sealed.
+
+        Raises:
+            Conflict: there is one of that name.
+        """
+        tenant = new_id()
+        async with self._connection() as connection:
+            made = await connection.fetchval(statements.TENANT, tenant, name, jwt_secret)
+        if made is None:
+            raise Conflict(f"there is a tenant {name} already")
+        return tenant
+
+    # -- the store ----------------------------------------------------------------------------------------------
+
+    async def head(self, tenant: str) -> Head:
+        """The head row as committed. Raises `NotFound` for a tenant that is not there."""
+        async with self._connection() as connection:
+            return await _head(connection, tenant)
+
+    async def load(self, tenant: str) -> Loaded:
+        """Everything an engine is made of, as of one moment."""
+        async with (
+            self._connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            return Loaded(
+                head=await _head(connection, tenant),
+                contacts=await _paged(connection, statements.OPEN_CONTACTS, tenant),
+                assignments=await _paged(connection, statements.OPEN_ASSIGNMENTS, tenant),
+                agents=await _paged(connection, statements.AGENTS, tenant),
+                config=[rows.config_from(each) for each in await connection.fetch(statements.CONFIG, tenant)],
+            )
+
+    async def lookup(self, tenant: str, wanted: Wanted) -> Known:
+        """What is there of what is wanted, in one round trip; none if nothing is wanted.
+
+        `assignments` also has the current ones of the contacts found.
+        """
+        given = {each: list(keys) for each in Wanted.__slots__ if (keys := getattr(wanted, each))}
+        if not given:
+            return Known()
+        text, names = statements.lookup(frozenset(given))
+        parameters: list[Any] = [tenant]
+        for sought in statements.SOUGHT:
+            if keys := given.get(sought.name):
+                parameters += [keys] if len(sought.key) == 1 else _by_column(keys)
+        async with self._connection() as connection:
+            found = await connection.fetchrow(text, *parameters)
+        known = Known()
+        for name, records in zip(names, found, strict=True):
+            setattr(known, name, dict(map(_READ[name], records or ())))
+        return known
+
+    async def commit(self, batch: Batch) -> None:
+        """Write the batch, all of it or nothing: one statement, one round trip.
+
+        Raises:
+            Fenced: the head is not at `batch.before`.
+            StoreRejected: the data breaks a constraint or cannot be stored; nothing was written.
+            StoreUnreachable: the connection was lost; `head().batch` tells whether it went through.
+        """
+        sections = sectioned(batch)
+        present = tuple(number for number, section in enumerate(sections) if section)
+        parameters: list[Any] = [batch.tenant, batch.before, *rows.head_row(batch.head)]
+        for number in present:
+            parameters += _by_column(sections[number])
+        async with self._connection() as connection:
+            went_through = await connection.fetchval(statements.commit(present), *parameters)
+        if not went_through:
+            raise Fenced("another process took this tenant over")
+
+    async def events(self, tenant: str, after: int, limit: int, *, agent_id: str | None = None) -> Sequence[Event]:
+        """The journal after a number, in order; only one agent's, if asked."""
+        async with self._connection() as connection:
+            if agent_id is None:
+                found = await connection.fetch(statements.EVENTS, tenant, after, limit)
+            else:
+                found = await connection.fetch(statements.EVENTS_OF_AGENT, tenant, after, limit, agent_id)
+        return [rows.event_from(each) for each in found]
+
+    # -- leases -------------------------------------------------------------------------------------------------
+
+    async def renew(self, process: str, lease_s: float) -> None:
+        """Say that the process lives, for so many seconds from now by the database's clock."""
+        async with self._connection() as connection:
+            await connection.execute(statements.RENEW, process, lease_s)
+
+    async def claim(self, process: str, tenant: str) -> bool:
+        """Take a tenant that nobody serves, or whose process has lapsed. A process that has lapsed gets none."""
+        async with self._connection() as connection:
+            taken = await connection.fetchval(statements.CLAIM, process, tenant)
+        return taken is not None
+
+    async def release(self, process: str) -> None:
+        """Give up everything at once: a process that is not there holds nothing."""
+        async with self._connection() as connection:
+            await connection.execute(statements.RELEASE, process)
+
+
+def _by_column(these: Sequence[Row]) -> list[tuple[Any, ...]]:
+    return list(zip(*these, strict=True))
+
+
+async def _head(connection: asyncpg.Connection, tenant: str) -> Head:
+    row = await connection.fetchrow(statements.HEAD, tenant)
+    if row is None:
+        raise NotFound("there is no such tenant")
+    return rows.head_from(row)
+
+
+async def _paged(connection: asyncpg.Connection, text: str, tenant: str) -> list[Row]:
+    found: list[Row] = []
+    cursor = await connection.cursor(text, tenant)
+    while page := await cursor.fetch(LOAD_PAGE_ROWS):
+        found += map(tuple, page)
+    return found
+
+
+def _keyed(read: Callable[[Sequence[Any]], Any], key: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Any]:
+    def pair(record: Sequence[Any]) -> tuple[Any, Any]:
+        value = read(record)
+        return (key(value), value)
+
+    return pair
+
+
+_READ: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
+    "identities": lambda each: ((each[1], each[2]), each[0]),
+    "external_contacts": lambda each: ((each[1], each[2], each[3]), each[0]),
+    "external_messages": _keyed(rows.message_from, lambda each: (each.channel, each.account, each.external_id)),
+    "contacts": lambda each: (each[0], tuple(each)),
+    "facts": _keyed(rows.contact_fact_from, lambda each: each.id),
+    "assignments": lambda each: (each[0], tuple(each)),
+    "customers": _keyed(rows.customer_from, lambda each: each.id),
+    "messages": _keyed(rows.message_from, lambda each: each.id),
+    "answers": _keyed(rows.answer_from, lambda each: each.scope),
+}
+"""From a record of each column of a lookup to the key and value that `Known` has of it."""

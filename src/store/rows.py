@@ -1,0 +1,207 @@
+"""Facts as rows of their tables, and back. The order of columns is that of `tables.py`, without the tenant.
+
+Both stores write and read through here, so that what comes back is the same from either: JSON is text in a row and
+values outside, and whatever a row cannot hold is refused here or by the database, never altered.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from src.dispatch.ports import (
+    AccountFact,
+    Answer,
+    ConfigFact,
+    ContactFact,
+    Customer,
+    Head,
+    IdentityFact,
+    KeyFact,
+    MessageFact,
+    NoteFact,
+)
+from src.errors import StoreRejected
+from src.router.events import Event
+from src.router.state import Row
+
+_WORD: Final = 1 << 64
+_SIGN: Final = 1 << 63
+
+_decode: Final = msgspec.json.Decoder().decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def dump(value: object) -> str:
+    """JSON text of a value.
+
+    Raises:
+        StoreRejected: it has no JSON form that PostgreSQL could hold.
+    """
+    try:
+        return _encode(value).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise StoreRejected(f"no JSON: {type(error).__name__}") from error
+
+
+def load(text: str) -> Any:  # noqa: ANN401 - JSON is anything
+    """The inverse of `dump`."""
+    return _decode(text)
+
+
+def signed(unsigned: int) -> int:
+    """An unsigned number of 64 bits as PostgreSQL's bigint holds it."""
+    return unsigned - _WORD if unsigned >= _SIGN else unsigned
+
+
+def unsigned(signed: int) -> int:
+    """The inverse of `signed`."""
+    return signed % _WORD
+
+
+def head_row(head: Head) -> Row:
+    """Seq, batch, at, state_hash."""
+    return (head.seq, head.batch, head.at, signed(head.state_hash))
+
+
+def head_from(row: Sequence[Any]) -> Head:
+    """The inverse of `head_row`."""
+    return Head(row[0], row[1], row[2], unsigned(row[3]))
+
+
+def event_row(event: Event) -> Row:
+    """A line of the journal."""
+    return (
+        event.seq,
+        event.type,
+        event.at,
+        event.contact_id,
+        event.agent_id,
+        event.customer_id,
+        dump(event.data),
+        event.version,
+    )
+
+
+def event_from(row: Sequence[Any]) -> Event:
+    """The inverse of `event_row`."""
+    return Event(row[0], row[1], row[2], row[3], row[4], row[5], _decode(row[6]), row[7])
+
+
+def trace_row(trace: tuple[str, int, Mapping[str, Any]]) -> Row:
+    """Contact, number of the event that it explains, the trace."""
+    return (trace[0], trace[1], dump(trace[2]))
+
+
+def customer_row(fact: Customer) -> Row:
+    """A row of `customers`."""
+    return (
+        fact.id,
+        fact.created_at,
+        fact.display_name,
+        fact.tier,
+        fact.preferred_agent_id,
+        dump(fact.attributes),
+        dump(fact.tags),
+    )
+
+
+def customer_from(row: Sequence[Any]) -> Customer:
+    """The inverse of `customer_row`."""
+    return Customer(row[0], row[1], row[2], row[3], row[4], _decode(row[5]), tuple(_decode(row[6])))
+
+
+def identity_row(fact: IdentityFact) -> Row:
+    """A row of `identities`."""
+    return (fact.customer_id, fact.type, fact.value, fact.display_name, fact.strong, fact.created_at)
+
+
+def identity_from(row: Sequence[Any]) -> IdentityFact:
+    """The inverse of `identity_row`."""
+    return IdentityFact(row[1], row[2], row[0], row[3], row[4], row[5])
+
+
+def contact_fact_row(fact: ContactFact) -> Row:
+    """A row of `contact_facts`."""
+    return (
+        fact.id,
+        fact.channel,
+        fact.account,
+        fact.external_id,
+        fact.identity_type,
+        fact.identity_value,
+        fact.text,
+        dump(fact.attributes),
+    )
+
+
+def contact_fact_from(row: Sequence[Any]) -> ContactFact:
+    """The inverse of `contact_fact_row`."""
+    return ContactFact(row[0], row[1], row[2], row[3], row[4], row[5], row[6], _decode(row[7]))
+
+
+def message_row(fact: MessageFact) -> Row:
+    """A row of `messages`."""
+    return (
+        fact.id,
+        fact.contact_id,
+        fact.customer_id,
+        fact.channel,
+        fact.account,
+        fact.external_id,
+        fact.sender,
+        fact.kind,
+        fact.text,
+        dump(fact.payload),
+        fact.at,
+    )
+
+
+def message_from(row: Sequence[Any]) -> MessageFact:
+    """The inverse of `message_row`."""
+    return MessageFact(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], _decode(row[9]), row[10])
+
+
+def note_row(fact: NoteFact) -> Row:
+    """A row of `notes`."""
+    return (fact.assignment_id, fact.contact_id, fact.text, fact.at)
+
+
+def config_row(fact: ConfigFact) -> Row:
+    """A row of `config`. Not for a fact that removes."""
+    return (fact.kind, fact.name, dump(fact.body))
+
+
+def config_from(row: Sequence[Any]) -> ConfigFact:
+    """The inverse of `config_row`."""
+    return ConfigFact(row[0], row[1], _decode(row[2]))
+
+
+def key_row(fact: KeyFact) -> Row:
+    """A row of `api_keys`."""
+    return (fact.id, fact.hash, fact.name, dump(fact.scopes), fact.created_at, fact.revoked_at)
+
+
+def key_from(row: Sequence[Any]) -> KeyFact:
+    """The inverse of `key_row`."""
+    return KeyFact(row[0], row[1], row[2], tuple(_decode(row[3])), row[4], row[5])
+
+
+def account_row(fact: AccountFact) -> Row:
+    """A row of `channel_accounts`. Not for a fact that removes."""
+    return (fact.name, fact.channel, dump(fact.settings), dump(fact.secrets), fact.queue, fact.enabled)
+
+
+def account_from(row: Sequence[Any]) -> AccountFact:
+    """The inverse of `account_row`."""
+    return AccountFact(row[0], row[1], _decode(row[2]), _decode(row[3]), row[4], row[5])
+
+
+def answer_row(answer: Answer) -> Row:
+    """A row of `answers`."""
+    return (answer.scope, answer.body_hash, answer.status, dump(answer.body), answer.at)
+
+
+def answer_from(row: Sequence[Any]) -> Answer:
+    """The inverse of `answer_row`."""
+    return Answer(row[0], row[1], row[2], _decode(row[3]), row[4])

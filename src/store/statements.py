@@ -1,0 +1,182 @@
+"""The text of the statements that the dispatch room needs, made from the schema. Runs none of them.
+
+The commit of a batch and the lookup before it are one statement each, which holds only the parts there is something
+for: one round trip, and what is not written costs nothing. The texts are few and are kept, and with them their plans.
+"""
+
+# ruff: noqa: S608 - made of the names in the schema alone: values are parameters
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table, Text
+
+from src.store import tables
+from src.store.writes import SECTIONS, Section
+
+_ARRAYS: Final = {
+    BigInteger: "bigint[]",
+    Boolean: "boolean[]",
+    Integer: "integer[]",
+    SmallInteger: "smallint[]",
+    Text: "text[]",
+    tables.JsonText: "json[]",
+}
+
+
+def columns(table: Table) -> list[Column[object]]:
+    """The columns but the tenant, in the order of a row."""
+    return [each for each in table.columns if each.name != "tenant"]
+
+
+def keys(table: Table) -> list[Column[object]]:
+    """The primary key but the tenant."""
+    return [each for each in table.primary_key.columns if each.name != "tenant"]
+
+
+def names(these: Sequence[Column[object]], prefix: str = "") -> str:
+    """Column names for a statement."""
+    return ", ".join(f"{prefix}{each.name}" for each in these)
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def _rows_of(table: Table) -> str:
+    return f"SELECT {names(columns(table))} FROM {table.name} WHERE tenant = $1"
+
+
+TENANT: Final = """\
+WITH made AS (
+  INSERT INTO tenants (id, name, created_at, jwt_secret)
+  VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, $3)
+  ON CONFLICT (name) DO NOTHING RETURNING id
+)
+INSERT INTO tenant_heads (tenant, seq, batch, at, state_hash) SELECT id, 0, '', 0, 0 FROM made RETURNING tenant"""
+
+HEAD: Final = "SELECT seq, batch, at, state_hash FROM tenant_heads WHERE tenant = $1"
+OPEN_CONTACTS: Final = f"{_rows_of(tables.contacts)} AND closed_at IS NULL"
+OPEN_ASSIGNMENTS: Final = f"{_rows_of(tables.assignments)} AND ended_at IS NULL"
+AGENTS: Final = _rows_of(tables.agent_states)
+CONFIG: Final = _rows_of(tables.config)
+EVENTS: Final = f"{_rows_of(tables.journal)} AND seq > $2 ORDER BY seq LIMIT $3"
+EVENTS_OF_AGENT: Final = f"{_rows_of(tables.journal)} AND seq > $2 AND agent_id = $4 ORDER BY seq LIMIT $3"
+
+# -- who serves a tenant -----------------------------------------------------------------------------------------------
+
+RENEW: Final = """\
+INSERT INTO processes (id, expires_at) VALUES ($1, clock_timestamp() + make_interval(secs => $2))
+ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at"""
+
+CLAIM: Final = """\
+UPDATE tenant_heads SET owner = $1 WHERE tenant = $2
+  AND EXISTS (SELECT FROM processes WHERE id = $1 AND expires_at > clock_timestamp())
+  AND (owner IS NULL OR owner = $1
+    OR NOT EXISTS (SELECT FROM processes WHERE id = owner AND expires_at > clock_timestamp()))
+RETURNING tenant"""
+
+RELEASE: Final = "DELETE FROM processes WHERE id = $1"
+
+# -- the commit --------------------------------------------------------------------------------------------------------
+
+_FENCE: Final = """\
+head AS (
+  UPDATE tenant_heads SET seq = $3, batch = $4, at = $5, state_hash = $6 WHERE tenant = $1 AND seq = $2 RETURNING tenant
+)"""
+_FENCE_PARAMETERS: Final = 6
+
+
+@cache
+def commit(present: tuple[int, ...]) -> str:
+    """The statement that commits the sections of these numbers; its one value is 1, or 0 where the fence held.
+
+    Parameters: tenant, number before; seq, batch, at, state_hash of the new head; then, for each section, one array
+    for each column. The sections draw on the fence's row: without it they write nothing.
+    """
+    parts, at = [_FENCE], _FENCE_PARAMETERS
+    for number in present:
+        text, at = _section(SECTIONS[number], at)
+        parts.append(f"part{number} AS (\n{text}\n)")
+    return f"WITH {', '.join(parts)}\nSELECT count(*) FROM head"
+
+
+def _section(section: Section, at: int) -> tuple[str, int]:
+    table = section.table
+    used = keys(table) if section.verb == "remove" else columns(table)
+    source, at = arrays(used, at)
+    if section.verb == "remove":
+        matches = " AND ".join(f"old.{each.name} = new.{each.name}" for each in used)
+        return (
+            f"  DELETE FROM {table.name} AS old USING head, {source} AS new ({names(used)})\n"
+            f"  WHERE old.tenant = head.tenant AND {matches}"
+        ), at
+    text = (
+        f"  INSERT INTO {table.name} (tenant, {names(used)})\n"
+        f"  SELECT head.tenant, new.* FROM head, {source} AS new ({names(used)})"
+    )
+    if section.verb == "put":
+        changing = [each for each in used if not each.primary_key]
+        sets = ", ".join(f"{each.name} = excluded.{each.name}" for each in changing)
+        text += f"\n  ON CONFLICT (tenant, {names(keys(table))}) DO UPDATE SET {sets}"
+    return text, at
+
+
+def arrays(these: Sequence[Column[object]], at: int) -> tuple[str, int]:
+    """`unnest` over one parameter for each column, numbered from behind `at`; and the last number."""
+    casts = ", ".join(f"${at + place}::{_ARRAYS[type(each.type)]}" for place, each in enumerate(these, 1))
+    return f"unnest({casts})", at + len(these)
+
+
+# -- the lookup --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Rows of one table that a lookup finds by `key`: given, or named by a column of what it has found before."""
+
+    name: str
+    table: Table
+    key: tuple[str, ...]
+    follows: tuple[tuple[str, str], ...] = ()
+    only: str = "true"
+
+
+SOUGHT: Final = (
+    Sought("identities", tables.identities, ("type", "value"), only="stored.strong"),
+    Sought("external_contacts", tables.contact_facts, ("channel", "account", "external_id")),
+    Sought("external_messages", tables.messages, ("channel", "account", "external_id")),
+    Sought("contacts", tables.contacts, ("id",)),
+    Sought("facts", tables.contact_facts, ("id",), (("contacts", "id"),)),
+    Sought("assignments", tables.assignments, ("id",), (("contacts", "assignment_id"),)),
+    Sought("customers", tables.customers, ("id",), (("contacts", "customer_id"), ("identities", "customer_id"))),
+    Sought("messages", tables.messages, ("id",)),
+    Sought("answers", tables.answers, ("scope",)),
+)
+"""What can be looked up, by the names of `Known`. Those that have a name in `Wanted` may be given keys."""
+
+
+@cache
+def lookup(wanted: frozenset[str]) -> tuple[str, tuple[str, ...]]:
+    """The statement that finds what is wanted, and the names of its columns: each an array of records, or null.
+
+    Parameters: tenant; then, for each wanted name in the order of `SOUGHT`, one array for each part of its key.
+    """
+    parts: dict[str, str] = {}
+    at = 1
+    for sought in SOUGHT:
+        sources = [f"SELECT {column} FROM found_{other}" for other, column in sought.follows if other in parts]
+        if sought.name in wanted:
+            given, at = arrays([sought.table.columns[each] for each in sought.key], at)
+            sources.append(f"SELECT * FROM {given}")
+        if sources:
+            same = " AND ".join(f"stored.{each} = key.{each}" for each in sought.key)
+            parts[sought.name] = (
+                f"found_{sought.name} AS MATERIALIZED (\n"
+                f"  SELECT {names(columns(sought.table), 'stored.')}\n"
+                f"  FROM ({' UNION '.join(sources)}) AS key ({', '.join(sought.key)})\n"
+                f"  JOIN {sought.table.name} AS stored ON stored.tenant = $1 AND {same} AND {sought.only}\n)"
+            )
+    answers = ",\n".join(f"(SELECT array_agg(found) FROM found_{each} AS found)" for each in parts)
+    return f"WITH {', '.join(parts.values())}\nSELECT {answers}", tuple(parts)

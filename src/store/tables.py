@@ -1,0 +1,383 @@
+"""The schema, as SQLAlchemy Core metadata. Holds no statement and opens no connection.
+
+Every key leads with `tenant`: one tenant's rows lie together, and nothing is found without naming whose it is. Times
+are milliseconds since the epoch. Identifiers and keys compare byte by byte (collation C), as Python does, so that a
+page of a list ends where the next begins on every server.
+
+JSON is of type `json`, not `jsonb`, because the text comes back as it was written: the folded state's hash is over it.
+In statements, too, it is text: `rows.py` turns it into values and back.
+"""
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeEngine
+
+
+class JsonText(TypeDecorator[str]):
+    """JSON as the text that was written."""
+
+    impl = JSON
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Text goes in as it is."""
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> None:  # noqa: ANN401 - so SQLAlchemy names it
+        """Text comes out as it is."""
+
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+_ROOM_FOR_UPDATES: Final = {"fillfactor": 70}
+"""Rows that change soon after they were written find room on their page, and no index is touched (HOT)."""
+
+_ROOM_FOR_MANY_UPDATES: Final = {"fillfactor": 50}
+
+
+def _key(name: str, *, nullable: bool = False) -> Column[str]:
+    """An identifier, or a word that rows are found by."""
+    return Column(name, Text(collation="C"), nullable=nullable)
+
+
+def _text(name: str, *, nullable: bool = True) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+def _json(name: str) -> Column[str]:
+    return Column(name, JsonText, nullable=False)
+
+
+def _number(name: str, kind: type[TypeEngine[int]] = BigInteger, *, nullable: bool = False) -> Column[int]:
+    return Column(name, kind, nullable=nullable)
+
+
+# -- whose it is, and who serves it ------------------------------------------------------------------------------------
+
+tenants: Final = Table(
+    "tenants",
+    metadata,
+    _key("id"),
+    _key("name"),
+    _number("created_at"),
+    _text("jwt_secret", nullable=False),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("name"),
+)
+
+tenant_heads: Final = Table(
+    "tenant_heads",
+    metadata,
+    _key("tenant"),
+    _number("seq"),
+    _text("batch", nullable=False),
+    _number("at"),
+    _number("state_hash"),  # 64 bits, kept with a sign
+    _key("owner", nullable=True),
+    PrimaryKeyConstraint("tenant"),
+    postgresql_with=_ROOM_FOR_MANY_UPDATES,
+)
+
+processes: Final = Table(
+    "processes",
+    metadata,
+    _key("id"),
+    _text("internal_address"),
+    Column("expires_at", DateTime(timezone=True), nullable=False),  # judged by the database's clock alone
+    PrimaryKeyConstraint("id"),
+    postgresql_with=_ROOM_FOR_MANY_UPDATES,
+)
+
+# -- the truth ---------------------------------------------------------------------------------------------------------
+
+journal: Final = Table(
+    "journal",
+    metadata,
+    _key("tenant"),
+    _number("seq"),
+    _key("type"),
+    _number("at"),
+    _key("contact_id", nullable=True),
+    _key("agent_id", nullable=True),
+    _key("customer_id", nullable=True),
+    _json("data"),
+    _number("version", SmallInteger),
+    PrimaryKeyConstraint("tenant", "seq"),
+    Index(None, "tenant", "agent_id", "seq", postgresql_where=text("agent_id IS NOT NULL")),
+)
+
+# -- folded: what the journal adds up to -------------------------------------------------------------------------------
+
+contacts: Final = Table(
+    "contacts",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _key("customer_id"),
+    _key("channel"),
+    _key("account"),
+    _number("created_at"),
+    _key("state"),
+    _key("queue"),
+    _number("priority"),
+    _key("language", nullable=True),
+    _json("tags"),
+    _json("requirements"),
+    _key("target_agent_id", nullable=True),
+    _key("assignment_id", nullable=True),
+    _key("outcome", nullable=True),
+    _number("sla_stage", SmallInteger),
+    _number("transfers", Integer),
+    _json("bars"),
+    _number("updated_at"),
+    _number("answered_at", nullable=True),
+    _number("closed_at", nullable=True),
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "tenant", "customer_id", "id"),
+    # Open contacts, queue by queue in the order in which they are served: for loading, queues and positions. `state` is
+    # left out on purpose: an offer or an answer then touches no index.
+    Index(
+        "ix_contacts_open",
+        "tenant",
+        "queue",
+        text("(created_at - priority * 1000)"),
+        "id",
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+    postgresql_with=_ROOM_FOR_UPDATES,
+)
+
+assignments: Final = Table(
+    "assignments",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _key("contact_id"),
+    _key("agent_id"),
+    _key("channel"),
+    _number("cost"),
+    _number("offered_at"),
+    _number("expires_at"),
+    _key("state"),
+    _number("accepted_at", nullable=True),
+    _number("ends_at", nullable=True),
+    _key("outcome", nullable=True),
+    Column("resolved", Boolean),
+    _text("disposition"),
+    _number("ended_at", nullable=True),
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "tenant", "agent_id", "id"),
+    Index("ix_assignments_open", "tenant", "id", postgresql_where=text("ended_at IS NULL")),
+    # The backstop of the first promise: whatever the engine decides, a contact is with one agent at a time.
+    Index(
+        "uq_assignments_one_holder",
+        "tenant",
+        "contact_id",
+        unique=True,
+        postgresql_where=text("state IN ('active', 'wrap_up')"),
+    ),
+    postgresql_with=_ROOM_FOR_UPDATES,
+)
+
+agent_states: Final = Table(
+    "agent_states",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _key("status"),
+    _text("reason"),
+    _key("session", nullable=True),
+    _number("lease_s", nullable=True),
+    _number("grace_until", nullable=True),
+    _number("idle_since"),
+    _number("misses", Integer),
+    PrimaryKeyConstraint("tenant", "id"),
+    postgresql_with=_ROOM_FOR_MANY_UPDATES,
+)
+
+# -- facts: beside the journal, in the same transaction ----------------------------------------------------------------
+
+customers: Final = Table(
+    "customers",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _number("created_at"),
+    _text("display_name"),
+    _key("tier", nullable=True),
+    _key("preferred_agent_id", nullable=True),
+    _json("attributes"),
+    _json("tags"),
+    PrimaryKeyConstraint("tenant", "id"),
+)
+
+identities: Final = Table(
+    "identities",
+    metadata,
+    _key("tenant"),
+    _key("customer_id"),
+    _key("type"),
+    _key("value"),
+    _text("display_name"),
+    Column("strong", Boolean, nullable=False),
+    _number("created_at"),
+    PrimaryKeyConstraint("tenant", "customer_id", "type", "value"),
+    # A backstop: a strong identity is of one customer.
+    Index(
+        "uq_identities_strong",
+        "tenant",
+        "type",
+        "value",
+        unique=True,
+        postgresql_where=text("strong"),
+    ),
+)
+
+contact_facts: Final = Table(
+    "contact_facts",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _key("channel"),
+    _key("account"),
+    _key("external_id", nullable=True),
+    _key("identity_type"),
+    _key("identity_value"),
+    _text("text"),
+    _json("attributes"),
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(
+        "uq_contact_facts_external",
+        "tenant",
+        "channel",
+        "account",
+        "external_id",
+        unique=True,
+        postgresql_where=text("external_id IS NOT NULL"),
+    ),
+)
+
+messages: Final = Table(
+    "messages",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _key("contact_id"),
+    _key("customer_id"),
+    _key("channel"),
+    _key("account"),
+    _key("external_id", nullable=True),
+    _key("sender"),
+    _key("kind"),
+    _text("text"),
+    _json("payload"),
+    _number("at"),
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "tenant", "contact_id", "id"),
+    Index(
+        "uq_messages_external",
+        "tenant",
+        "channel",
+        "account",
+        "external_id",
+        unique=True,
+        postgresql_where=text("external_id IS NOT NULL"),
+    ),
+)
+
+notes: Final = Table(
+    "notes",
+    metadata,
+    _key("tenant"),
+    _key("assignment_id"),
+    _key("contact_id"),
+    _text("text", nullable=False),
+    _number("at"),
+    PrimaryKeyConstraint("tenant", "assignment_id"),
+    Index(None, "tenant", "contact_id"),
+)
+
+config: Final = Table(
+    "config",
+    metadata,
+    _key("tenant"),
+    _key("kind"),
+    _key("name"),
+    _json("body"),
+    PrimaryKeyConstraint("tenant", "kind", "name"),
+)
+
+api_keys: Final = Table(
+    "api_keys",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _key("hash"),
+    _text("name", nullable=False),
+    _json("scopes"),
+    _number("created_at"),
+    _number("revoked_at", nullable=True),
+    PrimaryKeyConstraint("tenant", "id"),
+    UniqueConstraint("hash"),  # a credential says which tenant it is of: found without one
+)
+
+channel_accounts: Final = Table(
+    "channel_accounts",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    _key("channel"),
+    _json("settings"),
+    _json("secrets"),
+    _key("queue", nullable=True),
+    Column("enabled", Boolean, nullable=False),
+    PrimaryKeyConstraint("tenant", "name"),
+    UniqueConstraint("name"),  # the channel's address holds no tenant
+)
+
+traces: Final = Table(
+    "traces",
+    metadata,
+    _key("tenant"),
+    _key("contact_id"),
+    _number("seq"),
+    _json("trace"),
+    PrimaryKeyConstraint("tenant", "contact_id", "seq"),
+)
+
+answers: Final = Table(
+    "answers",
+    metadata,
+    _key("tenant"),
+    _key("scope"),
+    _text("body_hash", nullable=False),
+    _number("status", SmallInteger),
+    _json("body"),
+    _number("at"),
+    PrimaryKeyConstraint("tenant", "scope"),
+    Index(None, "at"),
+)
