@@ -20,6 +20,7 @@
     │   │   └── AccountTaken        account_taken: the account name is in use
     │   ├── CursorExpired         cursor_expired: older than what is kept
     │   ├── BodyTooLarge          body_too_large
+    │   ├── Internal              internal: a fault of ours; this request was set aside, others go on
     │   └── Unavailable           unavailable: try again; nothing was done, or the repeat finds what was
     │       ├── Overloaded          overloaded: a queue inside the service is full
     │       ├── NotOwner            not_owner: another process serves this tenant
@@ -157,6 +158,12 @@ class BodyTooLarge(Refused):
     """The body is larger than the limit."""
 
     code = "body_too_large"
+
+
+class Internal(Refused):
+    """A fault of ours. This request was set aside; nothing of it was done."""
+
+    code = "internal"
 
 
 class Unavailable(Refused):

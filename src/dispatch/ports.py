@@ -183,6 +183,7 @@ class Wanted:
     contacts: set[str] = field(default_factory=set)
     assignments: set[str] = field(default_factory=set)
     customers: set[str] = field(default_factory=set)
+    messages: set[str] = field(default_factory=set)
     answers: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
@@ -191,8 +192,9 @@ class Wanted:
 
 @dataclass(slots=True)
 class Known:
-    """What was found for a `Wanted`; keys that are not there were not found. `customers` also has those of the
-    identities and contacts found, `facts` the contacts' facts.
+    """What was found for a `Wanted`; keys that are not there were not found.
+
+    `customers` also has those of the identities and contacts found, `facts` the facts of the contacts.
     """
 
     identities: dict[IdentityKey, str] = field(default_factory=dict)
@@ -202,6 +204,7 @@ class Known:
     facts: dict[str, ContactFact] = field(default_factory=dict)
     assignments: dict[str, Row] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
+    messages: dict[str, MessageFact] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
 
 
@@ -249,6 +252,9 @@ class Delivery(Protocol):
     def publish(self, tenant: str, events: Sequence[Event], known: Known) -> None:
         """Tell of committed events. `known` holds what the commit had in hand, to spare a read; it may lack things."""
 
+    def reached(self, tenant: str) -> int | None:
+        """The number of the last event that was published; None where nobody has ever listened."""
+
 
 class Clock(Protocol):
     """Time, so that tests can own it."""
@@ -258,6 +264,3 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""

@@ -127,7 +127,9 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """The engine was loaded by a process: sockets of the one before are gone, leases start anew."""
+    """The engine was loaded: sockets that are not among `live` are gone, leases start anew."""
+
+    live: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,11 @@ class Note:
     customer_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Record the hash of the folded state, as it was last drained."""
+
+
 Command = (
     Receive
     | Message
@@ -219,4 +226,5 @@ Command = (
     | PutSettings
     | DeleteNamed
     | Note
+    | Checkpoint
 )

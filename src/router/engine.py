@@ -388,10 +388,12 @@ class Engine:
         for contact in self._targeted_at(agent.id):
             self._say_reclassified(contact, reason="target_unavailable", target_agent_id=None)
 
-    def _restart(self, _command: commands.Restart, _: Archive) -> None:
+    def _restart(self, command: commands.Restart, _: Archive) -> None:
         """Sockets of the process before are gone, and nobody is punished for the hand-over."""
         grace_until = self._now + self.config.settings.presence_grace_s * 1000
         for agent in sorted(self.state.agents.values(), key=lambda each: each.id):
+            if agent.session in command.live:
+                continue
             if agent.session is not None or agent.grace_until is not None:
                 self._say_presence(agent, session=None, grace_until=grace_until)
             if agent.lease_s is not None:
@@ -491,6 +493,9 @@ class Engine:
 
     def _note(self, command: commands.Note, _: Archive) -> None:
         self._emit(command.type, customer_id=command.customer_id, name=command.name)
+
+    def _checkpoint(self, _command: commands.Checkpoint, _: Archive) -> None:
+        self._emit(ev.CHECKPOINT, state_hash=f"{self.state.hash:016x}")
 
     def _delete_named(self, command: commands.DeleteNamed, _: Archive) -> None:
         kinds: dict[str, dict[str, Any]] = {
@@ -829,6 +834,7 @@ _HANDLERS: Final[dict[type, Callable[[Engine, Any, Archive], None]]] = {
     commands.PutSettings: Engine._put_settings,
     commands.DeleteNamed: Engine._delete_named,
     commands.Note: Engine._note,
+    commands.Checkpoint: Engine._checkpoint,
 }
 """Which method obeys which command."""
 

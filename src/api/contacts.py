@@ -1,0 +1,312 @@
+"""Contacts: intake, reading, reclassifying, ending, transferring, and their conversation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from src.api import problems
+from src.api.context import Context, Ctx, Json
+from src.api.schemas import (
+    BatchBody,
+    CancelBody,
+    ContactBody,
+    ContactPatch,
+    MessageBody,
+    TransferBody,
+    tag_requests,
+)
+from src.delivery import views
+from src.dispatch import jobs
+from src.dispatch.inbound import Identity, InboundContact
+from src.dispatch.ports import Answer, MessageFact, Wanted
+from src.dispatch.turn import ContactSnapshot, Turn
+from src.errors import Forbidden, NotFound, Refused
+from src.router import commands
+from src.store.queries import ContactRead
+
+router = APIRouter(prefix="/v1", tags=["contacts"])
+
+LIMIT_MAX: Final = 200
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+
+
+def inbound(body: ContactBody) -> InboundContact:
+    """The normal form of a posted contact."""
+    return InboundContact(
+        channel=body.channel,
+        account=body.account,
+        external_id=body.external_id,
+        identity=Identity(body.identity.type, body.identity.value, body.identity.display_name),
+        text=body.text,
+        tags=tag_requests(body.tags),  # type: ignore[arg-type]  # list is invariant; the union is the same
+        language=body.language,
+        priority=body.priority,
+        queue=body.queue,
+        attributes=body.attributes,
+    )
+
+
+@router.post("/contacts", status_code=201)
+async def post_contact(body: ContactBody, ctx: Ctx) -> Response:
+    """Take in a contact. The same `external_id` again gives the same contact, with 200."""
+    ctx.principal.need("contacts:write")
+    done = await ctx.once(jobs.take(inbound(body)), _render_taken)
+    if isinstance(done, Answer):
+        return await _repeated_contact(ctx, done)
+    if done.snapshot is not None:
+        return Json(snapshot(done.snapshot), 201)
+    return Json(await read(ctx, done.contact_id or ""))
+
+
+def snapshot(each: ContactSnapshot) -> views.Json:
+    """A contact as it stood when its command had been decided."""
+    return views.contact(each.contact, each.fact, each.assignment, each.position, each.estimated_wait_s)
+
+
+def _render_taken(taken: jobs.Taken) -> tuple[int, Mapping[str, Any]]:
+    if taken.snapshot is None:
+        return 200, {"id": taken.contact_id}
+    return 201, snapshot(replace(taken.snapshot, fact=None))
+
+
+def _render_snapshot(each: ContactSnapshot) -> tuple[int, Mapping[str, Any]]:
+    return 200, snapshot(replace(each, fact=None))
+
+
+async def _repeated_contact(ctx: Context, answer: Answer) -> Response:
+    return Json(await _whole(ctx, answer.body), answer.status)
+
+
+async def _whole(ctx: Context, stored: Mapping[str, Any]) -> views.Json:
+    """A stored answer with what came from the customer joined again, as far as it is still there."""
+    now = await read(ctx, str(stored["id"]))
+    personal = {name: now[name] for name in ("external_id", "identity", "text", "attributes")}
+    return {**now, **stored, **personal} if "state" in stored else now
+
+
+@dataclass(frozen=True, slots=True)
+class _TakeMany:
+    """Several contacts in one turn, each judged on its own."""
+
+    each: Sequence[jobs.TakeContact | Refused]
+
+    def wants(self, wanted: Wanted) -> None:
+        """Everything that any of them wants."""
+        for job in self.each:
+            if not isinstance(job, Refused):
+                job.wants(wanted)
+
+    def run(self, turn: Turn) -> list[jobs.Taken | Refused]:
+        """One after the other; a refusal stands in its place."""
+        return [job if isinstance(job, Refused) else _try(job, turn) for job in self.each]
+
+
+def _try(job: jobs.TakeContact, turn: Turn) -> jobs.Taken | Refused:
+    try:
+        return job.run(turn)
+    except Refused as refusal:
+        return refusal
+
+
+@router.post("/contacts:batch")
+async def post_contacts(body: BatchBody, ctx: Ctx) -> Response:
+    """Take in up to 500 contacts. Each is answered on its own, in order."""
+    ctx.principal.need("contacts:write")
+    done = await ctx.once(_TakeMany([_parsed(item) for item in body.items]), _render_many)
+    if isinstance(done, Answer):
+        items = [
+            {"status": each["status"], "contact": await _whole(ctx, each["contact"])} if "contact" in each else each
+            for each in done.body["items"]
+        ]
+        return Json({"items": items}, done.status)
+    return Json({"items": [await _item(ctx, each) for each in done]})
+
+
+def _parsed(item: Any) -> jobs.TakeContact | Refused:  # noqa: ANN401  # whatever stood in the list
+    try:
+        job = jobs.take(inbound(ContactBody.model_validate(item)))
+    except ValidationError as error:
+        return problems.malformed_from(error.errors())
+    except Refused as refusal:
+        return refusal
+    assert isinstance(job, jobs.TakeContact)
+    return job
+
+
+async def _item(ctx: Context, done: jobs.Taken | Refused) -> dict[str, Any]:
+    if isinstance(done, Refused):
+        return {"status": problems.status_of(done), "problem": problems.problem(done)}
+    if done.snapshot is not None:
+        return {"status": 201, "contact": snapshot(done.snapshot)}
+    return {"status": 200, "contact": await read(ctx, done.contact_id or "")}
+
+
+def _render_many(done: list[jobs.Taken | Refused]) -> tuple[int, Mapping[str, Any]]:
+    items: list[dict[str, Any]] = []
+    for each in done:
+        if isinstance(each, Refused):
+            items.append({"status": problems.status_of(each), "problem": problems.problem(each)})
+        else:
+            status, contact = _render_taken(each)
+            items.append({"status": status, "contact": contact})
+    return 200, {"items": items}
+
+
+async def read(ctx: Context, contact_id: str) -> views.Json:
+    """A contact from the tables.
+
+    Raises:
+        NotFound: it is not there, or another tenant's.
+    """
+    found = await ctx.services.queries.contact(ctx.tenant, contact_id)
+    if found is None:
+        raise NotFound("there is no such contact")
+    return await _shown(ctx, found)
+
+
+async def _shown(ctx: Context, found: ContactRead) -> views.Json:
+    shown = views.contact(found.contact, found.fact, found.assignment)
+    if shown["state"] == "waiting":
+        shown["position"] = await ctx.services.queries.position(ctx.tenant, shown["id"])
+    return shown
+
+
+async def _readable(ctx: Context, contact_id: str) -> views.Json:
+    """A contact that the caller may see: by scope, as supervisor, or because it holds or held it."""
+    shown = await read(ctx, contact_id)
+    if ctx.principal.role == "agent":
+        if not await ctx.services.queries.was_held_by(ctx.tenant, contact_id, ctx.principal.id):
+            raise Forbidden("the contact is not and was not yours")
+    else:
+        ctx.principal.need("contacts:read")
+    return shown
+
+
+@router.get("/contacts/{contact_id}")
+async def get_contact(contact_id: str, ctx: Ctx) -> Response:
+    """One contact."""
+    return Json(await _readable(ctx, contact_id))
+
+
+@router.get("/contacts")
+async def list_contacts(  # noqa: PLR0913, PLR0917  # one parameter for each filter
+    ctx: Ctx,
+    state: str | None = None,
+    queue: str | None = None,
+    channel: str | None = None,
+    customer_id: str | None = None,
+    agent_id: str | None = None,
+    tag: str | None = None,
+    limit: Limit = 50,
+    cursor: str | None = None,
+) -> Response:
+    """Contacts, newest first. An agent sees those that it holds or held."""
+    if ctx.principal.role == "agent":
+        agent_id = ctx.principal.id
+    else:
+        ctx.principal.need("contacts:read")
+    page = await ctx.services.queries.contacts(
+        ctx.tenant,
+        state=state,
+        queue=queue,
+        channel=channel,
+        customer_id=customer_id,
+        agent_id=agent_id,
+        tag=tag,
+        limit=limit,
+        cursor=cursor,
+    )
+    items = [views.contact(each.contact, each.fact, each.assignment) for each in page.items]
+    return Json({"items": items, "next_cursor": page.next_cursor})
+
+
+@router.patch("/contacts/{contact_id}")
+async def patch_contact(contact_id: str, body: ContactPatch, ctx: Ctx) -> Response:
+    """Reclassify a contact while it waits."""
+    ctx.principal.need("contacts:write", supervisor=True)
+    command = commands.Reclassify(contact_id, tag_requests(body.tags), body.queue, body.priority)  # type: ignore[arg-type]
+    return Json(snapshot(await ctx.submit(jobs.OnContact(contact_id, command, body.attributes))))
+
+
+@router.post("/contacts/{contact_id}/cancel")
+async def cancel_contact(contact_id: str, ctx: Ctx, body: CancelBody | None = None) -> Response:
+    """The customer gave up, or hung up."""
+    ctx.principal.need("contacts:write", supervisor=True)
+    command = commands.Cancel(contact_id, (body or CancelBody()).reason)
+    return await _on_contact(ctx, contact_id, command)
+
+
+@router.post("/contacts/{contact_id}/transfer")
+async def transfer_contact(contact_id: str, body: TransferBody, ctx: Ctx) -> Response:
+    """Hand an active contact on; the answer holds the estimated wait, to be told to the customer first."""
+    if ctx.principal.role != "agent":
+        ctx.principal.need("contacts:write", supervisor=True)
+    command = commands.Transfer(
+        contact_id=contact_id,
+        by=ctx.principal.id,
+        to_agent_id=body.to.agent_id,
+        to_queue=body.to.queue,
+        to_tags=tag_requests(body.to.tags),  # type: ignore[arg-type]
+        agent_id=ctx.principal.acting_agent,
+        reason=body.reason,
+    )
+    return await _on_contact(ctx, contact_id, command, note=body.note)
+
+
+async def _on_contact(ctx: Context, contact_id: str, command: commands.Command, note: str | None = None) -> Response:
+    done = await ctx.once(jobs.OnContact(contact_id, command, note=note), _render_snapshot)
+    if isinstance(done, Answer):
+        return await _repeated_contact(ctx, done)
+    return Json(snapshot(done))
+
+
+@router.get("/contacts/{contact_id}/messages")
+async def list_messages(contact_id: str, ctx: Ctx, limit: Limit = 50, cursor: str | None = None) -> Response:
+    """The conversation, oldest first."""
+    await _readable(ctx, contact_id)
+    page = await ctx.services.queries.messages(ctx.tenant, contact_id, limit=limit, cursor=cursor)
+    return Json({"items": [views.message(each) for each in page.items], "next_cursor": page.next_cursor})
+
+
+@router.post("/contacts/{contact_id}/messages", status_code=201)
+async def post_message(contact_id: str, body: MessageBody, ctx: Ctx) -> Response:
+    """Add a customer's message to a contact that is open."""
+    ctx.principal.need("contacts:write")
+    contact = await read(ctx, contact_id)
+    job = jobs.PostMessage(contact_id, contact["channel"], contact["account"], body.external_id, body.kind, body.text)
+    done = await ctx.once(job, _render_message)
+    if isinstance(done, Answer):
+        found = await ctx.services.store.lookup(ctx.tenant, Wanted(messages={done.body["id"]}))
+        return Json({**done.body, **views.message(found.messages[done.body["id"]])}, done.status)
+    return Json(views.message(done), 201)
+
+
+def _render_message(message: MessageFact) -> tuple[int, Mapping[str, Any]]:
+    return 201, {"id": message.id, "contact_id": message.contact_id}
+
+
+@router.get("/contacts/{contact_id}/trace")
+async def get_trace(contact_id: str, ctx: Ctx) -> Response:
+    """Why it went where it went: every decision, oldest first."""
+    await _readable(ctx, contact_id)
+    decisions = await ctx.services.queries.traces(ctx.tenant, contact_id)
+    items = [{"seq": seq, **_shown_trace(trace)} for seq, trace in decisions]
+    return Json({"contact_id": contact_id, "decisions": items})
+
+
+def _shown_trace(trace: Mapping[str, Any]) -> dict[str, Any]:
+    def candidate(each: Mapping[str, Any]) -> dict[str, Any]:
+        return {**each, "idle_since": views.rfc3339(each["idle_since"])}
+
+    winner = trace["winner"]
+    return {
+        **trace,
+        "at": views.rfc3339(trace["at"]),
+        "rank": views.rfc3339(trace["rank"]),
+        "winner": None if winner is None else candidate(winner),
+        "runners_up": [candidate(each) for each in trace["runners_up"]],
+    }

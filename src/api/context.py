@@ -1,0 +1,104 @@
+"""What every endpoint is handed: the parts of the service, who is asking, and the way into the tenant's loop."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from src.api.auth import Authenticator, Principal
+from src.channels.base import Channel
+from src.delivery.hub import Hub, encode
+from src.dispatch.owner import Owner
+from src.dispatch.ports import Answer, Clock, Store
+from src.dispatch.turn import Job, Once, Repeated
+from src.errors import Malformed
+from src.store.queries import Queries
+from src.store.seal import Sealer
+
+IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts that endpoints use. Made by `app.py`, kept in `app.state.services`."""
+
+    owner: Owner
+    store: Store
+    queries: Queries
+    hub: Hub
+    clock: Clock
+    new_id: Callable[[], str]
+    auth: Authenticator
+    sealer: Sealer
+    channels: Mapping[str, Channel]
+
+
+def services(request: Request) -> Services:
+    """The services of this application."""
+    found: Services = request.app.state.services
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One authenticated request."""
+
+    request: Request
+    services: Services
+    principal: Principal
+
+    @property
+    def tenant(self) -> str:
+        """The tenant of the credential."""
+        return self.principal.tenant
+
+    async def submit(self, job: Job[T]) -> T:
+        """Run a job in the tenant's loop."""
+        result = await self.services.owner.submit(self.tenant, job)
+        assert not isinstance(result, Repeated)
+        return result
+
+    async def once(self, job: Job[T], render: Callable[[T], tuple[int, Mapping[str, Any]]]) -> T | Answer:
+        """Run a job under the request's idempotency key, if it has one; a repeat gives the stored answer instead.
+
+        `render` makes what is stored: a status and a body of ids and codes, no personal data.
+        """
+        key = self.request.headers.get("idempotency-key")
+        if key is None:
+            return await self.submit(job)
+        if not key or len(key) > IDEMPOTENCY_KEY_CHARS_MAX or not key.isprintable():
+            raise Malformed(f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable characters")
+        request = self.request
+        scope = encode([self.principal.role or "key", self.principal.id, request.method, request.url.path, key])
+        body_hash = sha256(await request.body()).hexdigest()
+        once = Once(sha256(scope).hexdigest(), body_hash, render)
+        result = await self.services.owner.submit(self.tenant, job, once)
+        return result.answer if isinstance(result, Repeated) else result
+
+
+async def context(request: Request) -> Context:
+    """Authenticate a request.
+
+    Raises:
+        Unauthenticated: no credential, or a bad one.
+    """
+    found = services(request)
+    return Context(request, found, await found.auth.bearer(request.headers.get("authorization")))
+
+
+Ctx = Annotated[Context, Depends(context)]
+
+
+class Json(Response):
+    """A JSON answer."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:  # noqa: ANN401  # any JSON value
+        """Encode."""
+        return encode(content)

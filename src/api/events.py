@@ -1,0 +1,48 @@
+"""The journal over REST, for those who would rather ask than listen."""
+
+import asyncio
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from src.api.context import Ctx, Json
+from src.delivery import views
+from src.delivery.hub import Subscriber
+from src.dispatch.ports import Known
+
+router = APIRouter(prefix="/v1", tags=["events"])
+
+EVENTS_MAX: Final = 1_000
+WAIT_S_MAX: Final = 60
+
+
+@router.get("/events")
+async def list_events(
+    ctx: Ctx,
+    after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+    limit: Annotated[int, Query(ge=1, le=EVENTS_MAX)] = 100,
+    wait_s: Annotated[int, Query(ge=0, le=WAIT_S_MAX)] = 0,
+) -> Response:
+    """Events behind a number, in the order of the journal; with `wait_s`, answered once there is one."""
+    ctx.principal.need("events:read", supervisor=True)
+    services = ctx.services
+    subscriber = Subscriber(ctx.tenant, None)
+    services.hub.attach(subscriber)
+    try:
+        found = await services.store.events(ctx.tenant, after, limit)
+        if not found and wait_s:
+            try:
+                async with asyncio.timeout(wait_s):
+                    await subscriber.wait()
+            except TimeoutError:
+                pass
+            found = await services.store.events(ctx.tenant, after, limit)
+    finally:
+        services.hub.detach(subscriber)
+    known = Known()
+    await services.hub.join(ctx.tenant, found, known)
+    now = services.clock.now_ms()
+    items = [views.event(ctx.tenant, each, known, now) for each in found]
+    cursor = str(found[-1].seq) if len(found) == limit else None
+    return Json({"items": items, "next_cursor": cursor, "last_seq": found[-1].seq if found else after})

@@ -1,0 +1,52 @@
+"""For operators: is it alive, is it ready, what goes on."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from src.api.context import Ctx, Json, services
+from src.errors import NotFound, StoreUnreachable
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz")
+async def healthz() -> Response:  # an endpoint
+    """The process answers."""
+    return Json({"status": "ok"})
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """The database answers, and this process serves its tenants. Redis that is away is said, not failed."""
+    found = services(request)
+    database = "ok"
+    try:
+        await found.store.head("")
+    except NotFound:
+        pass  # it answered: there is no tenant without a name
+    except StoreUnreachable:
+        database = "unreachable"
+    serving = found.owner.tenants()
+    ready = database == "ok" and found.owner.lease_good() and serving > 0
+    body = {"status": "ready" if ready else "not_ready", "database": database, "tenants": serving, "redis": "not_used"}
+    return Json(body, 200 if ready else 503)
+
+
+@router.get("/v1/stats")
+async def stats(ctx: Ctx) -> Response:
+    """What goes on now: contacts by queue and state, the oldest wait, agents by presence."""
+    ctx.principal.need("contacts:read", supervisor=True)
+    found = await ctx.services.queries.stats(ctx.tenant)
+    now = ctx.services.clock.now_ms()
+    queues = {
+        name: {
+            "waiting": 0,
+            "offered": 0,
+            "active": 0,
+            "wrap_up": 0,
+            **states,
+            "oldest_wait_s": None if oldest is None else max(0, now - oldest) // 1000,
+        }
+        for name, (states, oldest) in found.queues.items()
+    }
+    return Json({"queues": queues, "agents": found.agents})

@@ -1,0 +1,97 @@
+"""Errors as RFC 9457 problem documents: one table from error classes to statuses, and the handlers that use it."""
+
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from src import errors
+from src.delivery.hub import encode
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+STATUS: Final[dict[type[errors.Refused], int]] = {
+    errors.Malformed: 422,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.CursorExpired: 410,
+    errors.BodyTooLarge: 413,
+    errors.Internal: 500,
+    errors.Unavailable: 503,
+}
+"""A subclass has the status of the nearest class above it."""
+
+_HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
+
+_log = structlog.get_logger(__name__)
+
+
+def status_of(error: errors.Refused) -> int:
+    """The HTTP status of an error."""
+    return next(STATUS[each] for each in type(error).__mro__ if each in STATUS)
+
+
+def problem(error: errors.Refused) -> dict[str, Any]:
+    """The problem document of an error; `code` is stable, `detail` is for people."""
+    status = status_of(error)
+    return {
+        "type": f"https://cordboard.dev/problems/{error.code}",
+        "title": error.code.replace("_", " "),
+        "status": status,
+        "code": error.code,
+        "detail": error.detail,
+        **error.extra,
+    }
+
+
+def response(error: errors.Refused) -> Response:
+    """The error as an HTTP answer."""
+    headers = {}
+    if isinstance(error, errors.Unavailable):
+        headers["retry-after"] = str(error.retry_after_s)
+    if isinstance(error, errors.Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
+    return Response(encode(problem(error)), status_of(error), headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application with a problem document."""
+
+    @app.exception_handler(errors.Refused)
+    async def refused(_: Request, error: errors.Refused) -> Response:  # handlers are awaited
+        return response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> Response:
+        return response(malformed_from(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> Response:
+        if error.status_code == 400:  # noqa: PLR2004  # the body could not be parsed at all
+            return response(errors.Malformed("the body is not valid JSON"))
+        code = _HTTP_CODES.get(error.status_code, "http_error")
+        body = {"type": f"https://cordboard.dev/problems/{code}", "title": code.replace("_", " ")}
+        body |= {"status": error.status_code, "code": code, "detail": error.detail}  # type: ignore[dict-item]
+        return Response(encode(body), error.status_code, error.headers, MEDIA_TYPE)
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> Response:
+        _log.error("request.failed", method=request.method, path=request.url.path, exc_info=error)
+        return response(errors.Internal("the service could not do this"))
+
+
+def malformed_from(found: Any) -> errors.Malformed:  # noqa: ANN401  # pydantic's list of error dictionaries
+    """One error that names every field that is wrong, at most twenty; never what was sent."""
+    fields = [{"field": _path(each["loc"]), "reason": each["msg"]} for each in found[:20]]
+    first = fields[0] if fields else {"field": "body", "reason": "is malformed"}
+    return errors.Malformed(f"{first['field']}: {first['reason']}", errors=fields)
+
+
+def _path(location: tuple[Any, ...]) -> str:
+    parts = [str(each) for each in location if each != "body"]
+    return ".".join(parts) or "body"

@@ -1,0 +1,403 @@
+"""WebSocket `/v1/stream`: events out, gapless and in order; an agent's presence and answers in.
+
+A connection is an agent's presence lease: it opens with `hello`, and when it is gone the tenant's grace period runs.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal
+
+import msgspec
+import structlog
+from fastapi import APIRouter, WebSocket
+from pydantic import TypeAdapter, ValidationError
+from starlette.websockets import WebSocketDisconnect, WebSocketState
+
+from src.api import problems
+from src.api.agents import held, presence, presence_answer
+from src.api.auth import Principal
+from src.api.context import Services
+from src.api.schemas import Body, CompleteBody, DeclineBody, Name, PresenceBody, Short
+from src.delivery import views
+from src.delivery.hub import Subscriber, encode
+from src.dispatch import jobs
+from src.dispatch.ports import Known
+from src.dispatch.turn import Repeated
+from src.errors import Forbidden, Malformed, NotFound, Refused, Unauthenticated, Unavailable
+from src.router import commands
+from src.router.events import Event
+
+router = APIRouter()
+
+SUBPROTOCOL: Final = "cordboard.v1"
+HELLO_S_MAX: Final = 10
+HEARTBEAT_S: Final = 15
+RESUME_EVENTS_MAX: Final = 10_000
+RESUME_PAGE: Final = 1_000
+FRAME_CHARS_MAX: Final = 64 * 1024
+DISCONNECT_RETRY_S: Final = 0.5
+DISCONNECT_TRIES_MAX: Final = 60
+
+CLOSE_HELLO: Final = 4000
+CLOSE_TOKEN: Final = 4001
+CLOSE_RESTART: Final = 1012
+CLOSE_REASONS: Final = {4002: "session.replaced", 4008: "too_slow"}
+
+_log = structlog.get_logger(__name__)
+
+
+class Hello(Body):
+    """The first frame. `token` is left out when a bearer header was sent; `after` is the last number seen."""
+
+    type: Literal["hello"]
+    token: str | None = None
+    after: int | None = None
+
+
+class Filter(Body):
+    """What a supervisor or integrator wants to hear; an empty list does not narrow."""
+
+    types: list[str] = []
+    queues: list[Name] = []
+    channels: list[str] = []
+    agents: list[Name] = []
+
+
+class _Act(Body):
+    ref: Short | None = None
+
+
+class Presence(PresenceBody, _Act):
+    """Change the agent's status."""
+
+    type: Literal["presence"]
+
+
+class Accept(_Act):
+    """Take an offer."""
+
+    type: Literal["accept"]
+    assignment_id: Short
+
+
+class Decline(DeclineBody, _Act):
+    """Do not take an offer."""
+
+    type: Literal["decline"]
+    assignment_id: Short
+
+
+class Complete(CompleteBody, _Act):
+    """The customer has been served."""
+
+    type: Literal["complete"]
+    assignment_id: Short
+
+
+class WrapUpDone(_Act):
+    """After-contact work is over."""
+
+    type: Literal["wrap_up_done"]
+    assignment_id: Short
+
+
+class Subscribe(_Act):
+    """Narrow what is sent."""
+
+    type: Literal["subscribe"]
+    filter: Filter
+
+
+class Ping(_Act):
+    """Is anybody there?"""
+
+    type: Literal["ping"]
+
+
+Frame = Presence | Accept | Decline | Complete | WrapUpDone | Subscribe | Ping
+_FRAMES: Final = {
+    model.model_fields["type"].annotation.__args__[0]: TypeAdapter(model)  # type: ignore[union-attr]
+    for model in (Presence, Accept, Decline, Complete, WrapUpDone, Subscribe, Ping)
+}
+_HELLO: Final = TypeAdapter(Hello)
+
+
+@dataclass(eq=False)
+class _Stream:
+    """One connection, once it has said hello."""
+
+    socket: WebSocket
+    services: Services
+    principal: Principal
+    subscriber: Subscriber
+    session: str
+
+    @property
+    def tenant(self) -> str:
+        return self.principal.tenant
+
+    async def send(self, value: object) -> None:
+        await self.socket.send_text(encode(value).decode())
+
+    # -- opening ------------------------------------------------------------------------------------------------
+
+    async def welcome(self, after: int | None) -> None:
+        """Take the lease, say what the desktop must know, and send what it has missed."""
+        services = self.services
+        if self.subscriber.agent_id is None:
+            seq, snapshot = (await services.store.head(self.tenant)).seq, None
+        else:
+            seq, snapshot = await self._connect(self.subscriber.agent_id)
+        resumed = after is not None and 0 <= after <= seq and seq - after <= RESUME_EVENTS_MAX
+        frame = {
+            "type": "welcome",
+            "session": self.session,
+            "seq": seq,
+            "now": views.rfc3339(services.clock.now_ms()),
+            "resumed": resumed,
+            "heartbeat_s": HEARTBEAT_S,
+        }
+        await self.send(frame if snapshot is None else frame | {"snapshot": snapshot})
+        if resumed and after is not None:
+            self.subscriber.prev = after
+            await self._replay(after, seq)
+        prev = self.subscriber.prev if resumed else seq
+        self.subscriber.start(seq)
+        self.subscriber.prev = prev
+
+    async def _connect(self, agent_id: str) -> tuple[int, views.Json]:
+        services = self.services
+        services.hub.session_opened(self.session)
+        job = jobs.OnAgent(agent_id, commands.Connect(agent_id, self.session))
+        view = await services.owner.submit(self.tenant, job)
+        assert view is not None
+        assert not isinstance(view, Repeated)
+        services.hub.replace_others(self.subscriber)
+        assignments = await held(services, self.tenant, agent_id, view.assignments)
+        return view.seq, {"presence": presence(view.agent), "load": view.load, "assignments": assignments}
+
+    async def _replay(self, after: int, until: int) -> None:
+        services, subscriber = self.services, self.subscriber
+        while after < until:
+            page = await services.store.events(self.tenant, after, RESUME_PAGE, agent_id=subscriber.agent_id)
+            page = [each for each in page if each.seq <= until]
+            if not page:
+                return
+            known = Known()
+            await services.hub.join(self.tenant, page, known)
+            now = services.clock.now_ms()
+            for each in page:
+                encoded = encode(views.event(self.tenant, each, known, now))
+                await self.socket.send_text(subscriber.frame(each.seq, encoded))
+            after = page[-1].seq
+
+    # -- out ----------------------------------------------------------------------------------------------------
+
+    async def write(self) -> None:
+        """Send events as they come, a mark now and then; returns when the socket is to be closed."""
+        subscriber = self.subscriber
+        while subscriber.close_code is None:
+            frame = subscriber.take()
+            if frame is not None:
+                await self.socket.send_text(frame)
+                continue
+            try:
+                async with asyncio.timeout(self._patience_s()):
+                    await subscriber.wait()
+            except TimeoutError:
+                if self._expired():
+                    await self.socket.close(CLOSE_TOKEN, "token expired")
+                    return
+                mark = subscriber.mark(self.services.hub.handed(self.tenant))
+                if mark is not None:
+                    await self.socket.send_text(mark)
+        await self.socket.close(subscriber.close_code, CLOSE_REASONS.get(subscriber.close_code, ""))
+
+    def _patience_s(self) -> float:
+        expires = self.principal.expires_at_s
+        left = HEARTBEAT_S if expires is None else expires - self.services.clock.now_ms() / 1000
+        return max(0.05, min(HEARTBEAT_S, left))
+
+    def _expired(self) -> bool:
+        expires = self.principal.expires_at_s
+        return expires is not None and expires <= self.services.clock.now_ms() / 1000
+
+    # -- in -----------------------------------------------------------------------------------------------------
+
+    async def read(self) -> None:
+        """Answer frames, one after the other, until the socket is gone."""
+        while True:
+            text = await self.socket.receive_text()
+            ref = None
+            try:
+                raw = _decoded(text)
+                ref = raw.get("ref") if isinstance(raw.get("ref"), str) else None
+                adapter = _FRAMES.get(str(raw.get("type")))
+                if adapter is None:
+                    raise Malformed(f"there is no frame of the type {str(raw.get('type'))[:40]!r}", field="type")
+                result = await self._obey(adapter.validate_json(text))
+            except ValidationError as error:
+                await self._refuse(ref, problems.malformed_from(error.errors()))
+            except Refused as refusal:
+                await self._refuse(ref, refusal)
+            else:
+                await self.send(result | ({"ref": ref} if result["type"] == "reply" else {}))
+
+    async def _refuse(self, ref: str | None, refusal: Refused) -> None:
+        await self.send({"type": "reply", "ref": ref, "ok": False, "problem": problems.problem(refusal)})
+
+    async def _obey(self, frame: Any) -> dict[str, Any]:  # noqa: ANN401  # one of `Frame`
+        if isinstance(frame, Ping):
+            return {"type": "pong"}
+        if isinstance(frame, Subscribe):
+            if self.subscriber.agent_id is not None:
+                raise Forbidden("an agent hears what concerns it, no more and no less")
+            self.subscriber.wants = partial(_wanted, frame.filter)
+            return {"type": "reply", "ok": True, "result": {"filter": frame.filter.model_dump()}}
+        agent_id = self.subscriber.agent_id
+        if agent_id is None:
+            raise Forbidden("only an agent's own connection can do this")
+        return {"type": "reply", "ok": True, "result": await self._act(frame, agent_id)}
+
+    async def _act(self, frame: Any, agent_id: str) -> views.Json:  # noqa: ANN401  # one of `Frame`
+        submit, tenant = self.services.owner.submit, self.tenant
+        if isinstance(frame, Presence):
+            job = jobs.OnAgent(agent_id, commands.SetPresence(agent_id, frame.status, frame.reason, frame.lease_s))
+            view = await submit(tenant, job)
+            assert isinstance(view, jobs.AgentView)
+            return presence_answer(view)
+        command, note = _command(frame, agent_id)
+        row = await submit(tenant, jobs.OnAssignment(frame.assignment_id, command, note))
+        assert not isinstance(row, Repeated)
+        return views.assignment(row)
+
+
+def _command(frame: Any, agent_id: str) -> tuple[commands.Command, str | None]:  # noqa: ANN401  # one of `Frame`
+    assignment_id = frame.assignment_id
+    if isinstance(frame, Accept):
+        return commands.Accept(assignment_id, agent_id), None
+    if isinstance(frame, Decline):
+        return commands.Decline(assignment_id, agent_id, frame.reason), None
+    if isinstance(frame, Complete):
+        return commands.Complete(assignment_id, agent_id, frame.resolved, frame.disposition), frame.note
+    return commands.FinishWrapUp(assignment_id, agent_id), None
+
+
+def _wanted(narrowed: Filter, event: Event) -> bool:
+    checks: list[tuple[list[str], Any]] = [
+        (narrowed.types, event.type),
+        (narrowed.queues, event.data.get("queue")),
+        (narrowed.channels, event.data.get("channel")),
+        (narrowed.agents, event.agent_id),
+    ]
+    return all(not allowed or value in allowed for allowed, value in checks)
+
+
+def _decoded(text: str) -> dict[str, Any]:
+    if len(text) > FRAME_CHARS_MAX:
+        raise Malformed(f"a frame may have at most {FRAME_CHARS_MAX} characters")
+    try:
+        raw = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise Malformed("the frame is not valid JSON") from error
+    if not isinstance(raw, dict):
+        raise Malformed("a frame is a JSON object")
+    return raw
+
+
+@router.websocket("/v1/stream")
+async def stream(websocket: WebSocket) -> None:
+    """Events, presence and answers over one socket."""
+    services: Services = websocket.app.state.services
+    header = websocket.headers.get("authorization")
+    principal: Principal | None = None
+    if header is not None:
+        try:
+            principal = await services.auth.bearer(header)
+        except Refused as refusal:
+            await websocket.send_denial_response(problems.response(refusal))
+            return
+    offered = websocket.scope.get("subprotocols", [])
+    await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    with contextlib.suppress(WebSocketDisconnect):
+        hello = await _hello(websocket)
+        if hello is None:
+            await _close(websocket, CLOSE_HELLO, "hello expected")
+            return
+        try:
+            principal = principal or await services.auth.credential(hello.token or "")
+            await _serve(websocket, services, principal, hello.after)
+        except Unauthenticated:
+            await _close(websocket, CLOSE_TOKEN, "token not valid")
+        except (Forbidden, NotFound) as refusal:
+            await _close(websocket, CLOSE_TOKEN, refusal.code)
+        except Unavailable as refusal:
+            await _close(websocket, CLOSE_RESTART, refusal.code)
+
+
+async def _hello(websocket: WebSocket) -> Hello | None:
+    try:
+        async with asyncio.timeout(HELLO_S_MAX):
+            return _HELLO.validate_json(await websocket.receive_text())
+    except (TimeoutError, ValidationError, KeyError):
+        return None
+
+
+async def _close(websocket: WebSocket, code: int, reason: str) -> None:
+    if websocket.application_state is WebSocketState.CONNECTED:
+        with contextlib.suppress(RuntimeError):
+            await websocket.close(code, reason)
+
+
+async def _serve(websocket: WebSocket, services: Services, principal: Principal, after: int | None) -> None:
+    agent_id = principal.id if principal.role == "agent" else None
+    if agent_id is None:
+        principal.need("events:read", supervisor=True)
+    subscriber = Subscriber(principal.tenant, agent_id)
+    each = _Stream(websocket, services, principal, subscriber, services.new_id())
+    services.hub.attach(subscriber)
+    try:
+        await each.welcome(after)
+        await _until_first(each.write, each.read)
+    finally:
+        services.hub.detach(subscriber)
+        if agent_id is not None:
+            services.hub.session_closed(each.session)
+            _keep(asyncio.create_task(_disconnect(services, principal.tenant, agent_id, each.session)))
+
+
+async def _until_first(*ways: Callable[[], Any]) -> None:
+    """Run both ways of a socket until one ends; its error, if any, is the caller's."""
+    tasks = [asyncio.ensure_future(way()) for way in ways]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            with contextlib.suppress(WebSocketDisconnect, KeyError):
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+_disconnecting: set["asyncio.Task[None]"] = set()
+
+
+def _keep(task: "asyncio.Task[None]") -> None:
+    _disconnecting.add(task)
+    task.add_done_callback(_disconnecting.discard)
+
+
+async def _disconnect(services: Services, tenant: str, agent_id: str, session: str) -> None:
+    """Say that the socket is gone, until it has been heard: the grace period must start."""
+    for _ in range(DISCONNECT_TRIES_MAX):
+        try:
+            await services.owner.submit(tenant, jobs.OnAgent(agent_id, commands.Disconnect(agent_id, session)))
+        except Unavailable:
+            await asyncio.sleep(DISCONNECT_RETRY_S)
+        else:
+            return
+    _log.error("stream.disconnect_not_heard", tenant=tenant, agent_id=agent_id)

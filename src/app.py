@@ -1,0 +1,312 @@
+"""The composition root: the one place that knows every concrete part and joins them into a running service."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+import src.channels
+from src.api import agents, configuration, contacts, customers, events, native, ops, problems, stream
+from src.api.auth import KEY_PREFIX, SCOPES, Authenticator, key_hash, new_key
+from src.api.context import Services
+from src.api.limits import BodyLimit
+from src.channels.base import discover
+from src.config import Settings
+from src.delivery.hub import Hub
+from src.dispatch.clock import SystemClock, new_id
+from src.dispatch.jobs import Configure
+from src.dispatch.owner import CLAIM_S, LEASE_S, LeaseKeeper, Owner
+from src.dispatch.ports import KeyFact
+from src.dispatch.tenant import Parts
+from src.errors import StartupError, StoreUnreachable
+from src.router import commands
+from src.store import replay
+from src.store.embedded import EmbeddedPostgres
+from src.store.migrate import upgrade
+from src.store.postgres import PostgresStore
+from src.store.queries import Queries
+from src.store.seal import Sealer
+
+DEFAULT_TENANT: Final = "default"
+KEY_FILE: Final = "service.key"
+ADMIN_KEY_CHARS_MIN: Final = 20
+SHUTDOWN_S_MAX: Final = 8
+
+_log = structlog.get_logger(__name__)
+
+
+def build_api(services: Services | None = None) -> FastAPI:
+    """The application over these services; without them it only describes itself."""
+    api = FastAPI(
+        title="Cordboard",
+        version="1",
+        summary="Omnichannel contact routing: every contact to the right agent, once, and it can say why.",
+        redoc_url=None,
+    )
+    for each in (contacts, agents, customers, configuration, events, stream, native, ops):
+        api.include_router(each.router)
+    problems.install(api)
+    api.add_middleware(BodyLimit)
+    if services is not None:
+        api.state.services = services
+    return api
+
+
+def secret_key(settings: Settings) -> str:
+    """The key that seals secrets: the operator's, or on the embedded default one that is made once and kept.
+
+    Raises:
+        StartupError: an existing database, and no key given.
+    """
+    given = settings.secret_key.get_secret_value()
+    if given:
+        return given
+    if settings.database_url:
+        raise StartupError("CORDBOARD_SECRET_KEY must be set together with CORDBOARD_DATABASE_URL")
+    path = settings.data_dir / KEY_FILE
+    try:
+        if not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(secrets.token_urlsafe(32))
+        return path.read_text("ascii")
+    except OSError as error:
+        raise StartupError(f"cannot keep a key in {path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def database(settings: Settings) -> Any:  # noqa: ANN401  # a context manager of a URL
+    """The database's URL, migrated; the embedded one runs for as long as the context does."""
+    if settings.database_url:
+        upgrade(settings.database_url)
+        yield settings.database_url
+        return
+    with EmbeddedPostgres(settings.data_dir) as server:
+        url = server.url()
+        upgrade(url)
+        yield url
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a first start has to tell the operator, once."""
+
+    tenant: str
+    admin_key: str
+
+
+async def create_tenant(
+    store: PostgresStore, sealer: Sealer, name: str, submit: Callable[[str, Any], Awaitable[Any]], key: str = ""
+) -> Notice:
+    """Make a tenant and its admin key; the key is told here and nowhere else."""
+    tenant = await store.create_tenant(name, sealer.seal(secrets.token_urlsafe(32)))
+    given, hashed = (key, key_hash(key)) if key else new_key()
+    fact = KeyFact(new_id(), hashed, "admin", SCOPES, SystemClock().now_ms())
+    await submit(tenant, Configure(commands.Note("key.updated", fact.id), fact))
+    return Notice(tenant, given)
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str, **options: int) -> AsyncIterator[PostgresStore]:
+    """A store that is closed in the end."""
+    store = await PostgresStore.open(url, **options)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+class _LeaseThread:
+    """Keeps the process's lease from a thread and a connection of its own, so that no load can make it late."""
+
+    def __init__(self, url: str, process: str, clock: SystemClock) -> None:
+        self._url, self._process, self._clock = url, process, clock
+        self.keeper: LeaseKeeper | None = None
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._main, name="lease", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        if not self._ready.wait(30) or self.keeper is None:
+            raise StartupError("the database does not take this process's lease")
+
+    def stop(self) -> None:
+        if self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(5)
+
+    def good(self) -> bool:
+        return self.keeper is not None and self.keeper.good()
+
+    def _main(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(self._keep())
+
+    async def _keep(self) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        async with opened(self._url, connections_max=1) as store:
+            keeper = LeaseKeeper(self._process, store, self._clock)
+            await keeper.renew()
+            self.keeper = keeper
+            self._ready.set()
+            await keeper.run()
+
+
+@contextlib.asynccontextmanager
+async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, Notice | None]]:
+    """The whole service over a migrated database: the application, and what a first start has to say."""
+    clock, process = SystemClock(), new_id()
+    sealer = Sealer(secret_key(settings))
+    lease = _LeaseThread(url, process, clock)
+    async with opened(url) as store, Queries.over(url) as queries:
+        hub = Hub(store, clock)
+        lease.start()
+        parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions)
+        owner = Owner(process, store, parts)
+        found = Services(
+            owner=owner,
+            store=store,
+            queries=queries,
+            hub=hub,
+            clock=clock,
+            new_id=new_id,
+            auth=Authenticator(queries, sealer),
+            sealer=sealer,
+            channels=discover(src.channels.__path__, "src.channels"),
+        )
+        claiming = asyncio.create_task(_claim(owner, queries))
+        try:
+            yield build_api(found), await _first_start(settings, store, queries, sealer, owner)
+        finally:
+            claiming.cancel()
+            await owner.stop()
+            lease.stop()
+
+
+async def _first_start(
+    settings: Settings, store: PostgresStore, queries: Queries, sealer: Sealer, owner: Owner
+) -> Notice | None:
+    if await queries.tenant_by_name(DEFAULT_TENANT) is not None:
+        return None
+    key = settings.admin_key.get_secret_value()
+    if key and (not key.startswith(KEY_PREFIX) or len(key) < ADMIN_KEY_CHARS_MIN):
+        raise StartupError(
+            f"CORDBOARD_ADMIN_KEY must begin with {KEY_PREFIX} and have {ADMIN_KEY_CHARS_MIN} characters"
+        )
+    notice = await create_tenant(store, sealer, DEFAULT_TENANT, owner.submit, key)
+    return None if key else notice
+
+
+async def _claim(owner: Owner, queries: Queries) -> None:
+    """Look for tenants that nobody serves, now and then."""
+    while True:
+        try:
+            await owner.serve(await queries.tenant_ids())
+        except StoreUnreachable as error:
+            _log.warning("claim.failed", error=str(error))
+        await asyncio.sleep(CLAIM_S)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The listening socket, made before anything else is started.
+
+    Raises:
+        StartupError: the port is in use, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise StartupError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return found
+
+
+def serve(settings: Settings, announce: Callable[[Notice | None], None]) -> None:
+    """Run the service until it is told to stop (SIGINT, SIGTERM)."""
+    listening = bind(settings.host, settings.port)
+    with (
+        contextlib.closing(listening),
+        database(settings) as url,
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        runner.run(_serve(settings, url, listening, announce))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415  # not on Windows
+
+    return uvloop.new_event_loop
+
+
+async def _serve(
+    settings: Settings, url: str, listening: socket.socket, announce: Callable[[Notice | None], None]
+) -> None:
+    async with service(settings, url) as (api, notice):
+        config = uvicorn.Config(
+            api,
+            http="httptools",
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,
+            ws_ping_interval=stream.HEARTBEAT_S,
+            ws_ping_timeout=stream.HEARTBEAT_S,
+            ws_max_size=stream.FRAME_CHARS_MAX * 16,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=SHUTDOWN_S_MAX,
+        )
+        announce(notice)
+        await uvicorn.Server(config).serve([listening])
+
+
+async def make_tenant(settings: Settings, url: str, name: str) -> Notice:
+    """Make a tenant beside a service that may be running; the service claims it by itself."""
+    sealer, process, clock = Sealer(secret_key(settings)), new_id(), SystemClock()
+    async with opened(url) as store:
+        owner = Owner(process, store, Parts(store, Hub(store, clock), clock, new_id))
+        await store.renew(process, LEASE_S)
+        try:
+            return await create_tenant(store, sealer, name, owner.submit)
+        finally:
+            await owner.stop()
+
+
+async def compare(url: str, name: str) -> list[str]:
+    """Where the tables differ from the fold of the journal; empty: nowhere."""
+    async with opened(url) as store, Queries.over(url) as queries:
+        tenant = await queries.tenant_by_name(name)
+        if tenant is None:
+            raise StartupError(f"there is no tenant {name}")
+        return await replay.compare(store, tenant.id)
+
+
+def data_dir(settings: Settings) -> Path:
+    """The data folder, made if it is not there.
+
+    Raises:
+        StartupError: it cannot be made or written.
+    """
+    path = settings.data_dir.absolute()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(f"cannot use the data folder {path}: {error.strerror}") from error
+    return path

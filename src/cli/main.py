@@ -1,0 +1,130 @@
+"""`cordboard`: serve, migrate, tenants, openapi, replay, simulate."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+import yaml
+
+from src.errors import StartupError
+
+T = TypeVar("T")
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+tenants = typer.Typer(no_args_is_help=True, help="Isolated contact centres within one service.")
+app.add_typer(tenants, name="tenants")
+
+
+def one_line(command: Callable[..., T]) -> Callable[..., T]:
+    """A start that fails ends with one clear line and status 1, not with a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> T:
+        try:
+            return command(*args, **kwargs)
+        except StartupError as error:
+            print(f"cordboard: {error}", file=sys.stderr)
+            raise typer.Exit(1) from error
+
+    return wrapped
+
+
+def _settings() -> Any:  # noqa: ANN401  # Settings, imported only when a command needs it
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from src.config import Settings  # noqa: PLC0415
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "CORDBOARD_" + "_".join(str(each) for each in first["loc"]).upper()
+        raise StartupError(f"{name}: {first['msg']}") from error
+
+
+@app.command()
+@one_line
+def serve() -> None:
+    """Run the service. Settings come from CORDBOARD_… variables; nothing is needed on the embedded default."""
+    from src import app as composition  # noqa: PLC0415  # importing the whole service is slow
+    from src.cli.logs import configure  # noqa: PLC0415
+
+    settings = _settings()
+    configure(settings.log_format)
+    if not settings.database_url:
+        settings.data_dir = composition.data_dir(settings)
+        print("Starting PostgreSQL …", flush=True)
+
+    def announce(notice: Any) -> None:  # noqa: ANN401  # a Notice or None
+        if notice is not None:
+            print(
+                f"\n  Admin key of tenant {composition.DEFAULT_TENANT} (told once, keep it):\n\n    {notice.admin_key}\n"
+            )
+        print(f"Cordboard listens on http://{settings.host}:{settings.port} (API: /docs). Ctrl-C ends it.", flush=True)
+
+    composition.serve(settings, announce)
+    print("Stopped.")
+
+
+@app.command()
+@one_line
+def migrate() -> None:
+    """Bring the database's schema up to date."""
+    from src import app as composition  # noqa: PLC0415
+
+    with composition.database(_prepared(composition)):
+        print("The schema is up to date.")
+
+
+def _prepared(composition: Any) -> Any:  # noqa: ANN401  # the module; Settings
+    settings = _settings()
+    if not settings.database_url:
+        settings.data_dir = composition.data_dir(settings)
+    return settings
+
+
+@tenants.command("create")
+@one_line
+def create_tenant(name: Annotated[str, typer.Argument(help="the tenant's name, unique in the service")]) -> None:
+    """Make a tenant and print its admin key, once."""
+    from src import app as composition  # noqa: PLC0415
+
+    settings = _prepared(composition)
+    with composition.database(settings) as url:
+        notice = asyncio.run(composition.make_tenant(settings, url, name))
+    print(f"Admin key of tenant {name} (told once, keep it):\n{notice.admin_key}")
+
+
+@app.command()
+def openapi(
+    check: Annotated[Path | None, typer.Option(help="compare with this file instead of printing")] = None,
+) -> None:
+    """Print the OpenAPI document, or check that a file still equals it."""
+    from src import app as composition  # noqa: PLC0415
+
+    text = yaml.safe_dump(composition.build_api().openapi(), sort_keys=False, allow_unicode=True, width=120)
+    if check is None:
+        print(text, end="")
+    elif not check.exists() or check.read_text("utf-8") != text:
+        print(f"{check} is not what the code says; run: make openapi", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+@one_line
+def replay(tenant: Annotated[str, typer.Argument(help="the tenant's name")] = "default") -> None:
+    """Fold the journal anew and compare with the tables. Run it while nothing writes."""
+    from src import app as composition  # noqa: PLC0415
+
+    settings = _prepared(composition)
+    with composition.database(settings) as url:
+        differences = asyncio.run(composition.compare(url, tenant))
+    for each in differences:
+        print(each)
+    if differences:
+        raise typer.Exit(1)
+    print(f"The tables of tenant {tenant} are the fold of its journal.")

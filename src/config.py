@@ -1,0 +1,24 @@
+"""Settings, from the environment (prefix `CORDBOARD_`) and a `.env` file. Only `app.py` and the commands read them."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Nothing is needed on the embedded default."""
+
+    model_config = SettingsConfigDict(env_prefix="CORDBOARD_", env_file=".env", extra="ignore")
+
+    host: str = Field("127.0.0.1", description="where to listen")
+    port: int = Field(8000, ge=1, le=65535, description="where to listen")
+    data_dir: Path = Field(Path(".cordboard"), description="the embedded database and all else that is kept on disk")
+    database_url: str = Field("", description="an existing PostgreSQL (14 or newer); empty: embedded")
+    redis_url: str = Field("", description="an existing Redis (6.2 or newer), needed with several processes")
+    admin_key: SecretStr = Field(
+        SecretStr(""), description="the first admin key of tenant `default`; empty: one is made"
+    )
+    secret_key: SecretStr = Field(SecretStr(""), description="seals channel secrets; embedded: made on first start")
+    log_format: Literal["", "text", "json"] = Field("", description="empty: text on a terminal, json otherwise")

@@ -1,0 +1,1 @@
+"""Getting committed events out: how they look, and who is told."""

@@ -1,0 +1,244 @@
+"""Who is told, within this process: subscribers by tenant, each with a bounded buffer. It never slows the loop.
+
+Events reach a subscriber once each, in the order of the journal. What an event is joined with is looked up at most once
+for each commit, and an event is encoded once for all who hear of it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import structlog
+
+from src.delivery import views
+from src.dispatch.ports import Clock, Known, Store, Wanted
+from src.errors import StoreUnreachable
+from src.router import events as ev
+from src.router.events import Event
+
+BUFFER_FRAMES_MAX: Final = 2_000
+"""Frames that wait for one subscriber; one that reads slower is closed and resumes."""
+
+RETRY_PAUSE_S: Final = 0.2
+
+CLOSE_REPLACED: Final = 4002
+CLOSE_TOO_SLOW: Final = 4008
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(eq=False)
+class Subscriber:
+    """One stream of events. `agent_id` None: everything in the tenant that `wants` lets through.
+
+    It collects from the moment it is attached; `start` drops what the subscriber knows already and opens it.
+    """
+
+    tenant: str
+    agent_id: str | None
+    wants: Callable[[Event], bool] = field(default=lambda _: True)
+    close_code: int | None = None
+    prev: int = 0
+    _frames: deque[tuple[int, bytes]] = field(default_factory=deque)
+    _ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _floor: int = 0
+
+    def hears(self, event: Event) -> bool:
+        """Whether the event is for this subscriber."""
+        return (event.agent_id == self.agent_id if self.agent_id is not None else True) and self.wants(event)
+
+    def start(self, seq: int) -> None:
+        """The subscriber knows everything up to `seq`: tell it what follows."""
+        self._floor = self.prev = seq
+        while self._frames and self._frames[0][0] <= seq:
+            self._frames.popleft()
+
+    def put(self, seq: int, encoded: bytes) -> None:
+        """Hand over an encoded event."""
+        if seq <= self._floor or self.close_code is not None:
+            return
+        if len(self._frames) >= BUFFER_FRAMES_MAX:
+            self.close(CLOSE_TOO_SLOW)
+            return
+        self._frames.append((seq, encoded))
+        self._ready.set()
+
+    def close(self, code: int) -> None:
+        """Tell the socket's writer to close, with a WebSocket close code."""
+        self.close_code = code
+        self._ready.set()
+
+    async def wait(self) -> None:
+        """Return when there is something to send, or the subscriber is to be closed."""
+        await self._ready.wait()
+
+    def take(self) -> str | None:
+        """The next frame to send, chained to the one before by `prev`; None if there is none."""
+        if not self._frames:
+            self._ready.clear()
+            if self.close_code is not None:
+                self._ready.set()
+            return None
+        seq, encoded = self._frames.popleft()
+        return self.frame(seq, encoded)
+
+    def frame(self, seq: int, encoded: bytes) -> str:
+        """The frame of an event, chained to the one before."""
+        frame = f'{{"type":"event","prev":{self.prev},"event":{encoded.decode()}}}'
+        self.prev = seq
+        return frame
+
+    def mark(self, seq: int) -> str | None:
+        """A frame that says: nothing up to `seq` concerned you. None if that is no news, or something waits."""
+        if self._frames or seq <= self.prev:
+            return None
+        self.prev = seq
+        return f'{{"type":"mark","seq":{seq}}}'
+
+
+@dataclass
+class _Channel:
+    """The subscribers of one tenant, and what waits to be handed to them."""
+
+    everyone: dict[Subscriber, None] = field(default_factory=dict)
+    by_agent: dict[str, dict[Subscriber, None]] = field(default_factory=dict)
+    pending: deque[tuple[Sequence[Event], Known]] = field(default_factory=deque)
+    published: int | None = None
+    handed: int = 0
+    pump: "asyncio.Task[None] | None" = None
+
+    def hearers(self, event: Event) -> Iterable[Subscriber]:
+        yield from self.everyone
+        if event.agent_id is not None:
+            yield from self.by_agent.get(event.agent_id, ())
+
+
+class Hub:
+    """Delivery within the process."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._tenants: dict[str, _Channel] = {}
+        self._sessions: set[str] = set()
+
+    # -- the Delivery port --------------------------------------------------------------------------------------
+
+    def publish(self, tenant: str, events: Sequence[Event], known: Known) -> None:
+        """Tell of committed events."""
+        channel = self._tenants.setdefault(tenant, _Channel())
+        channel.published = events[-1].seq if events else channel.published
+        if not channel.everyone and not channel.by_agent and channel.pump is None:
+            channel.handed = channel.published or 0
+            return
+        channel.pending.append((events, known))
+        if channel.pump is None:
+            channel.pump = asyncio.create_task(self._pump(tenant, channel), name=f"deliver {tenant}")
+
+    def reached(self, tenant: str) -> int | None:
+        """The number of the last event that was published."""
+        channel = self._tenants.get(tenant)
+        return None if channel is None else channel.published
+
+    # -- subscribers --------------------------------------------------------------------------------------------
+
+    def attach(self, subscriber: Subscriber) -> None:
+        """From now on, collect what the subscriber is to hear."""
+        channel = self._tenants.setdefault(subscriber.tenant, _Channel())
+        if subscriber.agent_id is None:
+            channel.everyone[subscriber] = None
+        else:
+            channel.by_agent.setdefault(subscriber.agent_id, {})[subscriber] = None
+
+    def detach(self, subscriber: Subscriber) -> None:
+        """Forget the subscriber."""
+        channel = self._tenants[subscriber.tenant]
+        channel.everyone.pop(subscriber, None)
+        if subscriber.agent_id is not None:
+            same = channel.by_agent.get(subscriber.agent_id, {})
+            same.pop(subscriber, None)
+            if not same:
+                channel.by_agent.pop(subscriber.agent_id, None)
+
+    def replace_others(self, subscriber: Subscriber) -> None:
+        """Close the older sockets of the same agent."""
+        assert subscriber.agent_id is not None
+        for other in list(self._tenants[subscriber.tenant].by_agent.get(subscriber.agent_id, ())):
+            if other is not subscriber:
+                other.close(CLOSE_REPLACED)
+
+    def handed(self, tenant: str) -> int:
+        """Everything up to this number has been handed to the subscribers that it concerns."""
+        return self._tenants[tenant].handed
+
+    def session_opened(self, session: str) -> None:
+        """A socket of this process holds an agent's lease."""
+        self._sessions.add(session)
+
+    def session_closed(self, session: str) -> None:
+        """It no longer does."""
+        self._sessions.discard(session)
+
+    def live_sessions(self) -> frozenset[str]:
+        """The sessions that this process vouches for."""
+        return frozenset(self._sessions)
+
+    # -- handing over -------------------------------------------------------------------------------------------
+
+    async def _pump(self, tenant: str, channel: _Channel) -> None:
+        try:
+            while channel.pending:
+                events, known = channel.pending.popleft()
+                heard = [(each, list(hearers)) for each in events if (hearers := self._hearers(channel, each))]
+                await self.join(tenant, [each for each, _ in heard], known)
+                now = self._clock.now_ms()
+                for each, hearers in heard:
+                    encoded = encode(views.event(tenant, each, known, now))
+                    for subscriber in hearers:
+                        subscriber.put(each.seq, encoded)
+                channel.handed = max(channel.handed, events[-1].seq)
+        except Exception:  # noqa: BLE001  # a gap must not go unseen: whoever listens resumes from the journal
+            _log.exception("delivery.failed", tenant=tenant)
+            for subscriber in [*channel.everyone, *(each for same in channel.by_agent.values() for each in same)]:
+                subscriber.close(CLOSE_TOO_SLOW)
+        finally:
+            channel.pump = None
+
+    @staticmethod
+    def _hearers(channel: _Channel, event: Event) -> list[Subscriber]:
+        return [each for each in channel.hearers(event) if each.hears(event)]
+
+    async def join(self, tenant: str, events: Iterable[Event], known: Known) -> None:
+        """Look up what the events are joined with and `known` lacks; waits until the store answers."""
+        wanted = Wanted()
+        for each in events:
+            if each.type == ev.CONTACT_OFFERED and each.contact_id is not None and each.customer_id is not None:
+                if each.contact_id not in known.facts or each.contact_id not in known.contacts:
+                    wanted.contacts.add(each.contact_id)
+                if each.customer_id not in known.customers:
+                    wanted.customers.add(each.customer_id)
+            elif each.type == ev.MESSAGE_RECEIVED and each.data["message_id"] not in known.messages:
+                wanted.messages.add(each.data["message_id"])
+        while wanted:
+            try:
+                found = await self._store.lookup(tenant, wanted)
+            except StoreUnreachable as error:
+                _log.warning("delivery.waits_for_store", tenant=tenant, error=str(error))
+                await asyncio.sleep(RETRY_PAUSE_S)
+            else:
+                known.contacts = found.contacts | known.contacts
+                known.facts = found.facts | known.facts
+                known.customers = found.customers | known.customers
+                known.messages = found.messages | known.messages
+                return
+
+
+def encode(value: object) -> bytes:
+    """JSON, UTF-8, compact."""
+    return _ENCODER.encode(value)
+
+
+_ENCODER: Final = msgspec.json.Encoder()

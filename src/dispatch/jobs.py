@@ -1,0 +1,366 @@
+"""What callers and channels can want of a tenant, as jobs. Each says what it must know, then decides in its turn."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from src.dispatch.inbound import Inbound, InboundContact, InboundHangup, InboundMessage
+from src.dispatch.ports import (
+    AccountFact,
+    ConfigFact,
+    ContactFact,
+    Customer,
+    Fact,
+    KeyFact,
+    MessageFact,
+    NoteFact,
+    Wanted,
+)
+from src.dispatch.turn import ContactSnapshot, Turn
+from src.errors import InvalidState, NotFound
+from src.profile.identities import normalised
+from src.router import commands
+from src.router.commands import Command
+from src.router.state import Row
+
+_SPOKEN_KINDS: Final = frozenset({"text", "menu", "voice"})
+"""Kinds whose text the customer wrote or said; what stands for an image is not searched for tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of something inbound. `snapshot` is None where it was known already, or nothing came of it."""
+
+    contact_id: str | None
+    created: bool
+    snapshot: ContactSnapshot | None = None
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeContact:
+    """A new contact. The same external id again: the same contact, and nothing happens."""
+
+    inbound: InboundContact
+
+    def wants(self, wanted: Wanted) -> None:
+        wanted.identities.add(self.inbound.identity.key)
+        if self.inbound.external_id is not None:
+            wanted.external_contacts.add((self.inbound.channel, self.inbound.account, self.inbound.external_id))
+
+    def run(self, turn: Turn) -> Taken:
+        inbound = self.inbound
+        if inbound.external_id is not None:
+            known = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
+            if known is not None:
+                return Taken(known, created=False)
+        return _open(turn, inbound, kind="text", payload={}, message_external_id=None)
+
+
+@dataclass(frozen=True, slots=True)
+class TakeMessage:
+    """A customer's message: it joins the customer's open contact on that account, or opens one."""
+
+    inbound: InboundMessage
+
+    def wants(self, wanted: Wanted) -> None:
+        inbound = self.inbound
+        wanted.identities.add(inbound.identity.key)
+        wanted.external_messages.add((inbound.channel, inbound.account, inbound.external_id))
+
+    def run(self, turn: Turn) -> Taken:
+        inbound = self.inbound
+        seen = turn.known.external_messages.get((inbound.channel, inbound.account, inbound.external_id))
+        if seen is not None:
+            return Taken(seen.contact_id, created=False, message_id=seen.id)
+        customer_id = turn.known.identities.get(inbound.identity.key)
+        thread = customer_id and turn.engine.state.thread(inbound.channel, inbound.account, customer_id)
+        if thread and customer_id:
+            message_id = turn.new_id()
+            turn.decide(commands.Message(thread.id, message_id, inbound.kind))
+            _say(turn, message_id, thread.id, customer_id, inbound)
+            return Taken(thread.id, created=False, message_id=message_id)
+        if not inbound.opens:
+            return Taken(None, created=False)
+        opening = InboundContact(
+            channel=inbound.channel,
+            account=inbound.account,
+            external_id=None,
+            identity=inbound.identity,
+            text=inbound.text,
+            tags=None if inbound.kind in _SPOKEN_KINDS else (),
+            language=inbound.language,
+            queue=inbound.queue,
+            attributes=inbound.attributes,
+        )
+        return _open(turn, opening, inbound.kind, inbound.payload, inbound.external_id)
+
+
+@dataclass(frozen=True, slots=True)
+class TakeHangup:
+    """The customer is gone: the contact that the external id opened ends, if it is open."""
+
+    inbound: InboundHangup
+
+    def wants(self, wanted: Wanted) -> None:
+        wanted.external_contacts.add((self.inbound.channel, self.inbound.account, self.inbound.external_id))
+
+    def run(self, turn: Turn) -> Taken:
+        inbound = self.inbound
+        contact_id = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
+        if contact_id is not None and turn.engine.state.contact(contact_id) is not None:
+            turn.decide(commands.Cancel(contact_id, "abandoned"))
+        return Taken(contact_id, created=False)
+
+
+def take(inbound: Inbound) -> "TakeContact | TakeMessage | TakeHangup":
+    """The job for whatever a channel handed in, its identity brought to normal form.
+
+    Raises:
+        Malformed: an identity that is none.
+    """
+    if isinstance(inbound, InboundHangup):
+        return TakeHangup(inbound)
+    region = inbound.attributes.get("default_region")
+    identity = normalised(inbound.identity, default_region=region if isinstance(region, str) else None)
+    if isinstance(inbound, InboundMessage):
+        return TakeMessage(replace(inbound, identity=identity))
+    return TakeContact(replace(inbound, identity=identity))
+
+
+def _open(
+    turn: Turn, inbound: InboundContact, kind: str, payload: Mapping[str, object], message_external_id: str | None
+) -> Taken:
+    known = turn.known.identities.get(inbound.identity.key) if inbound.identity.strong else None
+    tier = turn.known.customers[known].tier if known is not None else None
+    customer_id, contact_id = known or turn.new_id(), turn.new_id()
+    turn.decide(
+        commands.Receive(
+            contact_id=contact_id,
+            customer_id=customer_id,
+            channel=inbound.channel,
+            account=inbound.account,
+            text=inbound.text,
+            tags=inbound.tags,
+            language=inbound.language,
+            priority=inbound.priority,
+            queue=inbound.queue,
+            tier=tier,
+        )
+    )
+    if known is None:
+        turn.meet(customer_id, inbound.identity)
+    fact = ContactFact(
+        id=contact_id,
+        channel=inbound.channel,
+        account=inbound.account,
+        external_id=inbound.external_id,
+        identity_type=inbound.identity.type,
+        identity_value=inbound.identity.value,
+        text=inbound.text,
+        attributes=inbound.attributes,
+    )
+    turn.write(fact)
+    message_id = None
+    if inbound.text is not None or payload:
+        message_id = turn.new_id()
+        first = InboundMessage(
+            channel=inbound.channel,
+            account=inbound.account,
+            external_id=message_external_id or "",
+            identity=inbound.identity,
+            kind=kind,
+            text=inbound.text,
+            payload=payload,
+        )
+        _say(turn, message_id, contact_id, customer_id, first)
+    return Taken(contact_id, created=True, snapshot=turn.snapshot(contact_id), message_id=message_id)
+
+
+def _say(turn: Turn, message_id: str, contact_id: str, customer_id: str, inbound: InboundMessage) -> None:
+    turn.write(
+        MessageFact(
+            id=message_id,
+            contact_id=contact_id,
+            customer_id=customer_id,
+            channel=inbound.channel,
+            account=inbound.account,
+            external_id=inbound.external_id or None,
+            sender="customer",
+            kind=inbound.kind,
+            text=inbound.text,
+            payload=inbound.payload,
+            at=turn.now,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PostMessage:
+    """A customer's message on a contact that the caller names; `channel` and `account` are that contact's."""
+
+    contact_id: str
+    channel: str
+    account: str
+    external_id: str | None
+    kind: str
+    text: str
+
+    def wants(self, wanted: Wanted) -> None:
+        wanted.contacts.add(self.contact_id)
+        if self.external_id is not None:
+            wanted.external_messages.add((self.channel, self.account, self.external_id))
+
+    def run(self, turn: Turn) -> MessageFact:
+        if self.external_id is not None:
+            seen = turn.known.external_messages.get((self.channel, self.account, self.external_id))
+            if seen is not None:
+                return seen
+        contact = turn.engine.state.contact(self.contact_id)
+        if contact is None and self.contact_id not in turn.known.contacts:
+            raise NotFound("there is no such contact")
+        if contact is None or contact.state == "closed":
+            raise InvalidState("the contact is closed", state="closed")
+        message = MessageFact(
+            id=turn.new_id(),
+            contact_id=contact.id,
+            customer_id=contact.customer_id,
+            channel=contact.channel,
+            account=contact.account,
+            external_id=self.external_id,
+            sender="customer",
+            kind=self.kind,
+            text=self.text,
+            payload={},
+            at=turn.now,
+        )
+        turn.decide(commands.Message(contact.id, message.id, message.kind))
+        turn.write(message)
+        return message
+
+
+@dataclass(frozen=True, slots=True)
+class OnContact:
+    """A command about a contact that may have closed: cancel, transfer, reclassify.
+
+    `note` is kept with the assignment that the contact had before, `attributes` are added to the contact's own.
+    """
+
+    contact_id: str
+    command: Command
+    attributes: Mapping[str, Any] | None = None
+    note: str | None = None
+
+    def wants(self, wanted: Wanted) -> None:
+        wanted.contacts.add(self.contact_id)
+
+    def run(self, turn: Turn) -> ContactSnapshot:
+        before = turn.engine.state.contact(self.contact_id)
+        assignment_id = before.assignment_id if before is not None else None
+        turn.decide(self.command)
+        if self.attributes is not None:
+            fact = turn.known.facts[self.contact_id]
+            turn.write(replace(fact, attributes={**fact.attributes, **self.attributes}))
+        if self.note is not None and assignment_id is not None:
+            turn.write(NoteFact(assignment_id, self.contact_id, self.note, turn.now))
+        return turn.snapshot(self.contact_id)
+
+
+@dataclass(frozen=True, slots=True)
+class OnAssignment:
+    """Accept, decline, complete, wrap-up done. The result is the assignment's row."""
+
+    assignment_id: str
+    command: Command
+    note: str | None = None
+
+    def wants(self, wanted: Wanted) -> None:
+        wanted.assignments.add(self.assignment_id)
+
+    def run(self, turn: Turn) -> Row:
+        decision = turn.decide(self.command)
+        assignment = turn.engine.state.assignment(self.assignment_id)
+        row = assignment.row() if assignment is not None else turn.known.assignments[self.assignment_id]
+        if self.note is not None and decision.events:
+            turn.write(NoteFact(self.assignment_id, row[1], self.note, turn.now))
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """An agent's routing state with its open assignments, as of journal number `seq`."""
+
+    seq: int
+    agent: Row
+    load: int
+    lease_expires_at: int | None
+    assignments: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OnAgent:
+    """Presence, connect, disconnect: the result is how the agent stands afterwards, None if it is not there."""
+
+    agent_id: str
+    command: Command
+
+    def wants(self, wanted: Wanted) -> None:
+        """Everything that it needs to know is in the engine."""
+
+    def run(self, turn: Turn) -> AgentView | None:
+        turn.decide(self.command)
+        state = turn.engine.state
+        agent = state.agents.get(self.agent_id)
+        if agent is None:
+            return None
+        rows = tuple(agent.open[each].row() for each in sorted(agent.open))
+        return AgentView(state.seq, agent.row(), agent.load, turn.engine.lease_expires_at(agent.id), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """A change of configuration: a command for the engine, and the fact to write with it."""
+
+    command: Command
+    fact: ConfigFact | KeyFact | AccountFact
+
+    def wants(self, wanted: Wanted) -> None:
+        """Configuration is checked against the engine's own."""
+
+    def run(self, turn: Turn) -> Fact:
+        turn.decide(self.command)
+        turn.write(self.fact)
+        return self.fact
+
+
+@dataclass(frozen=True, slots=True)
+class PatchCustomer:
+    """Change a customer's tier, preferred agent, attributes or tags; None leaves one as it is."""
+
+    customer_id: str
+    changes: Mapping[str, Any]
+
+    def wants(self, wanted: Wanted) -> None:
+        wanted.customers.add(self.customer_id)
+
+    def run(self, turn: Turn) -> Customer:
+        customer = turn.known.customers.get(self.customer_id)
+        if customer is None:
+            raise NotFound("there is no such customer")
+        customer = replace(customer, **self.changes)
+        turn.decide(commands.Note("customer.updated", customer.id, customer.id))
+        turn.write(customer)
+        return customer
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Does nothing: it carries a result that is worked out elsewhere, so that a repeat gets the same answer."""
+
+    result: Any
+
+    def wants(self, wanted: Wanted) -> None:
+        """Nothing."""
+
+    def run(self, _: Turn) -> Any:  # noqa: ANN401  # whatever it carries
+        return self.result

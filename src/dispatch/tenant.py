@@ -1,0 +1,351 @@
+"""The loop of one tenant: it takes whatever waits, looks up what that needs, decides, commits once, then answers.
+
+Nobody is told of anything that is not committed. A refusal is an answer too: it goes out behind its batch's commit.
+What the loop holds in memory is thrown away whenever it may differ from what is stored:
+
+- fenced: another process serves the tenant; the loop ends, and whoever waits is told to try again;
+- the data was rejected, or a job raised: the engine is loaded anew and the batch's jobs run one by one, so that only
+  the offender is refused;
+- the connection was lost in a commit: the same batch is sent again; the head row's batch id tells whether it had gone
+  through.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from src.dispatch.config import engine_config
+from src.dispatch.ports import Answer, Batch, Clock, Delivery, Head, Known, Loaded, Store, Wanted
+from src.dispatch.turn import Job, Once, Repeated, Turn
+from src.errors import (
+    Conflict,
+    Fenced,
+    IdempotencyMismatch,
+    Internal,
+    NotOwner,
+    Overloaded,
+    Refused,
+    StoreRejected,
+    StoreUnreachable,
+    Unavailable,
+)
+from src.router import commands
+from src.router.engine import Engine
+from src.router.state import State
+
+INBOX_JOBS_MAX: Final = 10_000
+"""Jobs that may wait for one tenant; beyond it the caller is told to come back."""
+
+BATCH_JOBS_MAX: Final = 1_000
+"""Jobs that one commit takes."""
+
+TICK_ITEMS_MAX: Final = 1_000
+"""Due items that one commit takes."""
+
+CHECKPOINT_EVENTS: Final = 10_000
+"""So many events apart, the journal records the hash of the folded state."""
+
+COMMIT_RETRY_S_MAX: Final = 10.0
+"""A commit whose connection is lost is tried again for this long."""
+
+RETRY_PAUSE_S: Final = 0.2
+
+CATCH_UP_EVENTS: Final = 1_000
+"""Events read at a time when some were committed but not told."""
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+
+class _Poisoned(Exception):
+    """A job raised what no job may raise."""
+
+
+@dataclass(slots=True)
+class _Item:
+    """A job that waits, and who waits for it."""
+
+    job: Job[Any]
+    once: Once[Any] | None
+    future: "asyncio.Future[Any]"
+    outcome: Any = None
+    error: Refused | None = None
+
+
+@dataclass(slots=True)
+class _Timer:
+    """The one timer of a loop: wakes it when the engine's next deadline comes."""
+
+    due_at: int | None = None
+    handle: asyncio.TimerHandle | None = None
+
+    def set(self, due_at: int | None, now: int, wake: Callable[[], None]) -> None:
+        if due_at == self.due_at and self.handle is not None:
+            return
+        if self.handle is not None:
+            self.handle.cancel()
+            self.handle = None
+        self.due_at = due_at
+        if due_at is not None:
+            delay_s = max(0.0, (due_at - now) / 1000)
+            self.handle = asyncio.get_running_loop().call_later(delay_s, self._fire, wake)
+
+    def _fire(self, wake: Callable[[], None]) -> None:
+        self.due_at, self.handle = None, None
+        wake()
+
+
+@dataclass(slots=True)
+class Parts:
+    """What every tenant's loop is handed. `lease_good` tells whether this process may still answer without a commit."""
+
+    store: Store
+    delivery: Delivery
+    clock: Clock
+    new_id: Callable[[], str]
+    lease_good: Callable[[], bool] = field(default=lambda: True)
+    live_sessions: Callable[[], frozenset[str]] = field(default=frozenset)
+
+
+class TenantLoop:
+    """Serves one tenant. `run` returns when it is stopped, and raises `Fenced` when another process has taken over."""
+
+    def __init__(self, tenant: str, parts: Parts) -> None:
+        self.tenant = tenant
+        self._parts = parts
+        self._inbox: deque[_Item] = deque()
+        self._wake = asyncio.Event()
+        self._timer = _Timer()
+        self._stopping = False
+        self._engine: Engine | None = None
+        self._head: Head | None = None
+
+    # -- for callers --------------------------------------------------------------------------------------------
+
+    async def submit(self, job: Job[T], once: Once[T] | None = None) -> T | Repeated:
+        """Run a job in its turn; returns when what it did, or what it was refused upon, is committed.
+
+        Raises:
+            Refused: what the job raised, or an `Unavailable` that asks the caller to try again.
+        """
+        if self._stopping:
+            raise NotOwner("the tenant is being handed over")
+        if len(self._inbox) >= INBOX_JOBS_MAX:
+            raise Overloaded("too many requests wait for this tenant")
+        item = _Item(job, once, asyncio.get_running_loop().create_future())
+        self._inbox.append(item)
+        self._wake.set()
+        result: T | Repeated = await item.future
+        return result
+
+    def stop(self) -> None:
+        """End after what waits has been served."""
+        self._stopping = True
+        self._wake.set()
+
+    # -- the loop -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Load, then serve until stopped."""
+        try:
+            while True:
+                await self._ready()
+                await self._wait()
+                if self._stopping and not self._inbox:
+                    return
+                batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), BATCH_JOBS_MAX))]
+                await self._serve(batch)
+        finally:
+            self._stopping = True
+            self._timer.set(None, 0, self._wake.set)
+            while self._inbox:
+                _fail(self._inbox.popleft(), NotOwner("the tenant has been handed over"))
+
+    async def _ready(self) -> None:
+        """Have an engine that equals what is stored."""
+        while self._engine is None:
+            try:
+                await self._load()
+            except StoreUnreachable as error:
+                _log.warning("store.unreachable", tenant=self.tenant, error=str(error))
+                while self._inbox:
+                    _fail(self._inbox.popleft(), Unavailable("the database cannot be reached"))
+                await asyncio.sleep(RETRY_PAUSE_S)
+
+    async def _wait(self) -> None:
+        assert self._engine is not None
+        self._timer.set(self._engine.next_due(), self._parts.clock.now_ms(), self._wake.set)
+        if not self._inbox and not self._stopping and not self._due():
+            await self._wake.wait()
+        self._wake.clear()
+
+    def _due(self) -> bool:
+        assert self._engine is not None
+        due_at = self._engine.next_due()
+        return due_at is not None and due_at <= self._parts.clock.now_ms()
+
+    async def _load(self) -> None:
+        loaded = await self._parts.store.load(self.tenant)
+        self._engine = self._make_engine(loaded)
+        self._head = loaded.head
+        await self._catch_up(loaded.head.seq)
+        turn = self._turn(Known())
+        turn.decide(commands.Restart(self._parts.live_sessions()))
+        await self._commit(turn)
+
+    async def _catch_up(self, seq: int) -> None:
+        """Tell of what was committed, but never told: its connection was lost, or another process wrote it."""
+        told = self._parts.delivery.reached(self.tenant)
+        while told is not None and told < seq:
+            events = await self._parts.store.events(self.tenant, told, CATCH_UP_EVENTS)
+            if not events:
+                return
+            self._parts.delivery.publish(self.tenant, events, Known())
+            told = events[-1].seq
+
+    def _make_engine(self, loaded: Loaded) -> Engine:
+        state = State()
+        state.load(loaded.head.seq, loaded.head.at, loaded.contacts, loaded.assignments, loaded.agents)
+        assert state.hash == loaded.head.state_hash, f"the tables of tenant {self.tenant} are not what its journal says"
+        return Engine(self._parts.new_id, engine_config(loaded.config), state)
+
+    def _turn(self, known: Known) -> Turn:
+        assert self._engine is not None
+        return Turn(self._engine, known, self._parts.clock.now_ms(), self._parts.new_id)
+
+    # -- a batch ------------------------------------------------------------------------------------------------
+
+    async def _serve(self, items: Sequence[_Item]) -> None:
+        try:
+            await self._attempt(items)
+        except Fenced as error:
+            self._engine = None
+            for item in items:
+                _fail(item, error)
+            raise
+        except (StoreRejected, _Poisoned) as error:
+            self._engine = None
+            if len(items) <= 1:
+                _log.error("job.failed", tenant=self.tenant, error=repr(error), exc_info=error.__cause__ or error)
+                for item in items:
+                    _fail(item, _verdict(error))
+                return
+            for item in items:
+                await self._ready()
+                await self._serve([item])
+        except StoreUnreachable as error:
+            self._engine = None
+            _log.warning("store.unreachable", tenant=self.tenant, error=str(error))
+            for item in items:
+                _fail(item, Unavailable("the database cannot be reached"))
+
+    async def _attempt(self, items: Sequence[_Item]) -> None:
+        assert self._engine is not None
+        wanted = Wanted()
+        for item in items:
+            item.outcome, item.error = None, None
+            item.job.wants(wanted)
+            if item.once is not None:
+                wanted.answers.add(item.once.scope)
+        known = await self._parts.store.lookup(self.tenant, wanted) if wanted else Known()
+        turn = self._turn(known)
+        try:
+            if self._due():
+                turn.decide(commands.Tick(TICK_ITEMS_MAX))
+            for item in items:
+                self._run(item, turn)
+        except Exception as error:
+            raise _Poisoned from error
+        wrote = await self._commit(turn)
+        if not wrote and items and not self._parts.lease_good():
+            raise Fenced("this process may no longer answer for the tenant")
+        for item in items:
+            _answer(item)
+
+    def _run(self, item: _Item, turn: Turn) -> None:
+        try:
+            if item.once is None:
+                item.outcome = item.job.run(turn)
+            else:
+                item.outcome = _run_once(item.job, item.once, turn)
+        except Refused as refusal:
+            item.error = refusal
+
+    async def _commit(self, turn: Turn) -> bool:
+        """Write what the turn holds, if anything; then, and only then, tell of it."""
+        if not (turn.events or turn.facts or turn.answers):
+            return False
+        assert self._engine is not None
+        assert self._head is not None
+        before = self._head
+        state = self._engine.state
+        changes = state.drain()
+        if state.seq // CHECKPOINT_EVENTS > before.seq // CHECKPOINT_EVENTS:
+            turn.decide(commands.Checkpoint())
+        head = Head(state.seq, self._parts.new_id(), state.at, state.hash)
+        batch = Batch(self.tenant, before.seq, head, turn.events, changes, turn.traces, turn.facts, turn.answers)
+        await self._send(batch)
+        self._head = head
+        turn.known.contacts.update((row[0], row) for row in changes.contacts)
+        self._parts.delivery.publish(self.tenant, turn.events, turn.known)
+        return True
+
+    async def _send(self, batch: Batch) -> None:
+        """Commit, and find out what became of it when the connection was lost on the way."""
+        deadline = self._parts.clock.monotonic() + COMMIT_RETRY_S_MAX
+        doubt = False
+        while True:
+            try:
+                await self._parts.store.commit(batch)
+            except Fenced:
+                if doubt and await self._went_through(batch):
+                    return
+                raise
+            except StoreUnreachable:
+                doubt = True
+                if self._parts.clock.monotonic() >= deadline:
+                    raise
+                await asyncio.sleep(RETRY_PAUSE_S)
+            else:
+                return
+
+    async def _went_through(self, batch: Batch) -> bool:
+        return (await self._parts.store.head(self.tenant)).batch == batch.head.batch
+
+
+def _run_once(job: Job[T], once: Once[T], turn: Turn) -> T | Repeated:
+    stored = turn.known.answers.get(once.scope)
+    if stored is not None:
+        if stored.body_hash != once.body_hash:
+            raise IdempotencyMismatch("this idempotency key was used with another body")
+        return Repeated(stored)
+    result = job.run(turn)
+    status, body = once.render(result)
+    answer = Answer(once.scope, once.body_hash, status, body, turn.now)
+    turn.answers.append(answer)
+    turn.known.answers[once.scope] = answer
+    return result
+
+
+def _verdict(error: Exception) -> Refused:
+    if isinstance(error, StoreRejected):
+        return Conflict("this does not go together with what is stored")
+    return Internal("the service could not do this")
+
+
+def _answer(item: _Item) -> None:
+    if item.future.done():
+        return
+    if item.error is not None:
+        item.future.set_exception(item.error)
+    else:
+        item.future.set_result(item.outcome)
+
+
+def _fail(item: _Item, error: Refused) -> None:
+    item.error = error
+    _answer(item)

@@ -1,0 +1,126 @@
+"""One turn of a tenant's loop: what its jobs share while they are decided. It reads no store and knows no socket."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from src.dispatch.ports import Answer, ContactFact, Customer, Fact, IdentityFact, Known, MessageFact, Wanted
+from src.profile.identities import Identity
+from src.router.commands import Command
+from src.router.engine import Archive, Decision, Engine
+from src.router.events import Event
+from src.router.state import Assignment, Contact, Row
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ContactSnapshot:
+    """A contact as it stood when its command had been decided. `fact` is None where nobody had asked for it."""
+
+    contact: Row
+    assignment: Row | None
+    fact: ContactFact | None
+    position: int | None
+    estimated_wait_s: int | None
+
+
+@dataclass(slots=True)
+class Turn:
+    """What the jobs of one batch know, decide and write. `known` grows with what they write."""
+
+    engine: Engine
+    known: Known
+    now: int
+    new_id: Callable[[], str]
+    events: list[Event] = field(default_factory=list)
+    traces: list[tuple[str, int, Mapping[str, Any]]] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+
+    def decide(self, command: Command) -> Decision:
+        """Ask the engine; what it decided goes into the batch."""
+        known = self.known
+        archive = Archive(
+            {each: Contact.from_row(row) for each, row in known.contacts.items()} if known.contacts else {},
+            {each: Assignment.from_row(row) for each, row in known.assignments.items()} if known.assignments else {},
+        )
+        decision = self.engine.decide(command, self.now, archive)
+        self.events.extend(decision.events)
+        self.traces.extend(decision.traces)
+        return decision
+
+    def write(self, fact: Fact) -> None:
+        """Write a fact with this batch, and let the jobs after this one see it."""
+        self.facts.append(fact)
+        if isinstance(fact, Customer):
+            self.known.customers[fact.id] = fact
+        elif isinstance(fact, IdentityFact) and fact.strong:
+            self.known.identities[(fact.type, fact.value)] = fact.customer_id
+        elif isinstance(fact, ContactFact):
+            self.known.facts[fact.id] = fact
+            if fact.external_id is not None:
+                self.known.external_contacts[(fact.channel, fact.account, fact.external_id)] = fact.id
+        elif isinstance(fact, MessageFact):
+            self.known.messages[fact.id] = fact
+            if fact.external_id is not None:
+                self.known.external_messages[(fact.channel, fact.account, fact.external_id)] = fact
+
+    def meet(self, customer_id: str, identity: Identity) -> None:
+        """Write down a customer that was not known before, and the identity under which it came."""
+        name = identity.display_name
+        self.write(Customer(customer_id, self.now, name))
+        self.write(IdentityFact(identity.type, identity.value, customer_id, name, identity.strong, self.now))
+
+    def snapshot(self, contact_id: str) -> ContactSnapshot:
+        """The contact as it stands now; it must be open, changed in this batch, or looked up."""
+        state = self.engine.state
+        contact = state.contact(contact_id)
+        row = contact.row() if contact is not None else self.known.contacts[contact_id]
+        assignment_id = row[_ASSIGNMENT_ID]
+        assignment = None if assignment_id is None else state.assignment(assignment_id)
+        return ContactSnapshot(
+            row,
+            assignment.row() if assignment is not None else self.known.assignments.get(assignment_id or ""),
+            self.known.facts.get(contact_id),
+            self.engine.position(contact_id),
+            self.engine.estimated_wait_s(contact_id),
+        )
+
+
+_ASSIGNMENT_ID = 12
+"""Where `assignment_id` stands in a contact's row."""
+
+
+class Job(Protocol[T_co]):
+    """Something that a caller wants of a tenant: what it must know first, and what it does in its turn."""
+
+    def wants(self, wanted: Wanted) -> None:
+        """Add the keys to look up before the turn."""
+
+    def run(self, turn: Turn) -> T_co:
+        """Decide. A refusal must come before anything is written.
+
+        Raises:
+            Refused: the answer is no.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Once(Generic[T]):
+    """An idempotency key: `scope` names the key and whose it is, `body_hash` what was asked.
+
+    `render` makes of the result what is stored: a status and a body of ids and codes, no personal data.
+    """
+
+    scope: str
+    body_hash: str
+    render: Callable[[T], tuple[int, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The result of a job whose idempotency key was seen before: the first answer."""
+
+    answer: Answer
