@@ -3,7 +3,7 @@
 A commit is one statement and one round trip; so is a lookup. Reads for callers are in `queries.py`.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
@@ -88,16 +88,13 @@ class PostgresStore:
 
         `assignments` also has the current ones of the contacts found.
         """
-        given = {each: list(keys) for each in Wanted.__slots__ if (keys := getattr(wanted, each))}
+        given = {each: keys for each in Wanted.__slots__ if (keys := getattr(wanted, each))}
         if not given:
             return Known()
         text, names = statements.lookup(frozenset(given))
-        parameters: list[Any] = [tenant]
-        for sought in statements.SOUGHT:
-            if keys := given.get(sought.name):
-                parameters += [keys] if len(sought.key) == 1 else _by_column(keys)
+        keys = [_keys(given[each.name], len(each.key)) for each in statements.SOUGHT if each.name in given]
         async with self._connection() as connection:
-            found = await connection.fetchrow(text, *parameters)
+            found = await connection.fetchrow(text, tenant, *keys)
         known = Known()
         for name, records in zip(names, found, strict=True):
             setattr(known, name, dict(map(_READ[name], records or ())))
@@ -113,11 +110,12 @@ class PostgresStore:
         """
         sections = sectioned(batch)
         present = tuple(number for number, section in enumerate(sections) if section)
-        parameters: list[Any] = [batch.tenant, batch.before, *rows.head_row(batch.head)]
-        for number in present:
-            parameters += _by_column(sections[number])
+        head = rows.head_row(batch.head)
+        written = [rows.dump(sections[number]) for number in present]
         async with self._connection() as connection:
-            went_through = await connection.fetchval(statements.commit(present), *parameters)
+            went_through = await connection.fetchval(
+                statements.commit(present), batch.tenant, batch.before, *head, *written
+            )
         if not went_through:
             raise Fenced("another process took this tenant over")
 
@@ -149,8 +147,9 @@ class PostgresStore:
             await connection.execute(statements.RELEASE, process)
 
 
-def _by_column(these: Sequence[Row]) -> list[tuple[Any, ...]]:
-    return list(zip(*these, strict=True))
+def _keys(given: Collection[Any], parts: int) -> str:
+    """Keys as the lookup takes them: an array of arrays."""
+    return rows.dump([(each,) for each in given] if parts == 1 else list(given))
 
 
 async def _head(connection: asyncpg.Connection, tenant: str) -> Head:

@@ -2,6 +2,9 @@
 
 The commit of a batch and the lookup before it are one statement each, which holds only the parts there is something
 for: one round trip, and what is not written costs nothing. The texts are few and are kept, and with them their plans.
+
+Rows and keys travel as JSON, one parameter to a table: an array of arrays, taken apart by place. It costs the service
+a quarter of the processor that arrays for `unnest` cost it, and the server no more (docs/decisions/0003-store.md).
 """
 
 # ruff: noqa: S608 - made of the names in the schema alone: values are parameters
@@ -11,19 +14,19 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table
 
 from src.store import tables
 from src.store.writes import SECTIONS, Section
 
-_ARRAYS: Final = {
-    BigInteger: "bigint[]",
-    Boolean: "boolean[]",
-    Integer: "integer[]",
-    SmallInteger: "smallint[]",
-    Text: "text[]",
-    tables.JsonText: "json[]",
+_TYPES: Final = {
+    BigInteger: "bigint",
+    Boolean: "boolean",
+    Integer: "integer",
+    SmallInteger: "smallint",
+    tables.JsonText: "json",
 }
+"""Types of columns that are not text."""
 
 
 def columns(table: Table) -> list[Column[object]]:
@@ -39,6 +42,12 @@ def keys(table: Table) -> list[Column[object]]:
 def names(these: Sequence[Column[object]], prefix: str = "") -> str:
     """Column names for a statement."""
     return ", ".join(f"{prefix}{each.name}" for each in these)
+
+
+def values(these: Sequence[Column[object]], array: str) -> list[str]:
+    """The elements of a JSON array as values of these columns."""
+    typed = ((place, _TYPES.get(type(each.type))) for place, each in enumerate(these))
+    return [f"({array}->>{place})::{kind}" if kind else f"{array}->>{place}" for place, kind in typed]
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -92,41 +101,30 @@ _FENCE_PARAMETERS: Final = 6
 def commit(present: tuple[int, ...]) -> str:
     """The statement that commits the sections of these numbers; its one value is 1, or 0 where the fence held.
 
-    Parameters: tenant, number before; seq, batch, at, state_hash of the new head; then, for each section, one array
-    for each column. The sections draw on the fence's row: without it they write nothing.
+    Parameters: tenant, number before; seq, batch, at, state_hash of the new head; then the rows of each section, as
+    JSON. The sections draw on the fence's row: without it they write nothing.
     """
-    parts, at = [_FENCE], _FENCE_PARAMETERS
-    for number in present:
-        text, at = _section(SECTIONS[number], at)
-        parts.append(f"part{number} AS (\n{text}\n)")
+    parts = [_FENCE]
+    for parameter, number in enumerate(present, _FENCE_PARAMETERS + 1):
+        parts.append(f"part{number} AS (\n{_section(SECTIONS[number], parameter)}\n)")
     return f"WITH {', '.join(parts)}\nSELECT count(*) FROM head"
 
 
-def _section(section: Section, at: int) -> tuple[str, int]:
+def _section(section: Section, parameter: int) -> str:
     table = section.table
     used = keys(table) if section.verb == "remove" else columns(table)
-    source, at = arrays(used, at)
+    source = f"head, jsonb_array_elements(${parameter}) AS new"
     if section.verb == "remove":
-        matches = " AND ".join(f"old.{each.name} = new.{each.name}" for each in used)
-        return (
-            f"  DELETE FROM {table.name} AS old USING head, {source} AS new ({names(used)})\n"
-            f"  WHERE old.tenant = head.tenant AND {matches}"
-        ), at
+        same = " AND ".join(f"old.{each.name} = {value}" for each, value in zip(used, values(used, "new"), strict=True))
+        return f"  DELETE FROM {table.name} AS old USING {source}\n  WHERE old.tenant = head.tenant AND {same}"
     text = (
         f"  INSERT INTO {table.name} (tenant, {names(used)})\n"
-        f"  SELECT head.tenant, new.* FROM head, {source} AS new ({names(used)})"
+        f"  SELECT head.tenant, {', '.join(values(used, 'new'))} FROM {source}"
     )
     if section.verb == "put":
-        changing = [each for each in used if not each.primary_key]
-        sets = ", ".join(f"{each.name} = excluded.{each.name}" for each in changing)
+        sets = ", ".join(f"{each.name} = excluded.{each.name}" for each in used if not each.primary_key)
         text += f"\n  ON CONFLICT (tenant, {names(keys(table))}) DO UPDATE SET {sets}"
-    return text, at
-
-
-def arrays(these: Sequence[Column[object]], at: int) -> tuple[str, int]:
-    """`unnest` over one parameter for each column, numbered from behind `at`; and the last number."""
-    casts = ", ".join(f"${at + place}::{_ARRAYS[type(each.type)]}" for place, each in enumerate(these, 1))
-    return f"unnest({casts})", at + len(these)
+    return text
 
 
 # -- the lookup --------------------------------------------------------------------------------------------------------
@@ -161,15 +159,16 @@ SOUGHT: Final = (
 def lookup(wanted: frozenset[str]) -> tuple[str, tuple[str, ...]]:
     """The statement that finds what is wanted, and the names of its columns: each an array of records, or null.
 
-    Parameters: tenant; then, for each wanted name in the order of `SOUGHT`, one array for each part of its key.
+    Parameters: tenant; then the keys of each wanted name in the order of `SOUGHT`, as JSON.
     """
     parts: dict[str, str] = {}
-    at = 1
+    given: list[str] = []
     for sought in SOUGHT:
         sources = [f"SELECT {column} FROM found_{other}" for other, column in sought.follows if other in parts]
         if sought.name in wanted:
-            given, at = arrays([sought.table.columns[each] for each in sought.key], at)
-            sources.append(f"SELECT * FROM {given}")
+            key = values([sought.table.columns[each] for each in sought.key], "given")
+            sources.append(f"SELECT {', '.join(key)} FROM jsonb_array_elements(${len(given) + 2}) AS given")
+            given.append(sought.name)
         if sources:
             same = " AND ".join(f"stored.{each} = key.{each}" for each in sought.key)
             parts[sought.name] = (
