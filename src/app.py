@@ -20,7 +20,7 @@ import src.channels
 from src.api import agents, configuration, contacts, customers, events, native, ops, problems, stream
 from src.api.auth import KEY_PREFIX, SCOPES, Authenticator, key_hash, new_key
 from src.api.context import Services
-from src.api.limits import BodyLimit
+from src.api.limits import BODY_BYTES_MAX, BodyLimit
 from src.channels.base import discover
 from src.config import Settings
 from src.delivery.hub import Hub
@@ -31,7 +31,7 @@ from src.dispatch.ports import KeyFact
 from src.dispatch.tenant import Parts
 from src.errors import StartupError, StoreUnreachable
 from src.router import commands
-from src.store import replay
+
 from src.store.embedded import EmbeddedPostgres
 from src.store.migrate import upgrade
 from src.store.postgres import PostgresStore
@@ -89,12 +89,12 @@ def secret_key(settings: Settings) -> str:
 def database(settings: Settings) -> Any:  # noqa: ANN401  # a context manager of a URL
     """The database's URL, migrated; the embedded one runs for as long as the context does."""
     if settings.database_url:
-        upgrade(settings.database_url)
+        asyncio.run(upgrade(settings.database_url))
         yield settings.database_url
         return
     with EmbeddedPostgres(settings.data_dir) as server:
         url = server.url()
-        upgrade(url)
+        asyncio.run(upgrade(url))
         yield url
 
 
@@ -260,21 +260,27 @@ async def _serve(
     settings: Settings, url: str, listening: socket.socket, announce: Callable[[Notice | None], None]
 ) -> None:
     async with service(settings, url) as (api, notice):
-        config = uvicorn.Config(
-            api,
-            http="httptools",
-            ws="websockets-sansio",
-            ws_per_message_deflate=False,
-            ws_ping_interval=stream.HEARTBEAT_S,
-            ws_ping_timeout=stream.HEARTBEAT_S,
-            ws_max_size=stream.FRAME_CHARS_MAX * 16,
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            timeout_graceful_shutdown=SHUTDOWN_S_MAX,
-        )
+        server = http_server(api)
         announce(notice)
-        await uvicorn.Server(config).serve([listening])
+        await server.serve([listening])
+
+
+def http_server(api: FastAPI) -> uvicorn.Server:
+    """The HTTP and WebSocket server over an application: no deflate (it costs 50 KiB a socket), no access log."""
+    config = uvicorn.Config(
+        api,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_ping_interval=stream.HEARTBEAT_S,
+        ws_ping_timeout=stream.HEARTBEAT_S,
+        ws_max_size=BODY_BYTES_MAX,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=SHUTDOWN_S_MAX,
+    )
+    return uvicorn.Server(config)
 
 
 async def make_tenant(settings: Settings, url: str, name: str) -> Notice:
@@ -295,6 +301,7 @@ async def compare(url: str, name: str) -> list[str]:
         tenant = await queries.tenant_by_name(name)
         if tenant is None:
             raise StartupError(f"there is no tenant {name}")
+        from src.store import replay
         return await replay.compare(store, tenant.id)
 
 

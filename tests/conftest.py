@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 
 from src.store.embedded import EmbeddedPostgres
+from src.store.migrate import upgrade
+from tests.support.service import Client, running
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +34,11 @@ async def empty_database(postgres_server: EmbeddedPostgres) -> AsyncIterator[str
         await administration.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await administration.close()
+
+
+@pytest.fixture
+async def client(empty_database: str, tmp_path: Path) -> AsyncIterator[Client]:
+    """The whole service over a database of the test's own, and a client with the admin key."""
+    await upgrade(empty_database)
+    async with running(empty_database, tmp_path) as found:
+        yield found

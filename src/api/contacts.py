@@ -42,7 +42,7 @@ def inbound(body: ContactBody) -> InboundContact:
         external_id=body.external_id,
         identity=Identity(body.identity.type, body.identity.value, body.identity.display_name),
         text=body.text,
-        tags=tag_requests(body.tags),  # type: ignore[arg-type]  # list is invariant; the union is the same
+        tags=tag_requests(body.tags),
         language=body.language,
         priority=body.priority,
         queue=body.queue,
@@ -228,7 +228,7 @@ async def list_contacts(  # noqa: PLR0913, PLR0917  # one parameter for each fil
 async def patch_contact(contact_id: str, body: ContactPatch, ctx: Ctx) -> Response:
     """Reclassify a contact while it waits."""
     ctx.principal.need("contacts:write", supervisor=True)
-    command = commands.Reclassify(contact_id, tag_requests(body.tags), body.queue, body.priority)  # type: ignore[arg-type]
+    command = commands.Reclassify(contact_id, tag_requests(body.tags), body.queue, body.priority)
     return Json(snapshot(await ctx.submit(jobs.OnContact(contact_id, command, body.attributes))))
 
 
@@ -250,7 +250,7 @@ async def transfer_contact(contact_id: str, body: TransferBody, ctx: Ctx) -> Res
         by=ctx.principal.id,
         to_agent_id=body.to.agent_id,
         to_queue=body.to.queue,
-        to_tags=tag_requests(body.to.tags),  # type: ignore[arg-type]
+        to_tags=tag_requests(body.to.tags),
         agent_id=ctx.principal.acting_agent,
         reason=body.reason,
     )

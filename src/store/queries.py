@@ -1,0 +1,398 @@
+"""What callers read: committed tables only, one query a question, and never another tenant's rows.
+
+SQLAlchemy Core over an engine of its own, so that a long read takes no connection from commits. Lists are paged by key,
+newest first unless said otherwise: a cursor is the last key of the page before.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+from sqlalchemy import Column, Select, Table, and_, exists, func, select, tuple_
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from src.dispatch.ports import AccountFact, ConfigFact, ContactFact, Customer, IdentityFact, KeyFact, MessageFact
+from src.errors import Malformed, Unavailable
+from src.router.state import Row
+from src.store import rows, tables
+
+READERS_MAX: Final = 8
+CUSTOMER_CONTACTS: Final = 50
+"""Contacts of a customer's first page."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list; `next_cursor` None: it was the last."""
+
+    items: Sequence[T]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRead:
+    """A contact, what is known of it, and its current or last assignment."""
+
+    contact: Row
+    fact: ContactFact | None
+    assignment: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRead:
+    """An agent as configured, its routing state, and its open assignments."""
+
+    id: str
+    body: Mapping[str, Any]
+    state: Row | None
+    assignments: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRead:
+    """A customer with identities and the newest contacts; open ones are always among them."""
+
+    customer: Customer
+    identities: Sequence[IdentityFact]
+    contacts: Sequence[ContactRead]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRead:
+    """A tenant; `jwt_secret` is sealed."""
+
+    id: str
+    name: str
+    jwt_secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """By queue: contacts by state, and when the longest-waiting one came. By status: agents."""
+
+    queues: Mapping[str, tuple[Mapping[str, int], int | None]]
+    agents: Mapping[str, int] = field(default_factory=dict)
+
+
+def _of(table: Table) -> list[Column[Any]]:
+    """A table's columns without the tenant: the order of its rows."""
+    return [each for each in table.columns if each.name != "tenant"]
+
+
+_CONTACT, _FACT, _ASSIGNMENT = _of(tables.contacts), _of(tables.contact_facts), _of(tables.assignments)
+
+
+def _contacts() -> Select[Any]:
+    contacts, facts, assignments = tables.contacts, tables.contact_facts, tables.assignments
+    return select(*_CONTACT, *_FACT, *_ASSIGNMENT).select_from(
+        contacts.outerjoin(facts, and_(facts.c.tenant == contacts.c.tenant, facts.c.id == contacts.c.id)).outerjoin(
+            assignments,
+            and_(assignments.c.tenant == contacts.c.tenant, assignments.c.id == contacts.c.assignment_id),
+        )
+    )
+
+
+def _contact_read(row: Sequence[Any]) -> ContactRead:
+    contact, rest = tuple(row[: len(_CONTACT)]), row[len(_CONTACT) :]
+    fact, assignment = rest[: len(_FACT)], tuple(rest[len(_FACT) :])
+    return ContactRead(
+        contact,
+        None if fact[0] is None else rows.contact_fact_from(fact),
+        None if assignment[0] is None else assignment,
+    )
+
+
+def _page(found: Sequence[T], limit: int, key: Any) -> Page[T]:  # noqa: ANN401  # a function of an item
+    more = len(found) > limit
+    items = found[:limit]
+    return Page(items, str(key(items[-1])) if more else None)
+
+
+class Queries:
+    """Reads for the public interface. Every method may raise `Unavailable`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    @asynccontextmanager
+    async def over(cls, url: str) -> AsyncIterator["Queries"]:
+        """Reads over a database's URL, as the store takes it."""
+        engine = create_async_engine(
+            url.replace("postgresql://", "postgresql+asyncpg://", 1),
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=READERS_MAX,
+            max_overflow=0,
+            pool_timeout=10,
+            json_deserializer=str,  # as text: `rows.py` makes values of it
+            connect_args={"server_settings": {"application_name": "cordboard reads", "statement_timeout": "15s"}},
+        )
+        try:
+            yield cls(engine)
+        finally:
+            await engine.dispose()
+
+    async def _all(self, query: Select[Any]) -> Sequence[Any]:
+        try:
+            async with self._engine.connect() as connection:
+                found: Sequence[Any] = (await connection.execute(query)).fetchall()
+                return found
+        except (OperationalError, OSError, TimeoutError) as error:
+            raise Unavailable("the database cannot be reached") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise Unavailable("the database cannot be reached") from error
+            if str(getattr(error.orig, "sqlstate", "")).startswith("22"):
+                raise Malformed("a value cannot be looked for") from error
+            raise
+
+    async def _one(self, query: Select[Any]) -> Any:  # noqa: ANN401  # a row or None
+        found = await self._all(query.limit(1))
+        return found[0] if found else None
+
+    # -- contacts -----------------------------------------------------------------------------------------------
+
+    async def contact(self, tenant: str, contact_id: str) -> ContactRead | None:
+        """One contact."""
+        contacts = tables.contacts
+        row = await self._one(_contacts().where(contacts.c.tenant == tenant, contacts.c.id == contact_id))
+        return None if row is None else _contact_read(row)
+
+    async def contacts(
+        self, tenant: str, *, tag: str | None = None, agent_id: str | None = None, limit: int = 50,
+        cursor: str | None = None, **equal: str | None,
+    ) -> Page[ContactRead]:  # fmt: skip
+        """Contacts, newest first. `equal` are columns with the value that they must have (None: any)."""
+        contacts, assignments = tables.contacts, tables.assignments
+        query = _contacts().where(contacts.c.tenant == tenant)
+        for column, value in equal.items():
+            if value is not None:
+                query = query.where(contacts.c[column] == value)
+        if equal.get("state") not in (None, "closed"):
+            query = query.where(contacts.c.closed_at.is_(None))
+        if tag is not None:
+            query = query.where(contacts.c.tags.cast(JSONB).contains([tag]))
+        if agent_id is not None:
+            held = assignments.alias("held")
+            query = query.where(
+                exists().where(held.c.tenant == tenant, held.c.agent_id == agent_id, held.c.contact_id == contacts.c.id)
+            )
+        if cursor is not None:
+            query = query.where(contacts.c.id < cursor)
+        found = await self._all(query.order_by(contacts.c.id.desc()).limit(limit + 1))
+        return _page([_contact_read(each) for each in found], limit, lambda each: each.contact[0])
+
+    async def was_held_by(self, tenant: str, contact_id: str, agent_id: str) -> bool:
+        """Whether the contact is or was offered to or held by the agent."""
+        each = tables.assignments
+        query = select(each.c.id).where(
+            each.c.tenant == tenant, each.c.agent_id == agent_id, each.c.contact_id == contact_id
+        )
+        return await self._one(query) is not None
+
+    async def position(self, tenant: str, contact_id: str) -> int | None:
+        """Smaller ranks that wait in the same queue, plus one; None unless waiting."""
+        this, other = tables.contacts.alias("this"), tables.contacts
+        mine = await self._one(
+            select(this.c.queue, this.c.created_at - this.c.priority * 1000).where(
+                this.c.tenant == tenant, this.c.id == contact_id, this.c.state == "waiting"
+            )
+        )
+        if mine is None:
+            return None
+        rank = other.c.created_at - other.c.priority * 1000
+        smaller = select(func.count()).where(
+            other.c.tenant == tenant,
+            other.c.queue == mine[0],
+            other.c.closed_at.is_(None),
+            other.c.state == "waiting",
+            tuple_(rank, other.c.id) < (mine[1], contact_id),
+        )
+        return int((await self._one(smaller))[0]) + 1
+
+    async def messages(self, tenant: str, contact_id: str, *, limit: int, cursor: str | None) -> Page[MessageFact]:
+        """A conversation, oldest first."""
+        each = tables.messages
+        query = select(*_of(each)).where(each.c.tenant == tenant, each.c.contact_id == contact_id)
+        if cursor is not None:
+            query = query.where(each.c.id > cursor)
+        found = await self._all(query.order_by(each.c.id).limit(limit + 1))
+        return _page([rows.message_from(row) for row in found], limit, lambda message: message.id)
+
+    async def traces(self, tenant: str, contact_id: str) -> Sequence[tuple[int, Mapping[str, Any]]]:
+        """Every decision about a contact, oldest first: the event's number, and the trace."""
+        each = tables.traces
+        query = select(each.c.seq, each.c.trace).where(each.c.tenant == tenant, each.c.contact_id == contact_id)
+        return [(row[0], rows.load(row[1])) for row in await self._all(query.order_by(each.c.seq))]
+
+    # -- agents -------------------------------------------------------------------------------------------------
+
+    async def agents(self, tenant: str, *, limit: int, cursor: str | None) -> Page[AgentRead]:
+        """Agents by id."""
+        config, states = tables.config, tables.agent_states
+        query = (
+            select(config.c.name, config.c.body, *_of(states))
+            .select_from(
+                config.outerjoin(states, and_(states.c.tenant == config.c.tenant, states.c.id == config.c.name))
+            )
+            .where(config.c.tenant == tenant, config.c.kind == "agent")
+        )
+        if cursor is not None:
+            query = query.where(config.c.name > cursor)
+        found = await self._all(query.order_by(config.c.name).limit(limit + 1))
+        return _page(await self._with_assignments(tenant, found), limit, lambda agent: agent.id)
+
+    async def agent(self, tenant: str, agent_id: str) -> AgentRead | None:
+        """One agent."""
+        config, states = tables.config, tables.agent_states
+        row = await self._one(
+            select(config.c.name, config.c.body, *_of(states))
+            .select_from(
+                config.outerjoin(states, and_(states.c.tenant == config.c.tenant, states.c.id == config.c.name))
+            )
+            .where(config.c.tenant == tenant, config.c.kind == "agent", config.c.name == agent_id)
+        )
+        return None if row is None else (await self._with_assignments(tenant, [row]))[0]
+
+    async def _with_assignments(self, tenant: str, found: Sequence[Any]) -> list[AgentRead]:
+        each = tables.assignments
+        held: dict[str, list[Row]] = defaultdict(list)
+        if found:
+            query = select(*_ASSIGNMENT).where(
+                each.c.tenant == tenant, each.c.agent_id.in_([row[0] for row in found]), each.c.ended_at.is_(None)
+            )
+            for row in await self._all(query.order_by(each.c.id)):
+                held[row.agent_id].append(tuple(row))
+        return [
+            AgentRead(row[0], rows.load(row[1]), None if row[2] is None else tuple(row[2:]), held[row[0]])
+            for row in found
+        ]
+
+    async def assignments(self, tenant: str, agent_id: str, state: str | None = None) -> Sequence[Row]:
+        """An agent's open assignments, oldest first; only those in a state, if asked."""
+        each = tables.assignments
+        query = select(*_ASSIGNMENT).where(
+            each.c.tenant == tenant, each.c.agent_id == agent_id, each.c.ended_at.is_(None)
+        )
+        if state is not None:
+            query = query.where(each.c.state == state)
+        return [tuple(row) for row in await self._all(query.order_by(each.c.id))]
+
+    async def assignment(self, tenant: str, assignment_id: str) -> Row | None:
+        """One assignment, open or ended."""
+        each = tables.assignments
+        row = await self._one(select(*_ASSIGNMENT).where(each.c.tenant == tenant, each.c.id == assignment_id))
+        return None if row is None else tuple(row)
+
+    # -- customers ----------------------------------------------------------------------------------------------
+
+    async def customer(self, tenant: str, customer_id: str) -> CustomerRead | None:
+        """A customer with what belongs to it."""
+        customers, identities, contacts = tables.customers, tables.identities, tables.contacts
+        row = await self._one(
+            select(*_of(customers)).where(customers.c.tenant == tenant, customers.c.id == customer_id)
+        )
+        if row is None:
+            return None
+        own = select(*_of(identities)).where(identities.c.tenant == tenant, identities.c.customer_id == customer_id)
+        of = _contacts().where(contacts.c.tenant == tenant, contacts.c.customer_id == customer_id)
+        newest = await self._all(of.order_by(contacts.c.id.desc()).limit(CUSTOMER_CONTACTS))
+        found = {each.contact[0]: each for each in map(_contact_read, newest)}
+        if len(newest) == CUSTOMER_CONTACTS:
+            still_open = await self._all(of.where(contacts.c.closed_at.is_(None)))
+            found |= {each.contact[0]: each for each in map(_contact_read, still_open)}
+        return CustomerRead(
+            rows.customer_from(row),
+            [rows.identity_from(each) for each in await self._all(own.order_by(identities.c.created_at))],
+            [found[each] for each in sorted(found, reverse=True)],
+        )
+
+    async def customer_by_identity(self, tenant: str, kind: str, value: str) -> CustomerRead | None:
+        """The customer with an identity: the one with a strong one, else the one that came with it last."""
+        each = tables.identities
+        query = select(each.c.customer_id).where(each.c.tenant == tenant, each.c.type == kind, each.c.value == value)
+        row = await self._one(query.order_by(each.c.strong.desc(), each.c.created_at.desc()))
+        return None if row is None else await self.customer(tenant, row[0])
+
+    # -- configuration ------------------------------------------------------------------------------------------
+
+    async def config(self, tenant: str, kind: str) -> Sequence[ConfigFact]:
+        """All of a kind, by name."""
+        each = tables.config
+        query = select(*_of(each)).where(each.c.tenant == tenant, each.c.kind == kind).order_by(each.c.name)
+        return [rows.config_from(row) for row in await self._all(query)]
+
+    async def config_one(self, tenant: str, kind: str, name: str) -> Mapping[str, Any] | None:
+        """The body of one."""
+        each = tables.config
+        query = select(*_of(each)).where(each.c.tenant == tenant, each.c.kind == kind, each.c.name == name)
+        row = await self._one(query)
+        return None if row is None else rows.config_from(row).body
+
+    async def keys(self, tenant: str) -> Sequence[KeyFact]:
+        """All API keys, oldest first."""
+        each = tables.api_keys
+        found = await self._all(select(*_of(each)).where(each.c.tenant == tenant).order_by(each.c.id))
+        return [rows.key_from(row) for row in found]
+
+    async def key_by_hash(self, hashed: str) -> tuple[str, KeyFact] | None:
+        """The tenant of an API key, and the key."""
+        each = tables.api_keys
+        row = await self._one(select(each.c.tenant, *_of(each)).where(each.c.hash == hashed))
+        return None if row is None else (row[0], rows.key_from(row[1:]))
+
+    async def accounts(self, tenant: str) -> Sequence[AccountFact]:
+        """All channel accounts, by name."""
+        each = tables.channel_accounts
+        found = await self._all(select(*_of(each)).where(each.c.tenant == tenant).order_by(each.c.name))
+        return [rows.account_from(row) for row in found]
+
+    async def account(self, name: str) -> tuple[str, AccountFact] | None:
+        """The tenant of a channel account, and the account."""
+        each = tables.channel_accounts
+        row = await self._one(select(each.c.tenant, *_of(each)).where(each.c.name == name))
+        return None if row is None else (row[0], rows.account_from(row[1:]))
+
+    # -- tenants ------------------------------------------------------------------------------------------------
+
+    async def tenant(self, tenant: str) -> TenantRead | None:
+        """One tenant by id."""
+        return await self._tenant(tables.tenants.c.id, tenant)
+
+    async def tenant_by_name(self, name: str) -> TenantRead | None:
+        """One tenant by name."""
+        return await self._tenant(tables.tenants.c.name, name)
+
+    async def _tenant(self, column: Column[str], value: str) -> TenantRead | None:
+        each = tables.tenants
+        row = await self._one(select(each.c.id, each.c.name, each.c.jwt_secret).where(column == value))
+        return None if row is None else TenantRead(*row)
+
+    async def tenant_ids(self) -> Sequence[str]:
+        """Every tenant of the service."""
+        return [row[0] for row in await self._all(select(tables.tenants.c.id).order_by(tables.tenants.c.id))]
+
+    async def stats(self, tenant: str) -> Stats:
+        """What goes on now."""
+        contacts, states = tables.contacts, tables.agent_states
+        counted = await self._all(
+            select(contacts.c.queue, contacts.c.state, func.count(), func.min(contacts.c.created_at))
+            .where(contacts.c.tenant == tenant, contacts.c.closed_at.is_(None))
+            .group_by(contacts.c.queue, contacts.c.state)
+        )
+        queues: dict[str, tuple[dict[str, int], int | None]] = {}
+        for queue, state, number, oldest in counted:
+            by_state, since = queues.get(queue, ({}, None))
+            by_state[state] = number
+            queues[queue] = (by_state, oldest if state == "waiting" else since)
+        agents = await self._all(
+            select(states.c.status, func.count()).where(states.c.tenant == tenant).group_by(states.c.status)
+        )
+        return Stats(queues, {row[0]: row[1] for row in agents})
