@@ -109,12 +109,8 @@ STATEMENTS: Final = (
         CONSTRAINT pk_assignments PRIMARY KEY (tenant, id)
     ) WITH (fillfactor = 70)
     """,
-    "CREATE INDEX ix_assignments_open ON assignments (tenant, id) WHERE ended_at IS NULL",
     "CREATE INDEX ix_assignments_tenant_agent_id_id ON assignments (tenant, agent_id, id)",
-    (
-        "CREATE UNIQUE INDEX uq_assignments_one_holder ON assignments (tenant, contact_id)"
-        " WHERE state IN ('active', 'wrap_up')"
-    ),
+    "CREATE UNIQUE INDEX uq_assignments_open ON assignments (tenant, contact_id) WHERE ended_at IS NULL",
     """
     CREATE TABLE agent_states (
         tenant TEXT COLLATE "C" NOT NULL,

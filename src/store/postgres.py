@@ -3,7 +3,7 @@
 A commit is one statement and one round trip; so is a lookup. Reads for callers are in `queries.py`.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
@@ -16,6 +16,7 @@ from src.router.events import Event
 from src.router.state import Row
 from src.store import rows, statements
 from src.store.connections import ACQUIRE_S_MAX, open_pool, translated
+from src.store.reading import READ
 from src.store.writes import sectioned
 
 CONNECTIONS_MAX: Final = 8
@@ -97,7 +98,7 @@ class PostgresStore:
             found = await connection.fetchrow(text, tenant, *keys)
         known = Known()
         for name, records in zip(names, found, strict=True):
-            setattr(known, name, dict(map(_READ[name], records or ())))
+            setattr(known, name, dict(map(READ[name], records or ())))
         return known
 
     async def commit(self, batch: Batch) -> None:
@@ -165,25 +166,3 @@ async def _paged(connection: asyncpg.Connection, text: str, tenant: str) -> list
     while page := await cursor.fetch(LOAD_PAGE_ROWS):
         found += map(tuple, page)
     return found
-
-
-def _keyed(read: Callable[[Sequence[Any]], Any], key: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Any]:
-    def pair(record: Sequence[Any]) -> tuple[Any, Any]:
-        value = read(record)
-        return (key(value), value)
-
-    return pair
-
-
-_READ: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
-    "identities": lambda each: ((each[1], each[2]), each[0]),
-    "external_contacts": lambda each: ((each[1], each[2], each[3]), each[0]),
-    "external_messages": _keyed(rows.message_from, lambda each: (each.channel, each.account, each.external_id)),
-    "contacts": lambda each: (each[0], tuple(each)),
-    "facts": _keyed(rows.contact_fact_from, lambda each: each.id),
-    "assignments": lambda each: (each[0], tuple(each)),
-    "customers": _keyed(rows.customer_from, lambda each: each.id),
-    "messages": _keyed(rows.message_from, lambda each: each.id),
-    "answers": _keyed(rows.answer_from, lambda each: each.scope),
-}
-"""From a record of each column of a lookup to the key and value that `Known` has of it."""

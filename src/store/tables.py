@@ -191,15 +191,9 @@ assignments: Final = Table(
     _number("ended_at", nullable=True),
     PrimaryKeyConstraint("tenant", "id"),
     Index(None, "tenant", "agent_id", "id"),
-    Index("ix_assignments_open", "tenant", "id", postgresql_where=text("ended_at IS NULL")),
-    # The backstop of the first promise: whatever the engine decides, a contact is with one agent at a time.
-    Index(
-        "uq_assignments_one_holder",
-        "tenant",
-        "contact_id",
-        unique=True,
-        postgresql_where=text("state IN ('active', 'wrap_up')"),
-    ),
+    # The backstop of the first promise: whatever the engine decides, a contact is with one agent at a time. It counts
+    # offers too, and `state` is left out of it on purpose: an answer then touches no index. Loading uses it as well.
+    Index("uq_assignments_open", "tenant", "contact_id", unique=True, postgresql_where=text("ended_at IS NULL")),
     postgresql_with=_ROOM_FOR_UPDATES,
 )
 

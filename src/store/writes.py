@@ -24,10 +24,7 @@ from src.dispatch.ports import (
 from src.router.state import ASSIGNMENT_COLUMNS, Row
 from src.store import rows, tables
 
-HOLDING: Final = frozenset({"active", "wrap_up"})
-"""States of an assignment in which its contact is in an agent's hands: of these a contact has one at most."""
-
-_STATE: Final = ASSIGNMENT_COLUMNS.index("state")
+_ENDED_AT: Final = ASSIGNMENT_COLUMNS.index("ended_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ def sectioned(batch: Batch) -> list[list[Row]]:
     for fact in batch.facts:
         facts.add(fact)
     # An assignment that ends frees its contact before the next one takes it, or the backstop would see two holders.
-    assignments = sorted(changes.assignments, key=lambda row: row[_STATE] in HOLDING)
+    assignments = sorted(changes.assignments, key=lambda row: row[_ENDED_AT] is None)
     return [
         [rows.event_row(each) for each in batch.events],
         changes.contacts,

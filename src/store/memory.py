@@ -1,0 +1,267 @@
+"""The store in memory: the same fence, keys and refusals as on PostgreSQL, and nothing kept.
+
+For simulations, where a thousand restarts of the service must cost nothing. Keys, unique indexes and what a column may
+hold are taken from the schema, so that there is one truth about them.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Integer, SmallInteger, Table, UniqueConstraint
+
+from src.dispatch.clock import new_id
+from src.dispatch.ports import Batch, Clock, Head, Known, Loaded, Wanted
+from src.errors import Conflict, Fenced, NotFound, StoreRejected
+from src.router.events import Event
+from src.router.state import Row
+from src.store import rows
+from src.store.reading import READ
+from src.store.statements import SOUGHT, Sought
+from src.store.tables import metadata
+from src.store.writes import SECTIONS, Section, sectioned
+
+Key = tuple[Any, ...]
+
+_BITS: Final = {BigInteger: 64, Integer: 32, SmallInteger: 16}
+_CONDITION: Final = re.compile(r"(\w+)(?: IS (NOT )?NULL)?")
+
+
+class _Table:
+    """Rows by primary key, with the unique indexes of the schema. A row begins with the tenant here."""
+
+    def __init__(self, table: Table) -> None:
+        self.name = table.name
+        self.rows: dict[Key, Row] = {}
+        self.places = {each.name: place for place, each in enumerate(table.columns)}
+        self._key = [self.places[each.name] for each in table.primary_key.columns]
+        self._required = [self.places[each.name] for each in table.columns if not each.nullable]
+        self._bits = {
+            self.places[each.name]: _BITS[kind] for each in table.columns if (kind := type(each.type)) in _BITS
+        }
+        self.uniques = list(self._uniques(table))
+
+    def _uniques(self, table: Table) -> "Iterator[_Unique]":
+        for index in table.indexes:
+            if index.unique:
+                where = str(index.dialect_options["postgresql"]["where"])
+                yield _Unique([self.places[each.name] for each in index.columns], self._condition(where))
+        for constraint in table.constraints:
+            if isinstance(constraint, UniqueConstraint):
+                yield _Unique([self.places[each.name] for each in constraint.columns], lambda _: True)
+
+    def _condition(self, where: str) -> Callable[[Row], bool]:
+        """What a partial index says of its rows: a column that is true, null or not null."""
+        found = _CONDITION.fullmatch(where)
+        assert found, f"{self.name}: an index with a condition that is not understood: {where}"
+        place = self.places[found[1]]
+        if "NULL" not in where:
+            return lambda row: bool(row[place])
+        absent = found[2] is None
+        return lambda row: (row[place] is None) == absent
+
+    def key(self, row: Row) -> Key:
+        """Where the row lies."""
+        return tuple(row[each] for each in self._key)
+
+    def change(self, key: Key, row: Row | None) -> Row | None:
+        """Put a row, or remove it; returns what was there before.
+
+        Raises:
+            StoreRejected: another row has a key that must be unique; nothing has changed.
+        """
+        old = self.rows.get(key)
+        claims = [each.claim(row) for each in self.uniques]
+        for unique, claim in zip(self.uniques, claims, strict=True):
+            if claim is not None and unique.held.get(claim, key) != key:
+                raise StoreRejected(f"{self.name}: a row with the same key is there")
+        for unique, claim in zip(self.uniques, claims, strict=True):
+            former = unique.claim(old)
+            if former is not None:
+                del unique.held[former]
+            if claim is not None:
+                unique.held[claim] = key
+        if row is None:
+            self.rows.pop(key, None)
+        else:
+            self.rows[key] = row
+        return old
+
+    def check(self, row: Row) -> None:
+        """Refuse what PostgreSQL cannot hold."""
+        for place in self._required:
+            if row[place] is None:
+                raise StoreRejected(f"{self.name}: a value is missing")
+        for place, bits in self._bits.items():
+            value = row[place]
+            if value is not None and not -(1 << (bits - 1)) <= value < 1 << (bits - 1):
+                raise StoreRejected(f"{self.name}: a number is out of range")
+        if any(isinstance(each, str) and "\0" in each for each in row):
+            raise StoreRejected(f"{self.name}: a text holds NUL")
+
+
+@dataclass(slots=True)
+class _Unique:
+    """A unique index: places of its columns, and the rows that it holds for; which key has which row."""
+
+    columns: list[int]
+    only: Callable[[Row], bool]
+    held: dict[Key, Key] = field(default_factory=dict)
+
+    def claim(self, row: Row | None) -> Key | None:
+        """The row's key in this index, None if it has none."""
+        return tuple(row[each] for each in self.columns) if row is not None and self.only(row) else None
+
+
+_Done = tuple[_Table, Key, Row | None]
+"""A row that was changed: its table, its key, and what was there before."""
+
+
+class MemoryStore:
+    """`Store` and `Leases` in this process. `clock` times the leases."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._tables = {name: _Table(table) for name, table in metadata.tables.items()}
+        self._tenants: dict[str, str] = {}
+        self._heads: dict[str, Head] = {}
+        self._owners: dict[str, str] = {}
+        self._lease_until: dict[str, float] = {}
+
+    async def create_tenant(self, name: str, jwt_secret: str) -> str:  # noqa: ARG002 - nobody reads it here
+        """Make a tenant with an empty journal, and return its id.
+
+        Raises:
+            Conflict: there is one of that name.
+        """
+        if name in self._tenants:
+            raise Conflict(f"there is a tenant {name} already")
+        tenant = self._tenants[name] = new_id()
+        self._heads[tenant] = Head(0, "", 0, 0)
+        return tenant
+
+    # -- the store ----------------------------------------------------------------------------------------------
+
+    async def head(self, tenant: str) -> Head:
+        """The head row as committed. Raises `NotFound` for a tenant that is not there."""
+        head = self._heads.get(tenant)
+        if head is None:
+            raise NotFound("there is no such tenant")
+        return head
+
+    async def load(self, tenant: str) -> Loaded:
+        """Everything an engine is made of."""
+        head = await self.head(tenant)
+        return Loaded(
+            head=head,
+            contacts=self._of(tenant, "contacts", "closed_at"),
+            assignments=self._of(tenant, "assignments", "ended_at"),
+            agents=self._of(tenant, "agent_states"),
+            config=[rows.config_from(each) for each in self._of(tenant, "config")],
+        )
+
+    async def lookup(self, tenant: str, wanted: Wanted) -> Known:
+        """What is there of what is wanted."""
+        known = Known()
+        found: dict[str, list[Row]] = {}
+        for sought in SOUGHT:
+            given = getattr(wanted, sought.name, ())
+            asked = {(tenant, *each) if len(sought.key) > 1 else (tenant, each) for each in given}
+            for other, column in sought.follows:
+                place = self._tables[_table(other)].places[column]
+                asked |= {(tenant, each[place]) for each in found.get(other, ())}
+            found[sought.name] = [row for key in asked if (row := self._find(sought, key)) is not None]
+            setattr(known, sought.name, dict(READ[sought.name](row[1:]) for row in found[sought.name]))
+        return known
+
+    async def commit(self, batch: Batch) -> None:
+        """Write the batch, all of it or nothing.
+
+        Raises:
+            Fenced: the head is not at `batch.before`.
+            StoreRejected: the data breaks a constraint or cannot be stored; nothing was written.
+        """
+        sections = sectioned(batch)
+        head = self._heads.get(batch.tenant)
+        if head is None or head.seq != batch.before:
+            raise Fenced("another process took this tenant over")
+        done: list[_Done] = []
+        try:
+            for section, written in zip(SECTIONS, sections, strict=True):
+                rows.dump(written)
+                for row in written:
+                    self._write(section, (batch.tenant, *row), done)
+        except StoreRejected:
+            for table, key, old in reversed(done):
+                table.change(key, old)
+            raise
+        self._heads[batch.tenant] = batch.head
+
+    async def events(self, tenant: str, after: int, limit: int, *, agent_id: str | None = None) -> Sequence[Event]:
+        """The journal after a number, in order; only one agent's, if asked."""
+        journal, seq = self._tables["journal"].rows, after + 1
+        found: list[Event] = []
+        while len(found) < limit and (row := journal.get((tenant, seq))) is not None:
+            event = rows.event_from(row[1:])
+            if agent_id in (None, event.agent_id):
+                found.append(event)
+            seq += 1
+        return found
+
+    # -- leases -------------------------------------------------------------------------------------------------
+
+    async def renew(self, process: str, lease_s: float) -> None:
+        """Say that the process lives, for so many seconds from now."""
+        self._lease_until[process] = self._clock.monotonic() + lease_s
+
+    async def claim(self, process: str, tenant: str) -> bool:
+        """Take a tenant that nobody serves, or whose process has lapsed. A process that has lapsed gets none."""
+        owner = self._owners.get(tenant)
+        if (
+            tenant not in self._heads
+            or not self._lives(process)
+            or (owner not in (None, process) and self._lives(owner))
+        ):
+            return False
+        self._owners[tenant] = process
+        return True
+
+    async def release(self, process: str) -> None:
+        """Give up everything at once."""
+        self._lease_until.pop(process, None)
+
+    # -- within -------------------------------------------------------------------------------------------------
+
+    def _lives(self, process: str | None) -> bool:
+        return process is not None and self._lease_until.get(process, 0.0) > self._clock.monotonic()
+
+    def _of(self, tenant: str, name: str, null: str | None = None) -> list[Row]:
+        """A tenant's rows of a table; only those where a column is null, if asked."""
+        table = self._tables[name]
+        place = None if null is None else table.places[null]
+        mine = (row for key, row in table.rows.items() if key[0] == tenant)
+        return [row[1:] for row in mine if place is None or row[place] is None]
+
+    def _find(self, sought: Sought, key: Key) -> Row | None:
+        table = self._tables[sought.table.name]
+        if [each.name for each in sought.table.primary_key.columns] == ["tenant", *sought.key]:
+            return table.rows.get(key)
+        held = (unique.held.get(key) for unique in table.uniques)
+        return next((table.rows[each] for each in held if each is not None), None)
+
+    def _write(self, section: Section, row: Row, done: list[_Done]) -> None:
+        """Write one row, and note down how to undo it."""
+        table = self._tables[section.table.name]
+        if section.verb == "remove":
+            done.append((table, row, table.change(row, None)))
+            return
+        table.check(row)
+        key = table.key(row)
+        if section.verb == "insert" and key in table.rows:
+            raise StoreRejected(f"{table.name}: the row is there already")
+        done.append((table, key, table.change(key, row)))
+
+
+def _table(sought_name: str) -> str:
+    return next(each.table.name for each in SOUGHT if each.name == sought_name)

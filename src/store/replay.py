@@ -1,0 +1,76 @@
+"""Fold a tenant's journal from its beginning, and compare what comes out with the tables. Changes nothing."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from src.dispatch.ports import Loaded, Store
+from src.router import events as ev
+from src.router.events import Event
+from src.router.state import AGENT_COLUMNS, ASSIGNMENT_COLUMNS, CONTACT_COLUMNS, Row, State
+
+PAGE_EVENTS: Final = 5_000
+DIFFERENCES_MAX: Final = 1_000
+"""More than so many are not told one by one."""
+
+
+async def compare(store: Store, tenant: str) -> list[str]:
+    """Where the tables differ from the fold of the journal, a sentence each; empty: nowhere.
+
+    Raises:
+        NotFound: there is no such tenant.
+        StoreUnreachable: the database went away.
+    """
+    loaded = await store.load(tenant)
+    state = State()
+    while state.seq < loaded.head.seq:
+        page = await store.events(tenant, state.seq, min(PAGE_EVENTS, loaded.head.seq - state.seq))
+        wrong = next(_fold(state, page), None)
+        if wrong is not None:
+            return [wrong]
+        if not page:
+            return [f"the journal ends at {state.seq}, the head says {loaded.head.seq}"]
+    return list(islice(_differences(state, loaded), DIFFERENCES_MAX))
+
+
+def _fold(state: State, page: Sequence[Event]) -> Iterator[str]:
+    """Fold a page; yields what is wrong with it, and then nothing more can be said."""
+    for event in page:
+        if event.seq != state.seq + 1:
+            yield f"event {state.seq + 1} is not in the journal"
+        if event.type not in ev.KNOWN or event.version > ev.VERSION:
+            yield f"event {event.seq} is a {event.type} of version {event.version}, which this release does not know"
+        try:
+            state.apply(event)
+        except (AssertionError, KeyError, TypeError) as error:
+            yield f"event {event.seq}, a {event.type}, does not follow from what came before: {error!r}"
+        if event.type == ev.CHECKPOINT:
+            state.drain()
+            if f"{state.hash:016x}" != event.data["state_hash"]:
+                yield f"the checkpoint at {event.seq} recorded another state than the journal adds up to"
+    state.drain()
+
+
+def _differences(state: State, loaded: Loaded) -> Iterator[str]:
+    yield from _rows("contact", CONTACT_COLUMNS, loaded.contacts, (each.row() for each in state.contacts.values()))
+    yield from _rows(
+        "assignment", ASSIGNMENT_COLUMNS, loaded.assignments, (each.row() for each in state.assignments.values())
+    )
+    yield from _rows("agent", AGENT_COLUMNS, loaded.agents, (each.row() for each in state.agents.values()))
+    if loaded.head.at != state.at:
+        yield f"the head's time is {loaded.head.at}, the last event's {state.at}"
+    if loaded.head.state_hash != state.hash:
+        yield f"the head's hash is {loaded.head.state_hash:016x}, the journal adds up to {state.hash:016x}"
+
+
+def _rows(kind: str, columns: Sequence[str], stored: Iterable[Row], folded: Iterable[Row]) -> Iterator[str]:
+    tables, journal = {row[0]: row for row in stored}, {row[0]: row for row in folded}
+    for key in sorted(tables.keys() | journal.keys()):
+        if key not in journal:
+            yield f"{kind} {key} is in the tables, but not in the journal's state"
+        elif key not in tables:
+            yield f"{kind} {key} is in the journal's state, but not in the tables"
+        else:
+            for column, found, expected in zip(columns, tables[key], journal[key], strict=True):
+                if found != expected:
+                    yield f"{kind} {key}: {column} is {found!r} in the tables, {expected!r} by the journal"
