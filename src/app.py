@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -261,11 +262,28 @@ async def _serve(
 ) -> None:
     async with service(settings, url) as (api, notice):
         server = http_server(api)
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, server.told_to_stop)
         announce(notice)
         await server.serve([listening])
 
 
-def http_server(api: FastAPI) -> uvicorn.Server:
+class HttpServer(uvicorn.Server):
+    """Leaves signals to whoever runs it, so that what stands behind it can be stopped in order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    def told_to_stop(self) -> None:
+        """Finish what is under way; told twice, do not wait for it."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def http_server(api: FastAPI) -> HttpServer:
     """The HTTP and WebSocket server over an application: no deflate (it costs 50 KiB a socket), no access log."""
     config = uvicorn.Config(
         api,
@@ -280,7 +298,7 @@ def http_server(api: FastAPI) -> uvicorn.Server:
         log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_S_MAX,
     )
-    return uvicorn.Server(config)
+    return HttpServer(config)
 
 
 async def make_tenant(settings: Settings, url: str, name: str) -> Notice:

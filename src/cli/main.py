@@ -29,6 +29,9 @@ def one_line(command: Callable[..., T]) -> Callable[..., T]:
         except StartupError as error:
             print(f"cordboard: {error}", file=sys.stderr)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt:
+            print("Stopped.")
+            raise typer.Exit(0) from None
 
     return wrapped
 
@@ -128,3 +131,7 @@ def replay(tenant: Annotated[str, typer.Argument(help="the tenant's name")] = "d
     if differences:
         raise typer.Exit(1)
     print(f"The tables of tenant {tenant} are the fold of its journal.")
+
+
+if __name__ == "__main__":
+    app()

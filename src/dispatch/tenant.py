@@ -171,6 +171,7 @@ class TenantLoop:
             try:
                 await self._load()
             except StoreUnreachable as error:
+                self._engine = None
                 _log.warning("store.unreachable", tenant=self.tenant, error=str(error))
                 while self._inbox:
                     _fail(self._inbox.popleft(), Unavailable("the database cannot be reached"))

@@ -1,0 +1,161 @@
+"""kill -9 in the middle of a load, again and again: what was acknowledged is there, once, and every promise holds."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.service import ADMIN_KEY, Client
+
+KILLS = 2
+LOAD_S = 3.0
+POSTERS = 6
+AGENTS = 8
+CAPACITY = 100
+COST = 25
+READY_S_MAX = 60
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@asynccontextmanager
+async def _process(folder: Path, port: int) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """The service as a process of its own, with its own embedded PostgreSQL, ready to serve."""
+    environment = {
+        **os.environ,
+        "CORDBOARD_PORT": str(port),
+        "CORDBOARD_DATA_DIR": str(folder),
+        "CORDBOARD_ADMIN_KEY": ADMIN_KEY,
+    }
+    with (folder.parent / "service.log").open("ab") as log:
+        process = subprocess.Popen([sys.executable, "-m", "src.cli.main", "serve"], env=environment, stderr=log)
+    try:
+        await _ready(process, port)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(30) in (0, -signal.SIGKILL)
+
+
+async def _ready(process: subprocess.Popen[bytes], port: int) -> None:
+    async with httpx.AsyncClient() as http, asyncio.timeout(READY_S_MAX):
+        while True:
+            assert process.poll() is None, "the service did not start"
+            with contextlib.suppress(httpx.TransportError):
+                if (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
+                    return
+            await asyncio.sleep(0.1)
+
+
+class Load:
+    """Customers and agents that repeat a request until it is answered, and remember what was acknowledged."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.acknowledged: dict[str, str] = {}
+        self.accepted: set[str] = set()
+        self.numbers = iter(range(1_000_000))
+        self.rng = random.Random(1)
+
+    async def customer(self) -> None:
+        while True:
+            external_id = f"x{next(self.numbers)}"
+            body = {
+                "channel": "webchat",
+                "external_id": external_id,
+                "identity": {"type": "web_user", "value": f"u{self.rng.randrange(50)}"},
+                "tags": [],
+            }
+            answer = await self._insist("POST", "/v1/contacts", json=body)
+            self.acknowledged[external_id] = answer.json()["id"]
+
+    async def agent(self, agent_id: str) -> None:
+        while True:
+            await self._insist("PUT", f"/v1/agents/{agent_id}/presence", json={"status": "available"})
+            held = await self._insist("GET", f"/v1/agents/{agent_id}/assignments?wait_s=1")
+            for each in held.json()["items"]:
+                action = "accept" if each["state"] == "offered" else "complete"
+                done = await self._insist("POST", f"/v1/assignments/{each['assignment_id']}/{action}")
+                if action == "accept" and done.status_code == 200:
+                    self.accepted.add(each["assignment_id"])
+
+    async def _insist(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                answer = await self.client.http.request(method, path, **kwargs)
+                if answer.status_code < 500:
+                    return answer
+            await asyncio.sleep(0.05)
+
+
+async def test_nothing_acknowledged_is_lost_or_doubled(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    folder, port = tmp_path / "data", _free_port()
+    client = Client(f"http://127.0.0.1:{port}", ADMIN_KEY)
+    load = Load(client)
+    async with client.http:
+        async with _process(folder, port):
+            chats = {"webchat": {"cost": COST, "max": 4}}
+            for n in range(AGENTS):
+                await client.agent(f"a{n}", capacity=CAPACITY, channels=chats)
+        ways = [load.customer() for _ in range(POSTERS)] + [load.agent(f"a{n}") for n in range(AGENTS)]
+        tasks = [asyncio.create_task(each) for each in ways]
+        for _ in range(KILLS):
+            async with _process(folder, port) as process:
+                await asyncio.sleep(LOAD_S)
+                process.kill()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with _process(folder, port):
+            await _check(client, load)
+    replay = [sys.executable, "-m", "src.cli.main", "replay"]
+    environment = {**os.environ, "CORDBOARD_DATA_DIR": str(folder)}
+    done = subprocess.run(replay, env=environment, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+async def _check(client: Client, load: Load) -> None:
+    assert len(load.acknowledged) > 50, "there was no load to speak of"
+    journal: list[dict[str, Any]] = []
+    while page := (await client.call("GET", f"/v1/events?after={len(journal)}&limit=1000"))["items"]:
+        journal.extend(page)
+    assert list(range(1, len(journal) + 1)) == [each["seq"] for each in journal]
+    received = Counter(each["contact_id"] for each in journal if each["type"] == "contact.received")
+    assert {1} == set(received.values()), "a contact was doubled"
+    assert set(load.acknowledged.values()) <= set(received), "an acknowledged contact is lost"
+    assert len(set(load.acknowledged.values())) == len(load.acknowledged)
+    active = {each["data"]["assignment_id"] for each in journal if each["type"] == "contact.active"}
+    assert load.accepted <= active, "an acknowledged accept is lost"
+    _check_holders(journal)
+
+
+def _check_holders(journal: list[dict[str, Any]]) -> None:
+    """Offered or active with one agent at a time, and nobody over capacity, at every moment of the journal."""
+    holder: dict[str, str] = {}
+    load: Counter[str] = Counter()
+    ends = {"offer.declined", "offer.expired", "offer.revoked", "assignment.completed", "assignment.lost"}
+    for each in journal:
+        if each["type"] == "contact.offered":
+            assert each["contact_id"] not in holder, "a contact was with two agents"
+            holder[each["contact_id"]] = each["agent_id"]
+            load[each["agent_id"]] += COST
+            assert load[each["agent_id"]] <= CAPACITY, "an agent was over capacity"
+        elif each["type"] in ends:
+            load[holder.pop(each["contact_id"])] -= COST
