@@ -1,0 +1,556 @@
+"""What every store promises: one suite over memory and PostgreSQL."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from src.dispatch.clock import SystemClock
+from src.dispatch.ports import (
+    AccountFact,
+    Answer,
+    Batch,
+    ConfigFact,
+    ContactFact,
+    Customer,
+    Fact,
+    Head,
+    IdentityFact,
+    KeyFact,
+    MessageFact,
+    NoteFact,
+    Wanted,
+)
+from src.errors import Conflict, Fenced, NotFound, StoreRejected
+from src.router import commands as c
+from src.router.model import TagRequest
+from src.router.state import Assignment, Changes
+from src.store.memory import MemoryStore
+from src.store.postgres import PostgresStore
+from src.store.replay import compare
+from tests.support.writer import START_MS, Writer, loaded
+
+if TYPE_CHECKING:
+    from src.router.events import Event
+
+AnyStore = MemoryStore | PostgresStore
+
+NASTY = (
+    'quote " backslash \\ slash / {"json": [1]}',
+    "控制\x01\x1f\x7f tab\t newline\n",
+    "emoji 🧵👩‍👩‍👧 combining e\u0301 rtl \u202eabc\u202c",
+    "separators \u2028\u2029 bom \ufeff nonchar \uffff",
+    "'); DROP TABLE contacts; --",
+    "\\u0000 is not NUL",
+)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def store(request: pytest.FixtureRequest) -> AnyStore:
+    if request.param == "memory":
+        return MemoryStore(SystemClock())
+    found: PostgresStore = request.getfixturevalue("postgres_store")
+    return found
+
+
+@pytest.fixture
+async def writer(store: AnyStore) -> Writer:
+    return Writer(await store.create_tenant("t", "sealed"))
+
+
+# -- facts to write ----------------------------------------------------------------------------------------------------
+
+CUSTOMER = Customer("k1", 5, "Zhang San", "gold", "a1", {"city": "上海", "n": [1, 2.5, None, True]}, ("vip", "zh"))
+IDENTITY = IdentityFact("phone", "+8613800138000", "k1", "Zhang", strong=True, created_at=5)
+CONTACT = ContactFact("c1", "voice", "main", "call-1", "phone", "+8613800138000", "hello", {"a": {"b": 1}})
+MESSAGE = MessageFact("m1", "c1", "k1", "wechat", "shop", "msg-1", "customer", "text", "你好", {"media": "x"}, 7)
+NOTE = NoteFact("x1", "c1", "done", 9)
+CONFIG = ConfigFact("agent", "a1", {"name": "Ann", "skills": {"refund": 60}})
+KEY = KeyFact("key1", "f" * 64, "gateway", ("contacts:write",), 5)
+ACCOUNT = AccountFact("shop", "wechat", {"app_id": "wx1"}, {"token": "sealed"}, None, enabled=True)
+ANSWER = Answer("key1 POST /v1/contacts abc", "hash", 201, {"contact_id": "c1"}, 5)
+FACTS: tuple[Fact, ...] = (CUSTOMER, IDENTITY, CONTACT, MESSAGE, NOTE, CONFIG, KEY, ACCOUNT)
+
+EVERYTHING = Wanted(
+    identities={("phone", "+8613800138000"), ("phone", "+1")},
+    external_contacts={("voice", "main", "call-1"), ("voice", "", "call-1")},
+    external_messages={("wechat", "shop", "msg-1"), ("wechat", "shop", "msg-2")},
+    contacts={"c1", "c2"},
+    assignments={"x1", "x2"},
+    customers={"k1", "k2"},
+    messages={"m1", "m2"},
+    answers={ANSWER.scope, "other"},
+)
+
+
+# -- tenants and heads -------------------------------------------------------------------------------------------------
+
+
+async def test_a_new_tenant_is_empty(store: AnyStore) -> None:
+    tenant = await store.create_tenant("t", "sealed")
+    assert Head(0, "", 0, 0) == await store.head(tenant)
+    assert [] == list(await store.events(tenant, 0, 10))
+    found = await store.load(tenant)
+    assert [] == [*found.contacts, *found.assignments, *found.agents, *found.config]
+
+
+async def test_a_tenant_is_made_once(store: AnyStore) -> None:
+    first = await store.create_tenant("t", "sealed")
+    with pytest.raises(Conflict):
+        await store.create_tenant("t", "sealed")
+    assert first != await store.create_tenant("u", "sealed")
+
+
+async def test_a_tenant_that_is_not_there(store: AnyStore) -> None:
+    with pytest.raises(NotFound):
+        await store.head("nobody")
+    with pytest.raises(NotFound):
+        await store.load("nobody")
+    with pytest.raises(Fenced):
+        await store.commit(Writer("nobody").batch(CUSTOMER))
+    assert not (await store.lookup("nobody", EVERYTHING)).customers
+
+
+# -- commit and load ---------------------------------------------------------------------------------------------------
+
+
+async def test_what_was_committed_is_loaded(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1", "a2")
+    contacts = [writer.contact(channel=each) for each in ("voice", "voice", "voice", "chat")]
+    batch = writer.batch(CONFIG)
+    await store.commit(batch)
+    assert batch.head == await store.head(writer.tenant)
+    assert list(batch.events) == list(await store.events(writer.tenant, 0, 100))
+    found = await store.load(writer.tenant)
+    assert [CONFIG] == list(found.config)
+    assert sorted(contacts) == sorted(row[0] for row in found.contacts)
+    assert writer.state.hash == (await loaded(store, writer.tenant)).hash
+
+
+async def test_what_has_ended_is_kept_but_not_loaded(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1")
+    contact = writer.contact()
+    assignment = writer.state.contacts[contact].assignment_id
+    assert assignment
+    await store.commit(writer.batch())
+    writer.do(c.Accept(assignment))
+    await store.commit(writer.batch())
+    writer.do(c.Complete(assignment, resolved=False, disposition="wrong number"))
+    batch = writer.batch()
+    rows = {row[0]: row for row in (*batch.changes.contacts, *batch.changes.assignments)}
+    await store.commit(batch)
+    found = await store.load(writer.tenant)
+    assert [] == [*found.contacts, *found.assignments]
+    known = await store.lookup(writer.tenant, Wanted(contacts={contact}))
+    assert {contact: rows[contact]} == known.contacts
+    assert {assignment: rows[assignment]} == known.assignments
+
+
+async def test_every_text_comes_back_as_it_was(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1")
+    for text in NASTY:
+        tags = (TagRequest(text, level=1, required=False, expires_after_s=30),)
+        writer.contact(text, channel=text, account=text, tags=tags, language=text)
+        writer.do(c.SetPresence("a1", "away", text))
+        writer.do(c.SetPresence("a1", "available"))
+    facts: list[Fact] = []
+    for text in NASTY:
+        facts += [
+            replace(CUSTOMER, id=text, display_name=text, attributes={text: [text, {"nul": "\0"}]}, tags=(text,)),
+            IdentityFact(text, text, text, text, strong=True, created_at=5),
+        ]
+    batch = writer.batch(*facts)
+    await store.commit(batch)
+    assert writer.state.hash == (await loaded(store, writer.tenant)).hash
+    assert list(batch.events) == list(await store.events(writer.tenant, 0, 1_000))
+    known = await store.lookup(writer.tenant, Wanted(identities={(each, each) for each in NASTY}))
+    assert {(each, each): each for each in NASTY} == known.identities
+    assert {each.id: each for each in facts if isinstance(each, Customer)} == known.customers
+
+
+async def test_a_hash_of_64_bits_comes_back(store: AnyStore, writer: Writer) -> None:
+    for number in (0, 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1):
+        batch = writer.batch(CUSTOMER)
+        await store.commit(replace(batch, head=replace(batch.head, state_hash=number)))
+        assert number == (await store.head(writer.tenant)).state_hash
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_course_of_things_is_loaded_as_it_was(store: AnyStore, writer: Writer, seed: int) -> None:
+    rng = random.Random(seed)
+    writer.staff("a1", "a2", "a3")
+    for step in range(300):
+        held = list(writer.state.assignments)
+        one = rng.choice(held) if held else "none"
+        open_ = list(writer.state.contacts)
+        contact = rng.choice(open_) if open_ else "none"
+        writer.now += rng.choice([0, 0, 0, 4_000, 40_000])
+        commands: list[c.Command] = [
+            c.Receive(writer.new_id(), f"k{step % 7}", rng.choice(["chat", "voice"]), priority=rng.choice([0, 9])),
+            c.Accept(one),
+            c.Accept(one),
+            c.Complete(one, resolved=True),
+            c.Decline(one),
+            c.Cancel(contact),
+            c.Transfer(contact, "a1", to_agent_id="a2"),
+            c.Reclassify(contact, priority=rng.choice([0, 60])),
+            c.SetPresence(f"a{step % 3 + 1}", rng.choice(["available", "available", "away"])),
+            c.Tick(),
+        ]
+        writer.try_(rng.choice(commands))
+        if rng.random() < 0.3:
+            await store.commit(writer.batch())
+            if rng.random() < 0.3:
+                assert writer.state.hash == (await loaded(store, writer.tenant)).hash
+    await store.commit(writer.batch())
+    assert writer.state.hash == (await loaded(store, writer.tenant)).hash
+    assert [] == await compare(store, writer.tenant)
+
+
+async def test_a_contact_changes_hands_within_one_batch(store: AnyStore, writer: Writer) -> None:
+    """The backstop must not see two holders where one has let go in the same batch."""
+    writer.staff("a2", "a1")
+    contact = writer.contact()
+    first = writer.state.contacts[contact].assignment_id
+    assert first
+    writer.do(c.Accept(first))
+    await store.commit(writer.batch())
+    holder = writer.state.assignments[first].agent_id
+    writer.do(c.Transfer(contact, holder, to_agent_id="a1" if holder == "a2" else "a2"))
+    second = writer.state.contacts[contact].assignment_id
+    assert second
+    writer.do(c.Accept(second))
+    batch = writer.batch()
+    assert {first, second} == {row[0] for row in batch.changes.assignments}
+    await store.commit(replace(batch, changes=_reversed(batch.changes)))
+    assert {second} == set((await loaded(store, writer.tenant)).assignments)
+
+
+def _reversed(changes: Changes) -> Changes:
+    return replace(changes, assignments=sorted(changes.assignments, key=lambda row: str(row[0]), reverse=True))
+
+
+async def test_an_agent_is_removed(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1", "a2")
+    await store.commit(writer.batch())
+    writer.do(c.SetPresence("a1", "offline"))
+    writer.do(c.DeleteAgent("a1"))
+    await store.commit(writer.batch())
+    assert {"a2"} == set((await loaded(store, writer.tenant)).agents)
+
+
+# -- the fence ---------------------------------------------------------------------------------------------------------
+
+
+async def test_the_fence_keeps_out_whoever_builds_on_an_old_head(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1")
+    batch = writer.batch(CUSTOMER)
+    await store.commit(batch)
+    late = replace(batch, head=replace(batch.head, batch="late"), facts=[replace(CUSTOMER, id="late")])
+    early = replace(late, before=batch.head.seq + 1)
+    for each in (late, early):
+        with pytest.raises(Fenced):
+            await store.commit(each)
+    assert batch.head == await store.head(writer.tenant)
+    assert {"k1"} == set((await store.lookup(writer.tenant, Wanted(customers={"k1", "late"}))).customers)
+    assert len(batch.events) == len(await store.events(writer.tenant, 0, 100))
+
+
+async def test_of_those_who_race_for_one_head_exactly_one_wins(store: AnyStore, writer: Writer) -> None:
+    for _ in range(10):
+        before = writer.before
+        writer.contact()
+        batch = writer.batch()
+        racers = [replace(batch, head=replace(batch.head, batch=f"racer {each}")) for each in range(4)]
+        results = await asyncio.gather(*(store.commit(each) for each in racers), return_exceptions=True)
+        assert [Fenced] * 3 == [type(each) for each in results if each is not None]
+        assert f"racer {results.index(None)}" == (await store.head(writer.tenant)).batch
+        assert [each.seq for each in batch.events] == [
+            each.seq for each in await store.events(writer.tenant, before, 100)
+        ]
+
+
+async def test_a_batch_without_events_may_be_sent_again(store: AnyStore, writer: Writer) -> None:
+    """Its number does not move the fence: it is the same to write it twice."""
+    batch = writer.batch(*FACTS, answers=(ANSWER,))
+    await store.commit(batch)
+    await store.commit(batch)
+    assert batch.head == await store.head(writer.tenant)
+    assert {"k1": CUSTOMER} == (await store.lookup(writer.tenant, EVERYTHING)).customers
+
+
+# -- refused data ------------------------------------------------------------------------------------------------------
+
+REFUSED: dict[str, Fact | Answer] = {
+    "a strong identity of another customer": replace(IDENTITY, customer_id="k2"),
+    "another contact's external id": replace(CONTACT, id="c2"),
+    "another message's external id": replace(MESSAGE, id="m2"),
+    "another key's hash": replace(KEY, id="key2"),
+    "a text with NUL": replace(CUSTOMER, display_name="a\0b"),
+    "a key with NUL": replace(CUSTOMER, id="a\0b"),
+    "a text with half a character": replace(CUSTOMER, display_name="\ud800"),
+    "JSON with half a character": replace(CUSTOMER, attributes={"a": "\ud800"}),
+    "JSON that is none": replace(CUSTOMER, attributes={"a": object()}),
+    "a number beyond 64 bits": replace(CUSTOMER, created_at=1 << 63),
+    "a number beyond 16 bits": replace(ANSWER, status=1 << 15),
+    "nothing where something must be": replace(CUSTOMER, created_at=None),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("bad", REFUSED.values(), ids=REFUSED.keys())
+async def test_refused_data_leaves_nothing_behind(store: AnyStore, writer: Writer, bad: Fact | Answer) -> None:
+    await store.commit(writer.batch(*FACTS))
+    head = await store.head(writer.tenant)
+    writer.staff("a1")
+    writer.contact()
+    good = writer.batch(replace(CUSTOMER, id="k9"), replace(CUSTOMER, tier="silver"))
+    more: dict[str, Any] = {"answers": [bad]} if isinstance(bad, Answer) else {"facts": [*good.facts, bad]}
+    offending = replace(good, **more)
+    with pytest.raises(StoreRejected):
+        await store.commit(offending)
+    assert head == await store.head(writer.tenant)
+    assert 0 == len(await store.events(writer.tenant, 0, 10))
+    assert {"k1": CUSTOMER} == (await store.lookup(writer.tenant, Wanted(customers={"k1", "k9"}))).customers
+    await loaded(store, writer.tenant)
+    await store.commit(good)
+    assert writer.state.hash == (await loaded(store, writer.tenant)).hash
+
+
+@pytest.mark.parametrize("state", ["offered", "active", "wrap_up"])
+async def test_a_contact_is_never_with_two_agents(store: AnyStore, writer: Writer, state: str) -> None:
+    writer.staff("a1", "a2")
+    contact = writer.contact()
+    await store.commit(writer.batch())
+    second = Assignment("second", contact, "a2", "chat", 25, START_MS, START_MS + 1, state=state)
+    with pytest.raises(StoreRejected):
+        await store.commit(replace(writer.batch(), changes=Changes([], [second.row()], [], [])))
+
+
+async def test_a_number_of_the_journal_is_written_once(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1")
+    batch = writer.batch()
+    await store.commit(batch)
+    with pytest.raises(StoreRejected):
+        await store.commit(replace(batch, before=batch.head.seq))
+
+
+async def test_names_that_must_be_unique_are_so_over_all_tenants(store: AnyStore, writer: Writer) -> None:
+    other = Writer(await store.create_tenant("other", "sealed"))
+    await store.commit(writer.batch(ACCOUNT, KEY))
+    for fact in (ACCOUNT, KEY):
+        with pytest.raises(StoreRejected):
+            await store.commit(other.batch(fact))
+    await store.commit(writer.batch(replace(ACCOUNT, deleted=True)))
+    await store.commit(other.batch(ACCOUNT))
+    with pytest.raises(StoreRejected):
+        await store.commit(writer.batch(ACCOUNT))
+
+
+# -- facts -------------------------------------------------------------------------------------------------------------
+
+
+async def test_everything_is_found_by_its_keys(store: AnyStore, writer: Writer) -> None:
+    writer.new_id = iter(["c1", "batch"]).__next__
+    writer.engine._new_id = lambda: "x1"
+    writer.staff("a1")
+    writer.contact("k1")
+    batch = writer.batch(*FACTS, answers=(ANSWER,))
+    await store.commit(batch)
+    known = await store.lookup(writer.tenant, EVERYTHING)
+    assert {("phone", "+8613800138000"): "k1"} == known.identities
+    assert {("voice", "main", "call-1"): "c1"} == known.external_contacts
+    assert {("wechat", "shop", "msg-1"): MESSAGE} == known.external_messages
+    assert {"c1": batch.changes.contacts[0]} == known.contacts
+    assert {"c1": CONTACT} == known.facts
+    assert {"x1": batch.changes.assignments[0]} == known.assignments
+    assert {"k1": CUSTOMER} == known.customers
+    assert {"m1": MESSAGE} == known.messages
+    assert {ANSWER.scope: ANSWER} == known.answers
+
+
+async def test_what_is_found_brings_what_belongs_to_it(store: AnyStore, writer: Writer) -> None:
+    writer.new_id = iter(["c1", "batch"]).__next__
+    writer.engine._new_id = lambda: "x1"
+    writer.staff("a1")
+    writer.contact("k1")
+    await store.commit(writer.batch(*FACTS))
+    by_contact = await store.lookup(writer.tenant, Wanted(contacts={"c1"}))
+    assert ({"c1"}, {"c1"}, {"x1"}, {"k1"}) == (
+        set(by_contact.contacts),
+        set(by_contact.facts),
+        set(by_contact.assignments),
+        set(by_contact.customers),
+    )
+    by_identity = await store.lookup(writer.tenant, Wanted(identities={IDENTITY_KEY}))
+    assert {"k1": CUSTOMER} == by_identity.customers
+    assert not by_identity.contacts
+    assert not (await store.lookup(writer.tenant, Wanted())).customers
+
+
+IDENTITY_KEY = (IDENTITY.type, IDENTITY.value)
+
+
+async def test_another_tenant_finds_nothing(store: AnyStore, writer: Writer) -> None:
+    other = await store.create_tenant("other", "sealed")
+    writer.staff("a1")
+    writer.contact("k1")
+    await store.commit(writer.batch(*FACTS, answers=(ANSWER,)))
+    known = await store.lookup(other, EVERYTHING)
+    assert not any(getattr(known, each) for each in known.__slots__)
+    assert not await store.events(other, 0, 100)
+    assert not (await store.load(other)).contacts
+
+
+async def test_many_keys_at_once(store: AnyStore, writer: Writer) -> None:
+    facts = [IdentityFact("phone", f"+{each}", f"k{each}", None, strong=True, created_at=1) for each in range(1_000)]
+    await store.commit(writer.batch(*facts, *(Customer(each.customer_id, 1) for each in facts)))
+    wanted = Wanted(identities={("phone", f"+{each}") for each in range(2_000)})
+    known = await store.lookup(writer.tenant, wanted)
+    assert {("phone", f"+{each}"): f"k{each}" for each in range(1_000)} == known.identities
+    assert 1_000 == len(known.customers)
+
+
+async def test_a_weak_identity_ties_nobody_and_is_shared(store: AnyStore, writer: Writer) -> None:
+    weak = [IdentityFact("email", "a@b.cn", each, None, strong=False, created_at=5) for each in ("k1", "k2")]
+    await store.commit(writer.batch(*weak))
+    assert {} == (await store.lookup(writer.tenant, Wanted(identities={("email", "a@b.cn")}))).identities
+
+
+NEWER: list[tuple[Fact, Fact, Callable[[Any], Any]]] = [
+    (CUSTOMER, replace(CUSTOMER, tier=None, attributes={}), lambda known: known.customers["k1"]),
+    (CONTACT, replace(CONTACT, text=None, attributes={"b": 2}), lambda known: known.facts["c1"]),
+    (MESSAGE, replace(MESSAGE, text="recalled"), lambda known: known.messages["m1"]),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "read"), NEWER, ids=["customer", "contact", "message"])
+@pytest.mark.parametrize("batches", [1, 2])
+async def test_the_newest_of_a_fact_wins(
+    store: AnyStore, writer: Writer, old: Fact, new: Fact, read: Callable[[Any], Any], batches: int
+) -> None:
+    writer.new_id = iter(["c1", "batch", "batch2"]).__next__
+    writer.contact("k1")
+    if batches == 1:
+        await store.commit(writer.batch(old, new))
+    else:
+        await store.commit(writer.batch(old))
+        await store.commit(writer.batch(new))
+    assert new == read(await store.lookup(writer.tenant, EVERYTHING))
+
+
+async def test_configuration_is_put_and_removed(store: AnyStore, writer: Writer) -> None:
+    changed, gone = replace(CONFIG, body={"name": "Bo"}), replace(CONFIG, body=None)
+    for batch, expected in (
+        ([CONFIG], [CONFIG]),
+        ([gone, changed], [changed]),
+        ([replace(CONFIG, kind="queue"), gone], [replace(CONFIG, kind="queue")]),
+        ([gone], [replace(CONFIG, kind="queue")]),
+    ):
+        await store.commit(writer.batch(*batch))
+        assert expected == list((await store.load(writer.tenant)).config)
+
+
+async def test_an_identity_keeps_its_customer_when_it_comes_again(store: AnyStore, writer: Writer) -> None:
+    await store.commit(writer.batch(CUSTOMER, IDENTITY))
+    await store.commit(writer.batch(replace(IDENTITY, display_name="Li"), replace(IDENTITY, display_name="Wang")))
+    assert {IDENTITY_KEY: "k1"} == (await store.lookup(writer.tenant, EVERYTHING)).identities
+
+
+async def test_a_stored_answer_is_the_newest(store: AnyStore, writer: Writer) -> None:
+    await store.commit(writer.batch(answers=(ANSWER, replace(ANSWER, status=200))))
+    await store.commit(writer.batch(answers=(replace(ANSWER, at=6),)))
+    assert {ANSWER.scope: replace(ANSWER, at=6)} == (await store.lookup(writer.tenant, EVERYTHING)).answers
+
+
+# -- the journal -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_journal_is_read_in_pages(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1", "a2")
+    for _ in range(20):
+        writer.contact()
+    batch = writer.batch()
+    await store.commit(batch)
+    found: list[Event] = []
+    while page := await store.events(writer.tenant, found[-1].seq if found else 0, 7):
+        assert len(page) <= 7
+        found += page
+    assert list(batch.events) == found
+    assert [] == list(await store.events(writer.tenant, batch.head.seq + 5, 7))
+
+
+async def test_one_agents_part_of_the_journal(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1", "a2")
+    for _ in range(6):
+        writer.contact()
+    batch: Batch = writer.batch()
+    await store.commit(batch)
+    mine = [each for each in batch.events if each.agent_id == "a2"]
+    assert mine
+    assert mine[:2] == list(await store.events(writer.tenant, 0, 2, agent_id="a2"))
+    assert mine[2:] == list(await store.events(writer.tenant, mine[1].seq, 100, agent_id="a2"))
+    assert [] == list(await store.events(writer.tenant, 0, 100, agent_id="nobody"))
+
+
+# -- leases ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_tenant_is_served_by_one_process(store: AnyStore) -> None:
+    tenant = await store.create_tenant("t", "sealed")
+    await store.renew("p1", 60)
+    await store.renew("p2", 60)
+    assert await store.claim("p1", tenant)
+    assert await store.claim("p1", tenant)
+    assert not await store.claim("p2", tenant)
+
+
+async def test_a_process_that_lapsed_is_followed(store: AnyStore) -> None:
+    tenant = await store.create_tenant("t", "sealed")
+    await store.renew("p1", 0.2)
+    await store.renew("p2", 60)
+    assert await store.claim("p1", tenant)
+    assert not await store.claim("p2", tenant)
+    await asyncio.sleep(0.25)
+    assert not await store.claim("p1", tenant)
+    assert await store.claim("p2", tenant)
+    await store.renew("p1", 60)
+    assert not await store.claim("p1", tenant)
+
+
+async def test_a_process_that_renews_stays(store: AnyStore) -> None:
+    tenant = await store.create_tenant("t", "sealed")
+    await store.renew("p2", 60)
+    await store.renew("p1", 0.3)
+    assert await store.claim("p1", tenant)
+    await asyncio.sleep(0.2)
+    await store.renew("p1", 60)
+    await asyncio.sleep(0.2)
+    assert not await store.claim("p2", tenant)
+
+
+async def test_what_is_released_is_free_at_once(store: AnyStore) -> None:
+    tenants = [await store.create_tenant(each, "sealed") for each in ("t", "u")]
+    await store.renew("p1", 60)
+    await store.renew("p2", 60)
+    for tenant in tenants:
+        assert await store.claim("p1", tenant)
+    await store.release("p1")
+    for tenant in tenants:
+        assert not await store.claim("p1", tenant)
+        assert await store.claim("p2", tenant)
+
+
+async def test_nobody_claims_what_is_not_there(store: AnyStore) -> None:
+    await store.renew("p1", 60)
+    assert not await store.claim("p1", "nobody")
+
+
+async def test_of_those_who_claim_at_once_one_gets_it(store: AnyStore) -> None:
+    tenant = await store.create_tenant("t", "sealed")
+    processes = [f"p{each}" for each in range(6)]
+    for process in processes:
+        await store.renew(process, 60)
+    assert 1 == sum(await asyncio.gather(*(store.claim(each, tenant) for each in processes)))

@@ -1,0 +1,79 @@
+"""A real engine whose decisions become batches, for tests of stores."""
+
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from src.dispatch.ports import Answer, Batch, Fact, Head, Store
+from src.errors import Refused
+from src.router import commands as c
+from src.router.engine import Decision, Engine
+from src.router.model import AgentConfig, ChannelLimit
+from src.router.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from src.router.events import Event
+
+START_MS = 1_700_000_000_000
+
+
+class Writer:
+    """One tenant's engine, and what it has decided since the last batch."""
+
+    def __init__(self, tenant: str, prefix: str = "x") -> None:
+        ids = (f"{prefix}{each:06d}" for each in count())
+        self.tenant = tenant
+        self.new_id: Callable[[], str] = lambda: next(ids)
+        self.now = START_MS
+        self.engine = Engine(self.new_id)
+        self.before = 0
+        self.events: list[Event] = []
+        self.traces: list[tuple[str, int, Mapping[str, Any]]] = []
+
+    @property
+    def state(self) -> State:
+        return self.engine.state
+
+    def do(self, command: c.Command) -> Decision:
+        self.now += 10
+        decision = self.engine.decide(command, self.now)
+        self.events.extend(decision.events)
+        self.traces.extend(decision.traces)
+        return decision
+
+    def try_(self, command: c.Command) -> None:
+        """The same, where a refusal is as good."""
+        with suppress(Refused):
+            self.do(command)
+
+    def batch(self, *facts: Fact, answers: tuple[Answer, ...] = ()) -> Batch:
+        """What has gathered, as the batch that follows the one before."""
+        changes = self.state.drain()
+        head = Head(self.state.seq, self.new_id(), self.state.at, self.state.hash)
+        batch = Batch(self.tenant, self.before, head, self.events, changes, self.traces, facts, answers)
+        self.before, self.events, self.traces = self.state.seq, [], []
+        return batch
+
+    def staff(self, *agents: str) -> None:
+        """Agents that are there for voice and chat."""
+        for agent in agents:
+            limits = {"chat": ChannelLimit(25, 4), "voice": ChannelLimit(100, 1)}
+            self.do(c.PutAgent(AgentConfig(agent, channels=limits)))
+            self.do(c.SetPresence(agent, "available"))
+
+    def contact(self, customer_id: str = "k1", **fields: Any) -> str:
+        """A new contact; its id."""
+        contact_id = self.new_id()
+        self.do(c.Receive(contact_id, customer_id, fields.pop("channel", "chat"), **fields))
+        return contact_id
+
+
+async def loaded(store: Store, tenant: str) -> State:
+    """The state that the tables add up to; its hash must be the head's."""
+    found = await store.load(tenant)
+    state = State()
+    state.load(found.head.seq, found.head.at, found.contacts, found.assignments, found.agents)
+    assert found.head.state_hash == state.hash, "load(tables) is not what the head recorded"
+    return state
