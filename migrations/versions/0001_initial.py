@@ -88,6 +88,7 @@ STATEMENTS: Final = (
         "CREATE INDEX ix_contacts_open ON contacts (tenant, queue, (created_at - priority * 1000), id)"
         " WHERE closed_at IS NULL"
     ),
+    "CREATE INDEX ix_contacts_open_customer ON contacts (tenant, customer_id) WHERE closed_at IS NULL",
     "CREATE INDEX ix_contacts_tenant_customer_id_id ON contacts (tenant, customer_id, id)",
     """
     CREATE TABLE assignments (
@@ -109,7 +110,8 @@ STATEMENTS: Final = (
         CONSTRAINT pk_assignments PRIMARY KEY (tenant, id)
     ) WITH (fillfactor = 70)
     """,
-    "CREATE INDEX ix_assignments_tenant_agent_id_id ON assignments (tenant, agent_id, id)",
+    "CREATE INDEX ix_assignments_open_agent ON assignments (tenant, agent_id, id) WHERE ended_at IS NULL",
+    "CREATE INDEX ix_assignments_tenant_agent_id_contact_id ON assignments (tenant, agent_id, contact_id)",
     "CREATE UNIQUE INDEX uq_assignments_open ON assignments (tenant, contact_id) WHERE ended_at IS NULL",
     """
     CREATE TABLE agent_states (
@@ -150,6 +152,7 @@ STATEMENTS: Final = (
         CONSTRAINT pk_identities PRIMARY KEY (tenant, customer_id, type, value)
     )
     """,
+    "CREATE INDEX ix_identities_weak ON identities (tenant, type, value) WHERE NOT strong",
     "CREATE UNIQUE INDEX uq_identities_strong ON identities (tenant, type, value) WHERE strong",
     """
     CREATE TABLE contact_facts (

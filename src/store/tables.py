@@ -168,6 +168,7 @@ contacts: Final = Table(
         "id",
         postgresql_where=text("closed_at IS NULL"),
     ),
+    Index("ix_contacts_open_customer", "tenant", "customer_id", postgresql_where=text("closed_at IS NULL")),
     postgresql_with=_ROOM_FOR_UPDATES,
 )
 
@@ -190,7 +191,8 @@ assignments: Final = Table(
     _text("disposition"),
     _number("ended_at", nullable=True),
     PrimaryKeyConstraint("tenant", "id"),
-    Index(None, "tenant", "agent_id", "id"),
+    Index(None, "tenant", "agent_id", "contact_id"),
+    Index("ix_assignments_open_agent", "tenant", "agent_id", "id", postgresql_where=text("ended_at IS NULL")),
     # The backstop of the first promise: whatever the engine decides, a contact is with one agent at a time. It counts
     # offers too, and `state` is left out of it on purpose: an answer then touches no index. Loading uses it as well.
     Index("uq_assignments_open", "tenant", "contact_id", unique=True, postgresql_where=text("ended_at IS NULL")),
@@ -240,15 +242,9 @@ identities: Final = Table(
     Column("strong", Boolean, nullable=False),
     _number("created_at"),
     PrimaryKeyConstraint("tenant", "customer_id", "type", "value"),
-    # A backstop: a strong identity is of one customer.
-    Index(
-        "uq_identities_strong",
-        "tenant",
-        "type",
-        "value",
-        unique=True,
-        postgresql_where=text("strong"),
-    ),
+    # A backstop: a strong identity is of one customer. Weak ones are shared, and only found.
+    Index("uq_identities_strong", "tenant", "type", "value", unique=True, postgresql_where=text("strong")),
+    Index("ix_identities_weak", "tenant", "type", "value", postgresql_where=text("NOT strong")),
 )
 
 contact_facts: Final = Table(
