@@ -32,7 +32,7 @@ from src.dispatch.ports import KeyFact
 from src.dispatch.tenant import Parts
 from src.errors import StartupError, StoreUnreachable
 from src.router import commands
-
+from src.store import replay
 from src.store.embedded import EmbeddedPostgres
 from src.store.migrate import upgrade
 from src.store.postgres import PostgresStore
@@ -319,7 +319,6 @@ async def compare(url: str, name: str) -> list[str]:
         tenant = await queries.tenant_by_name(name)
         if tenant is None:
             raise StartupError(f"there is no tenant {name}")
-        from src.store import replay
         return await replay.compare(store, tenant.id)
 
 

@@ -12,13 +12,13 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CORDBOARD_", env_file=".env", extra="ignore")
 
-    host: str = Field("127.0.0.1", description="where to listen")
-    port: int = Field(8000, ge=1, le=65535, description="where to listen")
-    data_dir: Path = Field(Path(".cordboard"), description="the embedded database and all else that is kept on disk")
-    database_url: str = Field("", description="an existing PostgreSQL (14 or newer); empty: embedded")
-    redis_url: str = Field("", description="an existing Redis (6.2 or newer), needed with several processes")
+    host: str = Field(default="127.0.0.1", description="where to listen")
+    port: int = Field(default=8000, ge=1, le=65535, description="where to listen")
+    data_dir: Path = Field(default=Path(".cordboard"), description="the embedded database, and all else on disk")
+    database_url: str = Field(default="", description="an existing PostgreSQL (14 or newer); empty: embedded")
+    redis_url: str = Field(default="", description="an existing Redis (6.2 or newer), needed with several processes")
     admin_key: SecretStr = Field(
-        SecretStr(""), description="the first admin key of tenant `default`; empty: one is made"
+        default=SecretStr(""), description="the first admin key of tenant `default`; empty: one is made"
     )
-    secret_key: SecretStr = Field(SecretStr(""), description="seals channel secrets; embedded: made on first start")
-    log_format: Literal["", "text", "json"] = Field("", description="empty: text on a terminal, json otherwise")
+    secret_key: SecretStr = Field(default=SecretStr(""), description="seals secrets; embedded: made on first start")
+    log_format: Literal["", "text", "json"] = Field(default="", description="empty: text on a terminal, json otherwise")

@@ -270,7 +270,12 @@ async def post_token(body: TokenBody, ctx: Ctx) -> Response:
     if await ctx.services.queries.agent(ctx.tenant, body.agent_id) is None:
         raise NotFound(f"there is no agent {body.agent_id!r}")
     issued_at_s = ctx.services.clock.now_ms() // 1000
-    terms: dict[str, Any] = {"agent_id": body.agent_id, "role": body.role, "issued_at_s": issued_at_s, "ttl_s": body.ttl_s}
+    terms: dict[str, Any] = {
+        "agent_id": body.agent_id,
+        "role": body.role,
+        "issued_at_s": issued_at_s,
+        "ttl_s": body.ttl_s,
+    }
     if "idempotency-key" in ctx.request.headers:
         done = await ctx.once(jobs.Remember(terms), lambda _: (201, terms))
         terms = dict(done.body) if isinstance(done, Answer) else terms

@@ -193,7 +193,7 @@ async def get_contact(contact_id: str, ctx: Ctx) -> Response:
 
 
 @router.get("/contacts")
-async def list_contacts(  # noqa: PLR0913, PLR0917  # one parameter for each filter
+async def list_contacts(  # noqa: PLR0917  # one parameter for each filter
     ctx: Ctx,
     state: str | None = None,
     queue: str | None = None,

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 import yaml
 
+from src.cli.simulate.command import command as simulate
 from src.errors import StartupError
 
 T = TypeVar("T")
@@ -17,6 +18,7 @@ T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 tenants = typer.Typer(no_args_is_help=True, help="Isolated contact centres within one service.")
 app.add_typer(tenants, name="tenants")
+app.command("simulate")(simulate)
 
 
 def one_line(command: Callable[..., T]) -> Callable[..., T]:
@@ -64,9 +66,8 @@ def serve() -> None:
 
     def announce(notice: Any) -> None:  # noqa: ANN401  # a Notice or None
         if notice is not None:
-            print(
-                f"\n  Admin key of tenant {composition.DEFAULT_TENANT} (told once, keep it):\n\n    {notice.admin_key}\n"
-            )
+            print(f"\n  Admin key of tenant {composition.DEFAULT_TENANT} (told once, keep it):\n")
+            print(f"    {notice.admin_key}\n")
         print(f"Cordboard listens on http://{settings.host}:{settings.port} (API: /docs). Ctrl-C ends it.", flush=True)
 
     composition.serve(settings, announce)

@@ -121,8 +121,7 @@ def take(inbound: Inbound) -> "TakeContact | TakeMessage | TakeHangup":
     """
     if isinstance(inbound, InboundHangup):
         return TakeHangup(inbound)
-    region = inbound.attributes.get("default_region")
-    identity = normalised(inbound.identity, default_region=region if isinstance(region, str) else None)
+    identity = normalised(inbound.identity, account=inbound.account)
     if isinstance(inbound, InboundMessage):
         return TakeMessage(replace(inbound, identity=identity))
     return TakeContact(replace(inbound, identity=identity))

@@ -17,6 +17,10 @@ WEAK_TYPES: Final = frozenset({"email"})
 """Types that a person typed in: they only suggest. All others a channel or a gateway vouches for."""
 
 
+ACCOUNT_TYPES: Final = frozenset({"sip_user", "call"})
+"""Types whose values mean something only at one telephone system: extension 1001 is another person at the next."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """One address of a customer, in normal form once it has passed `normalised`.
@@ -40,11 +44,11 @@ class Identity:
         return self.type not in WEAK_TYPES
 
 
-def normalised(identity: Identity, *, default_region: str | None = None) -> Identity:
+def normalised(identity: Identity, *, account: str = "", default_region: str | None = None) -> Identity:
     """The one form under which an identity is stored and found again.
 
     Phone numbers become E.164 (`default_region`, an ISO 3166 code, reads national ones); others are stripped of
-    surrounding white space; e-mail is lower-cased.
+    surrounding white space; e-mail is lower-cased; what means something only at one account is put apart by `account`.
 
     Raises:
         Malformed: a value that is empty or too long, or a phone number that is none.
@@ -56,6 +60,8 @@ def normalised(identity: Identity, *, default_region: str | None = None) -> Iden
         value = _e164(value, default_region)
     elif identity.type == "email":
         value = value.lower()
+    elif identity.type in ACCOUNT_TYPES and account:
+        value = f"{value}@{account}"
     return Identity(identity.type, value, identity.display_name)
 
 

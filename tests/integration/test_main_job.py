@@ -1,6 +1,8 @@
 """The main job, from outside: a contact comes in and reaches the right agent's desktop. Every path of its life."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from tests.support.service import Client
 
@@ -51,7 +53,7 @@ async def test_a_contact_is_offered_accepted_completed_and_told_in_the_journal(c
     assert [{"reason": "skill_missing:logistics", "count": 1, "example": "ben"}] == trace[0]["excluded"]
 
 
-def _offers(events: list[dict], contact_id: str) -> bool:
+def _offers(events: list[dict[str, Any]], contact_id: str) -> bool:
     return any(each["type"] == "contact.offered" and each["contact_id"] == contact_id for each in events)
 
 
@@ -189,7 +191,7 @@ async def test_the_same_external_id_is_the_same_contact(client: Client) -> None:
     assert 2 == len(customer["contacts"])
 
 
-async def _until(client: Client, path: str, check, timeout_s: float = 5.0):
+async def _until(client: Client, path: str, check: Callable[[Any], bool], timeout_s: float = 5.0) -> Any:
     async with asyncio.timeout(timeout_s):
         while True:
             found = await client.call("GET", path)

@@ -3,8 +3,9 @@
 The oracle is naive on purpose: it looks at every waiting contact and every agent, and shares no code with the index.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -83,7 +84,7 @@ operations = st.one_of(
 
 
 @st.composite
-def tapes(draw: st.DrawFn) -> list[tuple]:
+def tapes(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     """Three agents are there and contacts keep coming, so that most operations meet something to act on."""
     staffed = [("presence", agent, "available") for agent in AGENTS[:3]]
     return staffed + draw(st.lists(operations, min_size=40, max_size=120))
@@ -94,7 +95,7 @@ class Player:
 
     def __init__(self) -> None:
         ids = (f"x{each:06d}" for each in count())
-        self.new_id = lambda: next(ids)
+        self.new_id: Callable[[], str] = lambda: next(ids)
         self.now = 1_000_000
         config = Config(settings=Settings(presence_grace_s=30, missed_offers_max=2))
         config.queues["vip"] = QueueConfig("vip", teams=("vip",), offer_timeout_s=10)
@@ -102,12 +103,12 @@ class Player:
         self.fold = State()
         self.contacts: list[str] = []
         self.assignments: list[str] = []
-        self.tables: dict[str, dict[str, tuple]] = {"contacts": {}, "assignments": {}, "agents": {}}
+        self.tables: dict[str, dict[str, tuple[Any, ...]]] = {"contacts": {}, "assignments": {}, "agents": {}}
         for each in AGENTS[:3]:
             chats = {"webchat": ChannelLimit(25, 2), "wechat": ChannelLimit(50, 2), "voice": ChannelLimit(100, 1)}
             self.do(c.PutAgent(AgentConfig(each, skills={"refund": 60, "fault": 90}, channels=chats)))
 
-    def play(self, operation: tuple) -> None:
+    def play(self, operation: tuple[Any, ...]) -> None:
         command = self._command(*operation)
         if command is not None:
             self.do(command)
@@ -129,6 +130,8 @@ class Player:
             self.fold.apply(event)
             if event.type == "contact.offered":
                 self.assignments.append(event.data["assignment_id"])
+                assert event.contact_id is not None
+                assert event.agent_id is not None
                 self._check_offer(self.engine.state.contacts[event.contact_id], event.agent_id)
         changes = self.engine.state.drain()
         for kind in ("contacts", "assignments", "agents"):
@@ -138,10 +141,11 @@ class Player:
         self.fold.drain()
 
     def _command(self, kind: str, *args: object) -> c.Command | None:
-        return getattr(self, f"_op_{kind}")(*args)
+        command: c.Command | None = getattr(self, f"_op_{kind}")(*args)
+        return command
 
     def _op_receive(
-        self, tags: tuple, channel: str, language: str | None, priority: int, queue: str | None
+        self, tags: tuple[Any, ...], channel: str, language: str | None, priority: int, queue: str | None
     ) -> c.Receive:
         self.contacts.append(self.new_id())
         return c.Receive(self.contacts[-1], "k1", channel, tags=tags, language=language, priority=priority, queue=queue)
@@ -152,7 +156,7 @@ class Player:
     def _op_delete_agent(self, agent_id: str) -> c.DeleteAgent:
         return c.DeleteAgent(agent_id)
 
-    def _op_presence(self, agent_id: str, status: str) -> c.SetPresence:
+    def _op_presence(self, agent_id: str, status: Any) -> c.SetPresence:
         return c.SetPresence(agent_id, status, lease_s=3600)
 
     def _op_connect(self, agent_id: str) -> c.Connect:
@@ -187,7 +191,7 @@ class Player:
         contact = self._contact(pick)
         return None if contact is None else c.Cancel(contact)
 
-    def _op_transfer(self, pick: int, to: str, which: int, tags: tuple) -> c.Command | None:
+    def _op_transfer(self, pick: int, to: str, which: int, tags: tuple[Any, ...]) -> c.Command | None:
         active = [each.id for each in self.engine.state.contacts.values() if each.state == "active"]
         contact = active[pick % len(active)] if active and pick % 5 else self._contact(pick)
         if contact is None:
@@ -198,7 +202,7 @@ class Player:
             return c.Transfer(contact, "t", to_queue=QUEUES[which % len(QUEUES)])
         return c.Transfer(contact, "t", to_tags=tags)
 
-    def _op_reclassify(self, pick: int, tags: tuple | None, priority: int | None) -> c.Command | None:
+    def _op_reclassify(self, pick: int, tags: tuple[Any, ...] | None, priority: int | None) -> c.Command | None:
         contact = self._contact(pick)
         return None if contact is None else c.Reclassify(contact, tags=tags, priority=priority)
 
@@ -293,7 +297,7 @@ def _met(requirement: Requirement, config: AgentConfig) -> bool:
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tapes())
-def test_every_promise_holds_after_every_step(tape: list[tuple]) -> None:
+def test_every_promise_holds_after_every_step(tape: list[tuple[Any, ...]]) -> None:
     player = Player()
     for operation in tape:
         player.play(operation)
@@ -301,7 +305,7 @@ def test_every_promise_holds_after_every_step(tape: list[tuple]) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tapes())
-def test_within_one_need_smaller_ranks_are_offered_first(tape: list[tuple]) -> None:
+def test_within_one_need_smaller_ranks_are_offered_first(tape: list[tuple[Any, ...]]) -> None:
     player = Player()
     for operation in tape:
         before = {each.id: (each.key, player.engine._need(each)) for each in player.engine.state.contacts.values()}

@@ -14,7 +14,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from src.store.memory import MemoryStore
 
 from src.dispatch import jobs
 from src.dispatch.inbound import Identity, InboundContact
@@ -26,6 +25,7 @@ from src.router import commands as c
 from src.router.events import Event
 from src.router.model import AgentConfig, ChannelLimit, QueueConfig
 from src.router.state import State
+from src.store.memory import MemoryStore
 from tests.support.virtual import VirtualClock, run
 
 SEEDS = int(os.environ.get("CORDBOARD_TEST_SEEDS", "25"))
@@ -267,5 +267,3 @@ def test_every_promise_survives(seed: int) -> None:
         await world.check()
 
     run(main())
-
-

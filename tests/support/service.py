@@ -83,7 +83,9 @@ class Client:
         return dict(await self.call("POST", "/v1/contacts", json=posted))
 
     @asynccontextmanager
-    async def desktop(self, agent_id: str, after: int | None = None, status: str | None = None) -> AsyncIterator[Desktop]:
+    async def desktop(
+        self, agent_id: str, after: int | None = None, status: str | None = None
+    ) -> AsyncIterator[Desktop]:
         token = await self.token(agent_id)
         url = self.url.replace("http", "ws") + "/v1/stream"
         async with websockets.connect(url, subprotocols=[websockets.Subprotocol("cordboard.v1")]) as socket:
@@ -109,8 +111,9 @@ async def running(database_url: str, folder: Path) -> AsyncIterator[Client]:
     async with service(settings, database_url) as (api, _):
         server = http_server(api)
         task = asyncio.create_task(server.serve([listening]))
-        while not server.started:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while not server.started:
+                await asyncio.sleep(0.01)
         client = Client(f"http://127.0.0.1:{listening.getsockname()[1]}", ADMIN_KEY)
         try:
             yield client
