@@ -18,10 +18,10 @@ import uvicorn
 from fastapi import FastAPI
 
 import src.channels
-from src.api import agents, configuration, contacts, customers, events, native, ops, problems, stream
+from src.api import agents, configuration, contacts, customers, document, events, native, ops, problems, stream
 from src.api.auth import KEY_PREFIX, SCOPES, Authenticator, key_hash, new_key
 from src.api.context import Services
-from src.api.limits import BODY_BYTES_MAX, BodyLimit
+from src.api.edge import BODY_BYTES_MAX, Edge
 from src.channels.base import discover
 from src.config import Settings
 from src.delivery.hub import Hub
@@ -54,11 +54,13 @@ def build_api(services: Services | None = None) -> FastAPI:
         version="1",
         summary="Omnichannel contact routing: every contact to the right agent, once, and it can say why.",
         redoc_url=None,
+        generate_unique_id_function=document.operation_id,
     )
     for each in (contacts, agents, customers, configuration, events, stream, native, ops):
         api.include_router(each.router)
     problems.install(api)
-    api.add_middleware(BodyLimit)
+    document.install(api)
+    api.add_middleware(Edge)
     if services is not None:
         api.state.services = services
     return api

@@ -47,10 +47,21 @@ def _described(scope_of: Request | WebSocket, rest: str, method: str, body: byte
     )
 
 
-@router.api_route("/{channel}/{account}", methods=["GET", "POST"], include_in_schema=True)
-@router.api_route("/{channel}/{account}/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
-async def native(channel: str, account: str, request: Request, rest: str = "") -> Response:
-    """Whatever the channel's system sends. It is answered once everything in it is committed."""
+@router.get("/{channel}/{account}")
+@router.get("/{channel}/{account}/{rest:path}", include_in_schema=False)
+async def native_check(channel: str, account: str, request: Request, rest: str = "") -> Response:
+    """What the channel's system asks to see whether the address is ours."""
+    return await _receive(channel, account, request, rest)
+
+
+@router.post("/{channel}/{account}")
+@router.post("/{channel}/{account}/{rest:path}", include_in_schema=False)
+async def native_push(channel: str, account: str, request: Request, rest: str = "") -> Response:
+    """What the channel's system pushes. It is answered once everything in it is committed."""
+    return await _receive(channel, account, request, rest)
+
+
+async def _receive(channel: str, account: str, request: Request, rest: str) -> Response:
     found = services(request)
     adapter, configured = await _account(found, channel, account)
     if not isinstance(adapter, Receives):

@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -27,8 +26,6 @@ STATUS: Final[dict[type[errors.Refused], int]] = {
 """A subclass has the status of the nearest class above it."""
 
 _HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
-
-_log = structlog.get_logger(__name__)
 
 
 def status_of(error: errors.Refused) -> int:
@@ -78,11 +75,6 @@ def install(app: FastAPI) -> None:
         body = {"type": f"https://cordboard.dev/problems/{code}", "title": code.replace("_", " ")}
         body |= {"status": error.status_code, "code": code, "detail": error.detail}  # type: ignore[dict-item]
         return Response(encode(body), error.status_code, error.headers, MEDIA_TYPE)
-
-    @app.exception_handler(Exception)
-    async def broken(request: Request, error: Exception) -> Response:
-        _log.error("request.failed", method=request.method, path=request.url.path, exc_info=error)
-        return response(errors.Internal("the service could not do this"))
 
 
 def malformed_from(found: Any) -> errors.Malformed:  # noqa: ANN401  # pydantic's list of error dictionaries
