@@ -1,29 +1,60 @@
-"""What callers read: committed tables only, one query a question, and never another tenant's rows.
+"""What callers read: committed tables only, and never another tenant's rows.
 
-SQLAlchemy Core over an engine of its own, so that a long read takes no connection from commits. Lists are paged by key,
-newest first unless said otherwise: a cursor is the last key of the page before.
+SQLAlchemy Core over an engine of its own, so that a long read takes no connection from commits. A question costs a
+fixed number of round trips, whatever the answer holds. Lists are paged by key: a cursor is the last key of the page
+before.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import Column, Select, Table, and_, exists, func, select, tuple_
+import asyncpg
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    CompoundSelect,
+    FromClause,
+    Select,
+    Table,
+    and_,
+    exists,
+    func,
+    literal_column,
+    not_,
+    select,
+    tuple_,
+    union,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from src.dispatch.ports import AccountFact, ConfigFact, ContactFact, Customer, IdentityFact, KeyFact, MessageFact
 from src.errors import Malformed, Unavailable
 from src.router.state import Row
 from src.store import rows, tables
+from src.store.connections import ANSWER_S_MAX, CONNECT_S_MAX, SETTINGS
 
 READERS_MAX: Final = 8
+READER_S_MAX: Final = 10.0
+"""So long a read waits for a connection."""
+
 CUSTOMER_CONTACTS: Final = 50
-"""Contacts of a customer's first page."""
+"""The newest contacts of a customer that come with it."""
+
+CUSTOMER_OPEN_MAX: Final = 200
+"""The open ones that come with it."""
+
+_PASSING: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+"""Classes of SQLSTATE that will pass: the connection, the server, a timeout, a standby."""
+
+_DATA: Final = "22"
+"""The class that blames a value, such as a text with NUL."""
 
 T = TypeVar("T")
 
@@ -57,7 +88,7 @@ class AgentRead:
 
 @dataclass(frozen=True, slots=True)
 class CustomerRead:
-    """A customer with identities and the newest contacts; open ones are always among them."""
+    """A customer with its identities, and its newest and its open contacts, newest first."""
 
     customer: Customer
     identities: Sequence[IdentityFact]
@@ -87,6 +118,12 @@ def _of(table: Table) -> list[Column[Any]]:
 
 
 _CONTACT, _FACT, _ASSIGNMENT = _of(tables.contacts), _of(tables.contact_facts), _of(tables.assignments)
+_Query = Select[Any] | CompoundSelect[Any]
+
+
+def _rank(contacts: FromClause) -> ColumnElement[int]:
+    """A contact's place in its queue, written as the index has it."""
+    return contacts.c.created_at - contacts.c.priority * literal_column("1000")
 
 
 def _contacts() -> Select[Any]:
@@ -96,6 +133,15 @@ def _contacts() -> Select[Any]:
             assignments,
             and_(assignments.c.tenant == contacts.c.tenant, assignments.c.id == contacts.c.assignment_id),
         )
+    )
+
+
+def _agents() -> Select[Any]:
+    config, states = tables.config, tables.agent_states
+    return (
+        select(config.c.name, config.c.body, *_of(states))
+        .select_from(config.outerjoin(states, and_(states.c.tenant == config.c.tenant, states.c.id == config.c.name)))
+        .where(config.c.kind == "agent")
     )
 
 
@@ -109,14 +155,18 @@ def _contact_read(row: Sequence[Any]) -> ContactRead:
     )
 
 
-def _page(found: Sequence[T], limit: int, key: Any) -> Page[T]:  # noqa: ANN401  # a function of an item
+def _page(found: Sequence[T], limit: int, key: Callable[[T], str]) -> Page[T]:
     more = len(found) > limit
     items = found[:limit]
-    return Page(items, str(key(items[-1])) if more else None)
+    return Page(items, key(items[-1]) if more else None)
+
+
+class _ConnectionLostError(Exception):
+    """A pooled connection turned out to be dead."""
 
 
 class Queries:
-    """Reads for the public interface. Every method may raise `Unavailable`."""
+    """Reads for the public interface. Any may raise `Unavailable`, and `Malformed` for a key that cannot be one."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -125,35 +175,55 @@ class Queries:
     @asynccontextmanager
     async def over(cls, url: str) -> AsyncIterator["Queries"]:
         """Reads over a database's URL, as the store takes it."""
+
+        async def connect() -> asyncpg.Connection:
+            settings = {**SETTINGS, "application_name": "cordboard reads"}
+            return await asyncpg.connect(
+                url, timeout=CONNECT_S_MAX, command_timeout=ANSWER_S_MAX, server_settings=settings
+            )
+
         engine = create_async_engine(
-            url.replace("postgresql://", "postgresql+asyncpg://", 1),
-            poolclass=AsyncAdaptedQueuePool,
+            "postgresql+asyncpg://",
+            async_creator=connect,
+            json_deserializer=str,  # as text, as it was written: `rows.py` makes values of it
+            isolation_level="AUTOCOMMIT",  # a read is one statement: no round trips to begin and to end it
             pool_size=READERS_MAX,
             max_overflow=0,
-            pool_timeout=10,
-            json_deserializer=str,  # as text: `rows.py` makes values of it
-            connect_args={"server_settings": {"application_name": "cordboard reads", "statement_timeout": "15s"}},
+            pool_timeout=READER_S_MAX,
         )
         try:
             yield cls(engine)
         finally:
             await engine.dispose()
 
-    async def _all(self, query: Select[Any]) -> Sequence[Any]:
+    async def _all(self, query: _Query) -> Sequence[Any]:
+        """Every row; a second try where the server had been started anew, because a read may be repeated."""
+        try:
+            return await self._fetch(query)
+        except _ConnectionLostError:
+            try:
+                return await self._fetch(query)
+            except _ConnectionLostError as error:
+                raise Unavailable("the database cannot be reached") from error
+
+    async def _fetch(self, query: _Query) -> Sequence[Any]:
         try:
             async with self._engine.connect() as connection:
                 found: Sequence[Any] = (await connection.execute(query)).fetchall()
                 return found
-        except (OperationalError, OSError, TimeoutError) as error:
-            raise Unavailable("the database cannot be reached") from error
         except DBAPIError as error:
+            kind = str(getattr(error.orig, "sqlstate", None) or "")[:2]
             if error.connection_invalidated:
-                raise Unavailable("the database cannot be reached") from error
-            if str(getattr(error.orig, "sqlstate", "")).startswith("22"):
+                raise _ConnectionLostError from error
+            if kind in _PASSING:
+                raise Unavailable("the database cannot answer now") from error
+            if kind == _DATA:
                 raise Malformed("a value cannot be looked for") from error
             raise
+        except (NoConnectionFree, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise Unavailable("the database cannot be reached") from error
 
-    async def _one(self, query: Select[Any]) -> Any:  # noqa: ANN401  # a row or None
+    async def _one(self, query: _Query) -> Any:  # noqa: ANN401 - a row or None
         found = await self._all(query.limit(1))
         return found[0] if found else None
 
@@ -166,28 +236,35 @@ class Queries:
         return None if row is None else _contact_read(row)
 
     async def contacts(
-        self, tenant: str, *, tag: str | None = None, agent_id: str | None = None, limit: int = 50,
-        cursor: str | None = None, **equal: str | None,
-    ) -> Page[ContactRead]:  # fmt: skip
-        """Contacts, newest first. `equal` are columns with the value that they must have (None: any)."""
-        contacts, assignments = tables.contacts, tables.assignments
-        query = _contacts().where(contacts.c.tenant == tenant)
-        for column, value in equal.items():
-            if value is not None:
-                query = query.where(contacts.c[column] == value)
-        if equal.get("state") not in (None, "closed"):
-            query = query.where(contacts.c.closed_at.is_(None))
+        self,
+        tenant: str,
+        *,
+        state: str | None = None,
+        queue: str | None = None,
+        channel: str | None = None,
+        customer_id: str | None = None,
+        agent_id: str | None = None,
+        tag: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[ContactRead]:
+        """Contacts, newest first; a filter that is None lets all pass. `agent_id`: who was ever offered them."""
+        contacts, held = tables.contacts.c, tables.assignments.c
+        equal = {contacts.state: state, contacts.queue: queue, contacts.channel: channel}
+        equal[contacts.customer_id] = customer_id
+        query = _contacts().where(contacts.tenant == tenant)
+        query = query.where(*(column == value for column, value in equal.items() if value is not None))
+        if state is not None and state != "closed":
+            query = query.where(contacts.closed_at.is_(None))
         if tag is not None:
-            query = query.where(contacts.c.tags.cast(JSONB).contains([tag]))
+            query = query.where(contacts.tags.cast(JSONB).contains([tag]))
         if agent_id is not None:
-            held = assignments.alias("held")
-            query = query.where(
-                exists().where(held.c.tenant == tenant, held.c.agent_id == agent_id, held.c.contact_id == contacts.c.id)
-            )
+            own = (held.tenant == tenant, held.agent_id == agent_id, held.contact_id == contacts.id)
+            query = query.where(exists(select(held.id).where(*own).correlate(tables.contacts)))
         if cursor is not None:
-            query = query.where(contacts.c.id < cursor)
-        found = await self._all(query.order_by(contacts.c.id.desc()).limit(limit + 1))
-        return _page([_contact_read(each) for each in found], limit, lambda each: each.contact[0])
+            query = query.where(contacts.id < cursor)
+        found = await self._all(query.order_by(contacts.id.desc()).limit(limit + 1))
+        return _page([_contact_read(each) for each in found], limit, lambda each: str(each.contact[0]))
 
     async def was_held_by(self, tenant: str, contact_id: str, agent_id: str) -> bool:
         """Whether the contact is or was offered to or held by the agent."""
@@ -199,23 +276,17 @@ class Queries:
 
     async def position(self, tenant: str, contact_id: str) -> int | None:
         """Smaller ranks that wait in the same queue, plus one; None unless waiting."""
-        this, other = tables.contacts.alias("this"), tables.contacts
-        mine = await self._one(
-            select(this.c.queue, this.c.created_at - this.c.priority * 1000).where(
-                this.c.tenant == tenant, this.c.id == contact_id, this.c.state == "waiting"
-            )
-        )
-        if mine is None:
-            return None
-        rank = other.c.created_at - other.c.priority * 1000
+        this, other = tables.contacts.alias("this"), tables.contacts.alias("other")
         smaller = select(func.count()).where(
-            other.c.tenant == tenant,
-            other.c.queue == mine[0],
+            other.c.tenant == this.c.tenant,
+            other.c.queue == this.c.queue,
             other.c.closed_at.is_(None),
             other.c.state == "waiting",
-            tuple_(rank, other.c.id) < (mine[1], contact_id),
+            tuple_(_rank(other), other.c.id) < tuple_(_rank(this), this.c.id),
         )
-        return int((await self._one(smaller))[0]) + 1
+        query = select(smaller.correlate(this).scalar_subquery())
+        row = await self._one(query.where(this.c.tenant == tenant, this.c.id == contact_id, this.c.state == "waiting"))
+        return None if row is None else int(row[0]) + 1
 
     async def messages(self, tenant: str, contact_id: str, *, limit: int, cursor: str | None) -> Page[MessageFact]:
         """A conversation, oldest first."""
@@ -236,29 +307,16 @@ class Queries:
 
     async def agents(self, tenant: str, *, limit: int, cursor: str | None) -> Page[AgentRead]:
         """Agents by id."""
-        config, states = tables.config, tables.agent_states
-        query = (
-            select(config.c.name, config.c.body, *_of(states))
-            .select_from(
-                config.outerjoin(states, and_(states.c.tenant == config.c.tenant, states.c.id == config.c.name))
-            )
-            .where(config.c.tenant == tenant, config.c.kind == "agent")
-        )
+        config = tables.config.c
+        query = _agents().where(config.tenant == tenant)
         if cursor is not None:
-            query = query.where(config.c.name > cursor)
-        found = await self._all(query.order_by(config.c.name).limit(limit + 1))
+            query = query.where(config.name > cursor)
+        found = await self._all(query.order_by(config.name).limit(limit + 1))
         return _page(await self._with_assignments(tenant, found), limit, lambda agent: agent.id)
 
     async def agent(self, tenant: str, agent_id: str) -> AgentRead | None:
         """One agent."""
-        config, states = tables.config, tables.agent_states
-        row = await self._one(
-            select(config.c.name, config.c.body, *_of(states))
-            .select_from(
-                config.outerjoin(states, and_(states.c.tenant == config.c.tenant, states.c.id == config.c.name))
-            )
-            .where(config.c.tenant == tenant, config.c.kind == "agent", config.c.name == agent_id)
-        )
+        row = await self._one(_agents().where(tables.config.c.tenant == tenant, tables.config.c.name == agent_id))
         return None if row is None else (await self._with_assignments(tenant, [row]))[0]
 
     async def _with_assignments(self, tenant: str, found: Sequence[Any]) -> list[AgentRead]:
@@ -302,23 +360,24 @@ class Queries:
         if row is None:
             return None
         own = select(*_of(identities)).where(identities.c.tenant == tenant, identities.c.customer_id == customer_id)
-        of = _contacts().where(contacts.c.tenant == tenant, contacts.c.customer_id == customer_id)
-        newest = await self._all(of.order_by(contacts.c.id.desc()).limit(CUSTOMER_CONTACTS))
-        found = {each.contact[0]: each for each in map(_contact_read, newest)}
-        if len(newest) == CUSTOMER_CONTACTS:
-            still_open = await self._all(of.where(contacts.c.closed_at.is_(None)))
-            found |= {each.contact[0]: each for each in map(_contact_read, still_open)}
+        of = select(contacts.c.id).where(contacts.c.tenant == tenant, contacts.c.customer_id == customer_id)
+        newest = of.order_by(contacts.c.id.desc()).limit(CUSTOMER_CONTACTS)
+        still_open = of.where(contacts.c.closed_at.is_(None)).limit(CUSTOMER_OPEN_MAX)
+        shown = _contacts().where(contacts.c.tenant == tenant, contacts.c.id.in_(union(newest, still_open)))
         return CustomerRead(
             rows.customer_from(row),
             [rows.identity_from(each) for each in await self._all(own.order_by(identities.c.created_at))],
-            [found[each] for each in sorted(found, reverse=True)],
+            [_contact_read(each) for each in await self._all(shown.order_by(contacts.c.id.desc()))],
         )
 
     async def customer_by_identity(self, tenant: str, kind: str, value: str) -> CustomerRead | None:
         """The customer with an identity: the one with a strong one, else the one that came with it last."""
-        each = tables.identities
-        query = select(each.c.customer_id).where(each.c.tenant == tenant, each.c.type == kind, each.c.value == value)
-        row = await self._one(query.order_by(each.c.strong.desc(), each.c.created_at.desc()))
+        each = tables.identities.c
+        same = select(each.customer_id, each.strong, each.created_at).where(
+            each.tenant == tenant, each.type == kind, each.value == value
+        )
+        found = union_all(same.where(each.strong), same.where(not_(each.strong))).subquery().c
+        row = await self._one(select(found.customer_id).order_by(found.strong.desc(), found.created_at.desc()))
         return None if row is None else await self.customer(tenant, row[0])
 
     # -- configuration ------------------------------------------------------------------------------------------

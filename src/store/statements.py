@@ -15,6 +15,7 @@ from functools import cache
 from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table
+from sqlalchemy.dialects.postgresql import JSON
 
 from src.store import tables
 from src.store.writes import SECTIONS, Section
@@ -24,7 +25,7 @@ _TYPES: Final = {
     Boolean: "boolean",
     Integer: "integer",
     SmallInteger: "smallint",
-    tables.JsonText: "json",
+    JSON: "json",
 }
 """Types of columns that are not text."""
 

@@ -5,10 +5,10 @@ are milliseconds since the epoch. Identifiers and keys compare byte by byte (col
 page of a list ends where the next begins on every server.
 
 JSON is of type `json`, not `jsonb`, because the text comes back as it was written: the folded state's hash is over it.
-In statements, too, it is text: `rows.py` turns it into values and back.
+Statements, too, give and take it as text: `rows.py` turns it into values and back.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -22,27 +22,11 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSON
-from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
-
-
-class JsonText(TypeDecorator[str]):
-    """JSON as the text that was written."""
-
-    impl = JSON
-    cache_ok = True
-
-    def bind_processor(self, dialect: Dialect) -> None:
-        """Text goes in as it is."""
-
-    def result_processor(self, dialect: Dialect, coltype: Any) -> None:  # noqa: ANN401 - so SQLAlchemy names it
-        """Text comes out as it is."""
-
 
 metadata: Final = MetaData(
     naming_convention={
@@ -69,7 +53,7 @@ def _text(name: str, *, nullable: bool = True) -> Column[str]:
 
 
 def _json(name: str) -> Column[str]:
-    return Column(name, JsonText, nullable=False)
+    return Column(name, JSON, nullable=False)
 
 
 def _number(name: str, kind: type[TypeEngine[int]] = BigInteger, *, nullable: bool = False) -> Column[int]:

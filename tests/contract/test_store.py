@@ -353,8 +353,7 @@ async def test_names_that_must_be_unique_are_so_over_all_tenants(store: AnyStore
 
 
 async def test_everything_is_found_by_its_keys(store: AnyStore, writer: Writer) -> None:
-    writer.new_id = iter(["c1", "batch"]).__next__
-    writer.engine._new_id = lambda: "x1"
+    writer.ids = iter(["c1", "x1", "batch"])
     writer.staff("a1")
     writer.contact("k1")
     batch = writer.batch(*FACTS, answers=(ANSWER,))
@@ -372,8 +371,7 @@ async def test_everything_is_found_by_its_keys(store: AnyStore, writer: Writer) 
 
 
 async def test_what_is_found_brings_what_belongs_to_it(store: AnyStore, writer: Writer) -> None:
-    writer.new_id = iter(["c1", "batch"]).__next__
-    writer.engine._new_id = lambda: "x1"
+    writer.ids = iter(["c1", "x1", "batch"])
     writer.staff("a1")
     writer.contact("k1")
     await store.commit(writer.batch(*FACTS))
@@ -431,7 +429,7 @@ NEWER: list[tuple[Fact, Fact, Callable[[Any], Any]]] = [
 async def test_the_newest_of_a_fact_wins(
     store: AnyStore, writer: Writer, old: Fact, new: Fact, read: Callable[[Any], Any], batches: int
 ) -> None:
-    writer.new_id = iter(["c1", "batch", "batch2"]).__next__
+    writer.ids = iter(["c1", "batch", "batch2"])
     writer.contact("k1")
     if batches == 1:
         await store.commit(writer.batch(old, new))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from src.dispatch.ports import Answer, Batch, Fact, Head, Store
 from src.errors import Refused
 from src.router import commands as c
-from src.router.engine import Decision, Engine
+from src.router.engine import Engine
 from src.router.model import AgentConfig, ChannelLimit
 from src.router.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator, Mapping
 
     from src.router.events import Event
 
@@ -23,9 +23,8 @@ class Writer:
     """One tenant's engine, and what it has decided since the last batch."""
 
     def __init__(self, tenant: str, prefix: str = "x") -> None:
-        ids = (f"{prefix}{each:06d}" for each in count())
+        self.ids: Iterator[str] = (f"{prefix}{each:06d}" for each in count())
         self.tenant = tenant
-        self.new_id: Callable[[], str] = lambda: next(ids)
         self.now = START_MS
         self.engine = Engine(self.new_id)
         self.before = 0
@@ -36,12 +35,14 @@ class Writer:
     def state(self) -> State:
         return self.engine.state
 
-    def do(self, command: c.Command) -> Decision:
+    def new_id(self) -> str:
+        return next(self.ids)
+
+    def do(self, command: c.Command) -> None:
         self.now += 10
         decision = self.engine.decide(command, self.now)
         self.events.extend(decision.events)
         self.traces.extend(decision.traces)
-        return decision
 
     def try_(self, command: c.Command) -> None:
         """The same, where a refusal is as good."""
