@@ -80,6 +80,18 @@ class QueueFigures:
         self.recent_waits_s.append(wait_s)
 
 
+def together(queues: Mapping[str, QueueFigures]) -> QueueFigures:
+    """The figures of all queues as if they were one; its goal is the highest of theirs."""
+    whole = QueueFigures(percent=max((each.percent for each in queues.values()), default=0))
+    for each in queues.values():
+        whole.within_s = max(whole.within_s, each.within_s)
+        whole.answered += each.answered
+        whole.answered_in_time += each.answered_in_time
+        whole.abandoned += each.abandoned
+        whole.recent_waits_s.extend(each.recent_waits_s)
+    return whole
+
+
 @dataclass(slots=True)
 class Seat:
     """An agent as the journal tells it. `held` maps assignments to (channel, cost)."""

@@ -21,9 +21,9 @@ def command(  # noqa: PLR0917  # typer calls it by name
     url: Annotated[str, typer.Option(help="the service [default: this machine at CORDBOARD_PORT]")] = "",
     key: Annotated[str, typer.Option(help="an admin key [default: CORDBOARD_ADMIN_KEY]", show_default=False)] = "",
     duration: Annotated[float, typer.Option(help="seconds until closing time", min=1)] = 60,
-    speed: Annotated[float, typer.Option(help="how many times as fast the centre's clock runs", min=0.1)] = 20,
+    speed: Annotated[float, typer.Option(help="how many times as fast the centre's clock runs", min=0.1)] = 30,
     rate: Annotated[
-        float | None, typer.Option(help="contacts a minute [default: what keeps the agents half busy]", min=0.01)
+        float | None, typer.Option(help="contacts a minute [default: what keeps the agents well busy]", min=0.01)
     ] = None,
     agents: Annotated[int | None, typer.Option(help="agents, by copying those of the scenario", min=1)] = None,
     max_contacts: Annotated[int | None, typer.Option(help="close after so many contacts", min=1)] = None,

@@ -108,6 +108,7 @@ class Desk:
         self._token, self._token_until_s = "", 0.0
         self._away_s = 0.0
         self._refs = 0
+        self._welcomed = False
         self._hurrying = False
         self._left = False
         self._back: asyncio.Task[None] | None = None
@@ -121,19 +122,19 @@ class Desk:
         pause_s = RECONNECT_S_FIRST
         try:
             while not self._left:
+                self._welcomed = False
                 try:
                     await self._connected()
-                    pause_s = RECONNECT_S_FIRST
                 except ConnectionClosed as closed:
-                    pause_s = RECONNECT_S_FIRST
                     if self._closed_for_good(closed):
                         return
-                except (OSError, InvalidHandshake, TimeoutError, Gone, Declined) as error:
-                    if isinstance(error, Declined) and not error.passing:
+                except Declined as refusal:
+                    if not refusal.passing:
                         raise
-                    pause_s = min(pause_s * 2, RECONNECT_S_MAX)
+                except (OSError, InvalidHandshake, TimeoutError, Gone):
+                    pass
                 if not self._left:
-                    self._tally.reconnects += 1
+                    pause_s = RECONNECT_S_FIRST if self._welcomed else min(pause_s * 2, RECONNECT_S_MAX)
                     away_s, self._away_s = self._away_s, 0.0
                     await asyncio.sleep(away_s or pause_s * self._rng.uniform(0.5, 1.0))
         finally:
@@ -187,6 +188,7 @@ class Desk:
     def _welcome(self, welcome: Mapping[str, Any]) -> None:
         """Go on where the last connection ended, or begin anew from what the service says is on the desk."""
         resumed, again = welcome["resumed"], self._book.last is not None
+        self._tally.reconnects += again
         self._book.welcomed(welcome["seq"], resumed=resumed)
         if not resumed:
             self._tally.not_resumed += again
@@ -198,6 +200,7 @@ class Desk:
                 held = self.held.setdefault(assignment_id, Held(assignment_id, each["channel"], queue, ""))
                 if held.state != each["state"]:
                     self._enter(held, each["state"], each.get("expires_in_ms"))
+        self._welcomed = True
         self._online.set()
         self.ready.set()
 

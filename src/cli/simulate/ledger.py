@@ -126,7 +126,8 @@ class Ledger:
         if self._strangers.pop(contact_id, _NOT_THERE) is _NOT_THERE:
             if contact_id in self._unconfirmed or self.board.knows(contact_id):
                 self.promises.broken(Promise.NOTHING_DOUBLED, f"{external_id} was answered with another's {contact_id}")
-            self._unconfirmed[contact_id] = external_id
+            else:
+                self._unconfirmed[contact_id] = external_id
         self._acknowledged.add(external_id)
         if contact["state"] != "offered":
             self._posting.pop(external_id, None)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len, set_cell_size
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from src.cli.simulate import report as reports
-from src.cli.simulate.board import QueueFigures, Seat
+from src.cli.simulate.board import QueueFigures, Seat, together
 from src.cli.simulate.ledger import Shown
 from src.cli.simulate.report import Report, duration, latency, percent, percentile
 from src.cli.simulate.run import Progress, Watcher
@@ -27,10 +28,24 @@ SEATS_SHOWN_MAX: Final = 24
 SEAT_WIDTH: Final = 30
 RECENT_ROWS_MAX: Final = 8
 LOAD_CELLS: Final = 8
-_FIXED_ROWS: Final = 10
+_FIXED_ROWS: Final = 12
 """Rows that frames, headings and totals take."""
 
 _STATES: Final = ("waiting", "offered", "active", "wrap_up")
+_HEADINGS: Final = {
+    "waiting": "wait",
+    "offered": "offer",
+    "active": "active",
+    "wrap-up": "wrap",
+    "answered": "answ",
+    "gave up": "gone",
+    "p50": "p50",
+    "p95": "p95",
+    "longest": "",
+    "in time": "in time",
+}
+"""The figures of a queue, and what they are called on a narrow terminal, if there."""
+
 _NEAR_GOAL: Final = 0.85
 """This share of a queue's goal is still shown in yellow."""
 
@@ -123,24 +138,20 @@ def _longest(progress: Progress) -> dict[str, float]:
 
 
 def _queue_table(progress: Progress, *, wide: bool) -> Table:
-    table = Table(expand=True, pad_edge=False, header_style="bold", border_style="bright_black")
-    table.add_column("queue", no_wrap=True, overflow="ellipsis")
-    for name in ("waiting", "offered", "active", "wrap-up"):
-        table.add_column(name if wide else name[:4], justify="right", no_wrap=True)
-    table.add_column("answered" if wide else "answ", justify="right", no_wrap=True)
-    table.add_column("gave up" if wide else "gave", justify="right", no_wrap=True)
-    table.add_column("p50", justify="right", no_wrap=True)
-    table.add_column("p95", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("longest", justify="right", no_wrap=True)
-    table.add_column("in time", justify="right", no_wrap=True)
-    counts, longest = _counts(progress), _longest(progress)
+    table = Table(box=SIMPLE_HEAD, expand=True, padding=0, show_edge=False, header_style="bold")
+    table.add_column("queue", no_wrap=True, overflow="ellipsis", ratio=1)
+    for heading, short in _HEADINGS.items():
+        if wide or short:
+            table.add_column(heading if wide else short, justify="right", no_wrap=True)
+    counts, longest, queues = _counts(progress), _longest(progress), progress.ledger.board.queues
     titles = progress.scenario.simulation.titles if wide else {}
-    for name, figures in progress.ledger.board.queues.items():
-        table.add_row(
-            Text.assemble(name, " ", (titles.get(name, ""), "bright_black")),
-            *_queue_cells(counts.get(name, {}), figures, longest.get(name), wide=wide),
-        )
+    for name, figures in queues.items():
+        title = Text.assemble(name, " ", (titles.get(name, ""), "bright_black"))
+        table.add_row(title, *_queue_cells(counts.get(name, {}), figures, longest.get(name), wide=wide))
+    table.add_section()
+    whole = {state: sum(each.get(state, 0) for each in counts.values()) for state in _STATES}
+    everybody = Text("all", "bold")
+    table.add_row(everybody, *_queue_cells(whole, together(queues), max(longest.values(), default=None), wide=wide))
     return table
 
 

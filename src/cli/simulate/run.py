@@ -35,6 +35,7 @@ DRAIN_S: Final = 15.0
 """Real seconds after closing time in which conversations end by themselves; then everybody is hurried."""
 
 HURRY_S_MAX: Final = 10.0
+SETTLE_S_MAX: Final = 30.0
 STRANGERS_CHECKED_MAX: Final = 200
 _POLL_S: Final = 0.1
 
@@ -48,7 +49,7 @@ class Options:
     duration_s: float = 60.0
     rate_per_minute: float | None = None
     agents: int | None = None
-    speed: float = 20.0
+    speed: float = 30.0
     seed: str = "1"
     contacts_max: int | None = None
 
@@ -347,7 +348,7 @@ class _Centre:
 
     async def _read_rest(self) -> None:
         """Read what the journal has by now."""
-        end = time.monotonic() + SETUP_S_MAX
+        end = time.monotonic() + SETTLE_S_MAX
         while time.monotonic() < end:
             try:
                 if await self._read_page(0) == 0:
