@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from src.dispatch.ports import ConfigFact
-from src.router.engine import Config
+from src.router.board import Config
 from src.router.model import (
     AgentConfig,
     ChannelLimit,

@@ -6,8 +6,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from src.dispatch.ports import Answer, ContactFact, Customer, Fact, IdentityFact, Known, MessageFact, Wanted
 from src.profile.identities import Identity
+from src.router.board import Decision
 from src.router.commands import Command
-from src.router.engine import Archive, Decision, Engine
+from src.router.engine import Archive, Engine
 from src.router.events import Event
 from src.router.state import Assignment, Contact, Row
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from src.errors import Refused
 from src.router import commands as c
-from src.router.engine import Config, Engine
+from src.router.board import Config
+from src.router.engine import Engine
 from src.router.model import AgentConfig, ChannelLimit, QueueConfig, Requirement, Settings, TagRequest
 from src.router.state import Contact, State
 
@@ -308,7 +309,9 @@ def test_every_promise_holds_after_every_step(tape: list[tuple[Any, ...]]) -> No
 def test_within_one_need_smaller_ranks_are_offered_first(tape: list[tuple[Any, ...]]) -> None:
     player = Player()
     for operation in tape:
-        before = {each.id: (each.key, player.engine._need(each)) for each in player.engine.state.contacts.values()}
+        before = {
+            each.id: (each.key, player.engine._board.need(each)) for each in player.engine.state.contacts.values()
+        }
         seq = player.engine.state.seq
         waiting = {each.id for each in player.engine.state.contacts.values() if each.state == "waiting"}
         barred = {each.id for each in player.engine.state.contacts.values() if each.bars}
@@ -318,5 +321,5 @@ def test_within_one_need_smaller_ranks_are_offered_first(tape: list[tuple[Any, .
         assert seq <= player.engine.state.seq
         for left in still - barred:
             for went in taken:
-                if before[left][1] == before[went][1] == player.engine._need(player.engine.state.contacts[left]):
+                if before[left][1] == before[went][1] == need(player.engine.state.contacts[left]):
                     assert before[went][0] < before[left][0], "a later contact was offered first"
