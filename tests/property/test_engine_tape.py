@@ -309,9 +309,8 @@ def test_every_promise_holds_after_every_step(tape: list[tuple[Any, ...]]) -> No
 def test_within_one_need_smaller_ranks_are_offered_first(tape: list[tuple[Any, ...]]) -> None:
     player = Player()
     for operation in tape:
-        before = {
-            each.id: (each.key, player.engine._board.need(each)) for each in player.engine.state.contacts.values()
-        }
+        need = player.engine._board.need
+        before = {each.id: (each.key, need(each)) for each in player.engine.state.contacts.values()}
         seq = player.engine.state.seq
         waiting = {each.id for each in player.engine.state.contacts.values() if each.state == "waiting"}
         barred = {each.id for each in player.engine.state.contacts.values() if each.bars}
@@ -321,5 +320,5 @@ def test_within_one_need_smaller_ranks_are_offered_first(tape: list[tuple[Any, .
         assert seq <= player.engine.state.seq
         for left in still - barred:
             for went in taken:
-                if before[left][1] == before[went][1] == need(player.engine.state.contacts[left]):
+                if before[left][1] == before[went][1] == player.engine._board.need(player.engine.state.contacts[left]):
                     assert before[went][0] < before[left][0], "a later contact was offered first"
