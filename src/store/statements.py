@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table
+from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import JSON
 
 from src.store import tables
@@ -67,12 +67,24 @@ WITH made AS (
 INSERT INTO tenant_heads (tenant, seq, batch, at, state_hash) SELECT id, 0, '', 0, 0 FROM made RETURNING tenant"""
 
 HEAD: Final = "SELECT seq, batch, at, state_hash FROM tenant_heads WHERE tenant = $1"
-OPEN_CONTACTS: Final = f"{_rows_of(tables.contacts)} AND closed_at IS NULL"
-OPEN_ASSIGNMENTS: Final = f"{_rows_of(tables.assignments)} AND ended_at IS NULL"
-AGENTS: Final = _rows_of(tables.agent_states)
-CONFIG: Final = _rows_of(tables.config)
 EVENTS: Final = f"{_rows_of(tables.journal)} AND seq > $2 ORDER BY seq LIMIT $3"
 EVENTS_OF_AGENT: Final = f"{_rows_of(tables.journal)} AND seq > $2 AND agent_id = $4 ORDER BY seq LIMIT $3"
+
+
+_OPEN: Final = {"contacts": " AND closed_at IS NULL", "assignments": " AND ended_at IS NULL"}
+
+
+def loading(table: Table) -> str:
+    """The rows of a tenant that its engine needs: of contacts and assignments the open ones."""
+    return _rows_of(table) + _OPEN.get(table.name, "")
+
+
+@cache
+def repeating(table: Table) -> tuple[int, ...]:
+    """Where a row holds text that many rows share: everything but ids."""
+    texts = (place for place, each in enumerate(columns(table)) if isinstance(each.type, Text | JSON))
+    return tuple(each for each in texts if not columns(table)[each].name.endswith("id"))
+
 
 # -- who serves a tenant -----------------------------------------------------------------------------------------------
 
