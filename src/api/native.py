@@ -6,14 +6,14 @@ from typing import Final
 import structlog
 from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import Response
-from starlette.websockets import WebSocketDisconnect
 
 from src.api import problems
 from src.api.context import Services, services
+from src.api.sockets import GONE, read_text
 from src.channels.base import Account, Channel, ChannelRequest, Converses, Receives
 from src.dispatch import jobs
 from src.dispatch.inbound import Inbound
-from src.errors import Malformed, NotFound, Refused, Unavailable
+from src.errors import NotFound, Refused, Unavailable
 
 router = APIRouter(prefix="/channels", tags=["channels"])
 
@@ -88,16 +88,15 @@ async def native_socket(websocket: WebSocket, channel: str, account: str, rest: 
     await websocket.accept(subprotocol=subprotocol)
     try:
         while True:
-            inbound, frames = conversation.frame(await websocket.receive_text(), found.clock.now_ms())
+            inbound, frames = conversation.frame(await read_text(websocket), found.clock.now_ms())
             await _take(found, configured, inbound)
             for frame in frames:
                 await websocket.send_text(frame)
-    except WebSocketDisconnect:
+    except GONE:
         return
     except Unavailable as refusal:
         _log.warning("channel.closed", channel=channel, account=account, code=refusal.code)
         await websocket.close(CLOSE_TRY_AGAIN, refusal.code)
-    except (Malformed, KeyError) as error:
-        code = error.code if isinstance(error, Refused) else "malformed"
-        _log.warning("channel.closed", channel=channel, account=account, code=code)
-        await websocket.close(CLOSE_BAD_DATA, code)
+    except Refused as refusal:
+        _log.warning("channel.closed", channel=channel, account=account, code=refusal.code)
+        await websocket.close(CLOSE_BAD_DATA, refusal.code)

@@ -14,13 +14,14 @@ import msgspec
 import structlog
 from fastapi import APIRouter, WebSocket
 from pydantic import TypeAdapter, ValidationError
-from starlette.websockets import WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocketState
 
 from src.api import problems
 from src.api.agents import held, presence, presence_answer
 from src.api.auth import Principal
 from src.api.context import Services
 from src.api.schemas import Body, CompleteBody, DeclineBody, Name, PresenceBody, Short
+from src.api.sockets import GONE, read_text
 from src.delivery import views
 from src.delivery.hub import Subscriber, encode
 from src.dispatch import jobs
@@ -230,7 +231,7 @@ class _Stream:
     async def read(self) -> None:
         """Answer frames, one after the other, until the socket is gone."""
         while True:
-            text = await self.socket.receive_text()
+            text = await read_text(self.socket)
             ref = None
             try:
                 raw = _decoded(text)
@@ -322,7 +323,7 @@ async def stream(websocket: WebSocket) -> None:
             return
     offered = websocket.scope.get("subprotocols", [])
     await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
-    with contextlib.suppress(WebSocketDisconnect):
+    with contextlib.suppress(*GONE):
         hello = await _hello(websocket)
         if hello is None:
             await _close(websocket, CLOSE_HELLO, "hello expected")
@@ -341,8 +342,8 @@ async def stream(websocket: WebSocket) -> None:
 async def _hello(websocket: WebSocket) -> Hello | None:
     try:
         async with asyncio.timeout(HELLO_S_MAX):
-            return _HELLO.validate_json(await websocket.receive_text())
-    except (TimeoutError, ValidationError, KeyError):
+            return _HELLO.validate_json(await read_text(websocket))
+    except (TimeoutError, ValidationError):
         return None
 
 
@@ -375,7 +376,7 @@ async def _until_first(*ways: Callable[[], Any]) -> None:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            with contextlib.suppress(WebSocketDisconnect, KeyError):
+            with contextlib.suppress(*GONE):
                 task.result()
     finally:
         for task in tasks:

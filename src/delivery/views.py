@@ -7,6 +7,7 @@ columns in `src.router.state`.
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from src.dispatch.ports import ContactFact, Customer, Known, MessageFact
@@ -24,7 +25,12 @@ def rfc3339(at: int | None) -> str | None:
     if at is None:
         return None
     seconds, ms = divmod(at, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    return f"{_to_the_second(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def contact(

@@ -39,15 +39,17 @@ class Turn:
     traces: list[tuple[str, int, Mapping[str, Any]]] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    _archive: Archive | None = None
 
     def decide(self, command: Command) -> Decision:
         """Ask the engine; what it decided goes into the batch."""
-        known = self.known
-        archive = Archive(
-            {each: Contact.from_row(row) for each, row in known.contacts.items()} if known.contacts else {},
-            {each: Assignment.from_row(row) for each, row in known.assignments.items()} if known.assignments else {},
-        )
-        decision = self.engine.decide(command, self.now, archive)
+        if self._archive is None:
+            known = self.known
+            self._archive = Archive(
+                {each: Contact.from_row(row) for each, row in known.contacts.items()},
+                {each: Assignment.from_row(row) for each, row in known.assignments.items()},
+            )
+        decision = self.engine.decide(command, self.now, self._archive)
         self.events.extend(decision.events)
         self.traces.extend(decision.traces)
         return decision

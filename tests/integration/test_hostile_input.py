@@ -184,3 +184,12 @@ async def test_the_service_is_healthy_and_ready(client: Client) -> None:
     async with httpx.AsyncClient(base_url=client.url) as nobody:
         assert 200 == (await nobody.get("/healthz")).status_code
         assert "ready" == (await nobody.get("/readyz")).json()["status"]
+
+
+async def test_a_binary_frame_closes_the_socket_and_nothing_else(client: Client) -> None:
+    await client.agent("anna")
+    async with client.desktop("anna", status="available") as anna:
+        await anna.socket.send(b"\x00\x01")
+        await anna.socket.wait_closed()
+        assert 1003 == anna.socket.close_code
+    assert "available" == (await client.call("GET", "/v1/agents/anna"))["presence"]["status"]
