@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def command(  # noqa: PLR0917  # typer calls it by name
-    url: Annotated[str, typer.Option(help="the service [default: this machine at CORDBOARD_PORT]")] = "",
-    key: Annotated[str, typer.Option(help="an admin key [default: CORDBOARD_ADMIN_KEY]", show_default=False)] = "",
+    url: Annotated[str, typer.Option(help="the service; empty: this machine at CORDBOARD_PORT")] = "",
+    key: Annotated[str, typer.Option(help="an admin key; empty: CORDBOARD_ADMIN_KEY", show_default=False)] = "",
     duration: Annotated[float, typer.Option(help="seconds until closing time", min=1)] = 60,
     speed: Annotated[float, typer.Option(help="how many times as fast the centre's clock runs", min=0.1)] = 30,
     rate: Annotated[
-        float | None, typer.Option(help="contacts a minute [default: what keeps the agents well busy]", min=0.01)
+        float | None, typer.Option(help="contacts a minute; empty: what suits the agents", min=0.01)
     ] = None,
     agents: Annotated[int | None, typer.Option(help="agents, by copying those of the scenario", min=1)] = None,
     max_contacts: Annotated[int | None, typer.Option(help="close after so many contacts", min=1)] = None,
     seed: Annotated[str, typer.Option(help="the same seed brings the same customers with the same words")] = "1",
-    scenario: Annotated[Path | None, typer.Option(help="a scenario [default: the demonstration tenant]")] = None,
+    scenario: Annotated[Path | None, typer.Option(help="a scenario; empty: the demonstration tenant")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="a line now and then instead of the live picture")] = False,
 ) -> None:
     """Run a contact centre's worth of customers and agents against a service, over its public API alone.

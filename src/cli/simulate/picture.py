@@ -263,6 +263,4 @@ def summary(report: Report, console: Console) -> None:
     for line in reports.lines(report):
         console.print(Text(line), soft_wrap=True)
     for line in reports.verdict(report):
-        console.print(
-            Text(line, "bold green" if not report.broken and not report.unchecked else "bold red"), soft_wrap=True
-        )
+        console.print(Text(line, "bold green" if report.ok else "bold red"), soft_wrap=True)

@@ -151,8 +151,6 @@ def lines(report: Report) -> Iterator[str]:
         yield f"{tally.unanswered} posts got no answer, so nothing was promised of them"
     if report.strangers:
         yield f"{report.strangers} contacts came from elsewhere, or of posts without an answer"
-    if tally.errors:
-        yield f"{tally.errors} errors, the last: {tally.last_error}"
     yield f"checked: {report.events} events of the journal, {report.checked} contacts read again"
 
 
@@ -162,5 +160,7 @@ def verdict(report: Report) -> Iterator[str]:
         yield f"BROKEN PROMISE: {line}"
     if report.unchecked:
         yield f"NOT CHECKED: {report.unchecked}"
+    if report.tally.errors:
+        yield f"ERRORS: {report.tally.errors}, the last: {report.tally.last_error}"
     if not report.broken and not report.unchecked:
         yield f"Nothing lost, nothing doubled, no gap: {report.gaps} gaps, {report.doubles} doubles."

@@ -329,7 +329,8 @@ class _Centre:
     async def _read_journal(self) -> None:
         while True:
             try:
-                await self._read_page(JOURNAL_WAIT_S)
+                if await self._read_page(JOURNAL_WAIT_S) < JOURNAL_PAGE:
+                    await asyncio.sleep(_POLL_S)  # a page of several events costs no more than one of one
             except Gone:
                 await asyncio.sleep(_POLL_S)
             except Declined as refusal:
