@@ -8,10 +8,10 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 import uvicorn
@@ -26,14 +26,12 @@ from src.channels.base import discover
 from src.config import Settings
 from src.delivery.hub import Hub
 from src.dispatch.clock import SystemClock, new_id
-from src.dispatch.jobs import Configure
-from src.dispatch.owner import CLAIM_S, LEASE_S, LeaseKeeper, Owner
+from src.dispatch.owner import CLAIM_S, LeaseKeeper, Owner
 from src.dispatch.ports import KeyFact
 from src.dispatch.tenant import Parts
-from src.errors import StartupError, StoreUnreachable
-from src.router import commands
+from src.errors import Conflict, StartupError, StoreUnreachable, Unavailable
 from src.store import replay
-from src.store.embedded import EmbeddedPostgres
+from src.store.embedded import EmbeddedPostgres, running_url
 from src.store.migrate import upgrade
 from src.store.postgres import PostgresStore
 from src.store.queries import Queries
@@ -89,7 +87,7 @@ def secret_key(settings: Settings) -> str:
 
 
 @contextlib.contextmanager
-def database(settings: Settings) -> Any:  # noqa: ANN401  # a context manager of a URL
+def database(settings: Settings) -> Iterator[str]:
     """The database's URL, migrated; the embedded one runs for as long as the context does."""
     if settings.database_url:
         asyncio.run(upgrade(settings.database_url))
@@ -101,6 +99,17 @@ def database(settings: Settings) -> Any:  # noqa: ANN401  # a context manager of
         yield url
 
 
+@contextlib.contextmanager
+def database_beside(settings: Settings) -> Iterator[str]:
+    """The database's URL for a command that may run beside the service: the one that is running, if there is one."""
+    running = None if settings.database_url else running_url(settings.data_dir)
+    if running is not None:
+        yield running
+    else:
+        with database(settings) as url:
+            yield url
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """What a first start has to tell the operator, once."""
@@ -109,14 +118,15 @@ class Notice:
     admin_key: str
 
 
-async def create_tenant(
-    store: PostgresStore, sealer: Sealer, name: str, submit: Callable[[str, Any], Awaitable[Any]], key: str = ""
-) -> Notice:
-    """Make a tenant and its admin key; the key is told here and nowhere else."""
-    tenant = await store.create_tenant(name, sealer.seal(secrets.token_urlsafe(32)))
+async def create_tenant(store: PostgresStore, sealer: Sealer, name: str, key: str = "") -> Notice:
+    """Make a tenant and its admin key; the key is told here and nowhere else.
+
+    Raises:
+        Conflict: there is one of that name.
+    """
     given, hashed = (key, key_hash(key)) if key else new_key()
     fact = KeyFact(new_id(), hashed, "admin", SCOPES, SystemClock().now_ms())
-    await submit(tenant, Configure(commands.Note("key.updated", fact.id), fact))
+    tenant = await store.create_tenant(name, sealer.seal(secrets.token_urlsafe(32)), fact)
     return Notice(tenant, given)
 
 
@@ -190,18 +200,17 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             sealer=sealer,
             channels=discover(src.channels.__path__, "src.channels"),
         )
+        notice = await _first_start(settings, store, queries, sealer)
         claiming = asyncio.create_task(_claim(owner, queries))
         try:
-            yield build_api(found), await _first_start(settings, store, queries, sealer, owner)
+            yield build_api(found), notice
         finally:
             claiming.cancel()
             await owner.stop()
             lease.stop()
 
 
-async def _first_start(
-    settings: Settings, store: PostgresStore, queries: Queries, sealer: Sealer, owner: Owner
-) -> Notice | None:
+async def _first_start(settings: Settings, store: PostgresStore, queries: Queries, sealer: Sealer) -> Notice | None:
     if await queries.tenant_by_name(DEFAULT_TENANT) is not None:
         return None
     key = settings.admin_key.get_secret_value()
@@ -209,7 +218,7 @@ async def _first_start(
         raise StartupError(
             f"CORDBOARD_ADMIN_KEY must begin with {KEY_PREFIX} and have {ADMIN_KEY_CHARS_MIN} characters"
         )
-    notice = await create_tenant(store, sealer, DEFAULT_TENANT, owner.submit, key)
+    notice = await create_tenant(store, sealer, DEFAULT_TENANT, key)
     return None if key else notice
 
 
@@ -218,7 +227,7 @@ async def _claim(owner: Owner, queries: Queries) -> None:
     while True:
         try:
             await owner.serve(await queries.tenant_ids())
-        except StoreUnreachable as error:
+        except (StoreUnreachable, Unavailable) as error:
             _log.warning("claim.failed", error=str(error))
         await asyncio.sleep(CLAIM_S)
 
@@ -304,15 +313,12 @@ def http_server(api: FastAPI) -> HttpServer:
 
 
 async def make_tenant(settings: Settings, url: str, name: str) -> Notice:
-    """Make a tenant beside a service that may be running; the service claims it by itself."""
-    sealer, process, clock = Sealer(secret_key(settings)), new_id(), SystemClock()
+    """Make a tenant, also beside a service that is running: that one claims it by itself."""
     async with opened(url) as store:
-        owner = Owner(process, store, Parts(store, Hub(store, clock), clock, new_id))
-        await store.renew(process, LEASE_S)
         try:
-            return await create_tenant(store, sealer, name, owner.submit)
-        finally:
-            await owner.stop()
+            return await create_tenant(store, Sealer(secret_key(settings)), name)
+        except Conflict as error:
+            raise StartupError(error.detail) from error
 
 
 async def compare(url: str, name: str) -> list[str]:

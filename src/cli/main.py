@@ -98,7 +98,7 @@ def create_tenant(name: Annotated[str, typer.Argument(help="the tenant's name, u
     from src import app as composition  # noqa: PLC0415
 
     settings = _prepared(composition)
-    with composition.database(settings) as url:
+    with composition.database_beside(settings) as url:
         notice = asyncio.run(composition.make_tenant(settings, url, name))
     print(f"Admin key of tenant {name} (told once, keep it):\n{notice.admin_key}")
 
@@ -125,7 +125,7 @@ def replay(tenant: Annotated[str, typer.Argument(help="the tenant's name")] = "d
     from src import app as composition  # noqa: PLC0415
 
     settings = _prepared(composition)
-    with composition.database(settings) as url:
+    with composition.database_beside(settings) as url:
         differences = asyncio.run(composition.compare(url, tenant))
     for each in differences:
         print(each)

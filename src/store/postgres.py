@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy import Table
 
 from src.dispatch.clock import new_id
-from src.dispatch.ports import Batch, Head, Known, Loaded, Wanted
+from src.dispatch.ports import Batch, Head, KeyFact, Known, Loaded, Wanted
 from src.errors import Conflict, Fenced, NotFound
 from src.router.events import Event
 from src.router.state import Row
@@ -21,6 +21,9 @@ from src.store.reading import READ
 from src.store.writes import sectioned
 
 CONNECTIONS_MAX: Final = 8
+FORGET_ANSWERS: Final = 1_000
+"""So many stored answers are removed at a time."""
+
 LOAD_PAGE_ROWS: Final = 500
 """So many rows are taken over at a time, that others get their turn in between."""
 
@@ -30,6 +33,7 @@ class PostgresStore:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._magnitude = 0
 
     @classmethod
     async def open(cls, url: str, *, connections_max: int = CONNECTIONS_MAX) -> Self:
@@ -49,17 +53,32 @@ class PostgresStore:
         async with translated(), self._pool.acquire(timeout=ACQUIRE_S_MAX) as connection:
             yield connection
 
+    def _planned(self, text: str) -> str:
+        """The text as it is to be planned now: anew whenever a journal is four times as long.
+
+        On tables that are almost empty all indexes cost the same, and the plan that is pinned may read all rows of the
+        tenant. It is so only for as long as they are few.
+        """
+        return f"{text}\n-- journal below {4**self._magnitude}"
+
+    def _saw(self, head: Head) -> Head:
+        self._magnitude = max(self._magnitude, (head.seq.bit_length() + 1) // 2)
+        return head
+
     # -- tenants ------------------------------------------------------------------------------------------------
 
-    async def create_tenant(self, name: str, jwt_secret: str) -> str:
+    async def create_tenant(self, name: str, jwt_secret: str, key: KeyFact | None = None) -> str:
         """Make a tenant with an empty journal, and return its id. `jwt_secret` is kept as it is given: sealed.
+
+        `key` is its first API key: there is no loop yet that it could pass.
 
         Raises:
             Conflict: there is one of that name.
         """
         tenant = new_id()
+        first = rows.key_row(key) if key is not None else (None,) * len(statements.columns(tables.api_keys))
         async with self._connection() as connection:
-            made = await connection.fetchval(statements.TENANT, tenant, name, jwt_secret)
+            made = await connection.fetchval(statements.TENANT, tenant, name, jwt_secret, *first)
         if made is None:
             raise Conflict(f"there is a tenant {name} already")
         return tenant
@@ -69,7 +88,7 @@ class PostgresStore:
     async def head(self, tenant: str) -> Head:
         """The head row as committed. Raises `NotFound` for a tenant that is not there."""
         async with self._connection() as connection:
-            return await _head(connection, tenant)
+            return self._saw(await _head(connection, tenant))
 
     async def load(self, tenant: str) -> Loaded:
         """Everything an engine is made of, as of one moment."""
@@ -77,13 +96,31 @@ class PostgresStore:
             self._connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
+            head = self._saw(await _head(connection, tenant))
             return Loaded(
-                head=await _head(connection, tenant),
-                contacts=await _paged(connection, tables.contacts, tenant),
-                assignments=await _paged(connection, tables.assignments, tenant),
-                agents=await _paged(connection, tables.agent_states, tenant),
-                config=[rows.config_from(each) for each in await _paged(connection, tables.config, tenant)],
+                head=head,
+                contacts=await self._rows(connection, tables.contacts, tenant),
+                assignments=await self._rows(connection, tables.assignments, tenant),
+                agents=await self._rows(connection, tables.agent_states, tenant),
+                config=[rows.config_from(each) for each in await self._rows(connection, tables.config, tenant)],
             )
+
+    async def _rows(self, connection: asyncpg.Connection, table: Table, tenant: str) -> list[Row]:
+        """All rows that an engine needs of a table, page by page.
+
+        Texts that come again and again (states, queues, tags) are kept once: a million contacts take half the memory.
+        """
+        repeating = statements.repeating(table)
+        found: list[Row] = []
+        kept: dict[str | None, str | None] = {}
+        cursor = await connection.cursor(self._planned(statements.loading(table)), tenant)
+        while page := await cursor.fetch(LOAD_PAGE_ROWS):
+            for record in page:
+                row = list(record)
+                for place in repeating:
+                    row[place] = kept.setdefault(row[place], row[place])
+                found.append(tuple(row))
+        return found
 
     async def lookup(self, tenant: str, wanted: Wanted) -> Known:
         """What is there of what is wanted, in one round trip; none if nothing is wanted.
@@ -96,7 +133,7 @@ class PostgresStore:
         text, names = statements.lookup(frozenset(given))
         keys = [_keys(given[each.name], len(each.key)) for each in statements.SOUGHT if each.name in given]
         async with self._connection() as connection:
-            found = await connection.fetchrow(text, tenant, *keys)
+            found = await connection.fetchrow(self._planned(text), tenant, *keys)
         known = Known()
         for name, records in zip(names, found, strict=True):
             setattr(known, name, dict(map(READ[name], records or ())))
@@ -120,15 +157,23 @@ class PostgresStore:
             )
         if not went_through:
             raise Fenced("another process took this tenant over")
+        self._saw(batch.head)
 
     async def events(self, tenant: str, after: int, limit: int, *, agent_id: str | None = None) -> Sequence[Event]:
         """The journal after a number, in order; only one agent's, if asked."""
         async with self._connection() as connection:
             if agent_id is None:
-                found = await connection.fetch(statements.EVENTS, tenant, after, limit)
+                found = await connection.fetch(self._planned(statements.EVENTS), tenant, after, limit)
             else:
-                found = await connection.fetch(statements.EVENTS_OF_AGENT, tenant, after, limit, agent_id)
+                text = self._planned(statements.EVENTS_OF_AGENT)
+                found = await connection.fetch(text, tenant, after, limit, agent_id)
         return [rows.event_from(each) for each in found]
+
+    async def forget_answers(self, before: int) -> int:
+        """Remove stored answers that are older than a time, of all tenants, some at a time; returns how many."""
+        async with self._connection() as connection:
+            forgotten = await connection.fetch(statements.FORGET, before, FORGET_ANSWERS)
+        return len(forgotten)
 
     # -- leases -------------------------------------------------------------------------------------------------
 
@@ -159,21 +204,3 @@ async def _head(connection: asyncpg.Connection, tenant: str) -> Head:
     if row is None:
         raise NotFound("there is no such tenant")
     return rows.head_from(row)
-
-
-async def _paged(connection: asyncpg.Connection, table: Table, tenant: str) -> list[Row]:
-    """All rows that an engine needs of a table, page by page.
-
-    Texts that come again and again (states, queues, tags) are kept once: a million contacts take half the memory.
-    """
-    repeating = statements.repeating(table)
-    found: list[Row] = []
-    kept: dict[str | None, str | None] = {}
-    cursor = await connection.cursor(statements.loading(table), tenant)
-    while page := await cursor.fetch(LOAD_PAGE_ROWS):
-        for record in page:
-            row = list(record)
-            for place in repeating:
-                row[place] = kept.setdefault(row[place], row[place])
-            found.append(tuple(row))
-    return found

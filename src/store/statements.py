@@ -58,11 +58,14 @@ def _rows_of(table: Table) -> str:
     return f"SELECT {names(columns(table))} FROM {table.name} WHERE tenant = $1"
 
 
-TENANT: Final = """\
+TENANT: Final = f"""\
 WITH made AS (
   INSERT INTO tenants (id, name, created_at, jwt_secret)
   VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, $3)
   ON CONFLICT (name) DO NOTHING RETURNING id
+), first_key AS (
+  INSERT INTO api_keys (tenant, {names(columns(tables.api_keys))})
+  SELECT id, $4, $5, $6, $7::json, $8, $9 FROM made WHERE $4::text IS NOT NULL
 )
 INSERT INTO tenant_heads (tenant, seq, batch, at, state_hash) SELECT id, 0, '', 0, 0 FROM made RETURNING tenant"""
 
@@ -70,6 +73,9 @@ HEAD: Final = "SELECT seq, batch, at, state_hash FROM tenant_heads WHERE tenant 
 EVENTS: Final = f"{_rows_of(tables.journal)} AND seq > $2 ORDER BY seq LIMIT $3"
 EVENTS_OF_AGENT: Final = f"{_rows_of(tables.journal)} AND seq > $2 AND agent_id = $4 ORDER BY seq LIMIT $3"
 
+FORGET: Final = """\
+DELETE FROM answers WHERE (tenant, scope) IN (SELECT tenant, scope FROM answers WHERE at < $1 ORDER BY at LIMIT $2)
+RETURNING at"""
 
 _OPEN: Final = {"contacts": " AND closed_at IS NULL", "assignments": " AND ended_at IS NULL"}
 
@@ -128,8 +134,12 @@ def _section(section: Section, parameter: int) -> str:
     used = keys(table) if section.verb == "remove" else columns(table)
     source = f"head, jsonb_array_elements(${parameter}) AS new"
     if section.verb == "remove":
-        same = " AND ".join(f"old.{each.name} = {value}" for each, value in zip(used, values(used, "new"), strict=True))
-        return f"  DELETE FROM {table.name} AS old USING {source}\n  WHERE old.tenant = head.tenant AND {same}"
+        pairs = zip(used, values(used, "new"), strict=True)
+        same = " AND ".join(f"stored.{each.name} = {value}" for each, value in pairs)
+        return (
+            f"  DELETE FROM {table.name} AS old USING {source}, {_each(table, 'ctid', 'head.tenant', same)}\n"
+            "  WHERE old.ctid = found.ctid"
+        )
     text = (
         f"  INSERT INTO {table.name} (tenant, {names(used)})\n"
         f"  SELECT head.tenant, {', '.join(values(used, 'new'))} FROM {source}"
@@ -138,6 +148,18 @@ def _section(section: Section, parameter: int) -> str:
         sets = ", ".join(f"{each.name} = excluded.{each.name}" for each in used if not each.primary_key)
         text += f"\n  ON CONFLICT (tenant, {names(keys(table))}) DO UPDATE SET {sets}"
     return text
+
+
+def _each(table: Table, wanted: str, tenant: str, same: str, only: str = "true") -> str:
+    """The stored row of each key, as `found`.
+
+    `OFFSET 0` keeps PostgreSQL from turning it round, to look at all rows of the tenant and ask of each whether it is
+    wanted: on tables that were empty when the plan was made, that looked cheaper.
+    """
+    return (
+        f"LATERAL (SELECT {wanted} FROM {table.name} AS stored\n"
+        f"    WHERE stored.tenant = {tenant} AND {same} AND {only} OFFSET 0) AS found"
+    )
 
 
 # -- the lookup --------------------------------------------------------------------------------------------------------
@@ -168,6 +190,10 @@ SOUGHT: Final = (
 """What can be looked up, by the names of `Known`. Those that have a name in `Wanted` may be given keys."""
 
 
+def _same(sought: Sought) -> str:
+    return " AND ".join(f"stored.{each} = key.{each}" for each in sought.key)
+
+
 @cache
 def lookup(wanted: frozenset[str]) -> tuple[str, tuple[str, ...]]:
     """The statement that finds what is wanted, and the names of its columns: each an array of records, or null.
@@ -183,12 +209,10 @@ def lookup(wanted: frozenset[str]) -> tuple[str, tuple[str, ...]]:
             sources.append(f"SELECT {', '.join(key)} FROM jsonb_array_elements(${len(given) + 2}) AS given")
             given.append(sought.name)
         if sources:
-            same = " AND ".join(f"stored.{each} = key.{each}" for each in sought.key)
             parts[sought.name] = (
                 f"found_{sought.name} AS MATERIALIZED (\n"
-                f"  SELECT {names(columns(sought.table), 'stored.')}\n"
-                f"  FROM ({' UNION '.join(sources)}) AS key ({', '.join(sought.key)})\n"
-                f"  JOIN {sought.table.name} AS stored ON stored.tenant = $1 AND {same} AND {sought.only}\n)"
+                f"  SELECT found.* FROM ({' UNION '.join(sources)}) AS key ({', '.join(sought.key)}),\n"
+                f"  {_each(sought.table, names(columns(sought.table)), '$1', _same(sought), sought.only)}\n)"
             )
-    answers = ",\n".join(f"(SELECT array_agg(found) FROM found_{each} AS found)" for each in parts)
+    answers = ",\n".join(f"(SELECT array_agg(each) FROM found_{each} AS each)" for each in parts)
     return f"WITH {', '.join(parts.values())}\nSELECT {answers}", tuple(parts)

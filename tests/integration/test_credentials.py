@@ -8,6 +8,7 @@ import jwt
 import pytest
 import websockets
 
+from src.app import make_tenant
 from tests.support.service import Client
 
 CHATS = {"webchat": {"cost": 25, "max": 4}}
@@ -134,3 +135,48 @@ async def test_the_key_that_signs_tokens_is_the_tenants_alone(client: Client) ->
         other = Client(client.url, forged)
         async with other.http:
             await other.call("GET", "/v1/agents/anna", 401)
+
+
+async def test_another_tenant_sees_nothing_and_touches_nothing(client: Client) -> None:
+    notice = await make_tenant(client.settings, client.settings.database_url, "acme")
+    other = Client(client.url, notice.admin_key)
+    await client.agent("anna", channels=CHATS)
+    body = {"channel": "wechat", "settings": {}, "secrets": {"token": "tokentoken"}}
+    await client.call("PUT", "/v1/channels/oa1", json=body)
+    async with other.http, client.desktop("anna", status="available") as anna:
+        contact = await client.contact("c-1", channel="webchat", tags=["refund"])
+        waiting = await client.contact("c-2", channel="voice", tags=["refund"])
+        await client.call("PUT", "/v1/agents/anna", json={"skills": {"refund": 10}, "channels": CHATS})
+        offer = (await anna.event("contact.offered"))["data"]["assignment_id"]
+        foreign = [
+            ("GET", f"/v1/contacts/{contact['id']}", None),
+            ("GET", f"/v1/contacts/{contact['id']}/trace", None),
+            ("GET", f"/v1/contacts/{contact['id']}/messages", None),
+            ("POST", f"/v1/contacts/{contact['id']}/messages", {"text": "x"}),
+            ("POST", f"/v1/contacts/{contact['id']}/cancel", None),
+            ("POST", f"/v1/contacts/{contact['id']}/transfer", {"to": {"queue": "default"}}),
+            ("PATCH", f"/v1/contacts/{waiting['id']}", {"priority": 1}),
+            ("GET", "/v1/agents/anna", None),
+            ("DELETE", "/v1/agents/anna", None),
+            ("PUT", "/v1/agents/anna/presence", {"status": "offline"}),
+            ("GET", "/v1/agents/anna/assignments", None),
+            ("GET", f"/v1/assignments/{offer}", None),
+            *(("POST", f"/v1/assignments/{offer}/{act}", None) for act in ("accept", "decline", "complete")),
+            ("POST", f"/v1/assignments/{offer}/wrap_up_done", None),
+            ("GET", f"/v1/customers/{contact['customer_id']}", None),
+            ("PATCH", f"/v1/customers/{contact['customer_id']}", {"tier": "vip"}),
+            ("GET", "/v1/customers:lookup?type=phone&value=%2B8613800138000", None),
+            ("GET", "/v1/channels/oa1", None),
+            ("DELETE", "/v1/channels/oa1", None),
+            ("POST", "/v1/tokens", {"agent_id": "anna"}),
+            *(("DELETE", f"/v1/keys/{each['id']}", None) for each in (await client.call("GET", "/v1/keys"))["items"]),
+        ]
+        for method, path, sent in foreign:
+            problem = await other.call(method, path, 404, json=sent)
+            assert "not_found" == problem["code"], path
+        assert "account_taken" == (await other.call("PUT", "/v1/channels/oa1", 409, json=body))["code"]
+        for path in ("/v1/contacts", "/v1/agents", "/v1/channels", "/v1/events"):
+            assert [] == (await other.call("GET", path))["items"], path
+        assert "offered" == (await client.call("GET", f"/v1/assignments/{offer}"))["state"]
+        own = await other.contact("c-1")
+        assert own["customer_id"] != contact["customer_id"], "one phone number, two tenants, two customers"

@@ -61,6 +61,8 @@ class Desktop:
 class Client:
     """A caller with a credential."""
 
+    settings: Settings
+
     def __init__(self, url: str, key: str) -> None:
         self.url = url
         self.http = httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=20)
@@ -115,6 +117,7 @@ async def running(database_url: str, folder: Path) -> AsyncIterator[Client]:
             while not server.started:
                 await asyncio.sleep(0.01)
         client = Client(f"http://127.0.0.1:{listening.getsockname()[1]}", ADMIN_KEY)
+        client.settings = settings
         try:
             yield client
         finally:

@@ -4,6 +4,6 @@ What may be relied on: the data survives restarts and crashes; nothing listens o
 folder; no server outlives its service for long, however that ended; and what cannot start says so in one line.
 """
 
-from src.store.embedded.server import EmbeddedPostgres
+from src.store.embedded.server import EmbeddedPostgres, running_url
 
-__all__ = ["EmbeddedPostgres"]
+__all__ = ["EmbeddedPostgres", "running_url"]

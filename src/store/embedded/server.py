@@ -32,7 +32,7 @@ from src.store.embedded.cluster import (
 )
 from src.store.embedded.leftovers import clear_leftovers, lock_folder
 from src.store.embedded.programs import Account, choose_account, find_program, spawn
-from src.store.embedded.sockets import PORT, make_socket_folder, remove_socket_folder
+from src.store.embedded.sockets import PORT, SOCKET_FOLDER, make_socket_folder, remove_socket_folder
 
 if TYPE_CHECKING:
     import subprocess
@@ -79,6 +79,23 @@ _SETTINGS: Mapping[str, str] = {
 }
 
 _log = structlog.get_logger(__name__)
+
+
+def running_url(data_dir: Path) -> str | None:
+    """The URL of the server that another process runs on this data folder; None: nobody does."""
+    try:
+        os.close(lock_folder(data_dir))
+    except StartupError:
+        password = (data_dir / PASSWORD).read_text("ascii").strip()
+        return _url((data_dir / SOCKET_FOLDER).resolve(), password, DATABASE)
+    except OSError:
+        pass  # there is no such folder yet
+    return None
+
+
+def _url(socket_folder: Path | None, password: str | None, database: str) -> str:
+    host = quote(str(socket_folder), safe="/")
+    return f"postgresql://{OWNER}:{password}@/{database}?host={host}&port={PORT}"
 
 
 class EmbeddedPostgres:
@@ -151,8 +168,7 @@ class EmbeddedPostgres:
 
     def url(self, database: str = DATABASE) -> str:
         """Return the URL of a database of this server, as libpq, asyncpg and SQLAlchemy understand it."""
-        host = quote(str(self._socket_folder), safe="/")
-        return f"postgresql://{OWNER}:{self._password}@/{database}?host={host}&port={PORT}"
+        return _url(self._socket_folder, self._password, database)
 
     def stop(self) -> None:
         """Shut the server down in order, however long its last writes take, and by force after that. Idempotent."""

@@ -10,7 +10,7 @@ from src.store.embedded.programs import Account
 
 PORT = 5432
 _SOCKET = f".s.PGSQL.{PORT}"
-_FOLDER = "run"
+SOCKET_FOLDER = "run"
 # What fits into `sockaddr_un.sun_path` with its closing zero; macOS has four bytes less than Linux.
 _PATH_BYTES_MAX = 103
 
@@ -21,7 +21,7 @@ def make_socket_folder(data_dir: Path, account: Account) -> Path:
     `<data_dir>/run` is that folder, or a link to it. Any from an earlier start is removed first, with its socket.
     """
     remove_socket_folder(data_dir)
-    folder = data_dir / _FOLDER
+    folder = data_dir / SOCKET_FOLDER
     # To clients a comma in it separates hosts.
     if len(os.fsencode(folder / _SOCKET)) <= _PATH_BYTES_MAX and "," not in str(folder):
         folder.mkdir(mode=0o700)
@@ -36,7 +36,7 @@ def make_socket_folder(data_dir: Path, account: Account) -> Path:
 
 def remove_socket_folder(data_dir: Path) -> None:
     """Remove the socket folder of this data folder, if there is one."""
-    folder = data_dir / _FOLDER
+    folder = data_dir / SOCKET_FOLDER
     if folder.is_symlink():
         target = folder.readlink()
         folder.unlink()
