@@ -37,9 +37,7 @@ PINNED: Final = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-"""Plans of the hot statements: made once, and by key, whatever the tables held at that moment. They look up a few keys
-each; a plan that was made on empty tables reads whole tables ever after.
-"""
+"""Plans of the hot statements: made once for each text, not for each call, and by key: they look up a few rows each."""
 
 _REJECTIONS: Final = frozenset(
     {
