@@ -41,6 +41,8 @@ DEFAULT_TENANT: Final = "default"
 KEY_FILE: Final = "service.key"
 ADMIN_KEY_CHARS_MIN: Final = 20
 SHUTDOWN_S_MAX: Final = 8
+SWEEP_S: Final = 600.0
+ANSWERS_KEPT_MS: Final = 24 * 3600 * 1000
 
 _log = structlog.get_logger(__name__)
 
@@ -201,11 +203,11 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             channels=discover(src.channels.__path__, "src.channels"),
         )
         notice = await _first_start(settings, store, queries, sealer)
-        claiming = asyncio.create_task(_claim(owner, queries))
+        housekeeping = asyncio.create_task(_keep_house(owner, store, queries, clock))
         try:
             yield build_api(found), notice
         finally:
-            claiming.cancel()
+            housekeeping.cancel()
             await owner.stop()
             lease.stop()
 
@@ -222,13 +224,17 @@ async def _first_start(settings: Settings, store: PostgresStore, queries: Querie
     return None if key else notice
 
 
-async def _claim(owner: Owner, queries: Queries) -> None:
-    """Look for tenants that nobody serves, now and then."""
+async def _keep_house(owner: Owner, store: PostgresStore, queries: Queries, clock: SystemClock) -> None:
+    """Now and then: claim tenants that nobody serves, forget answers that are too old."""
+    swept_at = 0.0
     while True:
         try:
             await owner.serve(await queries.tenant_ids())
+            if clock.monotonic() - swept_at > SWEEP_S:
+                await store.forget_answers(clock.now_ms() - ANSWERS_KEPT_MS)
+                swept_at = clock.monotonic()
         except (StoreUnreachable, Unavailable) as error:
-            _log.warning("claim.failed", error=str(error))
+            _log.warning("housekeeping.failed", error=str(error))
         await asyncio.sleep(CLAIM_S)
 
 

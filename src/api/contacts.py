@@ -171,7 +171,8 @@ async def read(ctx: Context, contact_id: str) -> views.Json:
 async def _shown(ctx: Context, found: ContactRead) -> views.Json:
     shown = views.contact(found.contact, found.fact, found.assignment)
     if shown["state"] == "waiting":
-        shown["position"] = await ctx.services.queries.position(ctx.tenant, shown["id"])
+        position, shown["estimated_wait_s"] = ctx.services.owner.outlook(ctx.tenant, shown["id"])
+        shown["position"] = position or await ctx.services.queries.position(ctx.tenant, shown["id"])
     return shown
 
 

@@ -80,6 +80,11 @@ class Owner:
             entry = await self._claim(tenant)
         return await entry[0].submit(job, once)
 
+    def outlook(self, tenant: str, contact_id: str) -> tuple[int | None, int | None]:
+        """Position and estimated wait (seconds) of a waiting contact, if this process serves the tenant."""
+        entry = self._loops.get(tenant)
+        return (None, None) if entry is None else entry[0].outlook(contact_id)
+
     async def serve(self, tenants: Sequence[str]) -> None:
         """Claim whatever of these nobody serves."""
         for tenant in tenants:

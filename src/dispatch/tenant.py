@@ -142,6 +142,12 @@ class TenantLoop:
         result: T | Repeated = await item.future
         return result
 
+    def outlook(self, contact_id: str) -> tuple[int | None, int | None]:
+        """Position and estimated wait (seconds) of a contact, as far as known here now. Advice, not an answer."""
+        if self._engine is None:
+            return None, None
+        return self._engine.position(contact_id), self._engine.estimated_wait_s(contact_id)
+
     def stop(self) -> None:
         """End after what waits has been served."""
         self._stopping = True
