@@ -231,7 +231,8 @@ async def _keep_house(owner: Owner, store: PostgresStore, queries: Queries, cloc
         try:
             await owner.serve(await queries.tenant_ids())
             if clock.monotonic() - swept_at > SWEEP_S:
-                await store.forget_answers(clock.now_ms() - ANSWERS_KEPT_MS)
+                while await store.forget_answers(clock.now_ms() - ANSWERS_KEPT_MS):
+                    pass
                 swept_at = clock.monotonic()
         except (StoreUnreachable, Unavailable) as error:
             _log.warning("housekeeping.failed", error=str(error))
