@@ -26,16 +26,17 @@ Annex 15 for NFKC; the OpenCC project for the Chinese tables. `docs/decisions/00
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 from unicodedata import normalize
 
 from ahocorasick_rs import AhoCorasick
 from opencc import OpenCC
 
 from src.errors import Malformed
+from src.router.model import TagConfig
 
 TEXT_CHARS_MAX: Final = 4_000
 """Characters of a text that are looked at. What follows is as if it had not been written."""
@@ -48,31 +49,6 @@ PHRASES_MAX: Final = 50_000
 
 _SPACED_SCRIPTS_END: Final = "\u0590"
 """Below it lie Latin, Greek, Cyrillic and Armenian: the scripts that put spaces between words and have cases."""
-
-
-class Phrases(Protocol):
-    """What the finder needs of a tag's definition: the phrases that find it, and those in which they do not count."""
-
-    @property
-    def keywords(self) -> Sequence[str]:
-        """Phrases of all languages together."""
-
-    @property
-    def except_(self) -> Sequence[str]:
-        """Phrases in which the keywords do not count."""
-
-
-@dataclass(frozen=True, slots=True)
-class TagDefinition:
-    """What finds a tag, and what it asks for.
-
-    `keywords` are the phrases, of all languages together; `except_` the phrases in which they do not count;
-    `requires` maps the skills that the tag needs to their levels (1 to 100), and is no business of the finder.
-    """
-
-    keywords: tuple[str, ...] = ()
-    except_: tuple[str, ...] = ()
-    requires: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Span(NamedTuple):
@@ -97,7 +73,7 @@ class TagFinder:
         Malformed: a keyword or exception that is empty, longer than `KEYWORD_CHARS_MAX`, or one phrase too many.
     """
 
-    def __init__(self, definitions: Mapping[str, Phrases]) -> None:
+    def __init__(self, definitions: Mapping[str, TagConfig]) -> None:
         keyword_of = _tags_by_phrase((tag, definition.keywords) for tag, definition in definitions.items())
         exception_of = _tags_by_phrase((tag, definition.except_) for tag, definition in definitions.items())
         phrases = sorted(keyword_of.keys() | exception_of.keys())

@@ -4,7 +4,7 @@ A commit is one statement and one round trip; so is a lookup. Reads for callers 
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self
 
 import asyncpg
@@ -12,7 +12,7 @@ from sqlalchemy import Table
 
 from src.dispatch.clock import new_id
 from src.dispatch.ports import Batch, Head, KeyFact, Known, Loaded, Wanted
-from src.errors import Conflict, Fenced, NotFound
+from src.errors import Conflict, Fenced, NotFound, StoreError
 from src.router.events import Event
 from src.router.state import Row
 from src.store import rows, statements, tables
@@ -21,6 +21,10 @@ from src.store.reading import READ
 from src.store.writes import sectioned
 
 CONNECTIONS_MAX: Final = 8
+YOUNG_EVENTS: Final = 4**10
+YOUNG_ROWS: Final = 100_000
+"""While a journal is shorter than this, tables of so few rows are counted whenever it is four times as long."""
+
 FORGET_ANSWERS: Final = 1_000
 """So many stored answers are removed at a time."""
 
@@ -33,7 +37,6 @@ class PostgresStore:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._magnitude = 0
 
     @classmethod
     async def open(cls, url: str, *, connections_max: int = CONNECTIONS_MAX) -> Self:
@@ -52,18 +55,6 @@ class PostgresStore:
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
         async with translated(), self._pool.acquire(timeout=ACQUIRE_S_MAX) as connection:
             yield connection
-
-    def _planned(self, text: str) -> str:
-        """The text as it is to be planned now: anew whenever a journal is four times as long.
-
-        On tables that are almost empty all indexes cost the same, and the plan that is pinned may read all rows of the
-        tenant. It is so only for as long as they are few.
-        """
-        return f"{text}\n-- journal below {4**self._magnitude}"
-
-    def _saw(self, head: Head) -> Head:
-        self._magnitude = max(self._magnitude, (head.seq.bit_length() + 1) // 2)
-        return head
 
     # -- tenants ------------------------------------------------------------------------------------------------
 
@@ -88,7 +79,7 @@ class PostgresStore:
     async def head(self, tenant: str) -> Head:
         """The head row as committed. Raises `NotFound` for a tenant that is not there."""
         async with self._connection() as connection:
-            return self._saw(await _head(connection, tenant))
+            return await _head(connection, tenant)
 
     async def load(self, tenant: str) -> Loaded:
         """Everything an engine is made of, as of one moment."""
@@ -96,7 +87,7 @@ class PostgresStore:
             self._connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            head = self._saw(await _head(connection, tenant))
+            head = await _head(connection, tenant)
             return Loaded(
                 head=head,
                 contacts=await self._rows(connection, tables.contacts, tenant),
@@ -113,7 +104,7 @@ class PostgresStore:
         repeating = statements.repeating(table)
         found: list[Row] = []
         kept: dict[str | None, str | None] = {}
-        cursor = await connection.cursor(self._planned(statements.loading(table)), tenant)
+        cursor = await connection.cursor(statements.loading(table), tenant)
         while page := await cursor.fetch(LOAD_PAGE_ROWS):
             for record in page:
                 row = list(record)
@@ -133,7 +124,7 @@ class PostgresStore:
         text, names = statements.lookup(frozenset(given))
         keys = [_keys(given[each.name], len(each.key)) for each in statements.SOUGHT if each.name in given]
         async with self._connection() as connection:
-            found = await connection.fetchrow(self._planned(text), tenant, *keys)
+            found = await connection.fetchrow(text, tenant, *keys)
         known = Known()
         for name, records in zip(names, found, strict=True):
             setattr(known, name, dict(map(READ[name], records or ())))
@@ -157,16 +148,28 @@ class PostgresStore:
             )
         if not went_through:
             raise Fenced("another process took this tenant over")
-        self._saw(batch.head)
+        if _quadrupled(batch):
+            await self._analyze()
+
+    async def _analyze(self) -> None:
+        """Let PostgreSQL count young tables now: it makes its plans anew then.
+
+        Those that were made when tables were almost empty may read all rows of a tenant to find one, for a minute or
+        more until the server looks by itself. The commit stands, whatever comes of this.
+        """
+        with suppress(StoreError):
+            async with self._connection() as connection:
+                young = await connection.fetch(statements.YOUNG, list(tables.metadata.tables), YOUNG_ROWS)
+                if young:
+                    await connection.execute(f"ANALYZE {', '.join(each['relname'] for each in young)}")
 
     async def events(self, tenant: str, after: int, limit: int, *, agent_id: str | None = None) -> Sequence[Event]:
         """The journal after a number, in order; only one agent's, if asked."""
         async with self._connection() as connection:
             if agent_id is None:
-                found = await connection.fetch(self._planned(statements.EVENTS), tenant, after, limit)
+                found = await connection.fetch(statements.EVENTS, tenant, after, limit)
             else:
-                text = self._planned(statements.EVENTS_OF_AGENT)
-                found = await connection.fetch(text, tenant, after, limit, agent_id)
+                found = await connection.fetch(statements.EVENTS_OF_AGENT, tenant, after, limit, agent_id)
         return [rows.event_from(each) for each in found]
 
     async def forget_answers(self, before: int) -> int:
@@ -204,3 +207,8 @@ async def _head(connection: asyncpg.Connection, tenant: str) -> Head:
     if row is None:
         raise NotFound("there is no such tenant")
     return rows.head_from(row)
+
+
+def _quadrupled(batch: Batch) -> bool:
+    before, after = ((seq.bit_length() + 1) // 2 for seq in (batch.before, batch.head.seq))
+    return before < after and batch.head.seq < YOUNG_EVENTS

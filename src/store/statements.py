@@ -73,6 +73,10 @@ HEAD: Final = "SELECT seq, batch, at, state_hash FROM tenant_heads WHERE tenant 
 EVENTS: Final = f"{_rows_of(tables.journal)} AND seq > $2 ORDER BY seq LIMIT $3"
 EVENTS_OF_AGENT: Final = f"{_rows_of(tables.journal)} AND seq > $2 AND agent_id = $4 ORDER BY seq LIMIT $3"
 
+YOUNG: Final = """\
+SELECT relname FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[]) AND reltuples < $2"""
+
 FORGET: Final = """\
 DELETE FROM answers WHERE (tenant, scope) IN (SELECT tenant, scope FROM answers WHERE at < $1 ORDER BY at LIMIT $2)
 RETURNING at"""

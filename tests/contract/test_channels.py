@@ -77,7 +77,7 @@ def test_unknown_settings_are_refused_by_name(channel: Channel, where: str) -> N
 
 @every_channel
 @pytest.mark.parametrize("junk", [None, True, -1, 1e308, "", "a\0", "\ud800", "x" * 100_000, [], {}, ["x"]])
-def test_unusable_values_are_refused_without_showing_secrets(channel: Channel, junk: Any) -> None:  # noqa: ANN401 - junk
+def test_unusable_values_are_refused_without_showing_secrets(channel: Channel, junk: Any) -> None:
     configuration = CONFIGURATIONS[channel.name]
     for where in ("settings", "secrets"):
         for name in configuration[where]:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.errors import Malformed
-from src.router.tagging import KEYWORD_CHARS_MAX, PHRASES_MAX, TEXT_CHARS_MAX, TagDefinition, TagFinder, fold
+from src.router.model import TagConfig
+from src.router.tagging import KEYWORD_CHARS_MAX, PHRASES_MAX, TEXT_CHARS_MAX, TagFinder, fold
 
 SHOP = {
     "order_query": ("订单", "查单", "order"),
@@ -60,7 +61,7 @@ def finder(
     keywords: Mapping[str, tuple[str, ...]], exceptions: Mapping[str, tuple[str, ...]] | None = None
 ) -> TagFinder:
     return TagFinder(
-        {tag: TagDefinition(phrases, (exceptions or {}).get(tag, ())) for tag, phrases in keywords.items()}
+        {tag: TagConfig(tag, phrases, (exceptions or {}).get(tag, ())) for tag, phrases in keywords.items()}
     )
 
 
@@ -175,7 +176,7 @@ def test_the_number_of_phrases_is_bounded() -> None:
 
 def test_no_definitions_find_nothing() -> None:
     assert () == TagFinder({}).find("退货")
-    assert () == TagFinder({"t": TagDefinition()}).find("退货")
+    assert () == TagFinder({"t": TagConfig("t")}).find("退货")
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=()), max_size=40))
@@ -187,16 +188,18 @@ def test_any_text_can_be_asked(text: str) -> None:
 
 PHRASES = st.text(alphabet="退货快ab1 ", min_size=1, max_size=4).filter(lambda phrase: bool(phrase.strip()))
 SEVERAL = st.lists(PHRASES, max_size=4).map(tuple)
-DEFINITIONS = st.dictionaries(st.sampled_from("xyz"), st.builds(TagDefinition, keywords=SEVERAL, except_=SEVERAL))
+DEFINITIONS = st.dictionaries(
+    st.sampled_from("xyz"), st.builds(TagConfig, name=st.just("t"), keywords=SEVERAL, except_=SEVERAL)
+)
 
 
 @settings(max_examples=1_000)
 @given(definitions=DEFINITIONS, text=st.text(alphabet="退貨货快aAb1,é ", max_size=14))
-def test_agrees_with_a_naive_finder(definitions: dict[str, TagDefinition], text: str) -> None:
+def test_agrees_with_a_naive_finder(definitions: dict[str, TagConfig], text: str) -> None:
     assert naive(definitions, text) == TagFinder(definitions).find(text)
 
 
-def naive(definitions: dict[str, TagDefinition], text: str) -> tuple[str, ...]:
+def naive(definitions: dict[str, TagConfig], text: str) -> tuple[str, ...]:
     """The three rules, word for word, in cubic time."""
     folded = fold(text)
     said = {(tag, at) for tag in definitions for at in places(definitions[tag].keywords, folded)}
