@@ -12,14 +12,14 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Integer, SmallInteger, Table, UniqueConstraint
 
 from src.dispatch.clock import new_id
-from src.dispatch.ports import Batch, Clock, Head, Known, Loaded, Wanted
+from src.dispatch.ports import Batch, Clock, Head, KeyFact, Known, Loaded, Wanted
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router.events import Event
 from src.router.state import Row
 from src.store import rows
 from src.store.reading import READ
 from src.store.statements import SOUGHT, Sought
-from src.store.tables import metadata
+from src.store.tables import api_keys, metadata
 from src.store.writes import SECTIONS, Section, sectioned
 
 Key = tuple[Any, ...]
@@ -129,15 +129,18 @@ class MemoryStore:
         self._owners: dict[str, str] = {}
         self._lease_until: dict[str, float] = {}
 
-    async def create_tenant(self, name: str, jwt_secret: str) -> str:  # noqa: ARG002 - nobody reads it here
-        """Make a tenant with an empty journal, and return its id.
+    async def create_tenant(self, name: str, jwt_secret: str, key: KeyFact | None = None) -> str:  # noqa: ARG002 - nobody reads it here
+        """Make a tenant with an empty journal, and return its id. `key` is its first API key.
 
         Raises:
             Conflict: there is one of that name.
         """
         if name in self._tenants:
             raise Conflict(f"there is a tenant {name} already")
-        tenant = self._tenants[name] = new_id()
+        tenant = new_id()
+        if key is not None:
+            self._write(Section(api_keys, "put"), (tenant, *rows.key_row(key)), [])
+        self._tenants[name] = tenant
         self._heads[tenant] = Head(0, "", 0, 0)
         return tenant
 

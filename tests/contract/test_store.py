@@ -104,6 +104,16 @@ async def test_a_tenant_is_made_once(store: AnyStore) -> None:
     assert first != await store.create_tenant("u", "sealed")
 
 
+async def test_a_tenant_is_made_with_its_first_key_or_not_at_all(store: AnyStore) -> None:
+    await store.create_tenant("t", "sealed", KEY)
+    with pytest.raises(StoreRejected):
+        await store.create_tenant("u", "sealed", replace(KEY, id="key2"))
+    await store.create_tenant("u", "sealed", replace(KEY, id="key2", hash="e" * 64))
+    other = Writer(await store.create_tenant("v", "sealed"))
+    with pytest.raises(StoreRejected):
+        await store.commit(other.batch(KEY))
+
+
 async def test_a_tenant_that_is_not_there(store: AnyStore) -> None:
     with pytest.raises(NotFound):
         await store.head("nobody")
