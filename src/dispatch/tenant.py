@@ -227,23 +227,32 @@ class TenantLoop:
     # -- a batch ------------------------------------------------------------------------------------------------
 
     async def _serve(self, items: Sequence[_Item]) -> None:
+        """Answer these jobs, whatever happens."""
+        try:
+            await self._attempt_or_part(items)
+        except BaseException as error:
+            self._engine = None
+            refusal = error if isinstance(error, Refused) else NotOwner("the tenant is being taken over")
+            for item in items:
+                _fail(item, refusal)
+            raise
+
+    async def _attempt_or_part(self, items: Sequence[_Item]) -> None:
+        """One commit for all; or, where the batch holds something that cannot be done, one for each."""
         try:
             await self._attempt(items)
-        except Fenced as error:
-            self._engine = None
-            for item in items:
-                _fail(item, error)
-            raise
         except (StoreRejected, _Poisoned) as error:
             self._engine = None
-            if len(items) <= 1:
-                _log.error("job.failed", tenant=self.tenant, error=repr(error), exc_info=error.__cause__ or error)
+            if len(items) > 1:
                 for item in items:
-                    _fail(item, _verdict(error))
+                    await self._ready()
+                    await self._attempt_or_part([item])
                 return
+            _log.error("job.failed", tenant=self.tenant, error=repr(error), exc_info=error.__cause__ or error)
             for item in items:
-                await self._ready()
-                await self._serve([item])
+                _fail(item, _verdict(error))
+            if not items:
+                await asyncio.sleep(RETRY_PAUSE_S)  # it is time itself that fails: not at full speed
         except StoreUnreachable as error:
             self._engine = None
             _log.warning("store.unreachable", tenant=self.tenant, error=str(error))

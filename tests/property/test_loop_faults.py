@@ -1,0 +1,94 @@
+"""Jobs that no engine should have to bear: only the offender is refused, and nobody waits for ever."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from src.dispatch import jobs
+from src.dispatch.inbound import Identity, InboundContact
+from src.dispatch.ports import Batch, IdentityFact, Known, Wanted
+from src.dispatch.tenant import Parts, TenantLoop
+from src.dispatch.turn import Turn
+from src.errors import Conflict, Fenced, Internal, NotOwner, Refused
+from src.router.events import Event
+from src.store.memory import MemoryStore
+from tests.support.virtual import VirtualClock, run
+
+
+@dataclass(frozen=True)
+class Raises:
+    """A job with a fault of ours in it."""
+
+    def wants(self, wanted: Wanted) -> None: ...
+
+    def run(self, turn: Turn) -> None:
+        turn.engine.state.seq += 7
+        raise RuntimeError("a fault of ours")
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A job whose data the store cannot take: a strong identity of somebody else."""
+
+    def wants(self, wanted: Wanted) -> None: ...
+
+    def run(self, turn: Turn) -> None:
+        turn.write(IdentityFact("phone", "+8613800138000", "somebody else", None, strong=True, created_at=turn.now))
+
+
+class Silent:
+    def publish(self, tenant: str, events: list[Event], known: Known) -> None: ...
+
+    def reached(self, tenant: str) -> int | None:
+        return None
+
+
+class Rival(MemoryStore):
+    """After some commits, another owner writes first."""
+
+    commits = 0
+
+    async def commit(self, batch: Batch) -> None:
+        self.commits += 1
+        if self.commits == 3:
+            raise Fenced("another process was first")
+        await super().commit(batch)
+
+
+def _contact(number: int) -> jobs.TakeContact:
+    return jobs.TakeContact(InboundContact("chat", "", f"x{number}", Identity("phone", "+8613800138000")))
+
+
+async def _played(store: MemoryStore, *batch: Any) -> list[Any]:
+    """Submit everything at once, so that it is one batch; give results and refusals."""
+    tenant = await store.create_tenant("t", "secret")
+    ids = iter(f"{n:06d}" for n in range(10_000))
+    loop = TenantLoop(tenant, Parts(store, Silent(), VirtualClock(), lambda: next(ids)))  # type: ignore[arg-type]
+    task = asyncio.create_task(loop.run())
+    async with asyncio.timeout(60):
+        done = await asyncio.gather(*(loop.submit(each) for each in batch), return_exceptions=True)
+    loop.stop()
+    await asyncio.gather(task, return_exceptions=True)
+    return done
+
+
+@pytest.mark.parametrize(("offender", "verdict"), [(Raises(), Internal), (Rejected(), Conflict)])
+def test_only_the_offender_is_refused(offender: Any, verdict: type[Refused]) -> None:
+    async def main() -> None:
+        done = await _played(MemoryStore(VirtualClock()), _contact(1), _contact(2), offender, _contact(3))
+        assert [True, True, False, True] == [isinstance(each, jobs.Taken) for each in done]
+        assert isinstance(done[2], verdict)
+        assert 3 == len({each.contact_id for each in done if isinstance(each, jobs.Taken)})
+
+    run(main())
+
+
+def test_nobody_waits_for_ever_when_the_tenant_is_lost_in_the_middle() -> None:
+    async def main() -> None:
+        done = await _played(Rival(VirtualClock()), _contact(1), Raises(), _contact(2), _contact(3), _contact(4))
+        assert all(isinstance(each, (jobs.Taken, Internal, Fenced, NotOwner)) for each in done), done
+        assert any(isinstance(each, Fenced) for each in done)
+
+    run(main())
