@@ -10,12 +10,15 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 import src.channels
 from src.api import agents, configuration, contacts, customers, document, events, native, ops, problems, stream
@@ -41,6 +44,7 @@ DEFAULT_TENANT: Final = "default"
 KEY_FILE: Final = "service.key"
 ADMIN_KEY_CHARS_MIN: Final = 20
 SHUTDOWN_S_MAX: Final = 8
+REDIS_S_MAX: Final = 1.0
 SWEEP_S: Final = 600.0
 ANSWERS_KEPT_MS: Final = 24 * 3600 * 1000
 
@@ -201,6 +205,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             auth=Authenticator(queries, sealer),
             sealer=sealer,
             channels=discover(src.channels.__path__, "src.channels"),
+            redis_answers=partial(_redis_answers, settings.redis_url) if settings.redis_url else None,
         )
         notice = await _first_start(settings, store, queries, sealer)
         housekeeping = asyncio.create_task(_keep_house(owner, store, queries, clock))
@@ -210,6 +215,14 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             housekeeping.cancel()
             await owner.stop()
             lease.stop()
+
+
+async def _redis_answers(url: str) -> bool:
+    async with Redis.from_url(url, socket_timeout=REDIS_S_MAX, socket_connect_timeout=REDIS_S_MAX) as redis:
+        try:
+            return bool(await redis.ping())
+        except (RedisError, OSError):
+            return False
 
 
 async def _first_start(settings: Settings, store: PostgresStore, queries: Queries, sealer: Sealer) -> Notice | None:

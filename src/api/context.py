@@ -1,6 +1,6 @@
 """What every endpoint is handed: the parts of the service, who is asking, and the way into the tenant's loop."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any, Final, TypeVar
@@ -25,7 +25,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts that endpoints use. Made by `app.py`, kept in `app.state.services`."""
+    """The parts that endpoints use. Made by `app.py`, kept in `app.state.services`.
+
+    `redis_answers` is there where a Redis is configured: it carries hints alone, so it is asked for the health only.
+    """
 
     owner: Owner
     store: Store
@@ -36,6 +39,7 @@ class Services:
     auth: Authenticator
     sealer: Sealer
     channels: Mapping[str, Channel]
+    redis_answers: Callable[[], Awaitable[bool]] | None = None
 
 
 def services(request: Request) -> Services:

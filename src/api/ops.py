@@ -26,9 +26,10 @@ async def readyz(request: Request) -> Response:
         pass  # it answered: there is no tenant without a name
     except StoreUnreachable:
         database = "unreachable"
+    redis = "not_used" if found.redis_answers is None else "ok" if await found.redis_answers() else "unreachable"
     serving = found.owner.tenants()
     ready = database == "ok" and found.owner.lease_good() and serving > 0
-    body = {"status": "ready" if ready else "not_ready", "database": database, "tenants": serving, "redis": "not_used"}
+    body = {"status": "ready" if ready else "not_ready", "database": database, "tenants": serving, "redis": redis}
     return Json(body, 200 if ready else 503)
 
 
