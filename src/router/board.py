@@ -292,13 +292,20 @@ class Board:
 
     def _contact_deadline(self, contact: Contact) -> int | None:
         due: list[int] = []
-        if contact.answered_at is None and contact.sla_stage < 2:  # noqa: PLR2004  # 2: breached
-            share = SLA_WARNING_SHARE if contact.sla_stage == 0 else 1
-            due.append(contact.created_at + int(self.queue(contact.queue).within_s * 1000 * share))
+        late_at = self.sla_due_at(contact)
+        if late_at is not None:
+            due.append(late_at)
         if contact.state == "waiting":
             due.extend(until for until in contact.bars.values() if until > self.now)
             due.extend(each.lapses_at for each in contact.requirements if each.lapses_at is not None)
         return min(due, default=None)
+
+    def sla_due_at(self, contact: Contact) -> int | None:
+        """When the next warning or breach of the service level comes, unless it is answered before."""
+        if contact.answered_at is not None or contact.sla_stage > 1:
+            return None
+        share = SLA_WARNING_SHARE if contact.sla_stage == 0 else 1
+        return contact.created_at + int(self.queue(contact.queue).within_s * 1000 * share)
 
     def look_at_assignment(self, assignment: Assignment) -> None:
         """When something is due."""

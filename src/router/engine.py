@@ -23,7 +23,7 @@ from src.errors import (
 )
 from src.router import classify, commands, explain
 from src.router import events as ev
-from src.router.board import SLA_WARNING_SHARE, Board, Config, Decision
+from src.router.board import Board, Config, Decision
 from src.router.model import (
     DEFAULT_QUEUE,
     RuleConfig,
@@ -371,12 +371,9 @@ class Engine:
         if lapsed and contact.state == "waiting":
             left = [requirement_json(each) for each in contact.requirements if each not in lapsed]
             self._board.say_reclassified(contact, reason="requirement_lapsed", requirements=left)
-        within_ms = self._board.queue(contact.queue).within_s * 1000
-        waited = now - contact.created_at
-        if contact.answered_at is None and contact.sla_stage < 1 and waited >= within_ms * SLA_WARNING_SHARE:
-            self._board.tell(ev.SLA_WARNING, contact, queue=contact.queue, waited_s=waited // 1000)
-        if contact.answered_at is None and contact.sla_stage == 1 and waited >= within_ms:
-            self._board.tell(ev.SLA_BREACHED, contact, queue=contact.queue, waited_s=waited // 1000)
+        while (late_at := self._board.sla_due_at(contact)) is not None and late_at <= now:
+            kind = ev.SLA_WARNING if contact.sla_stage == 0 else ev.SLA_BREACHED
+            self._board.tell(kind, contact, queue=contact.queue, waited_s=(now - contact.created_at) // 1000)
         if contact.state == "waiting":
             self._board.new_contacts[contact.id] = None
         self._board.look_at_contact(contact)

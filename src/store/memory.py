@@ -165,8 +165,14 @@ class MemoryStore:
         )
 
     async def lookup(self, tenant: str, wanted: Wanted) -> Known:
-        """What is there of what is wanted."""
+        """What is there of what is wanted.
+
+        Raises:
+            StoreRejected: a key that no row could have: it holds NUL, or half a character.
+        """
         known = Known()
+        if "\\u0000" in rows.dump([list(getattr(wanted, each)) for each in Wanted.__slots__]):
+            raise StoreRejected("a key holds NUL")
         found: dict[str, list[Row]] = {}
         for sought in SOUGHT:
             given = getattr(wanted, sought.name, ())

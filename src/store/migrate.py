@@ -13,7 +13,9 @@ from typing import Final
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -34,7 +36,8 @@ async def upgrade(url: str, revision: str = "head") -> None:
     """Bring the schema up to a revision: all of it, or nothing. One process at a time; the others wait their turn.
 
     Raises:
-        StartupError: no migrations, no database, or another process never ends; one line says which.
+        StartupError: no migrations, no database, one that a newer release has migrated, a change that failed, or
+            another process that never ends; one line says which.
     """
     await _run(url, lambda config: command.upgrade(config, revision))
 
@@ -72,8 +75,13 @@ async def _run(url: str, task: Callable[[Config], None]) -> None:
         raise StartupError(f"There are no migrations in {FOLDER}")
     async with connected(url) as connection:
         await _turn(connection)
-        await connection.run_sync(_with_config, task)
-        await connection.commit()
+        try:
+            await connection.run_sync(_with_config, task)
+            await connection.commit()
+        except DBAPIError as error:
+            raise StartupError(f"The schema cannot be brought up to date: {error.orig}".splitlines()[0]) from error
+        except CommandError as error:
+            raise StartupError(f"The schema is not one that this release knows: {error}") from error
 
 
 async def _turn(connection: AsyncConnection) -> None:

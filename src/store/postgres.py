@@ -117,6 +117,9 @@ class PostgresStore:
         """What is there of what is wanted, in one round trip; none if nothing is wanted.
 
         `assignments` also has the current ones of the contacts found.
+
+        Raises:
+            StoreRejected: a key that no row could have: it holds NUL, or half a character.
         """
         given = {each: keys for each in Wanted.__slots__ if (keys := getattr(wanted, each))}
         if not given:

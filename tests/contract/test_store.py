@@ -421,6 +421,13 @@ async def test_many_keys_at_once(store: AnyStore, writer: Writer) -> None:
     assert 1_000 == len(known.customers)
 
 
+@pytest.mark.parametrize("key", ["a\0b", "\ud800"])
+async def test_a_key_that_no_row_could_have_is_refused(store: AnyStore, writer: Writer, key: str) -> None:
+    for wanted in (Wanted(contacts={key}), Wanted(identities={("phone", key)}), Wanted(answers={key})):
+        with pytest.raises(StoreRejected):
+            await store.lookup(writer.tenant, wanted)
+
+
 async def test_a_weak_identity_ties_nobody_and_is_shared(store: AnyStore, writer: Writer) -> None:
     weak = [IdentityFact("email", "a@b.cn", each, None, strong=False, created_at=5) for each in ("k1", "k2")]
     await store.commit(writer.batch(*weak))

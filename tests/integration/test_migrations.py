@@ -76,10 +76,18 @@ async def test_many_processes_may_migrate_at_once(empty_database: str) -> None:
 async def test_a_migration_that_fails_leaves_nothing(empty_database: str) -> None:
     connection = await asyncpg.connect(empty_database)
     await connection.execute("CREATE TABLE notes (mine text)")
-    with pytest.raises(Exception, match="notes"):
+    with pytest.raises(StartupError, match="notes"):
         await upgrade(empty_database)
     assert {"notes"} == await tables_of(empty_database)
     await connection.close()
+
+
+async def test_a_database_of_a_newer_release_is_refused(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute("UPDATE alembic_version SET version_num = 'later'")
+    await connection.close()
+    with pytest.raises(StartupError, match="later"):
+        await upgrade(database)
 
 
 async def test_a_database_that_cannot_be_reached_is_told_in_one_line() -> None:
