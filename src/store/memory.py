@@ -171,7 +171,9 @@ class MemoryStore:
             StoreRejected: a key that no row could have: it holds NUL, or half a character.
         """
         known = Known()
-        if "\\u0000" in rows.dump([list(getattr(wanted, each)) for each in Wanted.__slots__]):
+        keys = [key for each in Wanted.__slots__ for key in getattr(wanted, each)]
+        rows.dump(keys)
+        if any("\0" in part for key in keys for part in (key if isinstance(key, tuple) else (key,))):
             raise StoreRejected("a key holds NUL")
         found: dict[str, list[Row]] = {}
         for sought in SOUGHT:
