@@ -78,7 +78,8 @@ SELECT relname FROM pg_class
 WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[]) AND reltuples < $2"""
 
 FORGET: Final = """\
-DELETE FROM answers WHERE ctid = ANY (ARRAY(SELECT ctid FROM answers WHERE at < $1 ORDER BY at LIMIT $2)) RETURNING at"""
+DELETE FROM answers WHERE ctid = ANY (ARRAY(SELECT ctid FROM answers WHERE at < $1 ORDER BY at LIMIT $2))
+RETURNING at"""
 
 _OPEN: Final = {"contacts": " AND closed_at IS NULL", "assignments": " AND ended_at IS NULL"}
 
