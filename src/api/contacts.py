@@ -26,6 +26,7 @@ from src.dispatch.ports import Answer, MessageFact, Wanted
 from src.dispatch.turn import ContactSnapshot, Turn
 from src.errors import Forbidden, NotFound, Refused
 from src.router import commands
+from src.router.state import State
 from src.store.queries import ContactRead
 
 router = APIRouter(prefix="/v1", tags=["contacts"])
@@ -94,11 +95,11 @@ class _TakeMany:
 
     each: Sequence[jobs.TakeContact | Refused]
 
-    def wants(self, wanted: Wanted) -> None:
+    def wants(self, wanted: Wanted, state: State) -> None:
         """Everything that any of them wants."""
         for job in self.each:
             if not isinstance(job, Refused):
-                job.wants(wanted)
+                job.wants(wanted, state)
 
     def run(self, turn: Turn) -> list[jobs.Taken | Refused]:
         """One after the other; a refusal stands in its place."""

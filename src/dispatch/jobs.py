@@ -21,7 +21,7 @@ from src.errors import InvalidState, NotFound
 from src.profile.identities import normalised
 from src.router import commands
 from src.router.commands import Command
-from src.router.state import Row
+from src.router.state import Row, State
 
 _SPOKEN_KINDS: Final = frozenset({"text", "menu", "voice"})
 """Kinds whose text the customer wrote or said; what stands for an image is not searched for tags."""
@@ -43,7 +43,7 @@ class TakeContact:
 
     inbound: InboundContact
 
-    def wants(self, wanted: Wanted) -> None:
+    def wants(self, wanted: Wanted, _: State) -> None:
         wanted.identities.add(self.inbound.identity.key)
         if self.inbound.external_id is not None:
             wanted.external_contacts.add((self.inbound.channel, self.inbound.account, self.inbound.external_id))
@@ -63,7 +63,7 @@ class TakeMessage:
 
     inbound: InboundMessage
 
-    def wants(self, wanted: Wanted) -> None:
+    def wants(self, wanted: Wanted, _: State) -> None:
         inbound = self.inbound
         wanted.identities.add(inbound.identity.key)
         wanted.external_messages.add((inbound.channel, inbound.account, inbound.external_id))
@@ -102,7 +102,7 @@ class TakeHangup:
 
     inbound: InboundHangup
 
-    def wants(self, wanted: Wanted) -> None:
+    def wants(self, wanted: Wanted, _: State) -> None:
         wanted.external_contacts.add((self.inbound.channel, self.inbound.account, self.inbound.external_id))
 
     def run(self, turn: Turn) -> Taken:
@@ -205,7 +205,7 @@ class PostMessage:
     kind: str
     text: str
 
-    def wants(self, wanted: Wanted) -> None:
+    def wants(self, wanted: Wanted, _: State) -> None:
         wanted.contacts.add(self.contact_id)
         if self.external_id is not None:
             wanted.external_messages.add((self.channel, self.account, self.external_id))
@@ -250,7 +250,7 @@ class OnContact:
     attributes: Mapping[str, Any] | None = None
     note: str | None = None
 
-    def wants(self, wanted: Wanted) -> None:
+    def wants(self, wanted: Wanted, _: State) -> None:
         wanted.contacts.add(self.contact_id)
 
     def run(self, turn: Turn) -> ContactSnapshot:
@@ -273,8 +273,9 @@ class OnAssignment:
     command: Command
     note: str | None = None
 
-    def wants(self, wanted: Wanted) -> None:
-        wanted.assignments.add(self.assignment_id)
+    def wants(self, wanted: Wanted, state: State) -> None:
+        if state.assignment(self.assignment_id) is None:
+            wanted.assignments.add(self.assignment_id)
 
     def run(self, turn: Turn) -> Row:
         decision = turn.decide(self.command)
@@ -303,7 +304,7 @@ class OnAgent:
     agent_id: str
     command: Command
 
-    def wants(self, wanted: Wanted) -> None:
+    def wants(self, wanted: Wanted, _: State) -> None:
         """Everything that it needs to know is in the engine."""
 
     def run(self, turn: Turn) -> AgentView | None:
@@ -323,7 +324,7 @@ class Configure:
     command: Command
     fact: ConfigFact | KeyFact | AccountFact
 
-    def wants(self, wanted: Wanted) -> None:
+    def wants(self, wanted: Wanted, _: State) -> None:
         """Configuration is checked against the engine's own."""
 
     def run(self, turn: Turn) -> Fact:
@@ -339,7 +340,7 @@ class PatchCustomer:
     customer_id: str
     changes: Mapping[str, Any]
 
-    def wants(self, wanted: Wanted) -> None:
+    def wants(self, wanted: Wanted, _: State) -> None:
         wanted.customers.add(self.customer_id)
 
     def run(self, turn: Turn) -> Customer:
@@ -358,7 +359,7 @@ class Remember:
 
     result: Any
 
-    def wants(self, wanted: Wanted) -> None:
+    def wants(self, wanted: Wanted, _: State) -> None:
         """Nothing."""
 
     def run(self, _: Turn) -> Any:  # noqa: ANN401  # whatever it carries

@@ -264,7 +264,7 @@ class TenantLoop:
         wanted = Wanted()
         for item in items:
             item.outcome, item.error = None, None
-            item.job.wants(wanted)
+            item.job.wants(wanted, self._engine.state)
             if item.once is not None:
                 wanted.answers.add(item.once.scope)
         known = await self._parts.store.lookup(self.tenant, wanted) if wanted else Known()

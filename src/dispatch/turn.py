@@ -10,7 +10,7 @@ from src.router.board import Decision
 from src.router.commands import Command
 from src.router.engine import Archive, Engine
 from src.router.events import Event
-from src.router.state import Assignment, Contact, Row
+from src.router.state import Assignment, Contact, Row, State
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -99,8 +99,8 @@ _ASSIGNMENT_ID = 12
 class Job(Protocol[T_co]):
     """Something that a caller wants of a tenant: what it must know first, and what it does in its turn."""
 
-    def wants(self, wanted: Wanted) -> None:
-        """Add the keys to look up before the turn."""
+    def wants(self, wanted: Wanted, state: State) -> None:
+        """Add the keys to look up before the turn; what is open is in `state` and need not be."""
 
     def run(self, turn: Turn) -> T_co:
         """Decide. A refusal must come before anything is written.

@@ -13,6 +13,7 @@ from src.dispatch.tenant import Parts, TenantLoop
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Fenced, Internal, NotOwner, Refused
 from src.router.events import Event
+from src.router.state import State
 from src.store.memory import MemoryStore
 from tests.support.virtual import VirtualClock, run
 
@@ -21,7 +22,7 @@ from tests.support.virtual import VirtualClock, run
 class Raises:
     """A job with a fault of ours in it."""
 
-    def wants(self, wanted: Wanted) -> None: ...
+    def wants(self, wanted: Wanted, state: State) -> None: ...
 
     def run(self, turn: Turn) -> None:
         turn.engine.state.seq += 7
@@ -32,7 +33,7 @@ class Raises:
 class Rejected:
     """A job whose data the store cannot take: a strong identity of somebody else."""
 
-    def wants(self, wanted: Wanted) -> None: ...
+    def wants(self, wanted: Wanted, state: State) -> None: ...
 
     def run(self, turn: Turn) -> None:
         turn.write(IdentityFact("phone", "+8613800138000", "somebody else", None, strong=True, created_at=turn.now))
