@@ -218,7 +218,11 @@ class Store(Protocol):
         """Everything an engine is made of, as of one moment."""
 
     async def lookup(self, tenant: str, wanted: Wanted) -> Known:
-        """One set-based read (a fixed number of round trips, whatever is wanted)."""
+        """One set-based read (a fixed number of round trips, whatever is wanted).
+
+        Raises:
+            StoreRejected: a key that no row could have.
+        """
 
     async def commit(self, batch: Batch) -> None:
         """Write the batch, all of it or nothing.

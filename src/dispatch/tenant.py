@@ -248,7 +248,9 @@ class TenantLoop:
                     await self._ready()
                     await self._attempt_or_part([item])
                 return
-            _log.error("job.failed", tenant=self.tenant, error=repr(error), exc_info=error.__cause__ or error)
+            # What a database refuses it quotes: only a fault of ours is logged with its cause.
+            cause = error.__cause__ if isinstance(error, _Poisoned) else None
+            _log.error("job.failed", tenant=self.tenant, error=repr(error), exc_info=cause)
             for item in items:
                 _fail(item, _verdict(error))
             if not items:
