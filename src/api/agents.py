@@ -1,6 +1,7 @@
 """Agents, their presence, and what they do with offers and assignments over REST."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -9,7 +10,7 @@ from starlette.responses import Response
 
 from src.api.contacts import LIMIT_MAX
 from src.api.context import Context, Ctx, Json
-from src.api.schemas import AgentBody, CompleteBody, DeclineBody, Name, PresenceBody
+from src.api.schemas import AgentBody, CompleteBody, DeclineBody, Id, Name, PresenceBody
 from src.delivery import views
 from src.delivery.hub import Subscriber
 from src.dispatch import jobs
@@ -17,7 +18,6 @@ from src.dispatch.config import agent_config
 from src.dispatch.ports import Answer, ConfigFact, Known, Wanted
 from src.errors import NotFound
 from src.router import commands
-from src.router import events as ev
 from src.router.state import AGENT_COLUMNS, ASSIGNMENT_COLUMNS, Row
 
 router = APIRouter(prefix="/v1", tags=["agents"])
@@ -123,17 +123,16 @@ async def list_assignments(
     ctx.principal.need("agents:read", supervisor=True, agent_id=agent_id)
     if await ctx.services.queries.agent(ctx.tenant, agent_id) is None:
         raise NotFound(f"there is no agent {agent_id!r}")
-    subscriber = Subscriber(ctx.tenant, agent_id, lambda event: event.type == ev.CONTACT_OFFERED)
+    items: list[views.Json] = []
+    subscriber = Subscriber(ctx.tenant, agent_id)
     ctx.services.hub.attach(subscriber)
     try:
-        items = await _held(ctx, agent_id, state)
-        if not items and wait_s:
-            try:
-                async with asyncio.timeout(wait_s):
-                    await subscriber.wait()
-            except TimeoutError:
-                pass
-            items = await _held(ctx, agent_id, state)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s or None):
+                while not (items := await _held(ctx, agent_id, state)):
+                    if not wait_s:
+                        break
+                    await subscriber.heard()
     finally:
         ctx.services.hub.detach(subscriber)
     return Json({"items": items, "next_cursor": None})
@@ -156,7 +155,7 @@ async def held(services: Any, tenant: str, agent_id: str, rows: Sequence[Row]) -
 
 
 @router.get("/assignments/{assignment_id}")
-async def get_assignment(assignment_id: str, ctx: Ctx) -> Response:
+async def get_assignment(assignment_id: Id, ctx: Ctx) -> Response:
     """One offer or assignment, also when it has ended."""
     row = await ctx.services.queries.assignment(ctx.tenant, assignment_id)
     if row is None:
@@ -167,20 +166,20 @@ async def get_assignment(assignment_id: str, ctx: Ctx) -> Response:
 
 
 @router.post("/assignments/{assignment_id}/accept")
-async def accept(assignment_id: str, ctx: Ctx) -> Response:
+async def accept(assignment_id: Id, ctx: Ctx) -> Response:
     """Take the offer."""
     return await _act(ctx, assignment_id, commands.Accept(assignment_id, ctx.principal.acting_agent))
 
 
 @router.post("/assignments/{assignment_id}/decline")
-async def decline(assignment_id: str, ctx: Ctx, body: DeclineBody | None = None) -> Response:
+async def decline(assignment_id: Id, ctx: Ctx, body: DeclineBody | None = None) -> Response:
     """Do not take the offer."""
     reason = body.reason if body is not None else None
     return await _act(ctx, assignment_id, commands.Decline(assignment_id, ctx.principal.acting_agent, reason))
 
 
 @router.post("/assignments/{assignment_id}/complete")
-async def complete(assignment_id: str, ctx: Ctx, body: CompleteBody | None = None) -> Response:
+async def complete(assignment_id: Id, ctx: Ctx, body: CompleteBody | None = None) -> Response:
     """The customer has been served; wrap-up follows where the queue asks for it."""
     body = body or CompleteBody()
     command = commands.Complete(assignment_id, ctx.principal.acting_agent, body.resolved, body.disposition)
@@ -188,7 +187,7 @@ async def complete(assignment_id: str, ctx: Ctx, body: CompleteBody | None = Non
 
 
 @router.post("/assignments/{assignment_id}/wrap_up_done")
-async def wrap_up_done(assignment_id: str, ctx: Ctx) -> Response:
+async def wrap_up_done(assignment_id: Id, ctx: Ctx) -> Response:
     """After-contact work is over before its time."""
     return await _act(ctx, assignment_id, commands.FinishWrapUp(assignment_id, ctx.principal.acting_agent))
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import jwt
 
-from src.errors import Forbidden, StartupError, Unauthenticated
+from src.errors import Forbidden, Malformed, StartupError, Unauthenticated
 from src.store.queries import Queries
 from src.store.seal import Sealer
 
@@ -142,7 +142,7 @@ class Authenticator:
             claims: dict[str, Any] = jwt.decode(
                 token, secret, [_ALGORITHM], options={"require": ["exp", "sub", "tenant", "role"]}
             )
-        except (jwt.PyJWTError, KeyError, ValueError) as error:
+        except (jwt.PyJWTError, KeyError, ValueError, Malformed) as error:
             raise Unauthenticated("the token is not valid") from error
         role, agent_id, expires = claims["role"], claims["sub"], claims["exp"]
         if role not in ("agent", "supervisor") or not isinstance(agent_id, str):

@@ -9,16 +9,18 @@ from starlette.responses import Response
 
 from src.api.auth import new_key
 from src.api.context import Context, Ctx, Json
-from src.api.schemas import AccountBody, KeyBody, Name, QueueBody, RuleBody, SettingsBody, TagConfigBody, TokenBody
+from src.api.schemas import AccountBody, Id, KeyBody, Name, QueueBody, RuleBody, SettingsBody, TagConfigBody, TokenBody
 from src.delivery import views
 from src.dispatch import jobs
 from src.dispatch.config import SETTINGS_NAME, queue_config, rule_config, settings_config, tag_config
 from src.dispatch.ports import AccountFact, Answer, ConfigFact, KeyFact
-from src.errors import AccountTaken, Malformed, NotFound
+from src.errors import AccountTaken, InUse, Malformed, NotFound
 from src.router import commands
 from src.router.model import DEFAULT_QUEUE
 
 router = APIRouter(prefix="/v1", tags=["configuration"])
+
+CLOSE_CREDENTIAL: Final = 4001
 
 _DEFAULTS: Final = {
     ("queue", DEFAULT_QUEUE): QueueBody().model_dump(by_alias=True),
@@ -79,6 +81,10 @@ async def list_queues(ctx: Ctx) -> Response:
 @router.delete("/queues/{name}", status_code=204)
 async def delete_queue(name: Name, ctx: Ctx) -> Response:
     """Remove a queue that nothing refers to."""
+    ctx.principal.need("config:write")
+    using = [each.name for each in await ctx.services.queries.accounts(ctx.tenant) if each.queue == name]
+    if using:
+        raise InUse("a channel account names this queue", accounts=using)
     return await _delete(ctx, "queue", name)
 
 
@@ -249,7 +255,7 @@ async def list_keys(ctx: Ctx) -> Response:
 
 
 @router.delete("/keys/{key_id}", status_code=204)
-async def delete_key(key_id: str, ctx: Ctx) -> Response:
+async def delete_key(key_id: Id, ctx: Ctx) -> Response:
     """Revoke an API key; at once in this process."""
     ctx.principal.need("admin")
     found = next((each for each in await ctx.services.queries.keys(ctx.tenant) if each.id == key_id), None)
@@ -260,6 +266,7 @@ async def delete_key(key_id: str, ctx: Ctx) -> Response:
         gone = KeyFact(found.id, found.hash, found.name, found.scopes, found.created_at, now)
         await ctx.submit(jobs.Configure(commands.Note("key.deleted", key_id), gone))
     ctx.services.auth.forget(found.hash)
+    ctx.services.hub.close_credential(ctx.tenant, key_id, CLOSE_CREDENTIAL)
     return Response(status_code=204)
 
 

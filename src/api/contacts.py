@@ -15,6 +15,7 @@ from src.api.schemas import (
     CancelBody,
     ContactBody,
     ContactPatch,
+    Id,
     MessageBody,
     TransferBody,
     tag_requests,
@@ -189,7 +190,7 @@ async def _readable(ctx: Context, contact_id: str) -> views.Json:
 
 
 @router.get("/contacts/{contact_id}")
-async def get_contact(contact_id: str, ctx: Ctx) -> Response:
+async def get_contact(contact_id: Id, ctx: Ctx) -> Response:
     """One contact."""
     return Json(await _readable(ctx, contact_id))
 
@@ -222,12 +223,16 @@ async def list_contacts(  # noqa: PLR0917  # one parameter for each filter
         limit=limit,
         cursor=cursor,
     )
-    items = [views.contact(each.contact, each.fact, each.assignment) for each in page.items]
+    outlook = ctx.services.owner.outlook
+    items = [
+        views.contact(each.contact, each.fact, each.assignment, *outlook(ctx.tenant, each.contact[0]))
+        for each in page.items
+    ]
     return Json({"items": items, "next_cursor": page.next_cursor})
 
 
 @router.patch("/contacts/{contact_id}")
-async def patch_contact(contact_id: str, body: ContactPatch, ctx: Ctx) -> Response:
+async def patch_contact(contact_id: Id, body: ContactPatch, ctx: Ctx) -> Response:
     """Reclassify a contact while it waits."""
     ctx.principal.need("contacts:write", supervisor=True)
     command = commands.Reclassify(contact_id, tag_requests(body.tags), body.queue, body.priority)
@@ -235,7 +240,7 @@ async def patch_contact(contact_id: str, body: ContactPatch, ctx: Ctx) -> Respon
 
 
 @router.post("/contacts/{contact_id}/cancel")
-async def cancel_contact(contact_id: str, ctx: Ctx, body: CancelBody | None = None) -> Response:
+async def cancel_contact(contact_id: Id, ctx: Ctx, body: CancelBody | None = None) -> Response:
     """The customer gave up, or hung up."""
     ctx.principal.need("contacts:write", supervisor=True)
     command = commands.Cancel(contact_id, (body or CancelBody()).reason)
@@ -243,7 +248,7 @@ async def cancel_contact(contact_id: str, ctx: Ctx, body: CancelBody | None = No
 
 
 @router.post("/contacts/{contact_id}/transfer")
-async def transfer_contact(contact_id: str, body: TransferBody, ctx: Ctx) -> Response:
+async def transfer_contact(contact_id: Id, body: TransferBody, ctx: Ctx) -> Response:
     """Hand an active contact on; the answer holds the estimated wait, to be told to the customer first."""
     if ctx.principal.role != "agent":
         ctx.principal.need("contacts:write", supervisor=True)
@@ -267,7 +272,7 @@ async def _on_contact(ctx: Context, contact_id: str, command: commands.Command, 
 
 
 @router.get("/contacts/{contact_id}/messages")
-async def list_messages(contact_id: str, ctx: Ctx, limit: Limit = 50, cursor: str | None = None) -> Response:
+async def list_messages(contact_id: Id, ctx: Ctx, limit: Limit = 50, cursor: str | None = None) -> Response:
     """The conversation, oldest first."""
     await _readable(ctx, contact_id)
     page = await ctx.services.queries.messages(ctx.tenant, contact_id, limit=limit, cursor=cursor)
@@ -275,7 +280,7 @@ async def list_messages(contact_id: str, ctx: Ctx, limit: Limit = 50, cursor: st
 
 
 @router.post("/contacts/{contact_id}/messages", status_code=201)
-async def post_message(contact_id: str, body: MessageBody, ctx: Ctx) -> Response:
+async def post_message(contact_id: Id, body: MessageBody, ctx: Ctx) -> Response:
     """Add a customer's message to a contact that is open."""
     ctx.principal.need("contacts:write")
     contact = await read(ctx, contact_id)
@@ -284,15 +289,17 @@ async def post_message(contact_id: str, body: MessageBody, ctx: Ctx) -> Response
     if isinstance(done, Answer):
         found = await ctx.services.store.lookup(ctx.tenant, Wanted(messages={done.body["id"]}))
         return Json({**done.body, **views.message(found.messages[done.body["id"]])}, done.status)
-    return Json(views.message(done), 201)
+    message, created = done
+    return Json(views.message(message), 201 if created else 200)
 
 
-def _render_message(message: MessageFact) -> tuple[int, Mapping[str, Any]]:
-    return 201, {"id": message.id, "contact_id": message.contact_id}
+def _render_message(done: tuple[MessageFact, bool]) -> tuple[int, Mapping[str, Any]]:
+    message, created = done
+    return 201 if created else 200, {"id": message.id, "contact_id": message.contact_id}
 
 
 @router.get("/contacts/{contact_id}/trace")
-async def get_trace(contact_id: str, ctx: Ctx) -> Response:
+async def get_trace(contact_id: Id, ctx: Ctx) -> Response:
     """Why it went where it went: every decision, oldest first."""
     await _readable(ctx, contact_id)
     decisions = await ctx.services.queries.traces(ctx.tenant, contact_id)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from src.api.context import Context, Ctx, Json
-from src.api.schemas import CustomerPatch
+from src.api.schemas import CustomerPatch, Id
 from src.delivery import views
 from src.dispatch import jobs
 from src.errors import NotFound
@@ -46,14 +46,14 @@ async def lookup_customer(
 
 
 @router.get("/customers/{customer_id}")
-async def get_customer(customer_id: str, ctx: Ctx) -> Response:
+async def get_customer(customer_id: Id, ctx: Ctx) -> Response:
     """The unified view of a customer."""
     ctx.principal.need("contacts:read", supervisor=True)
     return Json(await _read(ctx, customer_id))
 
 
 @router.patch("/customers/{customer_id}")
-async def patch_customer(customer_id: str, body: CustomerPatch, ctx: Ctx) -> Response:
+async def patch_customer(customer_id: Id, body: CustomerPatch, ctx: Ctx) -> Response:
     """Change tier, preferred agent, attributes or tags; what is left out stays."""
     ctx.principal.need("contacts:write", supervisor=True)
     changes = body.model_dump(exclude_unset=True)

@@ -21,12 +21,14 @@ WAIT_S_MAX: Final = 60
 async def list_events(
     ctx: Ctx,
     after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+    cursor: Annotated[int | None, Query(ge=0, le=2**62)] = None,
     limit: Annotated[int, Query(ge=1, le=EVENTS_MAX)] = 100,
     wait_s: Annotated[int, Query(ge=0, le=WAIT_S_MAX)] = 0,
 ) -> Response:
     """Events behind a number, in the order of the journal; with `wait_s`, answered once there is one."""
     ctx.principal.need("events:read", supervisor=True)
     services = ctx.services
+    after = after if cursor is None else cursor
     subscriber = Subscriber(ctx.tenant, None)
     services.hub.attach(subscriber)
     try:
@@ -43,6 +45,6 @@ async def list_events(
     known = Known()
     await services.hub.join(ctx.tenant, found, known)
     now = services.clock.now_ms()
-    items = [views.event(ctx.tenant, each, known, now) for each in found]
-    cursor = str(found[-1].seq) if len(found) == limit else None
-    return Json({"items": items, "next_cursor": cursor, "last_seq": found[-1].seq if found else after})
+    items = [views.event(ctx.tenant, each, known, now, personal=ctx.principal.may("contacts:read")) for each in found]
+    following = str(found[-1].seq) if len(found) == limit else None
+    return Json({"items": items, "next_cursor": following, "last_seq": found[-1].seq if found else after})

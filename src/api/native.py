@@ -1,6 +1,7 @@
 """The native endpoints of the channels: they move bytes between a system and its adapter, and know neither."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -12,8 +13,8 @@ from src.api.context import Services, services
 from src.api.sockets import GONE, read_text
 from src.channels.base import Account, Channel, ChannelRequest, Converses, Receives
 from src.dispatch import jobs
-from src.dispatch.inbound import Inbound
-from src.errors import NotFound, Refused, Unavailable
+from src.dispatch.inbound import Inbound, InboundHangup
+from src.errors import NotFound, Refused, Unavailable, UnknownReference
 
 router = APIRouter(prefix="/channels", tags=["channels"])
 
@@ -34,7 +35,11 @@ async def _account(found: Services, channel_name: str, account_name: str) -> tup
 
 async def _take(found: Services, account: Account, inbound: Sequence[Inbound]) -> None:
     for each in inbound:
-        await found.owner.submit(account.tenant, jobs.take(each))
+        try:
+            await found.owner.submit(account.tenant, jobs.take(each))
+        except UnknownReference:  # the account's queue has gone: the customer is not to suffer for it
+            assert not isinstance(each, InboundHangup)
+            await found.owner.submit(account.tenant, jobs.take(replace(each, queue=None)))
 
 
 def _described(scope_of: Request | WebSocket, rest: str, method: str, body: bytes = b"") -> ChannelRequest:

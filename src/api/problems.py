@@ -63,6 +63,10 @@ def install(app: FastAPI) -> None:
     async def refused(_: Request, error: errors.Refused) -> Response:  # handlers are awaited
         return response(error)
 
+    @app.exception_handler(errors.StoreUnreachable)
+    async def unreachable(_: Request, _error: errors.StoreUnreachable) -> Response:
+        return response(errors.Unavailable("the database cannot be reached"))
+
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> Response:
         return response(malformed_from(error.errors()))

@@ -45,6 +45,9 @@ NAME_PATTERN: Final = r"^[^\s/\x00-\x1f\x7f]([^/\x00-\x1f\x7f]{0,126}[^\s/\x00-\
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=128)]
 """The name of a tag, skill, queue, team, agent: no slash, no control character, no space at either end."""
 
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+"""An id that this service gave."""
+
 ChannelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 Account = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{0,128}$")]
 Text = Annotated[str, StringConstraints(max_length=TEXT_CHARS_MAX), AfterValidator(_no_nul)]

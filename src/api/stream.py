@@ -20,16 +20,17 @@ from src.api import problems
 from src.api.agents import held, presence, presence_answer
 from src.api.auth import Principal
 from src.api.context import Services
-from src.api.schemas import Body, CompleteBody, DeclineBody, Name, PresenceBody, Short
+from src.api.schemas import Body, CompleteBody, DeclineBody, Id, Name, PresenceBody, Short
 from src.api.sockets import GONE, read_text
 from src.delivery import views
 from src.delivery.hub import Subscriber, encode
 from src.dispatch import jobs
 from src.dispatch.ports import Known
 from src.dispatch.turn import Repeated
-from src.errors import Forbidden, Malformed, NotFound, Refused, Unauthenticated, Unavailable
+from src.errors import Forbidden, Malformed, Refused, StoreUnreachable, Unauthenticated, Unavailable
 from src.router import commands
 from src.router.events import Event
+from src.router.state import CONTACT_COLUMNS, Row
 
 router = APIRouter()
 
@@ -41,6 +42,9 @@ RESUME_PAGE: Final = 1_000
 FRAME_CHARS_MAX: Final = 64 * 1024
 DISCONNECT_RETRY_S: Final = 0.5
 DISCONNECT_TRIES_MAX: Final = 60
+
+_QUEUE: Final = CONTACT_COLUMNS.index("queue")
+_CHANNEL: Final = CONTACT_COLUMNS.index("channel")
 
 CLOSE_HELLO: Final = 4000
 CLOSE_TOKEN: Final = 4001
@@ -81,28 +85,28 @@ class Accept(_Act):
     """Take an offer."""
 
     type: Literal["accept"]
-    assignment_id: Short
+    assignment_id: Id
 
 
 class Decline(DeclineBody, _Act):
     """Do not take an offer."""
 
     type: Literal["decline"]
-    assignment_id: Short
+    assignment_id: Id
 
 
 class Complete(CompleteBody, _Act):
     """The customer has been served."""
 
     type: Literal["complete"]
-    assignment_id: Short
+    assignment_id: Id
 
 
 class WrapUpDone(_Act):
     """After-contact work is over."""
 
     type: Literal["wrap_up_done"]
-    assignment_id: Short
+    assignment_id: Id
 
 
 class Subscribe(_Act):
@@ -176,6 +180,7 @@ class _Stream:
         view = await services.owner.submit(self.tenant, job)
         assert view is not None
         assert not isinstance(view, Repeated)
+        self.subscriber.connected_seq = view.seq
         services.hub.replace_others(self.subscriber)
         assignments = await held(services, self.tenant, agent_id, view.assignments)
         return view.seq, {"presence": presence(view.agent), "load": view.load, "assignments": assignments}
@@ -191,7 +196,7 @@ class _Stream:
             await services.hub.join(self.tenant, page, known)
             now = services.clock.now_ms()
             for each in page:
-                encoded = encode(views.event(self.tenant, each, known, now))
+                encoded = encode(views.event(self.tenant, each, known, now, personal=subscriber.personal))
                 await self.socket.send_text(subscriber.frame(each.seq, encoded))
             after = page[-1].seq
 
@@ -201,6 +206,9 @@ class _Stream:
         """Send events as they come, a mark now and then; returns when the socket is to be closed."""
         subscriber = self.subscriber
         while subscriber.close_code is None:
+            if self._expired():
+                await self.socket.close(CLOSE_TOKEN, "token expired")
+                return
             frame = subscriber.take()
             if frame is not None:
                 await self.socket.send_text(frame)
@@ -209,9 +217,6 @@ class _Stream:
                 async with asyncio.timeout(self._patience_s()):
                     await subscriber.wait()
             except TimeoutError:
-                if self._expired():
-                    await self.socket.close(CLOSE_TOKEN, "token expired")
-                    return
                 mark = subscriber.mark(self.services.hub.handed(self.tenant))
                 if mark is not None:
                     await self.socket.send_text(mark)
@@ -232,6 +237,9 @@ class _Stream:
         """Answer frames, one after the other, until the socket is gone."""
         while True:
             text = await read_text(self.socket)
+            if self._expired():
+                await self.socket.close(CLOSE_TOKEN, "token expired")
+                return
             ref = None
             try:
                 raw = _decoded(text)
@@ -257,6 +265,7 @@ class _Stream:
             if self.subscriber.agent_id is not None:
                 raise Forbidden("an agent hears what concerns it, no more and no less")
             self.subscriber.wants = partial(_wanted, frame.filter)
+            self.subscriber.by_contact = bool(frame.filter.queues or frame.filter.channels)
             return {"type": "reply", "ok": True, "result": {"filter": frame.filter.model_dump()}}
         agent_id = self.subscriber.agent_id
         if agent_id is None:
@@ -287,11 +296,11 @@ def _command(frame: Any, agent_id: str) -> tuple[commands.Command, str | None]: 
     return commands.FinishWrapUp(assignment_id, agent_id), None
 
 
-def _wanted(narrowed: Filter, event: Event) -> bool:
+def _wanted(narrowed: Filter, event: Event, row: Row | None) -> bool:
     checks: list[tuple[list[str], Any]] = [
         (narrowed.types, event.type),
-        (narrowed.queues, event.data.get("queue")),
-        (narrowed.channels, event.data.get("channel")),
+        (narrowed.queues, None if row is None else row[_QUEUE]),
+        (narrowed.channels, None if row is None else row[_CHANNEL]),
         (narrowed.agents, event.agent_id),
     ]
     return all(not allowed or value in allowed for allowed, value in checks)
@@ -333,10 +342,10 @@ async def stream(websocket: WebSocket) -> None:
             await _serve(websocket, services, principal, hello.after)
         except Unauthenticated:
             await _close(websocket, CLOSE_TOKEN, "token not valid")
-        except (Forbidden, NotFound) as refusal:
+        except (Unavailable, StoreUnreachable):
+            await _close(websocket, CLOSE_RESTART, Unavailable.code)
+        except Refused as refusal:
             await _close(websocket, CLOSE_TOKEN, refusal.code)
-        except Unavailable as refusal:
-            await _close(websocket, CLOSE_RESTART, refusal.code)
 
 
 async def _hello(websocket: WebSocket) -> Hello | None:
@@ -357,7 +366,8 @@ async def _serve(websocket: WebSocket, services: Services, principal: Principal,
     agent_id = principal.id if principal.role == "agent" else None
     if agent_id is None:
         principal.need("events:read", supervisor=True)
-    subscriber = Subscriber(principal.tenant, agent_id)
+    personal = agent_id is not None or principal.may("contacts:read")
+    subscriber = Subscriber(principal.tenant, agent_id, principal.id, personal)
     each = _Stream(websocket, services, principal, subscriber, services.new_id())
     services.hub.attach(subscriber)
     try:

@@ -18,9 +18,13 @@ from src.dispatch.ports import Clock, Known, Store, Wanted
 from src.errors import StoreUnreachable
 from src.router import events as ev
 from src.router.events import Event
+from src.router.state import Row
 
-BUFFER_FRAMES_MAX: Final = 2_000
+BUFFER_FRAMES_MAX: Final = 5_000
 """Frames that wait for one subscriber; one that reads slower is closed and resumes."""
+
+PUTS_AT_A_TIME: Final = 200
+"""So many events are handed over before the sockets get their turn."""
 
 RETRY_PAUSE_S: Final = 0.2
 
@@ -35,20 +39,27 @@ class Subscriber:
     """One stream of events. `agent_id` None: everything in the tenant that `wants` lets through.
 
     It collects from the moment it is attached; `start` drops what the subscriber knows already and opens it.
+    `wants` is asked with the event and the row of its contact, which is only there where `by_contact` asks for it.
+    `personal`: what is known of contact and customer may be joined. `credential` is the id of the key or agent.
+    `connected_seq` is the number at which this socket took the agent's lease: the later one keeps it.
     """
 
     tenant: str
     agent_id: str | None
-    wants: Callable[[Event], bool] = field(default=lambda _: True)
+    credential: str = ""
+    personal: bool = True
+    wants: Callable[[Event, Row | None], bool] = field(default=lambda _event, _row: True)
+    by_contact: bool = False
+    connected_seq: int | None = None
     close_code: int | None = None
     prev: int = 0
     _frames: deque[tuple[int, bytes]] = field(default_factory=deque)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _floor: int = 0
 
-    def hears(self, event: Event) -> bool:
+    def hears(self, event: Event, row: Row | None) -> bool:
         """Whether the event is for this subscriber."""
-        return (event.agent_id == self.agent_id if self.agent_id is not None else True) and self.wants(event)
+        return (event.agent_id == self.agent_id if self.agent_id is not None else True) and self.wants(event, row)
 
     def start(self, seq: int) -> None:
         """The subscriber knows everything up to `seq`: tell it what follows."""
@@ -74,6 +85,12 @@ class Subscriber:
     async def wait(self) -> None:
         """Return when there is something to send, or the subscriber is to be closed."""
         await self._ready.wait()
+
+    async def heard(self) -> None:
+        """Return when something was told since the last call; what it was is dropped. For those who then read anew."""
+        await self._ready.wait()
+        self._frames.clear()
+        self._ready.clear()
 
     def take(self) -> str | None:
         """The next frame to send, chained to the one before by `prev`; None if there is none."""
@@ -110,10 +127,15 @@ class _Channel:
     handed: int = 0
     pump: "asyncio.Task[None] | None" = None
 
-    def hearers(self, event: Event) -> Iterable[Subscriber]:
-        yield from self.everyone
-        if event.agent_id is not None:
-            yield from self.by_agent.get(event.agent_id, ())
+    def hearers(self, event: Event, known: Known) -> list[Subscriber]:
+        """Whom an event concerns."""
+        row = known.contacts.get(event.contact_id or "")
+        own = self.by_agent.get(event.agent_id, {}) if event.agent_id is not None else {}
+        return [each for each in (*self.everyone, *own) if each.hears(event, row)]
+
+    def all(self) -> list[Subscriber]:
+        """Every subscriber of the tenant."""
+        return [*self.everyone, *(each for same in self.by_agent.values() for each in same)]
 
 
 class Hub:
@@ -128,11 +150,13 @@ class Hub:
     # -- the Delivery port --------------------------------------------------------------------------------------
 
     def publish(self, tenant: str, events: Sequence[Event], known: Known) -> None:
-        """Tell of committed events."""
+        """Tell of committed events. A commit that only wrote facts has none."""
+        if not events:
+            return
         channel = self._tenants.setdefault(tenant, _Channel())
-        channel.published = events[-1].seq if events else channel.published
+        channel.published = events[-1].seq
         if not channel.everyone and not channel.by_agent and channel.pump is None:
-            channel.handed = channel.published or 0
+            channel.handed = channel.published
             return
         channel.pending.append((events, known))
         if channel.pump is None:
@@ -164,11 +188,20 @@ class Hub:
                 channel.by_agent.pop(subscriber.agent_id, None)
 
     def replace_others(self, subscriber: Subscriber) -> None:
-        """Close the older sockets of the same agent."""
+        """Of several sockets of one agent the one that connected last stays; the others are closed."""
         assert subscriber.agent_id is not None
+        assert subscriber.connected_seq is not None
         for other in list(self._tenants[subscriber.tenant].by_agent.get(subscriber.agent_id, ())):
-            if other is not subscriber:
-                other.close(CLOSE_REPLACED)
+            if other.connected_seq is not None and other is not subscriber:
+                older = min(other, subscriber, key=lambda each: each.connected_seq or 0)
+                older.close(CLOSE_REPLACED)
+
+    def close_credential(self, tenant: str, credential: str, code: int) -> None:
+        """Close every stream that was opened with a credential."""
+        channel = self._tenants.get(tenant)
+        for subscriber in [] if channel is None else channel.all():
+            if subscriber.credential == credential:
+                subscriber.close(code)
 
     def handed(self, tenant: str) -> int:
         """Everything up to this number has been handed to the subscribers that it concerns."""
@@ -192,24 +225,32 @@ class Hub:
         try:
             while channel.pending:
                 events, known = channel.pending.popleft()
-                heard = [(each, list(hearers)) for each in events if (hearers := self._hearers(channel, each))]
+                if any(each.by_contact for each in channel.everyone):
+                    missing = {each.contact_id for each in events if each.contact_id} - known.contacts.keys()
+                    await self._look_up(tenant, Wanted(contacts=missing), known)
+                heard = [(each, hearers) for each in events if (hearers := channel.hearers(each, known))]
                 await self.join(tenant, [each for each, _ in heard], known)
-                now = self._clock.now_ms()
-                for each, hearers in heard:
-                    encoded = encode(views.event(tenant, each, known, now))
-                    for subscriber in hearers:
-                        subscriber.put(each.seq, encoded)
+                for number, (each, hearers) in enumerate(heard, 1):
+                    self._hand_over(tenant, each, known, hearers)
+                    if number % PUTS_AT_A_TIME == 0:
+                        await asyncio.sleep(0)
                 channel.handed = max(channel.handed, events[-1].seq)
         except Exception:  # noqa: BLE001  # a gap must not go unseen: whoever listens resumes from the journal
             _log.exception("delivery.failed", tenant=tenant)
-            for subscriber in [*channel.everyone, *(each for same in channel.by_agent.values() for each in same)]:
+            for subscriber in channel.all():
                 subscriber.close(CLOSE_TOO_SLOW)
         finally:
             channel.pump = None
 
-    @staticmethod
-    def _hearers(channel: _Channel, event: Event) -> list[Subscriber]:
-        return [each for each in channel.hearers(event) if each.hears(event)]
+    def _hand_over(self, tenant: str, event: Event, known: Known, hearers: Sequence[Subscriber]) -> None:
+        """Encode once for all who may see the same."""
+        now = self._clock.now_ms()
+        encoded: dict[bool, bytes] = {}
+        for subscriber in hearers:
+            if subscriber.personal not in encoded:
+                shown = views.event(tenant, event, known, now, personal=subscriber.personal)
+                encoded[subscriber.personal] = encode(shown)
+            subscriber.put(event.seq, encoded[subscriber.personal])
 
     async def join(self, tenant: str, events: Iterable[Event], known: Known) -> None:
         """Look up what the events are joined with and `known` lacks; waits until the store answers."""
@@ -222,6 +263,9 @@ class Hub:
                     wanted.customers.add(each.customer_id)
             elif each.type == ev.MESSAGE_RECEIVED and each.data["message_id"] not in known.messages:
                 wanted.messages.add(each.data["message_id"])
+        await self._look_up(tenant, wanted, known)
+
+    async def _look_up(self, tenant: str, wanted: Wanted, known: Known) -> None:
         while wanted:
             try:
                 found = await self._store.lookup(tenant, wanted)

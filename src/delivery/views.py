@@ -132,9 +132,14 @@ def message(fact: MessageFact) -> Json:
     }
 
 
-def event(tenant: str, each: Event, known: Known, now: int) -> Json:
-    """An event with what is joined to it: contact and customer for an offer, the message for `message.received`."""
+def event(tenant: str, each: Event, known: Known, now: int, *, personal: bool = True) -> Json:
+    """An event with what is joined to it: contact and customer for an offer, the message for `message.received`.
+
+    Without `personal`, for those who may not read contacts, these are null.
+    """
     data = public(each.data)
+    if not personal:
+        known = Known()
     if each.type == ev.CONTACT_OFFERED:
         row, fact = known.contacts.get(each.contact_id or ""), known.facts.get(each.contact_id or "")
         who = known.customers.get(each.customer_id or "")

@@ -17,7 +17,7 @@ from src.dispatch.ports import (
     Wanted,
 )
 from src.dispatch.turn import ContactSnapshot, Turn
-from src.errors import InvalidState, NotFound
+from src.errors import Conflict, InvalidState, NotFound
 from src.profile.identities import normalised
 from src.router import commands
 from src.router.commands import Command
@@ -75,7 +75,7 @@ class TakeMessage:
             return Taken(seen.contact_id, created=False, message_id=seen.id)
         customer_id = turn.known.identities.get(inbound.identity.key)
         thread = customer_id and turn.engine.state.thread(inbound.channel, inbound.account, customer_id)
-        if thread and customer_id:
+        if thread and customer_id and thread.state != "wrap_up":
             message_id = turn.new_id()
             turn.decide(commands.Message(thread.id, message_id, inbound.kind))
             _say(turn, message_id, thread.id, customer_id, inbound)
@@ -196,7 +196,10 @@ def _say(turn: Turn, message_id: str, contact_id: str, customer_id: str, inbound
 
 @dataclass(frozen=True, slots=True)
 class PostMessage:
-    """A customer's message on a contact that the caller names; `channel` and `account` are that contact's."""
+    """A customer's message on a contact that the caller names; `channel` and `account` are that contact's.
+
+    The result is the message, and whether it is new.
+    """
 
     contact_id: str
     channel: str
@@ -210,11 +213,13 @@ class PostMessage:
         if self.external_id is not None:
             wanted.external_messages.add((self.channel, self.account, self.external_id))
 
-    def run(self, turn: Turn) -> MessageFact:
+    def run(self, turn: Turn) -> tuple[MessageFact, bool]:
         if self.external_id is not None:
             seen = turn.known.external_messages.get((self.channel, self.account, self.external_id))
+            if seen is not None and seen.contact_id != self.contact_id:
+                raise Conflict("another contact has a message with this external_id")
             if seen is not None:
-                return seen
+                return seen, False
         contact = turn.engine.state.contact(self.contact_id)
         if contact is None and self.contact_id not in turn.known.contacts:
             raise NotFound("there is no such contact")
@@ -235,7 +240,7 @@ class PostMessage:
         )
         turn.decide(commands.Message(contact.id, message.id, message.kind))
         turn.write(message)
-        return message
+        return message, True
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,16 @@ import structlog
 from src.dispatch.ports import Clock, Leases
 from src.dispatch.tenant import Parts, TenantLoop
 from src.dispatch.turn import Job, Once, Repeated
-from src.errors import Fenced, NotOwner, StoreUnreachable
+from src.errors import Fenced, NotOwner, StoreUnreachable, Unavailable
 
 LEASE_S: Final = 6.0
 """How long a process counts as alive after it last said so."""
 
 RENEW_S: Final = 2.0
 """How often it says so."""
+
+STOP_S_MAX: Final = 15.0
+"""How long a stop waits for commits that are under way."""
 
 CLAIM_S: Final = 2.0
 """How often it looks for tenants that nobody serves."""
@@ -77,7 +80,10 @@ class Owner:
         """
         entry = self._loops.get(tenant)
         if entry is None:
-            entry = await self._claim(tenant)
+            try:
+                entry = await self._claim(tenant)
+            except StoreUnreachable as error:
+                raise Unavailable("the database cannot be reached") from error
         return await entry[0].submit(job, once)
 
     def outlook(self, tenant: str, contact_id: str) -> tuple[int | None, int | None]:
@@ -108,7 +114,10 @@ class Owner:
             loop.stop()
             tasks.append(task)
         if tasks:
-            await asyncio.wait(tasks)
+            _, late = await asyncio.wait(tasks, timeout=STOP_S_MAX)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         with contextlib.suppress(StoreUnreachable):
             await self._leases.release(self.process)
 

@@ -26,6 +26,7 @@ from src.errors import (
     Fenced,
     IdempotencyMismatch,
     Internal,
+    Malformed,
     NotOwner,
     Overloaded,
     Refused,
@@ -122,6 +123,7 @@ class TenantLoop:
         self._timer = _Timer()
         self._stopping = False
         self._engine: Engine | None = None
+        self._leases: dict[str, int] | None = None
         self._head: Head | None = None
 
     # -- for callers --------------------------------------------------------------------------------------------
@@ -160,6 +162,8 @@ class TenantLoop:
         try:
             while True:
                 await self._ready()
+                if self._engine is None:
+                    return
                 await self._wait()
                 if self._stopping and not self._inbox:
                     return
@@ -172,12 +176,12 @@ class TenantLoop:
                 _fail(self._inbox.popleft(), NotOwner("the tenant has been handed over"))
 
     async def _ready(self) -> None:
-        """Have an engine that equals what is stored."""
-        while self._engine is None:
+        """Have an engine that equals what is stored; none if the loop is to stop before the store can be reached."""
+        while self._engine is None and not self._stopping:
             try:
                 await self._load()
             except StoreUnreachable as error:
-                self._engine = None
+                self._discard()
                 _log.warning("store.unreachable", tenant=self.tenant, error=str(error))
                 while self._inbox:
                     _fail(self._inbox.popleft(), Unavailable("the database cannot be reached"))
@@ -201,8 +205,14 @@ class TenantLoop:
         self._head = loaded.head
         await self._catch_up(loaded.head.seq)
         turn = self._turn(Known())
-        turn.decide(commands.Restart(self._parts.live_sessions()))
+        turn.decide(commands.Restart(self._parts.live_sessions(), self._leases))
         await self._commit(turn)
+
+    def _discard(self) -> None:
+        """Throw the engine away; what is only in its memory and still good goes to the next."""
+        if self._engine is not None:
+            self._leases = self._engine.leases()
+        self._engine = None
 
     async def _catch_up(self, seq: int) -> None:
         """Tell of what was committed, but never told: its connection was lost, or another process wrote it."""
@@ -231,7 +241,7 @@ class TenantLoop:
         try:
             await self._attempt_or_part(items)
         except BaseException as error:
-            self._engine = None
+            self._discard()
             refusal = error if isinstance(error, Refused) else NotOwner("the tenant is being taken over")
             for item in items:
                 _fail(item, refusal)
@@ -240,28 +250,46 @@ class TenantLoop:
     async def _attempt_or_part(self, items: Sequence[_Item]) -> None:
         """One commit for all; or, where the batch holds something that cannot be done, one for each."""
         try:
-            await self._attempt(items)
-        except (StoreRejected, _Poisoned) as error:
-            self._engine = None
-            if len(items) > 1:
-                for item in items:
-                    await self._ready()
-                    await self._attempt_or_part([item])
-                return
-            # What a database refuses it quotes: only a fault of ours is logged with its cause.
-            cause = error.__cause__ if isinstance(error, _Poisoned) else None
-            _log.error("job.failed", tenant=self.tenant, error=repr(error), exc_info=cause)
-            for item in items:
-                _fail(item, _verdict(error))
-            if not items:
-                await asyncio.sleep(RETRY_PAUSE_S)  # it is time itself that fails: not at full speed
+            known = await self._look_up(items)
+        except StoreRejected:
+            await self._part(items, Malformed("nothing can have this id"))  # nothing was decided: the engine is good
+            return
         except StoreUnreachable as error:
-            self._engine = None
-            _log.warning("store.unreachable", tenant=self.tenant, error=str(error))
-            for item in items:
-                _fail(item, Unavailable("the database cannot be reached"))
+            self._give_up(items, error)
+            return
+        try:
+            await self._attempt(items, known)
+        except (StoreRejected, _Poisoned) as error:
+            self._discard()
+            if len(items) <= 1:
+                # What a database refuses it quotes: only a fault of ours is logged with its cause.
+                cause = error.__cause__ if isinstance(error, _Poisoned) else None
+                _log.error("job.failed", tenant=self.tenant, error=repr(error), exc_info=cause)
+            await self._part(items, _verdict(error))
+        except StoreUnreachable as error:
+            self._discard()
+            self._give_up(items, error)
 
-    async def _attempt(self, items: Sequence[_Item]) -> None:
+    async def _part(self, items: Sequence[_Item], verdict: Refused) -> None:
+        """Do each on its own; what is on its own already gets the verdict."""
+        if len(items) > 1:
+            for item in items:
+                await self._ready()
+                if self._engine is None:
+                    raise NotOwner("the tenant is being handed over")
+                await self._attempt_or_part([item])
+            return
+        for item in items:
+            _fail(item, verdict)
+        if not items:
+            await asyncio.sleep(RETRY_PAUSE_S)  # it is time itself that fails: not at full speed
+
+    def _give_up(self, items: Sequence[_Item], error: StoreUnreachable) -> None:
+        _log.warning("store.unreachable", tenant=self.tenant, error=str(error))
+        for item in items:
+            _fail(item, Unavailable("the database cannot be reached"))
+
+    async def _look_up(self, items: Sequence[_Item]) -> Known:
         assert self._engine is not None
         wanted = Wanted()
         for item in items:
@@ -269,7 +297,9 @@ class TenantLoop:
             item.job.wants(wanted, self._engine.state)
             if item.once is not None:
                 wanted.answers.add(item.once.scope)
-        known = await self._parts.store.lookup(self.tenant, wanted) if wanted else Known()
+        return await self._parts.store.lookup(self.tenant, wanted) if wanted else Known()
+
+    async def _attempt(self, items: Sequence[_Item], known: Known) -> None:
         turn = self._turn(known)
         try:
             if self._due():

@@ -14,7 +14,7 @@ from typing import Any, Final
 from src.router import events as ev
 from src.router import explain
 from src.router.events import Event
-from src.router.index import Ability, ContactKey, Index, Need
+from src.router.index import Ability, ContactKey, Index, Need, primary
 from src.router.model import ANY_CHANNEL, DEFAULT_QUEUE, AgentConfig, QueueConfig, RuleConfig, Settings, TagConfig
 from src.router.state import Agent, Assignment, Contact, State, requirement_json
 from src.router.timers import Timers
@@ -144,7 +144,7 @@ class Board:
         config = self.config.agents[agent_id]
         cost = config.cost(contact.channel)
         assert cost is not None
-        self._flow.setdefault(contact.queue, deque(maxlen=FLOW_DEPARTURES)).append(self.now)
+        flow = self._flow.setdefault(contact.queue, deque(maxlen=FLOW_DEPARTURES))
         self.emit(
             ev.CONTACT_OFFERED,
             contact_id=contact.id,
@@ -164,6 +164,10 @@ class Board:
                 for each in contact.requirements
             ],
         )
+        if self.index.anybody_in(contact.queue):
+            flow.append(self.now)
+        else:
+            flow.clear()  # time without demand says nothing of how fast a queue moves
 
     def need(self, contact: Contact) -> Need:
         """What a contact asks of an agent now."""
@@ -179,7 +183,7 @@ class Board:
             channel=contact.channel,
             required=tuple(sorted(required)),
             preferred=tuple(sorted(preferred)),
-            language=contact.language,
+            language=None if contact.language is None else primary(contact.language),
             teams=self.queue(contact.queue).teams,
         )
 

@@ -52,10 +52,10 @@ def _holds(rule: RuleConfig, facts: Facts, tags: set[str]) -> bool:
 def requirements_of(tags: Iterable[TagRequest], configs: Mapping[str, TagConfig], now: int) -> tuple[Requirement, ...]:
     """The skills that the tags ask for: those of the tag's configuration, else the skill of the tag's own name.
 
-    Where both the tag's configuration and the request name a level, the higher one counts. A skill that several tags
-    ask for is required once, at the highest level. `now` in milliseconds.
+    Where both the tag's configuration and the request name a level, the higher one counts. Of several
+    requirements of one skill only those stay that no other covers. `now` in milliseconds.
     """
-    found: dict[tuple[str, bool], Requirement] = {}
+    found: list[Requirement] = []
     for request in tags:
         config = configs.get(request.tag)
         skills = config.requires if config is not None and config.requires else {request.tag: 1}
@@ -64,7 +64,12 @@ def requirements_of(tags: Iterable[TagRequest], configs: Mapping[str, TagConfig]
             each = Requirement(
                 request.tag, skill, max(level, request.level), request.required, request.weight, lapses_at
             )
-            other = found.get((skill, request.required))
-            if other is None or other.level < each.level:
-                found[(skill, request.required)] = each
-    return tuple(found.values())
+            if not any(_covers(other, each) for other in found):
+                found = [other for other in found if not _covers(each, other)] + [each]
+    return tuple(found)
+
+
+def _covers(one: Requirement, other: Requirement) -> bool:
+    """Whether whoever meets the one meets the other, for as long as the other lasts."""
+    lasts = one.lapses_at is None or (other.lapses_at is not None and one.lapses_at >= other.lapses_at)
+    return one.skill == other.skill and one.required == other.required and one.level >= other.level and lasts

@@ -3,6 +3,7 @@
 Every command is answered with the events that it caused, or refused with an error from `src.errors` and no event.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from src.router.model import AgentConfig, Presence, QueueConfig, RuleConfig, Settings, TagConfig, TagRequest
@@ -127,9 +128,14 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """The engine was loaded: sockets that are not among `live` are gone, leases start anew."""
+    """The engine was loaded: sockets that are not among `live` are gone.
+
+    `leases` are those that the same process knew when it discarded its engine; None: another process had the tenant,
+    so leases and grace periods start anew and offers live a little longer.
+    """
 
     live: frozenset[str] = frozenset()
+    leases: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

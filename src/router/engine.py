@@ -95,6 +95,10 @@ class Engine:
         """When a lease taken without a socket ends, in milliseconds since the epoch."""
         return self._board.lease_until.get(agent_id)
 
+    def leases(self) -> dict[str, int]:
+        """When each lease taken without a socket ends: what a reload by the same process takes over."""
+        return dict(self._board.lease_until)
+
     def explain(self, contact_id: str, agent_id: str) -> str:
         """Why this agent is or is not a candidate for this waiting contact now: `fits`, or a reason's code."""
         contact = self.state.contacts.get(contact_id)
@@ -108,8 +112,8 @@ class Engine:
 
     def _message(self, command: commands.Message, archive: Archive) -> None:
         contact = self._known_contact(command.contact_id, archive)
-        if contact.state == "closed":
-            raise InvalidState("the contact is closed", state=contact.state)
+        if contact.state in ("wrap_up", "closed"):
+            raise InvalidState(f"a contact that is {contact.state} takes no messages", state=contact.state)
         self._board.tell(ev.MESSAGE_RECEIVED, contact, message_id=command.message_id, kind=command.kind)
 
     # -- contacts -----------------------------------------------------------------------------------------------
@@ -153,10 +157,10 @@ class Engine:
     def _transfer(self, command: commands.Transfer, archive: Archive) -> None:
         contact = self._known_contact(command.contact_id, archive)
         assignment = self._board.current(contact)
+        if command.agent_id is not None and (assignment is None or command.agent_id != assignment.agent_id):
+            raise Forbidden("the contact is not with this agent")
         if assignment is None or contact.state != "active":
             raise InvalidState(f"a contact that is {contact.state} cannot be transferred", state=contact.state)
-        if command.agent_id is not None and command.agent_id != assignment.agent_id:
-            raise Forbidden("the contact is with another agent")
         queue, requirements, tags = contact.queue, contact.requirements, contact.tags
         self._check_queue(command.to_queue, "to.queue")
         queue = command.to_queue or queue
@@ -205,6 +209,7 @@ class Engine:
             priority=contact.priority if command.priority is None else command.priority,
             tags=list(tags),
             requirements=[requirement_json(each) for each in requirements],
+            target_agent_id=None,
         )
 
     # -- assignments --------------------------------------------------------------------------------------------
@@ -335,20 +340,22 @@ class Engine:
             self._board.say_reclassified(contact, reason="target_unavailable", target_agent_id=None)
 
     def _restart(self, command: commands.Restart, _: Archive) -> None:
-        """Sockets of the process before are gone, and nobody is punished for the hand-over."""
-        grace_until = self._board.now + self.config.settings.presence_grace_s * 1000
+        """Sockets that are gone begin their grace; nobody is punished for a hand-over, and nobody gains by a reload."""
+        board, handed_over = self._board, command.leases is None
+        grace_until = board.now + self.config.settings.presence_grace_s * 1000
         for agent in sorted(self.state.agents.values(), key=lambda each: each.id):
-            if agent.session in command.live:
-                continue
-            if agent.session is not None or agent.grace_until is not None:
-                self._board.say_presence(agent, session=None, grace_until=grace_until)
             if agent.lease_s is not None:
-                self._board.lease_until[agent.id] = self._board.now + agent.lease_s * 1000
-                self._board.look_at_agent(agent.id)
+                known = None if command.leases is None else command.leases.get(agent.id)
+                board.lease_until[agent.id] = board.now + agent.lease_s * 1000 if known is None else known
+                board.look_at_agent(agent.id)
+            if agent.session is not None and agent.session not in command.live:
+                board.say_presence(agent, session=None, grace_until=grace_until)
+            elif agent.grace_until is not None and handed_over:
+                board.say_presence(agent, grace_until=grace_until)
         for assignment in self.state.assignments.values():
-            if assignment.state == "offered":
-                self._board.offer_floor[assignment.id] = self._board.now + OFFER_FLOOR_MS
-                self._board.look_at_assignment(assignment)
+            if assignment.state == "offered" and handed_over:
+                board.offer_floor[assignment.id] = board.now + OFFER_FLOOR_MS
+                board.look_at_assignment(assignment)
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -401,6 +408,9 @@ class Engine:
     def _put_agent(self, command: commands.PutAgent, _: Archive) -> None:
         self.config.agents[command.config.id] = command.config
         self._board.emit(ev.AGENT_UPDATED, agent_id=command.config.id)
+        for contact in self._targeted_at(command.config.id):
+            if command.config.cost(contact.channel) is None:
+                self._board.say_reclassified(contact, reason="target_unavailable", target_agent_id=None)
 
     def _delete_agent(self, command: commands.DeleteAgent, _: Archive) -> None:
         agent = self._agent(command.agent_id)

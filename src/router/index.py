@@ -58,11 +58,16 @@ class Ability:
         """The ability of an agent as configured."""
         return cls(
             skills=frozenset(config.skills.items()),
-            languages=frozenset(config.languages),
+            languages=frozenset(map(primary, config.languages)),
             teams=frozenset(config.teams),
             capacity=config.capacity,
             channels=None if config.channels is None else frozenset(config.channels.items()),
         )
+
+
+def primary(language: str) -> str:
+    """The primary subtag of a language (BCP 47), by which languages are matched: `zh` of `zh-CN`."""
+    return language.partition("-")[0].lower()
 
 
 def misfit(need: Need, ability: Ability) -> str | None:
@@ -395,6 +400,10 @@ class Index:
             return None
         key, _, queue = entry
         return int(self._queues[queue].bisect_left(key)) + 1
+
+    def anybody_in(self, queue: str) -> bool:
+        """Whether a contact waits in the queue."""
+        return bool(self._queues.get(queue))
 
     def targeted_at(self, agent_id: str) -> list[ContactKey]:
         """The waiting contacts that are meant for one agent alone, first ranks first."""

@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     literal_column,
     not_,
+    or_,
     select,
     tuple_,
     union,
@@ -170,6 +171,10 @@ class _ConnectionLostError(Exception):
     """A pooled connection turned out to be dead."""
 
 
+def _was_held(assignment: Any) -> ColumnElement[bool]:  # noqa: ANN401  # the columns of a table
+    return or_(assignment.accepted_at.is_not(None), assignment.ended_at.is_(None))
+
+
 class Queries:
     """Reads for the public interface. Any may raise `Unavailable`, and `Malformed` for a key that cannot be one."""
 
@@ -264,7 +269,7 @@ class Queries:
         if tag is not None:
             query = query.where(contacts.tags.cast(JSONB).contains([tag]))
         if agent_id is not None:
-            own = (held.tenant == tenant, held.agent_id == agent_id, held.contact_id == contacts.id)
+            own = (held.tenant == tenant, held.agent_id == agent_id, held.contact_id == contacts.id, _was_held(held))
             query = query.where(exists(select(held.id).where(*own).correlate(tables.contacts)))
         if cursor is not None:
             query = query.where(contacts.id < cursor)
@@ -272,10 +277,10 @@ class Queries:
         return _page([_contact_read(each) for each in found], limit, lambda each: str(each.contact[0]))
 
     async def was_held_by(self, tenant: str, contact_id: str, agent_id: str) -> bool:
-        """Whether the contact is or was offered to or held by the agent."""
-        each = tables.assignments
-        query = select(each.c.id).where(
-            each.c.tenant == tenant, each.c.agent_id == agent_id, each.c.contact_id == contact_id
+        """Whether the contact is offered to the agent now, or is or was in its hands: not a mere offer of once."""
+        each = tables.assignments.c
+        query = select(each.id).where(
+            each.tenant == tenant, each.agent_id == agent_id, each.contact_id == contact_id, _was_held(each)
         )
         return await self._one(query) is not None
 

@@ -8,10 +8,11 @@ import pytest
 
 from src.dispatch import jobs
 from src.dispatch.inbound import Identity, InboundContact
-from src.dispatch.ports import Batch, IdentityFact, Known, Wanted
+from src.dispatch.ports import Batch, IdentityFact, Known, Loaded, Wanted
 from src.dispatch.tenant import Parts, TenantLoop
 from src.dispatch.turn import Turn
-from src.errors import Conflict, Fenced, Internal, NotOwner, Refused
+from src.errors import Conflict, Fenced, Internal, Malformed, NotOwner, Refused, StoreUnreachable
+from src.router import commands as c
 from src.router.events import Event
 from src.router.state import State
 from src.store.memory import MemoryStore
@@ -93,3 +94,45 @@ def test_nobody_waits_for_ever_when_the_tenant_is_lost_in_the_middle() -> None:
         assert any(isinstance(each, Fenced) for each in done)
 
     run(main())
+
+
+class Away(MemoryStore):
+    """A database that went away for good."""
+
+    async def load(self, tenant: str) -> Loaded:
+        raise StoreUnreachable("gone")
+
+
+def test_a_stop_does_not_wait_for_a_database_that_is_away() -> None:
+    async def main() -> None:
+        store = Away(VirtualClock())
+        loop = TenantLoop("t", Parts(store, Silent(), VirtualClock(), str))  # type: ignore[arg-type]
+        task = asyncio.create_task(loop.run())
+        await asyncio.sleep(5)
+        loop.stop()
+        async with asyncio.timeout(5):
+            await task
+
+    run(main())
+
+
+def test_an_id_that_nothing_can_have_is_refused_and_the_engine_kept() -> None:
+    async def main() -> None:
+        store = Counting(VirtualClock())
+        bad = jobs.OnAssignment("a\0b", c.Accept("a\0b"))
+        done = await _played(store, _contact(1), bad, _contact(2))
+        assert [True, False, True] == [isinstance(each, jobs.Taken) for each in done]
+        assert isinstance(done[1], Malformed)
+        assert 1 == store.loads
+
+    run(main())
+
+
+class Counting(MemoryStore):
+    """Counts how often an engine was loaded."""
+
+    loads = 0
+
+    async def load(self, tenant: str) -> Loaded:
+        self.loads += 1
+        return await super().load(tenant)

@@ -291,3 +291,35 @@ def test_what_the_state_does_not_allow_is_refused_and_changes_nothing(
     with pytest.raises(error):
         centre.do(asked)
     assert before == centre.engine.state.seq
+
+
+def test_a_contact_meant_for_an_agent_that_no_longer_serves_its_channel_is_for_all(centre: Centre) -> None:
+    centre.agent("a")
+    centre.agent("b")
+    call = centre.contact("call", channel="voice")
+    assert "a" == centre.holder("call")
+    offer = centre.contact("x")
+    assert offer
+    centre.do(c.Accept(offer))
+    centre.do(c.Transfer("x", by="b", to_agent_id="a"))
+    centre.agent("c")
+    assert centre.holder("x") is None
+    centre.do(c.PutAgent(AgentConfig("a", channels={"voice": ChannelLimit(100, 1)})))
+    assert "c" == centre.holder("x")
+    assert call
+
+
+def test_a_level_that_lapses_leaves_the_lower_one_that_does_not(centre: Centre) -> None:
+    centre.agent("novice", skills={"refund": 10})
+    centre.agent("stranger")
+    tags = (TagRequest("refund"), TagRequest("refund", level=80, expires_after_s=5))
+    centre.do(c.Receive("x", "k", "chat", tags=tags))
+    assert centre.holder("x") is None
+    centre.later(5)
+    assert "novice" == centre.holder("x")
+
+
+def test_languages_are_matched_by_their_primary_subtag(centre: Centre) -> None:
+    centre.agent("a", languages=("zh",))
+    centre.do(c.Receive("x", "k", "chat", tags=(), language="ZH-Hant-TW"))
+    assert "a" == centre.holder("x")
