@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.errors import Refused
@@ -296,7 +296,7 @@ def _met(requirement: Requirement, config: AgentConfig) -> bool:
     return config.skills.get(requirement.skill, 0) >= requirement.level
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 @given(tapes())
 def test_every_promise_holds_after_every_step(tape: list[tuple[Any, ...]]) -> None:
     player = Player()
@@ -304,7 +304,7 @@ def test_every_promise_holds_after_every_step(tape: list[tuple[Any, ...]]) -> No
         player.play(operation)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(tapes())
 def test_within_one_need_smaller_ranks_are_offered_first(tape: list[tuple[Any, ...]]) -> None:
     player = Player()
