@@ -56,12 +56,17 @@ def inbound(body: ContactBody) -> InboundContact:
 async def post_contact(body: ContactBody, ctx: Ctx) -> Response:
     """Take in a contact. The same `external_id` again gives the same contact, with 200."""
     ctx.principal.need("contacts:write")
-    done = await ctx.once(jobs.take(inbound(body)), _render_taken)
+    done = await ctx.once(jobs.take(inbound(body), region(ctx)), _render_taken)
     if isinstance(done, Answer):
         return await _repeated_contact(ctx, done)
     if done.snapshot is not None:
         return Json(snapshot(done.snapshot), 201)
     return Json(await read(ctx, done.contact_id or ""))
+
+
+def region(ctx: Context) -> str:
+    """Where the tenant's telephone numbers without a country code are read."""
+    return ctx.services.owner.default_region(ctx.tenant)
 
 
 def snapshot(each: ContactSnapshot) -> views.Json:
@@ -118,7 +123,7 @@ def _try(job: jobs.TakeContact, turn: Turn) -> jobs.Taken | Refused:
 async def post_contacts(body: BatchBody, ctx: Ctx) -> Response:
     """Take in up to 500 contacts. Each is answered on its own, in order."""
     ctx.principal.need("contacts:write")
-    done = await ctx.once(_TakeMany([_parsed(item) for item in body.items]), _render_many)
+    done = await ctx.once(_TakeMany([_parsed(item, region(ctx)) for item in body.items]), _render_many)
     if isinstance(done, Answer):
         items = [
             {"status": each["status"], "contact": await _whole(ctx, each["contact"])} if "contact" in each else each
@@ -128,9 +133,9 @@ async def post_contacts(body: BatchBody, ctx: Ctx) -> Response:
     return Json({"items": [await _item(ctx, each) for each in done]})
 
 
-def _parsed(item: Any) -> jobs.TakeContact | Refused:  # noqa: ANN401  # whatever stood in the list
+def _parsed(item: Any, default_region: str) -> jobs.TakeContact | Refused:  # noqa: ANN401  # whatever stood in the list
     try:
-        job = jobs.take(inbound(ContactBody.model_validate(item)))
+        job = jobs.take(inbound(ContactBody.model_validate(item)), default_region)
     except ValidationError as error:
         return problems.malformed_from(error.errors())
     except Refused as refusal:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from src.api.contacts import region
 from src.api.context import Context, Ctx, Json
 from src.api.schemas import CustomerPatch, Id
 from src.delivery import views
@@ -38,7 +39,7 @@ async def lookup_customer(
 ) -> Response:
     """A customer by one of its identities."""
     ctx.principal.need("contacts:read", supervisor=True)
-    identity = normalised(Identity(type, value))
+    identity = normalised(Identity(type, value), default_region=region(ctx))
     found = await ctx.services.queries.customer_by_identity(ctx.tenant, identity.type, identity.value)
     if found is None:
         raise NotFound("no customer has this identity")

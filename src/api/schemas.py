@@ -276,6 +276,7 @@ class SettingsBody(Body):
 
     presence_grace_s: Annotated[int, Field(ge=0, le=3_600)] = 30
     on_agent_lost: dict[ChannelName | Literal["*"], Literal["requeue", "hold"]] = {"*": "requeue", "voice": "hold"}
+    default_region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] = "CN"
     missed_offers_max: Annotated[int, Field(ge=1, le=100)] = 3
     reoffer_after_s: Annotated[int, Field(ge=0, le=86_400)] = 30
 

@@ -78,6 +78,7 @@ def settings_config(_name: str, body: Mapping[str, Any]) -> Settings:
         on_agent_lost=dict(body["on_agent_lost"]),
         missed_offers_max=body["missed_offers_max"],
         reoffer_after_s=body["reoffer_after_s"],
+        default_region=body["default_region"],
     )
 
 

@@ -113,15 +113,17 @@ class TakeHangup:
         return Taken(contact_id, created=False)
 
 
-def take(inbound: Inbound) -> "TakeContact | TakeMessage | TakeHangup":
+def take(inbound: Inbound, default_region: str | None = None) -> "TakeContact | TakeMessage | TakeHangup":
     """The job for whatever a channel handed in, its identity brought to normal form.
+
+    `default_region` (ISO 3166) reads telephone numbers without a country code.
 
     Raises:
         Malformed: an identity that is none.
     """
     if isinstance(inbound, InboundHangup):
         return TakeHangup(inbound)
-    identity = normalised(inbound.identity, account=inbound.account)
+    identity = normalised(inbound.identity, account=inbound.account, default_region=default_region)
     if isinstance(inbound, InboundMessage):
         return TakeMessage(replace(inbound, identity=identity))
     return TakeContact(replace(inbound, identity=identity))

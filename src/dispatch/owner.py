@@ -11,6 +11,7 @@ from src.dispatch.ports import Clock, Leases
 from src.dispatch.tenant import Parts, TenantLoop
 from src.dispatch.turn import Job, Once, Repeated
 from src.errors import Fenced, NotOwner, StoreUnreachable, Unavailable
+from src.router.model import Settings
 
 LEASE_S: Final = 6.0
 """How long a process counts as alive after it last said so."""
@@ -90,6 +91,11 @@ class Owner:
         """Position and estimated wait (seconds) of a waiting contact, if this process serves the tenant."""
         entry = self._loops.get(tenant)
         return (None, None) if entry is None else entry[0].outlook(contact_id)
+
+    def default_region(self, tenant: str) -> str:
+        """Where the tenant's telephone numbers without a country code are read (ISO 3166)."""
+        entry = self._loops.get(tenant)
+        return (Settings() if entry is None else entry[0].settings()).default_region
 
     async def serve(self, tenants: Sequence[str]) -> None:
         """Claim whatever of these nobody serves."""

@@ -36,6 +36,7 @@ from src.errors import (
 )
 from src.router import commands
 from src.router.engine import Engine
+from src.router.model import Settings
 from src.router.state import State
 
 INBOX_JOBS_MAX: Final = 10_000
@@ -149,6 +150,10 @@ class TenantLoop:
         if self._engine is None:
             return None, None
         return self._engine.position(contact_id), self._engine.estimated_wait_s(contact_id)
+
+    def settings(self) -> Settings:
+        """The tenant's settings, as far as they are known here now."""
+        return Settings() if self._engine is None else self._engine.config.settings
 
     def stop(self) -> None:
         """End after what waits has been served."""

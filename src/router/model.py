@@ -116,12 +116,16 @@ class RuleConfig:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The tenant's settings. `on_agent_lost` is by channel, `*` for all others."""
+    """The tenant's settings. `on_agent_lost` is by channel, `*` for all others.
+
+    `default_region` (ISO 3166) is where a telephone number without a country code is read.
+    """
 
     presence_grace_s: int = 30
     on_agent_lost: Mapping[str, LostPolicy] = field(default_factory=lambda: {ANY_CHANNEL: "requeue", "voice": "hold"})
     missed_offers_max: int = 3
     reoffer_after_s: int = 30
+    default_region: str = "CN"
 
     def lost_policy(self, channel: str) -> LostPolicy:
         """What becomes of an active contact of this channel when its agent is gone for good."""

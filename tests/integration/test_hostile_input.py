@@ -90,6 +90,15 @@ async def test_a_body_without_end_is_cut_off(client: Client) -> None:
     assert 413 == answer.status_code
 
 
+async def test_a_number_without_a_country_code_is_read_in_the_tenants_region(client: Client) -> None:
+    with_code = await client.contact("c-1", identity={"type": "phone", "value": "+86 138 0013 8000"})
+    without = await client.contact("c-2", identity={"type": "phone", "value": "138 0013 8000"})
+    assert with_code["customer_id"] == without["customer_id"]
+    await client.call("PUT", "/v1/settings", json={"default_region": "US"})
+    other = await client.contact("c-3", identity={"type": "phone", "value": "(212) 555-0123"})
+    assert "+12125550123" == other["identity"]["value"]
+
+
 async def test_a_batch_judges_each_on_its_own(client: Client) -> None:
     items = [{**GOOD, "external_id": "b1"}, {"channel": 1}, {**GOOD, "external_id": "b1"}, {**GOOD, "queue": "none"}]
     found = (await client.call("POST", "/v1/contacts:batch", json={"items": items}))["items"]
