@@ -142,8 +142,8 @@ class Owner:
     async def _run(self, loop: TenantLoop) -> None:
         try:
             await loop.run()
-        except Fenced:
-            _log.warning("tenant.fenced", tenant=loop.tenant, process=self.process)
+        except (Fenced, NotOwner) as error:
+            _log.warning("tenant.released", tenant=loop.tenant, process=self.process, reason=error.detail)
         except Exception:  # noqa: BLE001  # whatever it is, the next caller claims the tenant anew
             _log.exception("tenant.failed", tenant=loop.tenant)
         finally:

@@ -35,7 +35,9 @@ from src.errors import (
     Unavailable,
 )
 from src.router import commands
+from src.router import events as ev
 from src.router.engine import Engine
+from src.router.events import Event
 from src.router.model import Settings
 from src.router.state import State
 
@@ -206,6 +208,7 @@ class TenantLoop:
 
     async def _load(self) -> None:
         loaded = await self._parts.store.load(self.tenant)
+        _understand(await self._parts.store.events(self.tenant, max(0, loaded.head.seq - 1), 1))
         self._engine = self._make_engine(loaded)
         self._head = loaded.head
         await self._catch_up(loaded.head.seq)
@@ -226,6 +229,7 @@ class TenantLoop:
             events = await self._parts.store.events(self.tenant, told, CATCH_UP_EVENTS)
             if not events:
                 return
+            _understand(events)
             self._parts.delivery.publish(self.tenant, events, Known())
             told = events[-1].seq
 
@@ -368,6 +372,13 @@ class TenantLoop:
 
     async def _went_through(self, batch: Batch) -> bool:
         return (await self._parts.store.head(self.tenant)).batch == batch.head.batch
+
+
+def _understand(events: Sequence[Event]) -> None:
+    """Refuse to serve a tenant whose journal a newer release has written: what it means is not known here."""
+    for each in events:
+        if each.type not in ev.KNOWN or each.version > ev.VERSION:
+            raise NotOwner(f"the journal holds {each.type} of version {each.version}, written by a newer release")
 
 
 def _run_once(job: Job[T], once: Once[T], turn: Turn) -> T | Repeated:

@@ -1,6 +1,7 @@
 """Jobs that no engine should have to bear: only the offender is refused, and nobody waits for ever."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,3 +137,18 @@ class Counting(MemoryStore):
     async def load(self, tenant: str) -> Loaded:
         self.loads += 1
         return await super().load(tenant)
+
+
+class Newer(MemoryStore):
+    """A journal that a newer release has written."""
+
+    async def events(self, tenant: str, after: int, limit: int, *, agent_id: str | None = None) -> Sequence[Event]:
+        return [Event(after + 1, "contact.teleported", 1)]
+
+
+def test_a_journal_of_a_newer_release_is_left_alone() -> None:
+    async def main() -> None:
+        done = await _played(Newer(VirtualClock()), _contact(1))
+        assert isinstance(done[0], NotOwner)
+
+    run(main())
