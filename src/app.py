@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 import src.channels
 from src.api import agents, configuration, contacts, customers, document, events, native, ops, problems, stream
-from src.api.auth import KEY_PREFIX, SCOPES, Authenticator, key_hash, new_key
+from src.api.auth import SCOPES, Authenticator, key_hash, new_key
 from src.api.context import Services
 from src.api.edge import BODY_BYTES_MAX, Edge
 from src.channels.base import discover
@@ -42,7 +42,7 @@ from src.store.seal import Sealer
 
 DEFAULT_TENANT: Final = "default"
 KEY_FILE: Final = "service.key"
-ADMIN_KEY_CHARS_MIN: Final = 20
+ADMIN_KEY_CHARS_MIN: Final = 8
 SHUTDOWN_S_MAX: Final = 8
 REDIS_S_MAX: Final = 1.0
 SWEEP_S: Final = 600.0
@@ -229,10 +229,8 @@ async def _first_start(settings: Settings, store: PostgresStore, queries: Querie
     if await queries.tenant_by_name(DEFAULT_TENANT) is not None:
         return None
     key = settings.admin_key.get_secret_value()
-    if key and (not key.startswith(KEY_PREFIX) or len(key) < ADMIN_KEY_CHARS_MIN):
-        raise StartupError(
-            f"CORDBOARD_ADMIN_KEY must begin with {KEY_PREFIX} and have {ADMIN_KEY_CHARS_MIN} characters"
-        )
+    if key and (len(key) < ADMIN_KEY_CHARS_MIN or not key.isascii() or not key.isprintable() or " " in key):
+        raise StartupError(f"CORDBOARD_ADMIN_KEY must have {ADMIN_KEY_CHARS_MIN} printable ASCII characters or more")
     notice = await create_tenant(store, sealer, DEFAULT_TENANT, key)
     return None if key else notice
 

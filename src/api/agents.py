@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from src.api.contacts import LIMIT_MAX
-from src.api.context import Context, Ctx, Json
+from src.api.context import Context, Ctx, Json, Services
 from src.api.schemas import AgentBody, CompleteBody, DeclineBody, Id, Name, PresenceBody
 from src.delivery import views
 from src.delivery.hub import Subscriber
@@ -143,7 +143,7 @@ async def _held(ctx: Context, agent_id: str, state: str | None) -> list[views.Js
     return await held(ctx.services, ctx.tenant, agent_id, rows)
 
 
-async def held(services: Any, tenant: str, agent_id: str, rows: Sequence[Row]) -> list[views.Json]:  # noqa: ANN401
+async def held(services: Services, tenant: str, agent_id: str, rows: Sequence[Row]) -> list[views.Json]:
     """Assignments with contact and customer, read in one go."""
     if not rows:
         return []

@@ -30,6 +30,7 @@ SCOPES: Final = (
 )
 
 _ALGORITHM: Final = "HS256"
+_TOKEN_DOTS: Final = 2  # a JWT has three parts
 _SUPERVISOR_SCOPES: Final = frozenset({"contacts:read", "agents:read", "events:read"})
 
 
@@ -108,9 +109,9 @@ class Authenticator:
         """
         if len(credential) > TOKEN_CHARS_MAX or not credential.isascii():
             raise Unauthenticated("the credential is not valid")
-        if credential.startswith(KEY_PREFIX):
-            return await self._key(key_hash(credential))
-        return await self._token(credential)
+        if credential.count(".") == _TOKEN_DOTS and not credential.startswith(KEY_PREFIX):
+            return await self._token(credential)
+        return await self._key(key_hash(credential))
 
     def forget(self, hashed: str) -> None:
         """A key was revoked."""
