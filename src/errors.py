@@ -24,6 +24,7 @@
     │   └── Unavailable           unavailable: try again; nothing was done, or the repeat finds what was
     │       ├── Overloaded          overloaded: a queue inside the service is full
     │       ├── NotOwner            not_owner: another process serves this tenant
+    │       │   └── NewerJournal      not_owner: a newer release has written to it
     │       └── Fenced              fenced: another process took this tenant over in the middle
     └── StoreError              what the store tells the dispatch room, never a caller
         ├── StoreUnreachable      the connection was lost; whether a commit went through is unknown
@@ -186,6 +187,10 @@ class NotOwner(Unavailable):
     """Another process serves this tenant."""
 
     code = "not_owner"
+
+
+class NewerJournal(NotOwner):
+    """A newer release has written to this tenant's journal: this one does not know what it means."""
 
 
 class Fenced(Unavailable):

@@ -26,6 +26,8 @@ WAIT_S_MAX: Final = 60
 
 _CONTACT_ID: Final = ASSIGNMENT_COLUMNS.index("contact_id")
 _CUSTOMER_ID: Final = 1
+_ACCEPTED_AT: Final = ASSIGNMENT_COLUMNS.index("accepted_at")
+_ENDED_AT: Final = ASSIGNMENT_COLUMNS.index("ended_at")
 _AGENT_ID: Final = ASSIGNMENT_COLUMNS.index("agent_id")
 
 OpenState = Literal["offered", "active", "wrap_up"]
@@ -140,14 +142,18 @@ async def list_assignments(
 
 async def _held(ctx: Context, agent_id: str, state: str | None) -> list[views.Json]:
     rows = await ctx.services.queries.assignments(ctx.tenant, agent_id, state)
-    return await held(ctx.services, ctx.tenant, agent_id, rows)
+    personal = ctx.principal.may("contacts:read") or ctx.principal.acting_agent == agent_id
+    return await held(ctx.services, ctx.tenant, agent_id, rows, personal=personal)
 
 
-async def held(services: Services, tenant: str, agent_id: str, rows: Sequence[Row]) -> list[views.Json]:
-    """Assignments with contact and customer, read in one go."""
+async def held(
+    services: Services, tenant: str, agent_id: str, rows: Sequence[Row], *, personal: bool = True
+) -> list[views.Json]:
+    """Assignments with contact and customer, read in one go; without `personal` these are null."""
     if not rows:
         return []
-    known: Known = await services.store.lookup(tenant, Wanted(contacts={row[_CONTACT_ID] for row in rows}))
+    wanted = Wanted(contacts={row[_CONTACT_ID] for row in rows})
+    known = await services.store.lookup(tenant, wanted) if personal else Known()
     config = await services.queries.config_one(tenant, "agent", agent_id)
     skills = config["skills"] if config is not None else {}
     now = services.clock.now_ms()
@@ -162,7 +168,9 @@ async def get_assignment(assignment_id: Id, ctx: Ctx) -> Response:
         ctx.principal.need("agents:read", supervisor=True, agent_id=ctx.principal.id)
         raise NotFound("there is no such assignment")
     ctx.principal.need("agents:read", supervisor=True, agent_id=row[_AGENT_ID])
-    return Json((await held(ctx.services, ctx.tenant, row[_AGENT_ID], [row]))[0])
+    own = ctx.principal.acting_agent == row[_AGENT_ID] and (row[_ACCEPTED_AT] is not None or row[_ENDED_AT] is None)
+    personal = ctx.principal.may("contacts:read") or own
+    return Json((await held(ctx.services, ctx.tenant, row[_AGENT_ID], [row], personal=personal))[0])
 
 
 @router.post("/assignments/{assignment_id}/accept")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from src.api import problems
-from src.api.context import Context, Ctx, Json
+from src.api.context import Context, Ctx, Json, default_region
 from src.api.schemas import (
     BatchBody,
     CancelBody,
@@ -27,12 +27,13 @@ from src.dispatch.ports import Answer, MessageFact, Wanted
 from src.dispatch.turn import ContactSnapshot, Turn
 from src.errors import Forbidden, NotFound, Refused
 from src.router import commands
-from src.router.state import State
+from src.router.state import CONTACT_COLUMNS, Row, State
 from src.store.queries import ContactRead
 
 router = APIRouter(prefix="/v1", tags=["contacts"])
 
 LIMIT_MAX: Final = 200
+_STATE: Final = CONTACT_COLUMNS.index("state")
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 
 
@@ -56,7 +57,7 @@ def inbound(body: ContactBody) -> InboundContact:
 async def post_contact(body: ContactBody, ctx: Ctx) -> Response:
     """Take in a contact. The same `external_id` again gives the same contact, with 200."""
     ctx.principal.need("contacts:write")
-    done = await ctx.once(jobs.take(inbound(body), region(ctx)), _render_taken)
+    done = await ctx.once(jobs.take(inbound(body), await region(ctx)), _render_taken)
     if isinstance(done, Answer):
         return await _repeated_contact(ctx, done)
     if done.snapshot is not None:
@@ -64,9 +65,9 @@ async def post_contact(body: ContactBody, ctx: Ctx) -> Response:
     return Json(await read(ctx, done.contact_id or ""))
 
 
-def region(ctx: Context) -> str:
-    """Where the tenant's telephone numbers without a country code are read."""
-    return ctx.services.owner.default_region(ctx.tenant)
+async def region(ctx: Context) -> str:
+    """Where the caller's telephone numbers without a country code are read."""
+    return await default_region(ctx.services, ctx.tenant)
 
 
 def snapshot(each: ContactSnapshot) -> views.Json:
@@ -123,7 +124,8 @@ def _try(job: jobs.TakeContact, turn: Turn) -> jobs.Taken | Refused:
 async def post_contacts(body: BatchBody, ctx: Ctx) -> Response:
     """Take in up to 500 contacts. Each is answered on its own, in order."""
     ctx.principal.need("contacts:write")
-    done = await ctx.once(_TakeMany([_parsed(item, region(ctx)) for item in body.items]), _render_many)
+    read_in = await region(ctx)
+    done = await ctx.once(_TakeMany([_parsed(item, read_in) for item in body.items]), _render_many)
     if isinstance(done, Answer):
         items = [
             {"status": each["status"], "contact": await _whole(ctx, each["contact"])} if "contact" in each else each
@@ -133,9 +135,9 @@ async def post_contacts(body: BatchBody, ctx: Ctx) -> Response:
     return Json({"items": [await _item(ctx, each) for each in done]})
 
 
-def _parsed(item: Any, default_region: str) -> jobs.TakeContact | Refused:  # noqa: ANN401  # whatever stood in the list
+def _parsed(item: Any, read_in: str) -> jobs.TakeContact | Refused:  # noqa: ANN401  # whatever stood in the list
     try:
-        job = jobs.take(inbound(ContactBody.model_validate(item)), default_region)
+        job = jobs.take(inbound(ContactBody.model_validate(item)), read_in)
     except ValidationError as error:
         return problems.malformed_from(error.errors())
     except Refused as refusal:
@@ -228,11 +230,12 @@ async def list_contacts(  # noqa: PLR0917  # one parameter for each filter
         limit=limit,
         cursor=cursor,
     )
-    outlook = ctx.services.owner.outlook
-    items = [
-        views.contact(each.contact, each.fact, each.assignment, *outlook(ctx.tenant, each.contact[0]))
-        for each in page.items
-    ]
+
+    def outlook(row: Row) -> tuple[int | None, int | None]:
+        waits = row[_STATE] == "waiting"
+        return ctx.services.owner.outlook(ctx.tenant, row[0]) if waits else (None, None)
+
+    items = [views.contact(each.contact, each.fact, each.assignment, *outlook(each.contact)) for each in page.items]
     return Json({"items": items, "next_cursor": page.next_cursor})
 
 

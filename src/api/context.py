@@ -11,10 +11,12 @@ from starlette.responses import Response
 from src.api.auth import Authenticator, Principal
 from src.channels.base import Channel
 from src.delivery.hub import Hub, encode
+from src.dispatch.config import SETTINGS_NAME, settings_config
 from src.dispatch.owner import Owner
 from src.dispatch.ports import Answer, Clock, Store
 from src.dispatch.turn import Job, Once, Repeated
 from src.errors import Malformed
+from src.router.model import Settings
 from src.store.queries import Queries
 from src.store.seal import Sealer
 
@@ -40,6 +42,15 @@ class Services:
     sealer: Sealer
     channels: Mapping[str, Channel]
     redis_answers: Callable[[], Awaitable[bool]] | None = None
+
+
+async def default_region(found: Services, tenant: str) -> str:
+    """Where the tenant's telephone numbers without a country code are read (ISO 3166)."""
+    settings = found.owner.settings(tenant)
+    if settings is not None:
+        return settings.default_region
+    stored = await found.queries.config_one(tenant, "settings", SETTINGS_NAME)
+    return Settings().default_region if stored is None else settings_config(SETTINGS_NAME, stored).default_region
 
 
 def services(request: Request) -> Services:

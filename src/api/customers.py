@@ -39,7 +39,7 @@ async def lookup_customer(
 ) -> Response:
     """A customer by one of its identities."""
     ctx.principal.need("contacts:read", supervisor=True)
-    identity = normalised(Identity(type, value), default_region=region(ctx))
+    identity = normalised(Identity(type, value), default_region=await region(ctx))
     found = await ctx.services.queries.customer_by_identity(ctx.tenant, identity.type, identity.value)
     if found is None:
         raise NotFound("no customer has this identity")

@@ -1,6 +1,7 @@
 """The journal over REST, for those who would rather ask than listen."""
 
 import asyncio
+import contextlib
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
@@ -34,12 +35,11 @@ async def list_events(
     try:
         found = await services.store.events(ctx.tenant, after, limit)
         if not found and wait_s:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
-                    await subscriber.wait()
-            except TimeoutError:
-                pass
-            found = await services.store.events(ctx.tenant, after, limit)
+                    while not found:
+                        await subscriber.heard()
+                        found = await services.store.events(ctx.tenant, after, limit)
     finally:
         services.hub.detach(subscriber)
     known = Known()

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import Response
 
 from src.api import problems
-from src.api.context import Services, services
+from src.api.context import Services, default_region, services
 from src.api.sockets import GONE, read_text
 from src.channels.base import Account, Channel, ChannelRequest, Converses, Receives
 from src.dispatch import jobs
@@ -34,12 +34,13 @@ async def _account(found: Services, channel_name: str, account_name: str) -> tup
 
 
 async def _take(found: Services, account: Account, inbound: Sequence[Inbound]) -> None:
+    region = await default_region(found, account.tenant) if inbound else None
     for each in inbound:
         try:
-            await found.owner.submit(account.tenant, jobs.take(each))
+            await found.owner.submit(account.tenant, jobs.take(each, region))
         except UnknownReference:  # the account's queue has gone: the customer is not to suffer for it
             assert not isinstance(each, InboundHangup)
-            await found.owner.submit(account.tenant, jobs.take(replace(each, queue=None)))
+            await found.owner.submit(account.tenant, jobs.take(replace(each, queue=None), region))
 
 
 def _described(scope_of: Request | WebSocket, rest: str, method: str, body: bytes = b"") -> ChannelRequest:

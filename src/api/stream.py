@@ -323,10 +323,9 @@ async def stream(websocket: WebSocket) -> None:
     """Events, presence and answers over one socket."""
     services: Services = websocket.app.state.services
     header = websocket.headers.get("authorization")
-    principal: Principal | None = None
     if header is not None:
         try:
-            principal = await services.auth.bearer(header)
+            await services.auth.bearer(header)
         except Refused as refusal:
             await websocket.send_denial_response(problems.response(refusal))
             return
@@ -338,7 +337,9 @@ async def stream(websocket: WebSocket) -> None:
             await _close(websocket, CLOSE_HELLO, "hello expected")
             return
         try:
-            principal = principal or await services.auth.credential(hello.token or "")
+            # Asked anew behind the wait for hello: a key may have been revoked meanwhile.
+            good = services.auth.bearer(header) if header is not None else services.auth.credential(hello.token or "")
+            principal = await good
             await _serve(websocket, services, principal, hello.after)
         except Unauthenticated:
             await _close(websocket, CLOSE_TOKEN, "token not valid")
@@ -407,7 +408,7 @@ async def _disconnect(services: Services, tenant: str, agent_id: str, session: s
     for _ in range(DISCONNECT_TRIES_MAX):
         try:
             await services.owner.submit(tenant, jobs.OnAgent(agent_id, commands.Disconnect(agent_id, session)))
-        except Unavailable:
+        except Refused:
             await asyncio.sleep(DISCONNECT_RETRY_S)
         else:
             return

@@ -75,7 +75,7 @@ class TakeMessage:
             return Taken(seen.contact_id, created=False, message_id=seen.id)
         customer_id = turn.known.identities.get(inbound.identity.key)
         thread = customer_id and turn.engine.state.thread(inbound.channel, inbound.account, customer_id)
-        if thread and customer_id and thread.state != "wrap_up":
+        if thread and customer_id:
             message_id = turn.new_id()
             turn.decide(commands.Message(thread.id, message_id, inbound.kind))
             _say(turn, message_id, thread.id, customer_id, inbound)

@@ -10,7 +10,7 @@ import structlog
 from src.dispatch.ports import Clock, Leases
 from src.dispatch.tenant import Parts, TenantLoop
 from src.dispatch.turn import Job, Once, Repeated
-from src.errors import Fenced, NotOwner, StoreUnreachable, Unavailable
+from src.errors import Fenced, NewerJournal, NotOwner, StoreUnreachable, Unavailable
 from src.router.model import Settings
 
 LEASE_S: Final = 6.0
@@ -70,6 +70,7 @@ class Owner:
         self._parts = parts
         self._loops: dict[str, tuple[TenantLoop, asyncio.Task[None]]] = {}
         self._claiming = asyncio.Lock()
+        self._beyond: set[str] = set()
         self._stopping = False
 
     async def submit(self, tenant: str, job: Job[T], once: Once[T] | None = None) -> T | Repeated:
@@ -92,10 +93,10 @@ class Owner:
         entry = self._loops.get(tenant)
         return (None, None) if entry is None else entry[0].outlook(contact_id)
 
-    def default_region(self, tenant: str) -> str:
-        """Where the tenant's telephone numbers without a country code are read (ISO 3166)."""
+    def settings(self, tenant: str) -> Settings | None:
+        """The tenant's settings, where this process has them at hand."""
         entry = self._loops.get(tenant)
-        return (Settings() if entry is None else entry[0].settings()).default_region
+        return None if entry is None else entry[0].settings()
 
     async def serve(self, tenants: Sequence[str]) -> None:
         """Claim whatever of these nobody serves."""
@@ -132,6 +133,8 @@ class Owner:
             entry = self._loops.get(tenant)
             if entry is not None:
                 return entry
+            if tenant in self._beyond:
+                raise NewerJournal("a newer release has written to this tenant")
             if self._stopping or not await self._leases.claim(self.process, tenant):
                 raise NotOwner("another process serves this tenant")
             loop = TenantLoop(tenant, self._parts)
@@ -143,6 +146,8 @@ class Owner:
         try:
             await loop.run()
         except (Fenced, NotOwner) as error:
+            if isinstance(error, NewerJournal):
+                self._beyond.add(loop.tenant)  # it stays so for as long as this release runs
             _log.warning("tenant.released", tenant=loop.tenant, process=self.process, reason=error.detail)
         except Exception:  # noqa: BLE001  # whatever it is, the next caller claims the tenant anew
             _log.exception("tenant.failed", tenant=loop.tenant)

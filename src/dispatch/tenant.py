@@ -27,6 +27,7 @@ from src.errors import (
     IdempotencyMismatch,
     Internal,
     Malformed,
+    NewerJournal,
     NotOwner,
     Overloaded,
     Refused,
@@ -153,9 +154,9 @@ class TenantLoop:
             return None, None
         return self._engine.position(contact_id), self._engine.estimated_wait_s(contact_id)
 
-    def settings(self) -> Settings:
-        """The tenant's settings, as far as they are known here now."""
-        return Settings() if self._engine is None else self._engine.config.settings
+    def settings(self) -> Settings | None:
+        """The tenant's settings; None while no engine is loaded."""
+        return None if self._engine is None else self._engine.config.settings
 
     def stop(self) -> None:
         """End after what waits has been served."""
@@ -188,7 +189,7 @@ class TenantLoop:
             try:
                 await self._load()
             except StoreUnreachable as error:
-                self._discard()
+                self._engine = None  # half loaded: its leases are worth nothing
                 _log.warning("store.unreachable", tenant=self.tenant, error=str(error))
                 while self._inbox:
                     _fail(self._inbox.popleft(), Unavailable("the database cannot be reached"))
@@ -378,7 +379,7 @@ def _understand(events: Sequence[Event]) -> None:
     """Refuse to serve a tenant whose journal a newer release has written: what it means is not known here."""
     for each in events:
         if each.type not in ev.KNOWN or each.version > ev.VERSION:
-            raise NotOwner(f"the journal holds {each.type} of version {each.version}, written by a newer release")
+            raise NewerJournal(f"the journal holds {each.type} of version {each.version}, written by a newer release")
 
 
 def _run_once(job: Job[T], once: Once[T], turn: Turn) -> T | Repeated:

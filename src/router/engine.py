@@ -209,7 +209,7 @@ class Engine:
             priority=contact.priority if command.priority is None else command.priority,
             tags=list(tags),
             requirements=[requirement_json(each) for each in requirements],
-            target_agent_id=None,
+            target_agent_id=contact.target_agent_id if command.tags is None and command.queue is None else None,
         )
 
     # -- assignments --------------------------------------------------------------------------------------------

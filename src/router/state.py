@@ -263,9 +263,13 @@ class State:
         return self.assignments.get(assignment_id) or self._changed_assignments.get(assignment_id)
 
     def thread(self, channel: str, account: str, customer_id: str) -> Contact | None:
-        """The customer's newest open contact on an account: what a further message joins."""
-        ids = self._threads.get((channel, account, customer_id), ())
-        return max((self.contacts[each] for each in ids), key=lambda each: (each.created_at, each.id), default=None)
+        """The customer's newest contact on an account that still takes messages: what a further one joins."""
+        found = (self.contacts[each] for each in self._threads.get((channel, account, customer_id), ()))
+        return max(
+            (each for each in found if each.state != "wrap_up"),
+            key=lambda each: (each.created_at, each.id),
+            default=None,
+        )
 
     # -- folding ------------------------------------------------------------------------------------------------
 
