@@ -9,12 +9,13 @@ import pytest
 
 from src.dispatch import jobs
 from src.dispatch.inbound import Identity, InboundContact
-from src.dispatch.ports import Batch, IdentityFact, Known, Loaded, Wanted
+from src.dispatch.ports import Batch, ConfigFact, IdentityFact, Known, Loaded, Wanted
 from src.dispatch.tenant import Parts, TenantLoop
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Fenced, Internal, Malformed, NotOwner, Refused, StoreUnreachable
 from src.router import commands as c
 from src.router.events import Event
+from src.router.model import AgentConfig
 from src.router.state import State
 from src.store.memory import MemoryStore
 from tests.support.virtual import VirtualClock, run
@@ -152,3 +153,58 @@ def test_a_journal_of_a_newer_release_is_left_alone() -> None:
         assert isinstance(done[0], NotOwner)
 
     run(main())
+
+
+def test_a_take_over_that_stutters_is_still_a_take_over() -> None:
+    """Nobody is punished for it: the grace period starts anew although the first load did not get through."""
+
+    async def main() -> None:
+        store = MemoryStore(VirtualClock())
+        tenant = await store.create_tenant("t", "secret")
+        ids = iter(f"{n:06d}" for n in range(10_000))
+        parts = Parts(store, Silent(), VirtualClock(), lambda: next(ids))  # type: ignore[arg-type]
+        first = TenantLoop(tenant, parts)
+        task = asyncio.create_task(first.run())
+        config = AgentConfig("a")
+        body: dict[str, Any] = {
+            "name": "",
+            "skills": {},
+            "languages": [],
+            "capacity": 100,
+            "channels": None,
+            "teams": [],
+        }
+        await first.submit(jobs.Configure(c.PutAgent(config), ConfigFact("agent", "a", body)))
+        await first.submit(jobs.OnAgent("a", c.Connect("a", "s1")))
+        first.stop()
+        await task
+        lost = Lossy(store)
+        second = TenantLoop(tenant, Parts(lost, Silent(), VirtualClock(), lambda: next(ids)))  # type: ignore[arg-type]
+        task = asyncio.create_task(second.run())
+        await asyncio.sleep(20)
+        assert second._leases is None, "no engine was ever ready: there is nothing to take over"
+        state = State()
+        loaded = await store.load(tenant)
+        state.load(loaded.head.seq, loaded.head.at, [], [], loaded.agents)
+        assert state.agents["a"].grace_until is not None
+        second.stop()
+        await task
+
+    run(main())
+
+
+class Lossy:
+    """A way to a store that loses commits for longer than one is tried again."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.left = 60
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    async def commit(self, batch: Batch) -> None:
+        self.left -= 1
+        if self.left > 0:
+            raise StoreUnreachable("lost")
+        await self.store.commit(batch)

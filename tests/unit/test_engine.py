@@ -323,3 +323,29 @@ def test_languages_are_matched_by_their_primary_subtag(centre: Centre) -> None:
     centre.agent("a", languages=("zh",))
     centre.do(c.Receive("x", "k", "chat", tags=(), language="ZH-Hant-TW"))
     assert "a" == centre.holder("x")
+
+
+def test_a_change_of_priority_alone_keeps_the_agent_that_a_contact_is_meant_for(centre: Centre) -> None:
+    centre.agent("a")
+    centre.agent("b")
+    centre.contact("call", channel="voice")
+    offer = centre.contact("x")
+    assert offer
+    centre.do(c.Accept(offer))
+    centre.do(c.Transfer("x", by="b", to_agent_id="a"))
+    centre.do(c.Reclassify("x", priority=60))
+    assert "a" == centre.engine.state.contacts["x"].target_agent_id
+    centre.do(c.Reclassify("x", tags=()))
+    assert centre.engine.state.contacts["x"].target_agent_id is None
+
+
+def test_a_message_joins_no_contact_that_is_being_wrapped_up(centre: Centre) -> None:
+    centre.do(c.PutQueue(QueueConfig("default", wrap_up_s=60)))
+    centre.agent("a")
+    offer = centre.contact("x")
+    assert offer
+    thread = ("chat", "", "k-x")
+    assert "x" == getattr(centre.engine.state.thread(*thread), "id", None)
+    centre.do(c.Accept(offer))
+    centre.do(c.Complete(offer))
+    assert centre.engine.state.thread(*thread) is None
