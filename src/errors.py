@@ -18,7 +18,6 @@
     │   │   ├── AgentUnavailable    agent_unavailable: it is not there to take the contact
     │   │   ├── InUse               in_use: something else still refers to it
     │   │   └── AccountTaken        account_taken: the account name is in use
-    │   ├── CursorExpired         cursor_expired: older than what is kept
     │   ├── BodyTooLarge          body_too_large
     │   ├── Internal              internal: a fault of ours; this request was set aside, others go on
     │   └── Unavailable           unavailable: try again; nothing was done, or the repeat finds what was
@@ -147,12 +146,6 @@ class AccountTaken(Conflict):
     """The channel account's name is already in use."""
 
     code = "account_taken"
-
-
-class CursorExpired(Refused):
-    """The journal no longer reaches back that far."""
-
-    code = "cursor_expired"
 
 
 class BodyTooLarge(Refused):

@@ -86,7 +86,7 @@ KNOWN: Final = frozenset(
         *(f"{kind}.deleted" for kind in NAMED_KINDS),
     }
 )
-"""Every type this release understands. A process that meets another one releases the tenant."""
+"""Every type this release understands. A process that meets another one stops serving the tenant."""
 
 
 @dataclass(frozen=True, slots=True)
