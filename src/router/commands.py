@@ -4,14 +4,35 @@ Every command is answered with the events that it caused, or refused with an err
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from src.router.model import AgentConfig, Presence, QueueConfig, RuleConfig, Settings, TagConfig, TagRequest
+from src.router.model import (
+    NO_TERMS,
+    AgentConfig,
+    CollaborationKind,
+    Deadline,
+    Deadlines,
+    DepartmentConfig,
+    ParkReason,
+    PilotConfig,
+    Presence,
+    QueueConfig,
+    RuleConfig,
+    Settings,
+    TagConfig,
+    TagRequest,
+    Terms,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """A new contact. `tags` None: found in `text`. `queue` None: the rules decide. `tier` is the customer's."""
+    """A new contact. `tags` None: found in `text`. `queue` None: the rules decide.
+
+    `tier`, `customer_attributes`, `dedicated_agent_id`, `last_agent_id` and `recent_tags` (those of its contacts within
+    the tenant's repeat window) are what is known of the customer.
+    """
 
     contact_id: str
     customer_id: str
@@ -23,6 +44,12 @@ class Receive:
     priority: int = 0
     queue: str | None = None
     tier: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    customer_attributes: Mapping[str, Any] = field(default_factory=dict)
+    dedicated_agent_id: str | None = None
+    last_agent_id: str | None = None
+    recent_tags: frozenset[str] = frozenset()
+    terms: Terms = NO_TERMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +80,16 @@ class Decline:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """The agent is done with the customer; wrap-up follows where the queue asks for it."""
+    """The agent is done with the customer; wrap-up follows where the queue asks for it.
+
+    `fields` names what was given beside `resolved` and `disposition`: a queue may require some.
+    """
 
     assignment_id: str
     agent_id: str | None = None
     resolved: bool | None = None
     disposition: str | None = None
+    fields: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +122,16 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class Return:
+    """Hand an active contact back: to the agent it came from, if that is there, else to the queue at its old rank."""
+
+    contact_id: str
+    by: str
+    agent_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reclassify:
     """Change what a waiting contact needs. None leaves a field as it is."""
 
@@ -98,6 +139,131 @@ class Reclassify:
     tags: tuple[TagRequest, ...] | None = None
     queue: str | None = None
     priority: int | None = None
+    terms: Terms | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Set an active contact aside until a time, a department's or the customer's answer. `until` in milliseconds.
+
+    `agent_id` as with `Accept`.
+    """
+
+    contact_id: str
+    by: str
+    until: int
+    reason: ParkReason = "promised"
+    agent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Bring a parked contact back before its time: to its owner first."""
+
+    contact_id: str
+    by: str
+    agent_id: str | None = None
+    reason: str = "requested"
+
+
+@dataclass(frozen=True, slots=True)
+class Escalate:
+    """Raise an open contact's priority, once, mark it, and tell supervisors."""
+
+    contact_id: str
+    by: str
+    agent_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """A supervisor's hand: the contact is that agent's at once. `force`: also over its capacity."""
+
+    contact_id: str
+    to_agent_id: str
+    by: str
+    force: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """A supervisor's hand: an offered or active contact goes back to the queue at its old rank."""
+
+    contact_id: str
+    by: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A supervisor's hand: a waiting contact is for this agent alone, there or not; None: for all that fit again."""
+
+    contact_id: str
+    to_agent_id: str | None
+    by: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PauseAgent:
+    """A supervisor's hand: no new work for this agent, until it is unpaused."""
+
+    agent_id: str
+    by: str
+    paused: bool = True
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborate:
+    """Ask for help with an open contact: an agent, a department, or whoever has the skills of these tags.
+
+    `kind` follows from what is named; an `approval` names its approver in `to_agent_id`. `deadlines` None: the
+    department's, else the tenant's.
+    """
+
+    collaboration_id: str
+    contact_id: str
+    by: str
+    kind: CollaborationKind = "help"
+    tags: tuple[TagRequest, ...] = ()
+    department: str | None = None
+    to_agent_id: str | None = None
+    deadlines: Deadlines | None = None
+    agent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptCollaboration:
+    """The agent helps."""
+
+    collaboration_id: str
+    by: str
+    agent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyCollaboration:
+    """A word of the helper or of the lead: progress, an answer, or the solution; `approved` of an approval."""
+
+    collaboration_id: str
+    by: str
+    kind: Deadline = "feedback"
+    approved: bool | None = None
+    agent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCollaboration:
+    """No more help is needed, or none was given (`reason`)."""
+
+    collaboration_id: str
+    by: str
+    reason: str | None = None
+    agent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +347,29 @@ class PutRule:
 
 
 @dataclass(frozen=True, slots=True)
+class PutPilot:
+    """Make or change a pilot."""
+
+    config: PilotConfig
+
+
+@dataclass(frozen=True, slots=True)
+class PutDepartment:
+    """Make or change a department."""
+
+    config: DepartmentConfig
+
+
+@dataclass(frozen=True, slots=True)
+class PauseQueue:
+    """Stop or resume offering a queue's contacts; `config` is the queue with `paused` set."""
+
+    config: QueueConfig
+    by: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PutSettings:
     """Replace the tenant's settings."""
 
@@ -189,9 +378,9 @@ class PutSettings:
 
 @dataclass(frozen=True, slots=True)
 class DeleteNamed:
-    """Remove a queue, tag or rule. `kind` is one of these words."""
+    """Remove a queue, tag, rule, pilot or department."""
 
-    kind: str
+    kind: Literal["queue", "tag", "rule", "pilot", "department"]
     name: str
 
 
@@ -218,7 +407,19 @@ Command = (
     | FinishWrapUp
     | Cancel
     | Transfer
+    | Return
     | Reclassify
+    | Park
+    | Resume
+    | Escalate
+    | Assign
+    | TakeBack
+    | Pin
+    | PauseAgent
+    | Collaborate
+    | AcceptCollaboration
+    | ReplyCollaboration
+    | CloseCollaboration
     | SetPresence
     | Connect
     | Disconnect
@@ -229,8 +430,12 @@ Command = (
     | PutQueue
     | PutTag
     | PutRule
+    | PutPilot
+    | PutDepartment
+    | PauseQueue
     | PutSettings
     | DeleteNamed
     | Note
     | Checkpoint
 )
+"""Whatever can be asked."""

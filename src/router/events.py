@@ -3,33 +3,53 @@
 Events hold ids, codes and numbers, never personal data: texts, names and addresses are facts beside the journal, and
 are joined when an event is told to someone. Every value in `data` is JSON. An event concerns at most one agent.
 
+*Need* stands for: queue, priority, language, tags, requirements, target_agent_id, target_kind, target_until, terms.
+
 | type | data |
 |---|---|
-| contact.received | channel, account, queue, priority, language, tags, requirements, rules |
+| contact.received | channel, account, *need*, rules, pilot |
 | contact.waiting | queue |
-| contact.offered | assignment_id, channel, cost, expires_at, matched |
+| contact.offered | assignment_id, channel, cost, expires_at, matched, by |
 | contact.active | assignment_id |
 | contact.requeued | reason |
-| contact.reclassified | queue, priority, tags, requirements, target_agent_id, reason |
-| contact.transferred | assignment_id, to, reason, by, queue, tags, requirements, target_agent_id, barred_until |
+| contact.reclassified | *need*, reason, by |
+| contact.relaxed | *need*, step, reason (`time`, `nobody_fits`) |
+| contact.overflowed | *need*, action, from_queue, reason (`max_length`, `max_wait`, `closed`), message |
+| contact.transferred | assignment_id, to, reason, by, *need*, barred_until, transfers |
+| contact.parked | assignment_id, until, reason, by |
+| contact.resumed | assignment_id, *need*, reason, by |
+| contact.late | until |
+| contact.flagged | flag (`long_wait`, `transfers`) |
+| contact.escalated | reason, by, priority |
 | contact.closed | outcome, reason |
 | offer.declined | assignment_id, barred_until, reason |
 | offer.expired | assignment_id, barred_until |
 | offer.revoked | assignment_id, reason |
+| assignment.released | assignment_id, reason (`silent`, `interrupted`), wanted |
+| assignment.wanted | assignment_id |
+| assignment.retaken | assignment_id |
 | assignment.wrap_up | assignment_id, ends_at, outcome, resolved, disposition |
 | assignment.completed | assignment_id, resolved, disposition |
-| assignment.lost | assignment_id, reason |
+| assignment.lost | assignment_id, reason, by, barred_until |
 | agent.presence | status, reason, connected, session, lease_s, grace_until |
+| agent.paused, agent.unpaused | reason, by |
+| collaboration.requested | collaboration_id, kind, department, requirements, note, deadlines, feedback_by, by |
+| collaboration.asked | collaboration_id, reason |
+| collaboration.accepted | collaboration_id, progress_by, lead_by, solution_by |
+| collaboration.replied | collaboration_id, kind, from, approved, progress_by, lead_by |
+| collaboration.closed | collaboration_id, reason, by |
+| collaboration.warning, collaboration.escalated | collaboration_id, deadline, due_at, escalate_to |
 | sla.warning, sla.breached | queue, waited_s |
 | message.received | message_id, kind |
 | agent.updated, agent.deleted | (the agent is in the envelope) |
-| {queue,tag,rule,key,channel}.{updated,deleted}, settings.updated, customer.updated | name |
+| {queue,tag,rule,pilot,department,key,channel}.{updated,deleted}, settings.updated, customer.updated | name, by |
 | journal.checkpoint | state_hash |
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct
 
 VERSION: Final = 1
 """The version of the event shapes above. A release reads a new one before any release writes it."""
@@ -41,22 +61,41 @@ CONTACT_ACTIVE: Final = "contact.active"
 CONTACT_REQUEUED: Final = "contact.requeued"
 CONTACT_RECLASSIFIED: Final = "contact.reclassified"
 CONTACT_TRANSFERRED: Final = "contact.transferred"
+CONTACT_RELAXED: Final = "contact.relaxed"
+CONTACT_OVERFLOWED: Final = "contact.overflowed"
+CONTACT_PARKED: Final = "contact.parked"
+CONTACT_RESUMED: Final = "contact.resumed"
+CONTACT_LATE: Final = "contact.late"
+CONTACT_FLAGGED: Final = "contact.flagged"
+CONTACT_ESCALATED: Final = "contact.escalated"
 CONTACT_CLOSED: Final = "contact.closed"
 OFFER_DECLINED: Final = "offer.declined"
 OFFER_EXPIRED: Final = "offer.expired"
 OFFER_REVOKED: Final = "offer.revoked"
+ASSIGNMENT_RELEASED: Final = "assignment.released"
+ASSIGNMENT_WANTED: Final = "assignment.wanted"
+ASSIGNMENT_RETAKEN: Final = "assignment.retaken"
 ASSIGNMENT_WRAP_UP: Final = "assignment.wrap_up"
 ASSIGNMENT_COMPLETED: Final = "assignment.completed"
 ASSIGNMENT_LOST: Final = "assignment.lost"
 AGENT_PRESENCE: Final = "agent.presence"
 AGENT_UPDATED: Final = "agent.updated"
 AGENT_DELETED: Final = "agent.deleted"
+AGENT_PAUSED: Final = "agent.paused"
+AGENT_UNPAUSED: Final = "agent.unpaused"
+COLLABORATION_REQUESTED: Final = "collaboration.requested"
+COLLABORATION_ASKED: Final = "collaboration.asked"
+COLLABORATION_ACCEPTED: Final = "collaboration.accepted"
+COLLABORATION_REPLIED: Final = "collaboration.replied"
+COLLABORATION_CLOSED: Final = "collaboration.closed"
+COLLABORATION_WARNING: Final = "collaboration.warning"
+COLLABORATION_ESCALATED: Final = "collaboration.escalated"
 SLA_WARNING: Final = "sla.warning"
 SLA_BREACHED: Final = "sla.breached"
 MESSAGE_RECEIVED: Final = "message.received"
 CHECKPOINT: Final = "journal.checkpoint"
 
-NAMED_KINDS: Final = ("queue", "tag", "rule", "key", "channel", "customer", "settings")
+NAMED_KINDS: Final = ("queue", "tag", "rule", "pilot", "department", "key", "channel", "customer", "settings")
 """Kinds of configuration and facts whose change is journalled by name alone: `{kind}.updated`, `{kind}.deleted`."""
 
 KNOWN: Final = frozenset(
@@ -68,16 +107,35 @@ KNOWN: Final = frozenset(
         CONTACT_REQUEUED,
         CONTACT_RECLASSIFIED,
         CONTACT_TRANSFERRED,
+        CONTACT_RELAXED,
+        CONTACT_OVERFLOWED,
+        CONTACT_PARKED,
+        CONTACT_RESUMED,
+        CONTACT_LATE,
+        CONTACT_FLAGGED,
+        CONTACT_ESCALATED,
         CONTACT_CLOSED,
         OFFER_DECLINED,
         OFFER_EXPIRED,
         OFFER_REVOKED,
+        ASSIGNMENT_RELEASED,
+        ASSIGNMENT_WANTED,
+        ASSIGNMENT_RETAKEN,
         ASSIGNMENT_WRAP_UP,
         ASSIGNMENT_COMPLETED,
         ASSIGNMENT_LOST,
         AGENT_PRESENCE,
         AGENT_UPDATED,
         AGENT_DELETED,
+        AGENT_PAUSED,
+        AGENT_UNPAUSED,
+        COLLABORATION_REQUESTED,
+        COLLABORATION_ASKED,
+        COLLABORATION_ACCEPTED,
+        COLLABORATION_REPLIED,
+        COLLABORATION_CLOSED,
+        COLLABORATION_WARNING,
+        COLLABORATION_ESCALATED,
         SLA_WARNING,
         SLA_BREACHED,
         MESSAGE_RECEIVED,
@@ -89,8 +147,7 @@ KNOWN: Final = frozenset(
 """Every type this release understands. A process that meets another one stops serving the tenant."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, gc=False):
     """One line of a tenant's journal. `seq` is consecutive from 1; `at` is in milliseconds and never goes back."""
 
     seq: int
@@ -99,5 +156,5 @@ class Event:
     contact_id: str | None = None
     agent_id: str | None = None
     customer_id: str | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = {}
     version: int = VERSION

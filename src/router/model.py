@@ -121,8 +121,11 @@ class AgentConfig:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The mix of `weighted`: one minute idle, one minute since the last offer, one percent of free capacity and one
-    level of skill (the mean over what is asked) each count 1, times its weight."""
+    """The mix of the distribution `weighted`.
+
+    One minute idle, one minute since the last offer, one percent of free capacity and one level of skill (the mean
+    over what is asked) each count 1, times its weight.
+    """
 
     idle: float = 1.0
     turn: float = 0.0
@@ -174,10 +177,11 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When a queue is open, in the wall-clock time of `time_zone` (IANA). `days` by weekday, Monday is 0; a weekday
-    that is missing is closed. `dates` (`2026-10-01`) take the place of the weekday: no span means closed all day.
+    """When a queue is open, in the wall-clock time of `time_zone` (IANA).
 
-    `closed` is done with contacts that come, or still wait, when it is closed; None: they wait until it opens.
+    `days` are by weekday, Monday is 0; a weekday that is missing is closed. `dates` (`2026-10-01`) take the place of
+    the weekday: no span means closed all day. `closed` is done with contacts that come, or still wait, when it is
+    closed; None: they wait until it opens.
     """
 
     time_zone: str
@@ -310,8 +314,11 @@ class PilotConfig:
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds, each with its own start: `feedback_s` from the request to the first answer, `progress_s` from one word
-    to the next (of the helper, and of the lead), `solution_s` from acceptance to the solution. None: none."""
+    """Deadlines in seconds, each with its own start; None: there is none.
+
+    `feedback_s` runs from the request to the first answer, `progress_s` from one word to the next (of the helper, and
+    of the lead), `solution_s` from acceptance to the solution.
+    """
 
     progress_s: int | None = None
     feedback_s: int | None = None
@@ -353,7 +360,7 @@ class Settings:
     seconds without a word from the customer an active contact gives its units back until the customer writes.
     `wait_flag_s` and `transfer_flag_count` mark contacts that waited or wandered too long. `escalation_priority_s` is
     the head start that escalating gives. A parked contact comes back `park_return_s` before its time.
-    `help_wait_s` is how long a mentor is asked alone.
+    `help_wait_s` is how long a mentor is asked alone. `repeat_window_s` is how far back a tag counts as asked before.
     """
 
     presence_grace_s: int = 30
@@ -368,6 +375,7 @@ class Settings:
     park_return_s: int = 60
     collaboration: Deadlines = field(default_factory=lambda: Deadlines(progress_s=7200, feedback_s=7200))
     help_wait_s: int = 60
+    repeat_window_s: int = 86_400
 
     def lost_policy(self, channel: str) -> LostPolicy:
         """What becomes of an active contact of this channel when its agent is gone for good."""

@@ -1,13 +1,15 @@
-"""The life of a contact and of an assignment: two tables, and nothing that is not in them happens.
+"""The life of a contact, an assignment and a collaboration: three tables, and nothing that is not in them happens.
 
 An event that finds a contact in a state that is not listed for it is a programmer's error: the engine checks the state
 before it emits, and tells the caller 409 instead.
 
-            ┌────────────── requeued (declined, expired, revoked, agent lost) ─────────┐
-            ▼                                                                          │
-         waiting ─► offered ─► active ─► wrap_up ─► closed                             │
-            │          └──────────┴─────────────────────────────────────────────────── ┘
-            └─► closed (abandoned, cancelled)
+            ┌──────── requeued (declined, expired, revoked, agent lost, taken back) ────────┐
+            ▼                                                                               │
+         waiting ─► offered ─► active ─► wrap_up ─► closed                                  │
+            │ ▲        └──────────┴──────────────────────────────────────────────────────── ┘
+            │ │                   │
+            │ └───── resumed ── parked ◄── waiting (a call-back)
+            └─► closed (abandoned, cancelled, overflowed)
 """
 
 from typing import Final
@@ -18,15 +20,22 @@ CONTACT: Final[dict[tuple[str | None, str], str]] = {
     (None, ev.CONTACT_RECEIVED): "waiting",
     ("waiting", ev.CONTACT_WAITING): "waiting",
     ("waiting", ev.CONTACT_RECLASSIFIED): "waiting",
+    ("waiting", ev.CONTACT_RELAXED): "waiting",
+    ("waiting", ev.CONTACT_OVERFLOWED): "waiting",
     ("waiting", ev.CONTACT_OFFERED): "offered",
+    ("waiting", ev.CONTACT_PARKED): "parked",
     ("waiting", ev.CONTACT_CLOSED): "closed",
+    ("offered", ev.CONTACT_OFFERED): "offered",
     ("offered", ev.CONTACT_ACTIVE): "active",
     ("offered", ev.CONTACT_REQUEUED): "waiting",
     ("offered", ev.CONTACT_CLOSED): "closed",
     ("active", ev.ASSIGNMENT_WRAP_UP): "wrap_up",
     ("active", ev.CONTACT_TRANSFERRED): "waiting",
     ("active", ev.CONTACT_REQUEUED): "waiting",
+    ("active", ev.CONTACT_PARKED): "parked",
     ("active", ev.CONTACT_CLOSED): "closed",
+    ("parked", ev.CONTACT_RESUMED): "waiting",
+    ("parked", ev.CONTACT_CLOSED): "closed",
     ("wrap_up", ev.CONTACT_CLOSED): "closed",
 }
 """(state, event) → state. A contact that is not there yet has the state None."""
@@ -41,9 +50,28 @@ ASSIGNMENT: Final[dict[tuple[str | None, str], str]] = {
     ("active", ev.ASSIGNMENT_COMPLETED): "completed",
     ("active", ev.ASSIGNMENT_LOST): "lost",
     ("active", ev.CONTACT_TRANSFERRED): "transferred",
+    ("active", ev.CONTACT_PARKED): "parked",
+    ("active", ev.ASSIGNMENT_RELEASED): "active",
+    ("active", ev.ASSIGNMENT_WANTED): "active",
+    ("active", ev.ASSIGNMENT_RETAKEN): "active",
+    ("parked", ev.CONTACT_RESUMED): "transferred",
+    ("parked", ev.ASSIGNMENT_COMPLETED): "completed",
     ("wrap_up", ev.ASSIGNMENT_COMPLETED): "completed",
 }
 """(state, event) → state, for the assignment that the event names."""
 
-OPEN_ASSIGNMENT: Final = frozenset({"offered", "active", "wrap_up"})
-"""States in which an assignment takes capacity."""
+COLLABORATION: Final[dict[tuple[str | None, str], str]] = {
+    (None, ev.COLLABORATION_REQUESTED): "requested",
+    ("requested", ev.COLLABORATION_ASKED): "requested",
+    ("requested", ev.COLLABORATION_ACCEPTED): "accepted",
+    ("requested", ev.COLLABORATION_CLOSED): "closed",
+    ("accepted", ev.COLLABORATION_REPLIED): "accepted",
+    ("accepted", ev.COLLABORATION_CLOSED): "closed",
+}
+"""(state, event) → state."""
+
+OPEN_ASSIGNMENT: Final = frozenset({"offered", "active", "parked", "wrap_up"})
+"""States in which an assignment is its agent's. What takes capacity of these, the assignment itself says."""
+
+HELD: Final = frozenset({"active", "parked", "wrap_up"})
+"""States in which a contact is with one agent and no other."""
