@@ -17,7 +17,7 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | contact.overflowed | *need*, action, from_queue, reason (`max_length`, `max_wait`, `closed`), message |
 | contact.transferred | assignment_id, to, reason, by, *need*, barred_until, transfers |
 | contact.parked | assignment_id, until, reason, by |
-| contact.resumed | assignment_id, *need*, reason, by |
+| contact.resumed | assignment_id, *need*, promised, reason, by |
 | contact.late | until |
 | contact.flagged | flag (`long_wait`, `transfers`) |
 | contact.escalated | reason, by, priority |
@@ -33,9 +33,9 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | assignment.lost | assignment_id, reason, by, barred_until |
 | agent.presence | status, reason, connected, session, lease_s, grace_until |
 | agent.paused, agent.unpaused | reason, by |
-| collaboration.requested | collaboration_id, kind, department, requirements, note, deadlines, feedback_by, by |
-| collaboration.asked | collaboration_id, reason |
-| collaboration.accepted | collaboration_id, progress_by, lead_by, solution_by |
+| collaboration.requested | collaboration_id, kind, department, requirements, deadlines, feedback_by, asked_until, by |
+| collaboration.asked | collaboration_id, asked_until, reason |
+| collaboration.accepted | collaboration_id, helper_id, progress_by, lead_by, solution_by |
 | collaboration.replied | collaboration_id, kind, from, approved, progress_by, lead_by |
 | collaboration.closed | collaboration_id, reason, by |
 | collaboration.warning, collaboration.escalated | collaboration_id, deadline, due_at, escalate_to |
@@ -51,8 +51,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-VERSION: Final = 1
-"""The version of the event shapes above. A release reads a new one before any release writes it."""
+VERSION: Final = 2
+"""The version of the event shapes above; version 1 lacked terms, target_kind, target_until, pilot and turns. A release reads a new one before any release writes it."""
 
 CONTACT_RECEIVED: Final = "contact.received"
 CONTACT_WAITING: Final = "contact.waiting"
