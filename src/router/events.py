@@ -52,7 +52,10 @@ from typing import Any, Final
 from msgspec import Struct
 
 VERSION: Final = 2
-"""The version of the event shapes above; version 1 lacked terms, target_kind, target_until, pilot and turns. A release reads a new one before any release writes it."""
+"""The version of the event shapes above; version 1 lacked terms, kinds of target, pilots and turns.
+
+A release reads a new one before any release writes it.
+"""
 
 CONTACT_RECEIVED: Final = "contact.received"
 CONTACT_WAITING: Final = "contact.waiting"

@@ -307,6 +307,7 @@ def _completed(state: "State", event: Event) -> None:
 def _wrapping_up(state: "State", event: Event) -> None:
     _move_contact(state, event)
     assignment, data = _move_assignment(state, event), event.data
+    assignment.wanted = False
     assignment.ends_at, assignment.outcome = data["ends_at"], data["outcome"]
     assignment.resolved, assignment.disposition = data["resolved"], data["disposition"]
 
