@@ -108,20 +108,19 @@ class Board:
     ) -> None:
         """Decide an event and apply it; what it names is looked at again later."""
         state = self.state
+        contact_id: str | None = None
         if contact is not None:
-            customer_id = contact.customer_id
-            self._contacts[contact.id] = contact
+            contact_id, customer_id = contact.id, contact.customer_id
+            self.told[contact_id] = kind
+            if kind not in _CONTACT_STAYS:
+                self._contacts[contact_id] = contact
         if assignment is not None:
             self._assignments[assignment.id] = assignment
-        if agent_id is not None:
+        if agent_id is not None and kind not in _AGENT_STAYS:
             self._agents[agent_id] = None
-        event = Event(
-            state.seq + 1, kind, self.now, contact.id if contact is not None else None, agent_id, customer_id, data
-        )
+        event = Event(state.seq + 1, kind, self.now, contact_id, agent_id, customer_id, data)
         self.decision.events.append(event)
         state.apply(event)
-        if contact is not None:
-            self.told[contact.id] = kind
 
     def say(self, kind: str, assignment: Assignment, /, **data: Any) -> None:
         """An event of an assignment: it names the contact, the agent and the customer."""
@@ -219,18 +218,19 @@ class Board:
         """Whether it waits, where, and when something is due."""
         state = contact.state
         if state == "waiting":
-            if not self.index.stands(contact.id, contact.key, self.need(contact), contact.queue, self.is_open(contact)):
-                self.fresh[contact.id] = None
+            if not self.index.waits(contact.id) or not self.index.stands(
+                contact.key, self.need(contact), contact.queue, matchable=self.is_open(contact)
+            ):
+                self.fresh[contact.id] = None  # it is tried on all agents, and then waits in the index
+                return
         elif self.index.remove_waiting(contact.id) and state != "offered":
             self.waits.gone(contact.id)
-        if state in SOONER:
-            self.timers.set("contact", contact.id, contact_due_at(self, contact))
-        else:
-            self.timers.set("contact", contact.id, None)
+        self.timers.set("contact", contact.id, contact_due_at(self, contact) if state in SOONER else None)
 
     def put_waiting(self, contact: Contact) -> None:
         """Let a contact wait in the index, to be found by agents that have room."""
         self.index.put_waiting(contact.key, self.need(contact), contact.queue, matchable=self.is_open(contact))
+        self.timers.set("contact", contact.id, contact_due_at(self, contact))
 
     def look_at_assignment(self, assignment: Assignment) -> None:
         """When something is due."""
@@ -277,11 +277,14 @@ class Board:
             self._desks.pop(agent_id, None)
             return
         desk = self.desk(agent_id)
-        self._retake(agent, desk)
+        for assignment in agent.open.values():
+            if assignment.wanted:
+                self._retake(agent, desk)
+                break
         status = _standing(agent)
         free = desk.free(agent) if status == "available" else ()
         capacity = desk.now.capacity
-        load = agent.load * 1000 // capacity if capacity and agent.open else 0
+        load = agent.load * 1000 // capacity if agent.open and capacity else 0
         if self.index.put_agent(agent_id, desk.ability, status, free, Standing(agent.idle_since, agent.turn_at, load)):
             self.idle.add(agent_id)
         lease_until = self.lease_until.get(agent_id)
@@ -341,6 +344,8 @@ class Board:
 
     def policy(self, contact: Contact) -> QueueConfig:
         """The policy of the contact's queue, as it is for this contact."""
+        if contact.pilot is None and contact.queue in self.config.queues:
+            return self.config.queues[contact.queue]
         return self.config.queue(contact.queue, contact.pilot)
 
     def is_open(self, contact: Contact) -> bool:
@@ -386,6 +391,29 @@ class Board:
         position = self.index.position(contact.id)
         return None if position is None else self.waits.estimate(contact.queue, position)
 
+
+_CONTACT_STAYS: Final = frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING})
+"""Events that name a contact, but change nothing that it is looked at for."""
+
+_AGENT_STAYS: Final = frozenset(
+    {
+        ev.CONTACT_ACTIVE,
+        ev.CONTACT_FLAGGED,
+        ev.CONTACT_LATE,
+        ev.CONTACT_ESCALATED,
+        ev.MESSAGE_RECEIVED,
+        ev.SLA_WARNING,
+        ev.SLA_BREACHED,
+        ev.COLLABORATION_REQUESTED,
+        ev.COLLABORATION_ASKED,
+        ev.COLLABORATION_ACCEPTED,
+        ev.COLLABORATION_REPLIED,
+        ev.COLLABORATION_CLOSED,
+        ev.COLLABORATION_WARNING,
+        ev.COLLABORATION_ESCALATED,
+    }
+)
+"""The same for agents: it is told, but has no more and no less room than before."""
 
 _FITTING: Final = frozenset({"dedicated", "last", "rule"})
 """Kinds of target that must fit as anybody must. The others are somebody's decision."""

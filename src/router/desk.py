@@ -4,7 +4,7 @@ A *desk* is an agent's configuration as it holds at a time: without skills that 
 the capacity. It is made once and holds until its `until`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -48,6 +48,8 @@ class Desk:
         if not agent.open:
             return self.all_free
         channels = self.now.channels
+        if self._is_plain and channels is not None:
+            return self._plain_free(agent, channels)
         present = [each for each in agent.open.values() if each.present]
         owed = [each for each in agent.open.values() if each.wanted]
         if channels is None:
@@ -58,6 +60,26 @@ class Desk:
             name
             for name, limit in channels.items()
             if self._has_room(name, limit, present) and not (owed and limit.interruptible)
+        )
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether channels get along with one another and none steps aside for another."""
+        channels = self.now.channels
+        return channels is not None and not any(each.excludes or each.interruptible for each in channels.values())
+
+    def _plain_free(self, agent: Agent, channels: Mapping[str, ChannelLimit]) -> tuple[str, ...]:
+        """The same as `free`, where only units and numbers count: the way of nearly all agents."""
+        left = self.now.capacity
+        counts: dict[str, int] = {}
+        for each in agent.open.values():
+            if each.wanted:
+                return ()
+            if each.present:
+                left -= each.cost
+                counts[each.channel] = counts.get(each.channel, 0) + 1
+        return tuple(
+            [name for name, limit in channels.items() if limit.cost <= left and counts.get(name, 0) < limit.max]
         )
 
     def can_retake(self, agent: Agent, assignment: Assignment) -> bool:

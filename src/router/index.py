@@ -56,8 +56,9 @@ class Index:
     def agents(self):
         return len(self.a)
 
-    def stands(self, contact_id, key, need, queue, matchable):
-        return self.w.get(contact_id) == (key, need, queue, matchable)
+    def waits(self, contact_id): return contact_id in self.w
+    def stands(self, key, need, queue, *, matchable):
+        return self.w.get(key[1]) == (key, need, queue, matchable)
 
     def put_waiting(self, key, need, queue, *, matchable=True):
         self.w[key[1]] = (key, need, queue, matchable)

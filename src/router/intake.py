@@ -50,9 +50,9 @@ class Intake:
         tags = command.tags
         if tags is None:
             tags = tuple(TagRequest(each) for each in self.find_tags(command.text))
-        names = frozenset([each.tag for each in tags])
-        pilot = self._pilot(command, now)
+        pilot = self._pilot(command, now) if self._config.pilots else None
         rules = self._rules_of(pilot)
+        names = frozenset([each.tag for each in tags])
         verdict = rules.judge(
             Facts(
                 channel=command.channel,
