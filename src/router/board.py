@@ -40,7 +40,8 @@ class Decision:
 class Board:
     """State, index and timers of one tenant, and what the decision under way has come to.
 
-    `fresh` are waiting contacts that are to be tried on all agents, `idle` agents that have room for more than before.
+    `fresh` are waiting contacts that are to be tried on all agents, `idle` agents that have room for more than before;
+    `told` and `arrivals` the last events of this decision that name a contact, and that brought one to its queue.
     `lease_until`, `offer_floor` and `heard_at` are this process's own: they begin anew when another one takes over.
     """
 
@@ -57,6 +58,7 @@ class Board:
         self.fresh: dict[str, None] = {}
         self.idle: set[str] = set()
         self.told: dict[str, str] = {}
+        self.arrivals: dict[str, str] = {}
         self.lease_until: dict[str, int] = {}
         self.offer_floor: dict[str, int] = {}
         self.heard_at: dict[str, int] = {}
@@ -70,7 +72,10 @@ class Board:
         for agent_id in state.agents:
             self._look_at_agent(agent_id)
         for contact in state.contacts.values():
-            self.look_at_contact(contact)
+            if contact.state == "waiting":
+                self.put_waiting(contact)  # it was tried on all agents before it was written down
+            else:
+                self.look_at_contact(contact)
         for assignment in state.assignments.values():
             self.look_at_assignment(assignment)
         for collaboration in state.collaborations.values():
@@ -82,8 +87,7 @@ class Board:
         """Begin a decision. Time never goes back behind the last event's."""
         self.now = max(now, self.state.at)
         self.decision = Decision()
-        if self.told:
-            self.told = {}
+        self.told, self.arrivals = {}, {}
 
     # -- saying -------------------------------------------------------------------------------------------------
 
@@ -93,7 +97,7 @@ class Board:
         event = Event(state.seq + 1, ev.CONTACT_RECEIVED, self.now, contact_id, None, customer_id, data)
         self.decision.events.append(event)
         state.apply(event)
-        self.told[contact_id] = ev.CONTACT_RECEIVED
+        self.told[contact_id] = self.arrivals[contact_id] = ev.CONTACT_RECEIVED
         self._contacts[contact_id] = state.contacts[contact_id]
 
     def emit(
@@ -112,6 +116,8 @@ class Board:
         if contact is not None:
             contact_id, customer_id = contact.id, contact.customer_id
             self.told[contact_id] = kind
+            if kind in _ARRIVES:
+                self.arrivals[contact_id] = kind
             if kind not in _CONTACT_STAYS:
                 self._contacts[contact_id] = contact
         if assignment is not None:
@@ -301,7 +307,7 @@ class Board:
                 self.say(ev.ASSIGNMENT_RETAKEN, assignment)
 
     def look_at_queue(self, name: str) -> None:
-        """Its policy or its hours have changed: look at every contact that waits in it."""
+        """It opens, closes, or is another: look at every contact that waits in it."""
         for contact_id in self.index.waiting_in(name):
             self._contacts[contact_id] = self.state.contacts[contact_id]
         self.set_hours(name)
@@ -391,6 +397,9 @@ class Board:
         position = self.index.position(contact.id)
         return None if position is None else self.waits.estimate(contact.queue, position)
 
+
+_ARRIVES: Final = frozenset({ev.CONTACT_OVERFLOWED, ev.CONTACT_TRANSFERRED})
+"""With these a contact comes to a queue, as with being received: it may be one too many, and is told its wait."""
 
 _CONTACT_STAYS: Final = frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING})
 """Events that name a contact, but change nothing that it is looked at for."""

@@ -7,8 +7,14 @@ from src.router.model import NO_TERMS, CollaborationKind, Deadlines, DepartmentC
 
 
 def ask_for_shared(board: Board, contact: Contact, lead_id: str) -> None:
-    """Ask for help with what the lead does not cover, each requirement with its own deadline; once."""
-    asked = {skill.skill for each in board.state.helps.get(contact.id, {}).values() for skill in each.requirements}
+    """Ask for help with what the lead does not cover, each requirement with its own deadline; once.
+
+    A helper that has become the lead helps no more: somebody else is asked.
+    """
+    for collaboration in list(board.state.helps.get(contact.id, {}).values()):
+        if collaboration.agent_id == lead_id:
+            board.say_help(ev.COLLABORATION_CLOSED, collaboration, reason="helper_leads", by=None)
+    asked = {need.skill for each in board.state.helps.get(contact.id, {}).values() for need in each.requirements}
     for each in contact.requirements:
         if each.shared and each.skill not in asked:
             request(board, contact, board.new_id(), by=lead_id, requirements=(each._replace(shared=False),))

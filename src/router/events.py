@@ -24,7 +24,7 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | contact.closed | outcome, reason |
 | offer.declined | assignment_id, barred_until, reason |
 | offer.expired | assignment_id, barred_until |
-| offer.revoked | assignment_id, reason |
+| offer.revoked | assignment_id, reason, barred_until |
 | assignment.released | assignment_id, reason (`silent`, `interrupted`), wanted |
 | assignment.wanted | assignment_id |
 | assignment.retaken | assignment_id |

@@ -169,7 +169,10 @@ def _not_taken(state: "State", event: Event) -> None:
 def _revoked(state: "State", event: Event) -> None:
     assignment = _move_assignment(state, event)
     contact = state.contacts[assignment.contact_id]
-    if _next_offer(state, contact, assignment):
+    barred = event.data.get("barred_until") is not None
+    if barred:
+        _bar(contact, assignment.agent_id, event.data)
+    if _next_offer(state, contact, assignment) or barred:
         state.changed_contacts[contact.id] = contact
 
 

@@ -56,7 +56,9 @@ class Index:
     def agents(self):
         return len(self.a)
 
-    def waits(self, contact_id): return contact_id in self.w
+    def waits(self, contact_id):
+        return contact_id in self.w
+
     def stands(self, key, need, queue, *, matchable):
         return self.w.get(key[1]) == (key, need, queue, matchable)
 

@@ -51,11 +51,13 @@ def _taken_fresh(board: Board) -> Sequence[Contact]:
 
 def _try_all(board: Board) -> None:
     """Agents with new room, and new contacts: the smallest rank goes first, whichever side it is found from."""
-    queue = deque(_taken_fresh(board))
-    for contact in queue:
-        if contact.state == "waiting":
-            board.put_waiting(contact)
-    while queue or board.idle:
+    queue: deque[Contact] = deque()
+    while board.fresh or queue or board.idle:
+        if board.fresh:
+            fresh = [each for each in _taken_fresh(board) if each.state == "waiting"]
+            for contact in fresh:
+                board.put_waiting(contact)
+            queue = deque(sorted({each.id: each for each in (*queue, *fresh)}.values(), key=_key))
         best = _next_for_idle(board)
         if queue and (best is None or queue[0].key <= best):
             contact = queue.popleft()
@@ -111,7 +113,8 @@ def match(board: Board, contact: Contact) -> dict[str, Any] | None:
     chosen = found[:wanted]
     if wanted > 1:
         trace["offered_to"] = [each.agent_id for each in chosen]
-    left = board.waits.left(contact.id, contact.queue, board.now, others_wait=board.index.anybody_in(contact.queue))
+    others_wait = board.index.length(contact.queue) > board.index.waits(contact.id)
+    left = board.waits.left(contact.id, contact.queue, board.now, others_wait=others_wait)
     if left is not None:
         told, waited_s = left
         trace["estimate"] = {
@@ -209,12 +212,15 @@ def take(board: Board, assignment: Assignment) -> None:
 
 
 def withdraw(board: Board, contact: Contact, reason: str, by: str | None = None) -> None:
-    """Whatever stands between a contact and the queue goes: its offers are revoked, its agent loses it."""
+    """Whatever stands between a contact and the queue goes: its offers are revoked, its agent loses it.
+
+    Who had it is not asked again for a while.
+    """
+    barred_until = board.now + board.bar_ms(contact)
     for each in list(board.state.offers.get(contact.id, {}).values()):
-        board.say(ev.OFFER_REVOKED, each, reason=reason)
+        board.say(ev.OFFER_REVOKED, each, reason=reason, barred_until=barred_until)
     assignment = board.current(contact)
     if contact.state in HELD and assignment is not None:
-        barred_until = board.now + board.bar_ms(contact)
         board.say(ev.ASSIGNMENT_LOST, assignment, reason=reason, by=by, barred_until=barred_until)
 
 

@@ -33,23 +33,22 @@ def keep(board: Board, contact: Contact) -> None:
             return
         if policy.steps and contact.step < len(policy.steps) and skip(board, contact):
             return
-    if board.told.get(contact.id) in _BEGINS:
+    arrived = board.arrivals.pop(contact.id, None)
+    if arrived is not None:
         position = board.index.position(contact.id) or 1
         told = board.waits.waiting(contact.id, contact.queue, position, board.now)
-        if board.told.get(contact.id) == ev.CONTACT_RECEIVED:
+        if arrived == ev.CONTACT_RECEIVED:
             estimate = None if told is None else {"wait_s": told.wait_s, "low_s": told.low_s, "high_s": told.high_s}
             data = {"queue": contact.queue, "position": position, "estimate": estimate}
             board.emit(ev.CONTACT_WAITING, data, contact=contact)
 
 
 def _is_full(board: Board, contact: Contact) -> bool:
-    """Whether the contact, which waits already, is one too many."""
+    """Whether the contact, which has just come and waits already, is one too many."""
     length = board.policy(contact).max_length
-    return length is not None and board.index.length(contact.queue) > length and can_overflow(board, contact)
-
-
-_BEGINS: Final = frozenset({ev.CONTACT_RECEIVED, ev.CONTACT_OVERFLOWED, ev.CONTACT_TRANSFERRED})
-"""What a contact begins to wait with: from then on it has been told how long."""
+    if length is None or contact.id not in board.arrivals:
+        return False
+    return board.index.length(contact.queue) > length and can_overflow(board, contact)
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------

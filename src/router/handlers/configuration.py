@@ -47,7 +47,10 @@ def put_queue(room: Room, command: commands.PutQueue) -> None:
     checks.check_queue(config, queues=board.config.queues)
     board.config.queues[config.name] = config
     board.emit("queue.updated", {"name": config.name})
-    board.look_at_queue(config.name)
+    for contact in board.state.contacts.values():
+        if contact.queue == config.name:
+            board.note_contact(contact)
+    board.set_hours(config.name)
 
 
 def put_tag(room: Room, command: commands.PutTag) -> None:
@@ -89,12 +92,14 @@ def put_department(room: Room, command: commands.PutDepartment) -> None:
 def put_settings(room: Room, command: commands.PutSettings) -> None:
     """Replace the tenant's settings."""
     board = room.board
-    silence_before = board.config.settings.silence_s
-    board.config.settings = command.settings
+    before, board.config.settings = board.config.settings, command.settings
     board.emit("settings.updated", {"name": "settings"})
-    if silence_before != command.settings.silence_s:
+    if before.silence_s != command.settings.silence_s:
         for assignment in board.state.assignments.values():
             board.note_assignment(assignment)
+    if (before.wait_flag_s, before.park_return_s) != (command.settings.wait_flag_s, command.settings.park_return_s):
+        for contact in board.state.contacts.values():
+            board.note_contact(contact)
 
 
 def note(room: Room, command: commands.Note) -> None:
