@@ -207,7 +207,7 @@ def take(board: Board, assignment: Assignment) -> None:
         if other is not assignment:
             board.say(ev.OFFER_REVOKED, other, reason="taken_by_another")
     board.say(ev.CONTACT_ACTIVE, assignment)
-    if contact.requirements:
+    if contact.requirements or contact.id in board.state.helps:
         ask_for_shared(board, contact, assignment.agent_id)
 
 

@@ -47,10 +47,7 @@ def put_queue(room: Room, command: commands.PutQueue) -> None:
     checks.check_queue(config, queues=board.config.queues)
     board.config.queues[config.name] = config
     board.emit("queue.updated", {"name": config.name})
-    for contact in board.state.contacts.values():
-        if contact.queue == config.name:
-            board.note_contact(contact)
-    board.set_hours(config.name)
+    _changed(board, {config.name})
 
 
 def put_tag(room: Room, command: commands.PutTag) -> None:
@@ -79,7 +76,7 @@ def put_pilot(room: Room, command: commands.PutPilot) -> None:
     board.config.pilots[command.config.name] = command.config
     room.intake.forget()
     board.emit("pilot.updated", {"name": command.config.name})
-    _look_at_queues(board, {*command.config.queues, *(before.queues if before is not None else ())})
+    _changed(board, {*command.config.queues, *(before.queues if before is not None else ())})
 
 
 def put_department(room: Room, command: commands.PutDepartment) -> None:
@@ -137,11 +134,15 @@ def delete_named(room: Room, command: commands.DeleteNamed) -> None:
     room.intake.forget()
     board.emit(f"{command.kind}.deleted", {"name": name})
     if command.kind == "pilot":
-        _look_at_queues(board, set(gone.queues))
+        _changed(board, set(gone.queues))
 
 
-def _look_at_queues(board: Board, names: set[str]) -> None:
-    for name in sorted(names):
+def _changed(board: Board, queues: set[str]) -> None:
+    """These queues have another policy: deadlines are others, and who waits in them is looked at again."""
+    for contact in board.state.contacts.values():
+        if contact.queue in queues:
+            board.note_contact(contact)
+    for name in sorted(queues):
         board.look_at_queue(name)
 
 
@@ -149,9 +150,11 @@ def _check_unused(board: Board, queue: str) -> None:
     config = board.config
     if queue == DEFAULT_QUEUE:
         raise InUse("the default queue stays")
-    if any(rule.queue == queue for rule in config.rules.values()):
+    rules = [config.rules, *(each.rules for each in config.pilots.values() if each.rules is not None)]
+    if any(rule.queue == queue for those in rules for rule in those.values()):
         raise InUse("a rule names this queue")
-    for other in config.queues.values():
+    queues = [config.queues, *(each.queues for each in config.pilots.values())]
+    for other in (each for those in queues for each in those.values()):
         where = (other.overflow, None if other.hours is None else other.hours.closed)
         if any(each is not None and each.queue == queue for each in where):
             raise InUse(f"queue {other.name!r} overflows into this one")
