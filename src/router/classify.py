@@ -174,6 +174,12 @@ def _on_more(rule: RuleConfig) -> Iterator[_Condition]:
 
 
 def _on_attribute(of: Callable[[_Case], Mapping[str, Any]], name: str, values: Iterable[Any]) -> _Condition:
+    holds = among(name, values)
+    return lambda case: holds(of(case))
+
+
+def among(name: str, values: Iterable[Any]) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether the attribute of this name has one of these values, as `Rules` compares them."""
     first, *rest = name.split(".")
     allowed = frozenset(_typed(value) for value in values if is_plain(value))
 
@@ -182,8 +188,7 @@ def _on_attribute(of: Callable[[_Case], Mapping[str, Any]], name: str, values: I
             return any(is_plain(member) and _typed(member) in allowed for member in value)
         return is_plain(value) and _typed(value) in allowed
 
-    def holds(case: _Case) -> bool:
-        attributes = of(case)
+    def holds(attributes: Mapping[str, Any]) -> bool:
         if name in attributes:
             return is_allowed(attributes[name])
         return first in attributes and any(map(is_allowed, _reached(attributes[first], rest)))

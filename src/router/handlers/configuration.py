@@ -6,6 +6,7 @@ from src.errors import AgentBusy, InUse, NotFound
 from src.router import checks, commands
 from src.router import events as ev
 from src.router.board import Board
+from src.router.classify import Rules
 from src.router.handlers.base import Room
 from src.router.model import DEFAULT_QUEUE
 from src.router.tagging import TagFinder
@@ -63,7 +64,9 @@ def put_rule(room: Room, command: commands.PutRule) -> None:
     """Make or change a classification rule."""
     config = room.board.config
     checks.check_rule(command.config, queues=config.queues, agents=config.agents)
-    config.rules[command.config.name] = command.config
+    rules = config.rules | {command.config.name: command.config}
+    Rules(rules.values())  # all together may be too many
+    config.rules = rules
     room.intake.forget()
     room.board.emit("rule.updated", {"name": command.config.name})
 
@@ -72,6 +75,8 @@ def put_pilot(room: Room, command: commands.PutPilot) -> None:
     """Make or change a pilot. Contacts that are in it already follow its queues at once."""
     board = room.board
     checks.check_pilot(command.config, queues=board.config.queues, agents=board.config.agents)
+    if command.config.rules is not None:
+        Rules(command.config.rules.values())
     before = board.config.pilots.get(command.config.name)
     board.config.pilots[command.config.name] = command.config
     room.intake.forget()
@@ -127,10 +132,7 @@ def delete_named(room: Room, command: commands.DeleteNamed) -> None:
     if command.kind == "department" and any(each.department == name for each in board.state.collaborations.values()):
         raise InUse("the department still helps")
     gone = kept[name]
-    if command.kind == "tag":
-        board.config.tags = {each: config for each, config in board.config.tags.items() if each != name}
-    else:
-        del kept[name]
+    del kept[name]
     room.intake.forget()
     board.emit(f"{command.kind}.deleted", {"name": name})
     if command.kind == "pilot":
