@@ -390,9 +390,10 @@ class Board:
             return contact.bars
         return {agent_id: until for agent_id, until in contact.bars.items() if until > self.now}
 
-    def is_barred(self, contact_id: str, agent_id: str) -> bool:
-        """Whether this agent may not be asked for this contact now."""
-        return self.state.contacts[contact_id].bars.get(agent_id, 0) > self.now
+    def bars_of(self, agent_id: str) -> Callable[[str], bool]:
+        """Tells of a contact whether this agent may not be asked for it now."""
+        contacts, now = self.state.contacts, self.now
+        return lambda contact_id: contacts[contact_id].bars.get(agent_id, 0) > now
 
     def bar_ms(self, contact: Contact) -> int:
         """How long an agent is not asked again after a decline or a miss."""
