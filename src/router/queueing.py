@@ -23,11 +23,10 @@ SPLIT_TRIES_MAX: Final = 8
 def keep(board: Board, contact: Contact) -> None:
     """Begin to keep a contact that nobody can take now. It may move on at once: a step, another queue, a split."""
     policy = board.policy(contact)
-    if is_closed(board, contact):
-        assert policy.hours is not None
-        if overflow(board, contact, policy.hours.closed, "closed"):
-            return
-    elif _is_full(board, contact) and overflow(board, contact, policy.overflow, "max_length"):
+    closed = policy.hours.closed if policy.hours is not None and is_closed(board, contact) else None
+    if overflow(board, contact, closed, "closed"):
+        return
+    if _is_full(board, contact) and overflow(board, contact, policy.overflow, "max_length"):
         return
     if contact.target_agent_id is None:
         if policy.split and split(board, contact):
