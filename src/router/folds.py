@@ -68,7 +68,8 @@ def _touch_contact(state: "State", event: Event) -> Contact:
 
 
 def _set_need(contact: Contact, data: Mapping[str, Any]) -> None:
-    """What a contact needs, as far as the event says it."""
+    """What a contact needs, as far as the event says it. Whoever it is newly meant for may be asked at once."""
+    before = contact.target_agent_id
     contact.queue = data["queue"]
     contact.tags = tuple(data["tags"])
     contact.requirements = requirements_from(data["requirements"])
@@ -79,7 +80,7 @@ def _set_need(contact: Contact, data: Mapping[str, Any]) -> None:
         contact.terms = terms_from(data["terms"])
     elif "priority" in data:
         contact.priority = data["priority"]
-    if contact.target_agent_id in contact.bars:
+    if contact.target_agent_id != before and contact.target_agent_id in contact.bars:
         contact.bars = {agent: until for agent, until in contact.bars.items() if agent != contact.target_agent_id}
 
 
