@@ -207,6 +207,8 @@ def take(board: Board, assignment: Assignment) -> None:
         if other is not assignment:
             board.say(ev.OFFER_REVOKED, other, reason="taken_by_another")
     board.say(ev.CONTACT_ACTIVE, assignment)
+    if board.desk(assignment.agent_id).interruptible(assignment.channel):
+        board.look_at_agent(assignment.agent_id)  # an offer gives way to nothing, but what is under way does
     if contact.requirements or contact.id in board.state.helps:
         ask_for_shared(board, contact, assignment.agent_id)
 
