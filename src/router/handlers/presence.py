@@ -32,7 +32,9 @@ def set_presence(room: Room, command: commands.SetPresence) -> None:
         lease_s=lease_s,
         grace_until=_grace(board, agent, lease_s),
     )
-    if command.status != "available":
+    if command.status == "available":
+        board.sweep()
+    else:
         return_offers(board, agent, command.status)
 
 
@@ -41,6 +43,7 @@ def connect(room: Room, command: commands.Connect) -> None:
     board, agent = room.board, room.agent(command.agent_id)
     board.lease_until.pop(agent.id, None)
     board.say_presence(agent, session=command.session, lease_s=None, grace_until=None)
+    board.sweep()
 
 
 def _grace(board: Board, agent: Agent, lease_s: int | None) -> int | None:

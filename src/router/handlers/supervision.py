@@ -78,6 +78,8 @@ def pause_agent(room: Room, command: commands.PauseAgent) -> None:
     board.emit(kind, {"reason": command.reason, "by": command.by}, agent_id=agent.id)
     if command.paused:
         return_offers(board, agent, "paused")
+    else:
+        board.sweep()
 
 
 def pause_queue(room: Room, command: commands.PauseQueue) -> None:
