@@ -214,12 +214,13 @@ found_recent AS MATERIALIZED (
       AND stored.created_at >= {{since}}
     ORDER BY stored.customer_id DESC, stored.id DESC LIMIT {RECENT_CONTACTS_MAX}) AS found
   LEFT JOIN LATERAL (SELECT agent_id, accepted_at FROM assignments AS stored
-    WHERE stored.tenant = $1 AND stored.id = found.assignment_id OFFSET 0) AS held ON true
+    WHERE stored.tenant = $1 AND stored.id BETWEEN found.assignment_id AND found.assignment_id
+    ORDER BY stored.id LIMIT 1) AS held ON true
 )"""
 """The newest contacts of the customers found.
 
-`BETWEEN`, and the order by customer, leave PostgreSQL one index that has the rows in this order. With `=` it may as
-well go back through all contacts of the tenant: on tables that were empty when the plan was made, that looked as cheap.
+`BETWEEN`, and the orders, leave PostgreSQL the one index that has the rows in this order. With `=` it may as well go
+through all rows of the tenant: on tables that were empty when the plan was made, that looked as cheap.
 """
 
 

@@ -185,11 +185,13 @@ async def test_the_newest_contacts_are_read_by_key_though_planned_on_empty_table
     wanted = Wanted(identities={("phone", "often"), ("phone", "once")}, recent_since=0)
     assert {} == (await store.lookup(writer.tenant, wanted)).recent
     await store.commit(writer.batch(*(Customer(each.customer_id, 1) for each in identities), *identities))
+    writer.staff("a1")
     once = writer.contact("once")
     for _ in range(40):
-        for _ in range(20):
-            writer.contact("often")
-            writer.contact(f"k{writer.new_id()}")
+        for number in range(20):
+            contact = writer.contact("often" if number % 2 else f"k{writer.new_id()}")
+            writer.do(c.Accept(str(writer.state.contacts[contact].assignment_id)))
+            writer.do(c.Cancel(contact))
         await store.lookup(writer.tenant, wanted)
         await store.commit(writer.batch())
     before = await index_entries_read(store)
