@@ -5,6 +5,7 @@
     ├── Refused                 an answer to a caller; `code` is stable and public
     │   ├── Malformed             malformed: the input itself is wrong
     │   │   ├── UnknownReference    unknown_reference: it names something that is not there (a queue, an agent)
+    │   │   ├── FieldsMissing       fields_missing: the queue wants more at completion
     │   │   └── IdempotencyMismatch idempotency_mismatch: the same key, another body
     │   ├── Unauthenticated       unauthenticated: no credential, or a bad one
     │   │   ├── BadSignature        bad_signature
@@ -68,6 +69,12 @@ class UnknownReference(Malformed):
     """The input names something that is not there."""
 
     code = "unknown_reference"
+
+
+class FieldsMissing(Malformed):
+    """The queue wants more to be said at completion; `fields` names what is missing."""
+
+    code = "fields_missing"
 
 
 class IdempotencyMismatch(Malformed):

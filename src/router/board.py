@@ -1,40 +1,32 @@
-"""The board of one tenant: its state, kept matched. It emits events, folds them, and looks again at what they name.
+"""The board of one tenant: its state, index and timers. It emits events, folds them, and looks again at what they name.
 
-`look_at_…` carry what is so in the state over to the index and the timers; they compare and never assume. `settle` then
-asks the index who can be matched now: matching is level-triggered, and no event by itself makes a match.
+`look_at_…` carry what is so in the state over to the index and the timers; they compare and never assume. What an event
+names is only noted; `look` goes over the notes before the index is asked anything.
 
-What it must not do: know a command, or refuse one. That is the engine's.
+What it must not do: know a command, refuse one, or choose an agent. Those are the handlers' and the matching's.
 """
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from src.router import events as ev
-from src.router import explain
+from src.router import hours
+from src.router.config import Config
+from src.router.deadlines import SOONER, collaboration_due_at, contact_due_at
+from src.router.desk import Desk
+from src.router.entities import Agent, Assignment, Collaboration, Contact, requirement_json, terms_json
 from src.router.events import Event
-from src.router.index import Ability, ContactKey, Index, Need, primary
-from src.router.model import ANY_CHANNEL, DEFAULT_QUEUE, AgentConfig, QueueConfig, RuleConfig, Settings, TagConfig
-from src.router.state import Agent, Assignment, Contact, State, requirement_json
+from src.router.fit import Need, primary
+from src.router.index import ContactKey, Index, Standing
+from src.router.model import ALL, LANGUAGE, QueueConfig, Requirement, Terms
+from src.router.state import State
 from src.router.timers import Timers
+from src.router.waits import Estimate, Waits
 
-SLA_WARNING_SHARE: Final = 0.8
-"""A warning is given when this share of the service level's time has passed without an answer."""
-
-FLOW_DEPARTURES: Final = 32
-"""So many departures from a queue make its estimated wait."""
-
-
-@dataclass(slots=True)
-class Config:
-    """The tenant's configuration: facts that decisions depend on, but that are no part of the folded state."""
-
-    agents: dict[str, AgentConfig] = field(default_factory=dict)
-    queues: dict[str, QueueConfig] = field(default_factory=lambda: {DEFAULT_QUEUE: QueueConfig(DEFAULT_QUEUE)})
-    tags: dict[str, TagConfig] = field(default_factory=dict)
-    rules: dict[str, RuleConfig] = field(default_factory=dict)
-    settings: Settings = field(default_factory=Settings)
+NEEDS_MAX: Final = 10_000
+"""Needs that are kept to be found again, up to this many."""
 
 
 @dataclass(slots=True)
@@ -46,229 +38,131 @@ class Decision:
 
 
 class Board:
-    """State, index and timers of one tenant, and what the decision under way has come to."""
+    """State, index and timers of one tenant, and what the decision under way has come to.
+
+    `fresh` are waiting contacts that are to be tried on all agents, `idle` agents that have room for more than before;
+    `told` and `arrivals` the last events of this decision that name a contact, and that brought one to its queue.
+    `lease_until`, `offer_floor` and `heard_at` are this process's own: they begin anew when another one takes over.
+    """
 
     def __init__(self, new_id: Callable[[], str], config: Config, state: State) -> None:
+        self.new_id = new_id
         self.config = config
         self.state = state
         self.index = Index()
         self.timers = Timers()
+        self.waits = Waits()
         self.decision = Decision()
         self.now = state.at
-        self.new_contacts: dict[str, None] = {}
+        self.loaded_at = state.at
+        self.fresh: dict[str, None] = {}
+        self.idle: set[str] = set()
+        self.told: dict[str, str] = {}
+        self.arrivals: dict[str, str] = {}
         self.lease_until: dict[str, int] = {}
         self.offer_floor: dict[str, int] = {}
-        self._new_id = new_id
-        self._new_agents: set[str] = set()
-        self._told: dict[str, str] = {}
-        self._flow: dict[str, deque[int]] = {}
-        self._abilities: dict[str, tuple[AgentConfig, Ability]] = {}
+        self.heard_at: dict[str, int] = {}
+        self._contacts: dict[str, Contact] = {}
+        self._assignments: dict[str, Assignment] = {}
+        self._agents: dict[str, None] = {}
+        self._collaborations: dict[str, Collaboration] = {}
+        self._desks: dict[str, Desk] = {}
+        self._needs: dict[tuple[Any, ...], Need] = {}
+        self._sweeps: dict[str, ContactKey | None] = {}
         for agent_id in state.agents:
-            self.look_at_agent(agent_id)
+            self._look_at_agent(agent_id)
         for contact in state.contacts.values():
-            self.look_at_contact(contact)
+            if contact.state == "waiting":
+                self.put_waiting(contact)  # it was tried on all agents before it was written down
+            else:
+                self.look_at_contact(contact)
         for assignment in state.assignments.values():
             self.look_at_assignment(assignment)
+        for collaboration in state.collaborations.values():
+            self.look_at_collaboration(collaboration)
+        for name in config.queues:
+            self.set_hours(name)
 
     def begin(self, now: int) -> None:
         """Begin a decision. Time never goes back behind the last event's."""
         self.now = max(now, self.state.at)
-        self.decision, self._told = Decision(), {}
-
-    def estimated_wait_s(self, contact: Contact) -> int | None:
-        """Seconds until a waiting contact is likely offered, from the queue's latest departures; None if unknown."""
-        position, flow = self.index.position(contact.id), self._flow.get(contact.queue)
-        if position is None or flow is None or len(flow) < 2:  # noqa: PLR2004  # two departures make one interval
-            return None
-        return round(position * (flow[-1] - flow[0]) / (len(flow) - 1) / 1000)
-
-    # -- matching -----------------------------------------------------------------------------------------------
-
-    def settle(self) -> None:
-        """Match whatever can be matched, smallest rank first, and say of what cannot that it waits."""
-        if not self.new_contacts and not self._new_agents:
-            return
-        fresh = (self.state.contacts[each] for each in self.new_contacts if each in self.state.contacts)
-        queue = deque(sorted((each for each in fresh if each.state == "waiting"), key=_key))
-        self.new_contacts = {}
-        while queue or self._new_agents:
-            best = self._next_for_free_agents()
-            if queue and (best is None or queue[0].key <= best):
-                contact = queue.popleft()
-                if contact.state == "waiting":
-                    self._match(contact)
-            elif best is not None:
-                matched = self._match(self.state.contacts[best[1]])
-                assert matched, "the index offers an agent a contact that it cannot take"
-        self.new_contacts = {}
-
-    def _next_for_free_agents(self) -> ContactKey | None:
-        """The smallest rank that one of the agents with new capacity can take; agents with nothing to take drop out."""
-        best: ContactKey | None = None
-        for agent_id in sorted(self._new_agents):
-            key = self._head_for(agent_id)
-            if key is None:
-                self._new_agents.discard(agent_id)
-            elif best is None or key < best:
-                best = key
-        return best
-
-    def _head_for(self, agent_id: str) -> ContactKey | None:
-        best: ContactKey | None = None
-        for waiting in self.index.heads(agent_id):
-            for key in waiting:
-                if best is not None and key >= best:
-                    break
-                if agent_id not in self.barred(self.state.contacts[key[1]]):
-                    best = key
-                    break
-        return best
-
-    def _match(self, contact: Contact) -> bool:
-        """Offer a waiting contact to the best agent, if there is one. What was asked for and why is kept as a trace."""
-        signature = self.index.signature(self.need(contact))
-        barred = self.barred(contact)
-        found = self.index.candidates(signature, barred, explain.RUNNERS_UP_MAX + 1)
-        if not found and contact.id not in self._told:
-            return False  # it waited before and waits on: nothing new to explain
-        context = {"queue": contact.queue, "rank": contact.rank, "at": self.now, "tags": list(contact.tags)}
-        trace = explain.trace(self.index, signature, found, barred, context=context)
-        if found:
-            self._offer(contact, found[0].agent_id)
-        elif self._told[contact.id] == ev.CONTACT_RECEIVED:
-            self.emit(ev.CONTACT_WAITING, contact_id=contact.id, customer_id=contact.customer_id, queue=contact.queue)
-        self.decision.traces.append((contact.id, self.state.seq, trace))
-        return bool(found)
-
-    def _offer(self, contact: Contact, agent_id: str) -> None:
-        config = self.config.agents[agent_id]
-        cost = config.cost(contact.channel)
-        assert cost is not None
-        flow = self._flow.setdefault(contact.queue, deque(maxlen=FLOW_DEPARTURES))
-        self.emit(
-            ev.CONTACT_OFFERED,
-            contact_id=contact.id,
-            agent_id=agent_id,
-            customer_id=contact.customer_id,
-            assignment_id=self._new_id(),
-            channel=contact.channel,
-            cost=cost,
-            expires_at=self.now + self.queue(contact.queue).offer_timeout_s * 1000,
-            matched=[
-                {
-                    "tag": each.tag,
-                    "skill": each.skill,
-                    "level": each.level,
-                    "agent_level": config.skills.get(each.skill),
-                }
-                for each in contact.requirements
-            ],
-        )
-        if self.index.anybody_in(contact.queue):
-            flow.append(self.now)
-        else:
-            flow.clear()  # time without demand says nothing of how fast a queue moves
-
-    def need(self, contact: Contact) -> Need:
-        """What a contact asks of an agent now."""
-        if contact.target_agent_id is not None:
-            return Need(contact.channel, target_agent_id=contact.target_agent_id)
-        required, preferred = [], []
-        for each in contact.requirements:
-            if each.required:
-                required.append((each.skill, each.level))
-            else:
-                preferred.append((each.skill, each.level, each.weight))
-        return Need(
-            channel=contact.channel,
-            required=tuple(sorted(required)),
-            preferred=tuple(sorted(preferred)),
-            language=None if contact.language is None else primary(contact.language),
-            teams=self.queue(contact.queue).teams,
-        )
-
-    def barred(self, contact: Contact) -> Mapping[str, int]:
-        """Agents that may not be asked for this contact now, with the time until when."""
-        if not contact.bars:
-            return contact.bars
-        return {agent_id: until for agent_id, until in contact.bars.items() if until > self.now}
+        self.decision = Decision()
+        self.told, self.arrivals = {}, {}
 
     # -- saying -------------------------------------------------------------------------------------------------
+
+    def receive(self, contact_id: str, customer_id: str, data: Mapping[str, Any]) -> None:
+        """A new contact."""
+        state = self.state
+        event = Event(state.seq + 1, ev.CONTACT_RECEIVED, self.now, contact_id, None, customer_id, data)
+        self.decision.events.append(event)
+        state.apply(event)
+        self.told[contact_id] = self.arrivals[contact_id] = ev.CONTACT_RECEIVED
+        self._contacts[contact_id] = state.contacts[contact_id]
 
     def emit(
         self,
         kind: str,
-        /,
+        data: Mapping[str, Any],
         *,
-        contact_id: str | None = None,
+        contact: Contact | None = None,
+        assignment: Assignment | None = None,
         agent_id: str | None = None,
         customer_id: str | None = None,
-        **data: Any,
     ) -> None:
-        """Decide an event, apply it, and look again at everything that it names."""
-        event = Event(self.state.seq + 1, kind, self.now, contact_id, agent_id, customer_id, data)
+        """Decide an event and apply it; what it names is looked at again later."""
+        state = self.state
+        contact_id: str | None = None
+        if contact is not None:
+            contact_id, customer_id = contact.id, contact.customer_id
+            self.told[contact_id] = kind
+            if kind in _ARRIVES:
+                self.arrivals[contact_id] = kind
+            if kind not in _CONTACT_STAYS:
+                self._contacts[contact_id] = contact
+        if assignment is not None:
+            self._assignments[assignment.id] = assignment
+        if agent_id is not None and kind not in _AGENT_STAYS:
+            self._agents[agent_id] = None
+        event = Event(state.seq + 1, kind, self.now, contact_id, agent_id, customer_id, data)
         self.decision.events.append(event)
-        self.state.apply(event)
-        if contact_id is not None:
-            contact = self.state.contact(contact_id)
-            assert contact is not None
-            self._told[contact_id] = kind
-            self.look_at_contact(contact)
-        assignment_id = data.get("assignment_id")
-        if assignment_id is not None:
-            assignment = self.state.assignment(str(assignment_id))
-            assert assignment is not None
-            self.look_at_assignment(assignment)
-        if agent_id is not None:
-            self.look_at_agent(agent_id)
+        state.apply(event)
 
     def say(self, kind: str, assignment: Assignment, /, **data: Any) -> None:
         """An event of an assignment: it names the contact, the agent and the customer."""
-        contact = self.state.contact(assignment.contact_id)
-        assert contact is not None
-        self.emit(
-            kind,
-            contact_id=contact.id,
-            agent_id=assignment.agent_id,
-            customer_id=contact.customer_id,
-            assignment_id=assignment.id,
-            **data,
-        )
+        data["assignment_id"] = assignment.id
+        contact = self.state.contacts[assignment.contact_id]
+        self.emit(kind, data, contact=contact, assignment=assignment, agent_id=assignment.agent_id)
 
     def tell(self, kind: str, contact: Contact, /, **data: Any) -> None:
         """An event of a contact that concerns its holder, if it has one."""
         assignment = self.current(contact)
         agent_id = assignment.agent_id if assignment is not None else None
-        self.emit(kind, contact_id=contact.id, agent_id=agent_id, customer_id=contact.customer_id, **data)
+        self.emit(kind, data, contact=contact, agent_id=agent_id)
 
-    def close(self, contact: Contact, outcome: str, reason: str | None) -> None:
-        """The contact ends."""
-        self.emit(
-            ev.CONTACT_CLOSED, contact_id=contact.id, customer_id=contact.customer_id, outcome=outcome, reason=reason
-        )
+    def say_need(self, kind: str, contact: Contact, /, **changed: Any) -> None:
+        """What a waiting contact needs is another thing now; what is not named stays."""
+        self.emit(kind, need_json(contact) | changed, contact=contact)
+
+    def reclassify(self, contact: Contact, reason: str, /, **changed: Any) -> None:
+        """The same, for one reason of many."""
+        self.say_need(ev.CONTACT_RECLASSIFIED, contact, **({"by": None} | changed), reason=reason)
+
+    def release_target(self, contact: Contact, reason: str) -> None:
+        """A contact that was meant for one agent is now for all that fit."""
+        self.reclassify(contact, reason, **NO_TARGET)
 
     def requeue(self, contact: Contact, reason: str) -> None:
-        """Back to the queue at its old rank. A contact that was meant for one agent is now for all that fit."""
-        self.emit(ev.CONTACT_REQUEUED, contact_id=contact.id, customer_id=contact.customer_id, reason=reason)
-        if contact.target_agent_id is not None:
-            self.say_reclassified(contact, reason="target_unavailable", target_agent_id=None)
+        """Back to the queue at its old rank, for all that fit: its one agent did not take it (unless it is pinned)."""
+        self.emit(ev.CONTACT_REQUEUED, {"reason": reason}, contact=contact)
+        if contact.target_agent_id is not None and contact.target_kind != "pinned":
+            self.release_target(contact, "target_unavailable")
 
-    def say_reclassified(self, contact: Contact, *, reason: str, **changed: Any) -> None:
-        """What a waiting contact needs is another thing now; what is not named stays."""
-        values: dict[str, Any] = {
-            "queue": contact.queue,
-            "priority": contact.priority,
-            "tags": list(contact.tags),
-            "requirements": [requirement_json(each) for each in contact.requirements],
-            "target_agent_id": contact.target_agent_id,
-        }
-        self.emit(
-            ev.CONTACT_RECLASSIFIED,
-            contact_id=contact.id,
-            customer_id=contact.customer_id,
-            **(values | changed),
-            reason=reason,
-        )
+    def close(self, contact: Contact, outcome: str, reason: str | None) -> None:
+        """The contact ends, and with it what others were asked to do for it."""
+        for collaboration in list(self.state.helps.get(contact.id, {}).values()):
+            self.say_help(ev.COLLABORATION_CLOSED, collaboration, reason="contact_closed", by=None)
+        self.emit(ev.CONTACT_CLOSED, {"outcome": outcome, "reason": reason}, contact=contact)
 
     def say_presence(self, agent: Agent, **changed: Any) -> None:
         """An agent's presence, whole; what is not named stays."""
@@ -280,95 +174,312 @@ class Board:
             "grace_until": agent.grace_until,
         } | changed
         connected = values["session"] is not None or values["lease_s"] is not None
-        self.emit(ev.AGENT_PRESENCE, agent_id=agent.id, **values, connected=connected)
+        self.emit(ev.AGENT_PRESENCE, {**values, "connected": connected}, agent_id=agent.id)
+
+    def say_help(self, kind: str, collaboration: Collaboration, /, *, to: str | None = None, **data: Any) -> None:
+        """An event of a collaboration; it concerns `to`, else who helps."""
+        data["collaboration_id"] = collaboration.id
+        self._collaborations[collaboration.id] = collaboration
+        contact = self.state.contacts[collaboration.contact_id]
+        agent_id = to or collaboration.agent_id
+        if agent_id is not None and agent_id not in self.state.agents:
+            agent_id = None
+        self.emit(kind, data, contact=contact, agent_id=agent_id)
+
+    def note_contact(self, contact: Contact) -> None:
+        """Look again at a contact."""
+        self._contacts[contact.id] = contact
+
+    def note_assignment(self, assignment: Assignment) -> None:
+        """Look again at an assignment that has just come to be."""
+        self._assignments[assignment.id] = assignment
+
+    def note_collaboration(self, collaboration: Collaboration) -> None:
+        """Look again at a collaboration."""
+        self._collaborations[collaboration.id] = collaboration
 
     # -- looking: from the state to the index and the timers ----------------------------------------------------
 
+    def look(self) -> None:
+        """Look at everything that events have named since the last look."""
+        while self._contacts or self._assignments or self._agents or self._collaborations:
+            if self._assignments:
+                assignments, self._assignments = self._assignments, {}
+                for assignment in assignments.values():
+                    self.look_at_assignment(assignment)
+            if self._contacts:
+                contacts, self._contacts = self._contacts, {}
+                for contact in contacts.values():
+                    self.look_at_contact(contact)
+            if self._collaborations:
+                collaborations, self._collaborations = self._collaborations, {}
+                for collaboration in collaborations.values():
+                    self.look_at_collaboration(collaboration)
+            if self._agents:
+                agents, self._agents = self._agents, {}
+                for agent_id in agents:
+                    self._look_at_agent(agent_id)
+
     def look_at_contact(self, contact: Contact) -> None:
         """Whether it waits, where, and when something is due."""
-        if contact.state == "waiting":
-            if self.index.put_waiting(contact.key, self.need(contact), contact.queue):
-                self.new_contacts[contact.id] = None
-        else:
-            self.index.remove_waiting(contact.id)
-        waits = contact.state in ("waiting", "offered")
-        self.timers.set("contact", contact.id, self._contact_deadline(contact) if waits else None)
+        state = contact.state
+        if state == "waiting":
+            if not self.index.waits(contact.id) or not self.index.stands(
+                contact.key, self.need(contact), contact.queue, matchable=self.is_open(contact)
+            ):
+                self.fresh[contact.id] = None  # it is tried on all agents, and then waits in the index
+                return
+        elif self.index.remove_waiting(contact.id) and state != "offered":
+            self.waits.gone(contact.id)
+        self.timers.set("contact", contact.id, contact_due_at(self, contact) if state in SOONER else None)
 
-    def _contact_deadline(self, contact: Contact) -> int | None:
-        due: list[int] = []
-        late_at = self.sla_due_at(contact)
-        if late_at is not None:
-            due.append(late_at)
-        if contact.state == "waiting":
-            due.extend(until for until in contact.bars.values() if until > self.now)
-            due.extend(each.lapses_at for each in contact.requirements if each.lapses_at is not None)
-        return min(due, default=None)
-
-    def sla_due_at(self, contact: Contact) -> int | None:
-        """When the next warning or breach of the service level comes, unless it is answered before."""
-        if contact.answered_at is not None or contact.sla_stage > 1:
-            return None
-        share = SLA_WARNING_SHARE if contact.sla_stage == 0 else 1
-        return contact.created_at + int(self.queue(contact.queue).within_s * 1000 * share)
+    def put_waiting(self, contact: Contact) -> None:
+        """Let a contact wait in the index, to be found by agents that have room."""
+        self.index.put_waiting(contact.key, self.need(contact), contact.queue, matchable=self.is_open(contact))
+        self.timers.set("contact", contact.id, contact_due_at(self, contact))
 
     def look_at_assignment(self, assignment: Assignment) -> None:
         """When something is due."""
         due: int | None = None
         if assignment.state == "offered":
             due = max(assignment.expires_at, self.offer_floor.get(assignment.id, 0))
-        elif assignment.state == "wrap_up":
-            due = assignment.ends_at
-        if assignment.state != "offered":
-            self.offer_floor.pop(assignment.id, None)
+        else:
+            if self.offer_floor:
+                self.offer_floor.pop(assignment.id, None)
+            if assignment.state == "wrap_up":
+                due = assignment.ends_at
+            elif assignment.state == "active" and not assignment.released:
+                due = self._silent_at(assignment)
+            elif self.heard_at:
+                self.heard_at.pop(assignment.id, None)
         self.timers.set("assignment", assignment.id, due)
 
+    def _silent_at(self, assignment: Assignment) -> int | None:
+        """When the customer has been silent for long enough to give the units back."""
+        if not self.config.settings.silence_s:
+            return None
+        silence_ms = self.config.settings.silence_ms(assignment.channel)
+        if silence_ms is None:
+            return None
+        since = self.heard_at.get(assignment.id) or max(assignment.accepted_at or 0, self.loaded_at)
+        return since + silence_ms
+
+    def look_at_collaboration(self, collaboration: Collaboration) -> None:
+        """When something is due."""
+        self.timers.set("collaboration", collaboration.id, collaboration_due_at(collaboration))
+
     def look_at_agent(self, agent_id: str) -> None:
-        """Where the agent stands, what it is free for, and when something is due."""
+        """The same for an agent whose own desk may have changed."""
+        self._agents[agent_id] = None
+        self.look()
+
+    def _look_at_agent(self, agent_id: str) -> None:
+        """Where the agent stands, what it has room for, and when something is due."""
         agent, config = self.state.agents.get(agent_id), self.config.agents.get(agent_id)
         if agent is None or config is None:
             self.index.remove_agent(agent_id)
             self.timers.set("agent", agent_id, None)
-            self._new_agents.discard(agent_id)
-            self._abilities.pop(agent_id, None)
+            self.idle.discard(agent_id)
+            self._desks.pop(agent_id, None)
             return
-        status = "disconnected" if agent.status == "available" and not agent.connected else agent.status
-        free = _free_channels(agent, config) if status == "available" else ()
-        if self.index.put_agent(agent_id, self._ability(config), status, agent.idle_since, free):
-            self._new_agents.add(agent_id)
+        desk = self.desk(agent_id)
+        for assignment in agent.open.values():
+            if assignment.wanted:
+                self._retake(agent, desk)
+                break
+        status = _standing(agent)
+        free = desk.free(agent) if status == "available" else ()
+        capacity = desk.now.capacity
+        load = agent.load * 1000 // capacity if agent.open and capacity else 0
+        if self.index.put_agent(agent_id, desk.ability, status, free, Standing(agent.idle_since, agent.turn_at, load)):
+            self.idle.add(agent_id)
         lease_until = self.lease_until.get(agent_id)
-        deadlines = [each for each in (agent.grace_until, lease_until) if each is not None]
-        self.timers.set("agent", agent_id, min(deadlines, default=None))
+        if agent.grace_until is None and lease_until is None and desk.until is None:
+            self.timers.set("agent", agent_id, None)
+        else:
+            deadlines = (agent.grace_until, lease_until, desk.until)
+            self.timers.set("agent", agent_id, min(each for each in deadlines if each is not None))
 
-    def _ability(self, config: AgentConfig) -> Ability:
-        known = self._abilities.get(config.id)
-        if known is None or known[0] is not config:
-            known = self._abilities[config.id] = (config, Ability.of(config))
-        return known[1]
+    def _retake(self, agent: Agent, desk: Desk) -> None:
+        """Give released work its units back, as far as there is room: before anything new is offered."""
+        for assignment in list(agent.open.values()):
+            if assignment.wanted and assignment.state == "active" and desk.can_retake(agent, assignment):
+                self.say(ev.ASSIGNMENT_RETAKEN, assignment)
+
+    def look_at_queue(self, name: str) -> None:
+        """It opens, closes, or is another: look at every contact that waits in it."""
+        for contact_id in self.index.waiting_in(name):
+            self._contacts[contact_id] = self.state.contacts[contact_id]
+        self.set_hours(name)
+        self.look()
+
+    def set_hours(self, name: str) -> None:
+        """Know when the queue next opens or closes."""
+        policies = [each.queues[name] for each in self.config.pilots.values() if name in each.queues]
+        policies += [self.config.queues[name]] if name in self.config.queues else []
+        changes = [hours.next_change(each.hours, self.now) for each in policies if each.hours is not None]
+        self.timers.set("queue", name, min((each for each in changes if each is not None), default=None))
+
+    def sweep(self) -> None:
+        """Somebody may have left: have the queues that relax looked through for contacts whom nobody fits any more."""
+        for name, policy in self.config.queues.items():
+            if policy.steps and self.index.anybody_in(name):
+                self._sweeps[name] = None
+                self.timers.set("sweep", name, self.now)
+
+    def swept(self, name: str, count: int) -> tuple[list[str], bool]:
+        """The next contacts of a queue to be looked through, and whether there are more."""
+        found = list(islice(self.index.waiting_in(name, after=self._sweeps.pop(name, None)), count))
+        if len(found) < count:
+            return found, False
+        self._sweeps[name] = self.state.contacts[found[-1]].key
+        return found, True
 
     # -- finding ------------------------------------------------------------------------------------------------
 
+    def desk(self, agent_id: str) -> Desk:
+        """An agent's configuration as it holds now."""
+        config, desk = self.config.agents[agent_id], self._desks.get(agent_id)
+        if desk is None or desk.config is not config or (desk.until is not None and desk.until <= self.now):
+            desk = self._desks[agent_id] = Desk.at(config, self.now)
+        return desk
+
     def current(self, contact: Contact) -> Assignment | None:
-        """The contact's open assignment."""
+        """The contact's open assignment; of several offers, the first."""
         return None if contact.assignment_id is None else self.state.assignments.get(contact.assignment_id)
 
-    def queue(self, name: str) -> QueueConfig:
-        """A queue's policy; the default one's where the queue is gone."""
-        return self.config.queues.get(name) or self.config.queues[DEFAULT_QUEUE]
+    def policy(self, contact: Contact) -> QueueConfig:
+        """The policy of the contact's queue, as it is for this contact."""
+        if contact.pilot is None and contact.queue in self.config.queues:
+            return self.config.queues[contact.queue]
+        return self.config.queue(contact.queue, contact.pilot)
 
-    def bar_ms(self, queue: str) -> int:
+    def is_open(self, contact: Contact) -> bool:
+        """Whether the contact's queue offers its contacts now. A pinned contact's agent has it whatever the hours."""
+        policy = self.policy(contact)
+        if policy.paused:
+            return False
+        return policy.hours is None or contact.target_kind == "pinned" or hours.is_open(policy.hours, self.now)
+
+    def need(self, contact: Contact) -> Need:
+        """What a contact asks of an agent now."""
+        terms, teams = contact.terms, self.policy(contact).teams
+        target = contact.target_agent_id
+        if target is not None and contact.target_kind not in _FITTING:
+            return Need(contact.channel, agents=(target,))
+        key = (contact.channel, contact.requirements, contact.language, teams, terms, target)
+        need = self._needs.get(key)
+        if need is None:
+            if len(self._needs) > NEEDS_MAX:
+                self._needs.clear()
+            need = self._needs[key] = need_of(
+                contact.channel, contact.requirements, contact.language, teams, terms, target
+            )
+        return need
+
+    def barred(self, contact: Contact) -> Mapping[str, int]:
+        """Agents that may not be asked for this contact now, with the time until when."""
+        if not contact.bars:
+            return contact.bars
+        return {agent_id: until for agent_id, until in contact.bars.items() if until > self.now}
+
+    def is_barred(self, contact_id: str, agent_id: str) -> bool:
+        """Whether this agent may not be asked for this contact now."""
+        return self.state.contacts[contact_id].bars.get(agent_id, 0) > self.now
+
+    def bar_ms(self, contact: Contact) -> int:
         """How long an agent is not asked again after a decline or a miss."""
-        own = self.queue(queue).reoffer_after_s
+        own = self.policy(contact).reoffer_after_s
         return (self.config.settings.reoffer_after_s if own is None else own) * 1000
 
+    def estimate(self, contact: Contact) -> Estimate | None:
+        """How long a waiting contact will likely wait from now; None if unknown, or not waiting."""
+        position = self.index.position(contact.id)
+        return None if position is None else self.waits.estimate(contact.queue, position)
 
-def _free_channels(agent: Agent, config: AgentConfig) -> tuple[str, ...]:
-    if config.channels is None:
-        return () if agent.open else (ANY_CHANNEL,)
-    left = config.capacity - agent.load
-    return tuple(
-        channel for channel, limit in config.channels.items() if limit.cost <= left and agent.count(channel) < limit.max
+
+_ARRIVES: Final = frozenset({ev.CONTACT_OVERFLOWED, ev.CONTACT_TRANSFERRED})
+"""With these a contact comes to a queue, as with being received: it may be one too many, and is told its wait."""
+
+_CONTACT_STAYS: Final = frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING})
+"""Events that name a contact, but change nothing that it is looked at for."""
+
+_AGENT_STAYS: Final = frozenset(
+    {
+        ev.CONTACT_ACTIVE,
+        ev.CONTACT_FLAGGED,
+        ev.CONTACT_LATE,
+        ev.CONTACT_ESCALATED,
+        ev.MESSAGE_RECEIVED,
+        ev.SLA_WARNING,
+        ev.SLA_BREACHED,
+        ev.COLLABORATION_REQUESTED,
+        ev.COLLABORATION_ASKED,
+        ev.COLLABORATION_ACCEPTED,
+        ev.COLLABORATION_REPLIED,
+        ev.COLLABORATION_CLOSED,
+        ev.COLLABORATION_WARNING,
+        ev.COLLABORATION_ESCALATED,
+    }
+)
+"""The same for agents: it is told, but has no more and no less room than before."""
+
+_FITTING: Final = frozenset({"dedicated", "last", "rule"})
+"""Kinds of target that must fit as anybody must. The others are somebody's decision."""
+
+NO_TARGET: Final[Mapping[str, Any]] = {"target_agent_id": None, "target_kind": None, "target_until": None}
+
+
+def _standing(agent: Agent) -> str:
+    """Where the agent stands, as the index calls it."""
+    if agent.status != "available":
+        return agent.status
+    if not agent.connected:
+        return "disconnected"
+    return "available" if agent.paused is None else "paused"
+
+
+def need_of(
+    channel: str,
+    requirements: tuple[Requirement, ...],
+    language: str | None,
+    teams: tuple[str, ...],
+    terms: Terms,
+    target: str | None = None,
+) -> Need:
+    """What these ask of an agent. Teams in the terms take the place of the queue's; `*` among them is any."""
+    required, preferred = [], []
+    for each in requirements:
+        if each.shared:
+            continue
+        if each.required:
+            required.append((each.skill, each.level))
+        else:
+            preferred.append((each.skill, each.level, each.weight))
+    if language is not None:
+        required.append((LANGUAGE + primary(language), 1))
+    chosen = terms.teams or teams
+    return Need(
+        channel=channel,
+        required=tuple(sorted(required)),
+        preferred=tuple(sorted(preferred)),
+        teams=() if ALL in chosen else tuple(sorted(chosen)),
+        not_teams=tuple(sorted(terms.not_teams)),
+        agents=(target,) if target is not None else tuple(sorted(terms.agents)),
+        not_agents=tuple(sorted(terms.not_agents)),
     )
 
 
-def _key(contact: Contact) -> ContactKey:
-    return contact.key
+def need_json(contact: Contact) -> dict[str, Any]:
+    """What a contact needs, as events say it."""
+    return {
+        "queue": contact.queue,
+        "priority": contact.priority,
+        "language": contact.language,
+        "tags": list(contact.tags),
+        "requirements": [requirement_json(each) for each in contact.requirements],
+        "target_agent_id": contact.target_agent_id,
+        "target_kind": contact.target_kind,
+        "target_until": contact.target_until,
+        "terms": terms_json(contact.terms),
+    }

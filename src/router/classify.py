@@ -1,52 +1,282 @@
-"""From tags, texts and rules to what a contact needs. Pure; the finder of tags in texts is `tagging`."""
+"""From tags, texts and rules to what a contact needs, and what a queue's steps leave of it.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+Pure; the finder of tags in texts is `tagging`.
+"""
 
-from src.router.model import DEFAULT_QUEUE, Requirement, RuleConfig, TagConfig, TagRequest
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+from src.errors import Malformed
+from src.router.hours import hours_of, is_open
+from src.router.model import ALL, LANGUAGE, NO_TERMS, Requirement, RuleConfig, Step, TagConfig, TagRequest, Terms
+from src.router.tagging import PHRASES_MAX, TagFinder, fold
+
+# -- rules -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the rules may look at."""
+class Facts(NamedTuple):
+    """What the rules may look at.
+
+    `tags` are the contact's own; `repeat`: its customer was here with one of them lately. `now` in milliseconds.
+    """
 
     channel: str
+    account: str
     tags: frozenset[str]
     tier: str | None
+    language: str | None
+    attributes: Mapping[str, Any]
+    customer_attributes: Mapping[str, Any]
+    text: str | None
+    repeat: bool
+    now: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the rules say together: the queue, seconds of priority to add, tags to add, and which rules held."""
+class Verdict(NamedTuple):
+    """What the rules say together.
 
-    queue: str
-    priority: int
-    tags: tuple[str, ...]
-    rules: tuple[str, ...]
+    `queue` is the first that a rule names, None if none does; `priority` the sum, in seconds; `tags` those to add, in
+    order, without the contact's own; `rules` which ones held; `preferred_agent_id` the first that a rule names.
+    `terms` have everything that is excluded and every team that is allowed by any of the rules, but the agents of the
+    first rule that names some: the rules after it neither widen nor narrow these.
+    """
 
-
-def judge(rules: Iterable[RuleConfig], facts: Facts) -> Verdict:
-    """Ask every rule, in the order given. A tag that a rule adds is seen by the rules after it."""
     queue: str | None = None
-    priority, tags, held = 0, list[str](), list[str]()
-    seen = set(facts.tags)
-    for rule in rules:
-        if not _holds(rule, facts, seen):
-            continue
-        held.append(rule.name)
-        queue = queue or rule.queue
-        priority += rule.priority
-        tags.extend(tag for tag in rule.add_tags if tag not in seen)
-        seen.update(rule.add_tags)
-    return Verdict(queue or DEFAULT_QUEUE, priority, tuple(tags), tuple(held))
+    priority: int = 0
+    tags: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    preferred_agent_id: str | None = None
+    terms: Terms = NO_TERMS
 
 
-def _holds(rule: RuleConfig, facts: Facts, tags: set[str]) -> bool:
-    if rule.tags_any and tags.isdisjoint(rule.tags_any):
-        return False
-    if rule.channels and facts.channel not in rule.channels:
-        return False
-    return not rule.customer_tiers or facts.tier in rule.customer_tiers
+class Rules:
+    """A tenant's classification rules. Built once for each configuration; asked once for each contact.
+
+    Conditions
+        A condition that is set must hold. Languages are compared by their primary subtag. Attributes are compared as
+        JSON is: `true` is not 1, and 1 is 1.0. The name `order.items` is an attribute of that name, else what the
+        object `order` has under `items`; where a list stands, any of its members may match. What is not there matches
+        nothing, `null` included. Phrases are compared as keywords of tags are, but none hides another rule's.
+
+    Raises:
+        Malformed: a phrase too many. What `checks` refuses in a single rule is not looked at here.
+    """
+
+    def __init__(self, rules: Iterable[RuleConfig]) -> None:
+        self._rules = [(rule, _conditions(rule)) for rule in sorted(rules, key=attrgetter("order", "name"))]
+        self._finders: tuple[TagFinder, ...] | None = None
+        if sum(len(rule.text) for rule, _ in self._rules) > PHRASES_MAX:
+            raise Malformed(f"rules have more than {PHRASES_MAX} phrases", field="when.text")
+
+    def judge(self, facts: Facts) -> Verdict:
+        """Ask every rule, by order, then name. A tag that a rule adds is seen by the rules after it."""
+        if not self._rules:
+            return _NOTHING
+        case = _Case(facts, self)
+        held: list[RuleConfig] = []
+        for rule, conditions in self._rules:
+            for holds in conditions:
+                if not holds(case):
+                    break
+            else:
+                held.append(rule)
+                if rule.add_tags:
+                    case.tags.update(rule.add_tags)
+        return _verdict(facts, held) if held else _NOTHING
+
+    def spoken_of(self, text: str | None) -> frozenset[str]:
+        """The names of the rules with a phrase that stands in the text."""
+        if not text:
+            return frozenset()
+        if self._finders is None:
+            self._finders = _finders([rule for rule, _ in self._rules if rule.text])
+        return frozenset(name for finder in self._finders for name in finder.find(text))
+
+
+_NOTHING: Final = Verdict()
+
+
+class _Case:
+    """One judging: the facts at hand, the tags so far, and what the text says once somebody has asked."""
+
+    __slots__ = (
+        *("account", "attributes", "channel", "customer_attributes", "language", "now", "repeat", "tags", "tier"),
+        *("_found", "_rules", "_text"),
+    )
+
+    def __init__(self, facts: Facts, rules: Rules) -> None:
+        self.channel = facts.channel
+        self.account = facts.account
+        self.tags = set(facts.tags)
+        self.tier = facts.tier
+        self.language = None if facts.language is None else _primary(facts.language)
+        self.attributes = facts.attributes
+        self.customer_attributes = facts.customer_attributes
+        self.repeat = facts.repeat
+        self.now = facts.now
+        self._text = facts.text
+        self._rules = rules
+        self._found: frozenset[str] | None = None
+
+    def found(self) -> frozenset[str]:
+        """The names of the rules with a phrase that stands in the text."""
+        if self._found is None:
+            self._found = self._rules.spoken_of(self._text)
+        return self._found
+
+
+_Condition = Callable[[_Case], bool]
+
+
+def _conditions(rule: RuleConfig) -> tuple[_Condition, ...]:
+    """The conditions that are set, the cheap ones first: most rules do not hold for most contacts."""
+    return (*_on_origin(rule), *_on_tags(rule), *_on_more(rule))
+
+
+def _on_origin(rule: RuleConfig) -> Iterator[_Condition]:
+    channels, accounts, tiers = frozenset(rule.channels), frozenset(rule.accounts), frozenset(rule.customer_tiers)
+    languages, repeat = frozenset(map(_primary, rule.languages)), rule.repeat
+    if channels:
+        yield lambda case: case.channel in channels
+    if accounts:
+        yield lambda case: case.account in accounts
+    if tiers:
+        yield lambda case: case.tier in tiers
+    if languages:
+        yield lambda case: case.language in languages
+    if repeat is not None:
+        yield lambda case: case.repeat is repeat
+
+
+def _on_tags(rule: RuleConfig) -> Iterator[_Condition]:
+    some, every, none = frozenset(rule.tags_any), frozenset(rule.tags_all), frozenset(rule.tags_none)
+    if some:
+        yield lambda case: not some.isdisjoint(case.tags)
+    if every:
+        yield lambda case: every <= case.tags
+    if none:
+        yield lambda case: none.isdisjoint(case.tags)
+
+
+def _on_more(rule: RuleConfig) -> Iterator[_Condition]:
+    name = rule.name
+    for each in rule.attributes.items():
+        yield _on_attribute(attrgetter("attributes"), *each)
+    for each in rule.customer_attributes.items():
+        yield _on_attribute(attrgetter("customer_attributes"), *each)
+    if rule.time is not None:
+        hours = hours_of(rule.time)
+        yield lambda case: is_open(hours, case.now)
+    if rule.text:
+        yield lambda case: name in case.found()
+
+
+def _primary(language: str) -> str:
+    """The primary subtag of a language (BCP 47): `zh` of `zh-CN`."""
+    return language.partition("-")[0].lower()
+
+
+def _on_attribute(of: Callable[[_Case], Mapping[str, Any]], name: str, values: Iterable[Any]) -> _Condition:
+    first, *rest = name.split(".")
+    allowed = frozenset(_typed(value) for value in values if is_plain(value))
+
+    def is_allowed(value: object) -> bool:
+        if isinstance(value, _LISTS):
+            return any(is_plain(member) and _typed(member) in allowed for member in value)
+        return is_plain(value) and _typed(value) in allowed
+
+    def holds(case: _Case) -> bool:
+        attributes = of(case)
+        if name in attributes:
+            return is_allowed(attributes[name])
+        return first in attributes and any(map(is_allowed, _reached(attributes[first], rest)))
+
+    return holds
+
+
+_LISTS: Final = (list, tuple)
+_PLAIN: Final = (str, int, float, type(None))
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value of JSON is neither a list nor an object."""
+    return isinstance(value, _PLAIN)
+
+
+def _typed(value: object) -> tuple[bool, object]:
+    """A plain value, told apart from those that Python holds equal though JSON does not: `true` and 1."""
+    return isinstance(value, bool), value
+
+
+def _reached(value: object, path: Iterable[str]) -> list[object]:
+    """What stands at the end of a path of names. A list on the way is gone through."""
+    found = [value]
+    for name in path:
+        each = [member for value in found for member in (value if isinstance(value, _LISTS) else (value,))]
+        found = [member[name] for member in each if isinstance(member, Mapping) and name in member]
+    return found
+
+
+def _finders(rules: Sequence[RuleConfig]) -> tuple[TagFinder, ...]:
+    """What finds the rules whose phrases stand in a text, each by its name.
+
+    A finder takes the longest phrase for what was said. That is right for tags, but a rule must not stop holding
+    because another one was written: phrases that lie inside others go to a finder of their own, so that nearly always
+    there is a single one.
+    """
+    depths = dict.fromkeys(sorted({fold(phrase) for rule in rules for phrase in rule.text}, key=len, reverse=True), 0)
+    for phrase, depth in depths.items():
+        for part in _parts(phrase):
+            if part in depths:
+                depths[part] = max(depths[part], depth + 1)
+    return tuple(
+        TagFinder(
+            {
+                rule.name: TagConfig(rule.name, tuple(each for each in rule.text if depths[fold(each)] == depth))
+                for rule in rules
+            }
+        )
+        for depth in sorted(set(depths.values()))
+    )
+
+
+def _parts(phrase: str) -> Iterator[str]:
+    """Everything that lies inside a phrase, other than the whole."""
+    size = len(phrase)
+    return (phrase[start:end] for start in range(size) for end in range(start + 1, size + 1) if start > 0 or end < size)
+
+
+def _verdict(facts: Facts, held: Sequence[RuleConfig]) -> Verdict:
+    return Verdict(
+        queue=next((rule.queue for rule in held if rule.queue), None),
+        priority=sum([rule.priority for rule in held]),
+        tags=_once(tag for rule in held for tag in rule.add_tags if tag not in facts.tags),
+        rules=tuple([rule.name for rule in held]),
+        preferred_agent_id=next(
+            (each.preferred_agent_id for each in held if each.preferred_agent_id is not None), None
+        ),
+        terms=_together([rule.terms for rule in held if rule.terms is not NO_TERMS]),
+    )
+
+
+def _together(terms: Sequence[Terms]) -> Terms:
+    if not terms:
+        return NO_TERMS
+    return Terms(
+        agents=next((each.agents for each in terms if each.agents), ()),
+        not_agents=_once(agent for each in terms for agent in each.not_agents),
+        teams=_once(team for each in terms for team in each.teams),
+        not_teams=_once(team for each in terms for team in each.not_teams),
+    )
+
+
+def _once(names: Iterable[str]) -> tuple[str, ...]:
+    """The names in their order, each at its first place."""
+    return tuple(dict.fromkeys(names))
+
+
+# -- requirements ------------------------------------------------------------------------------------------------------
 
 
 def requirements_of(tags: Iterable[TagRequest], configs: Mapping[str, TagConfig], now: int) -> tuple[Requirement, ...]:
@@ -58,18 +288,97 @@ def requirements_of(tags: Iterable[TagRequest], configs: Mapping[str, TagConfig]
     found: list[Requirement] = []
     for request in tags:
         config = configs.get(request.tag)
-        skills = config.requires if config is not None and config.requires else {request.tag: 1}
         lapses_at = None if request.expires_after_s is None else now + request.expires_after_s * 1000
-        for skill, level in skills.items():
-            each = Requirement(
-                request.tag, skill, max(level, request.level), request.required, request.weight, lapses_at
-            )
-            if not any(_covers(other, each) for other in found):
-                found = [other for other in found if not _covers(each, other)] + [each]
-    return tuple(found)
+        rest = (request.required, request.weight, lapses_at)
+        if config is None or not config.requires:
+            found.append(Requirement(request.tag, request.tag, request.level, *rest))
+        else:
+            for skill, level in config.requires.items():
+                found.append(Requirement(request.tag, skill, max(level, request.level), *rest))
+    return _uncovered(found)
+
+
+def _uncovered(requirements: Sequence[Requirement]) -> tuple[Requirement, ...]:
+    """Those that no other covers, in the order in which they came; of equals, the first."""
+    if len(requirements) == 1 or len({each.skill for each in requirements}) == len(requirements):
+        return tuple(requirements)
+    kept: list[Requirement] = []
+    for each in requirements:
+        if not any(_covers(other, each) for other in kept):
+            kept = [other for other in kept if not _covers(each, other)] + [each]
+    return tuple(kept)
 
 
 def _covers(one: Requirement, other: Requirement) -> bool:
     """Whether whoever meets the one meets the other, for as long as the other lasts."""
     lasts = one.lapses_at is None or (other.lapses_at is not None and one.lapses_at >= other.lapses_at)
-    return one.skill == other.skill and one.required == other.required and one.level >= other.level and lasts
+    alike = one.skill == other.skill and one.required == other.required and one.shared == other.shared
+    return alike and one.level >= other.level and lasts
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+class Relaxed(NamedTuple):
+    """What a step leaves of a contact's needs, and who may take it now.
+
+    `any_team`: the queue's teams, of which there are some, limit it no more. `add_teams` may take it from now on, so
+    far as they could not before: they join the queue's teams and those of the terms, where there are any. With nothing
+    to join, every team may take it already, and none is named.
+    """
+
+    requirements: tuple[Requirement, ...]
+    language: str | None
+    any_team: bool
+    add_teams: tuple[str, ...]
+
+
+_LANGUAGE_TAG: Final = LANGUAGE.rstrip(":")
+"""The tag by which a step names the contact's language."""
+
+
+def relaxed(
+    step: Step,
+    requirements: tuple[Requirement, ...],
+    language: str | None,
+    terms: Terms,
+    queue_teams: Sequence[str],
+) -> Relaxed:
+    """What one step makes of a contact. Whoever fitted before fits after it; doing it twice changes nothing more.
+
+    The language counts as the tag `language`, so `*` drops it as well. What `drop` names is gone, whatever else the
+    step says of it; where `lower` names both a tag and `*`, the lower level counts. `queue_teams` are those that limit
+    the contact still: none, once a step before had `any_team`. Teams that the terms exclude stay excluded.
+    """
+    drop = frozenset(step.drop)
+    limits = [teams for teams in (terms.teams, () if step.any_team else queue_teams) if teams]
+    return Relaxed(
+        requirements=_relaxed_requirements(step, drop, requirements),
+        language=None if step.any_language or ALL in drop or _LANGUAGE_TAG in drop else language,
+        any_team=step.any_team and bool(queue_teams),
+        add_teams=_once(
+            team
+            for team in step.add_teams
+            if team not in terms.not_teams and any(team not in teams for teams in limits)
+        ),
+    )
+
+
+def _relaxed_requirements(
+    step: Step, drop: frozenset[str], requirements: tuple[Requirement, ...]
+) -> tuple[Requirement, ...]:
+    if not (drop or step.prefer or step.lower) or not requirements:
+        return requirements
+    every = step.lower.get(ALL)
+    kept: list[Requirement] = []
+    for each in requirements:
+        if ALL in drop or each.tag in drop:
+            continue
+        levels = (each.level, step.lower.get(each.tag), every)
+        kept.append(
+            each._replace(
+                level=min(level for level in levels if level is not None),
+                required=each.required and not (ALL in step.prefer or each.tag in step.prefer),
+            )
+        )
+    return _uncovered(kept)

@@ -24,7 +24,7 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | contact.closed | outcome, reason |
 | offer.declined | assignment_id, barred_until, reason |
 | offer.expired | assignment_id, barred_until |
-| offer.revoked | assignment_id, reason |
+| offer.revoked | assignment_id, reason, barred_until |
 | assignment.released | assignment_id, reason (`silent`, `interrupted`), wanted |
 | assignment.wanted | assignment_id |
 | assignment.retaken | assignment_id |
@@ -52,7 +52,10 @@ from typing import Any, Final
 from msgspec import Struct
 
 VERSION: Final = 2
-"""The version of the event shapes above; version 1 lacked terms, target_kind, target_until, pilot and turns. A release reads a new one before any release writes it."""
+"""The version of the event shapes above; version 1 lacked terms, kinds of target, pilots and turns.
+
+A release reads a new one before any release writes it.
+"""
 
 CONTACT_RECEIVED: Final = "contact.received"
 CONTACT_WAITING: Final = "contact.waiting"

@@ -169,7 +169,10 @@ def _not_taken(state: "State", event: Event) -> None:
 def _revoked(state: "State", event: Event) -> None:
     assignment = _move_assignment(state, event)
     contact = state.contacts[assignment.contact_id]
-    if _next_offer(state, contact, assignment):
+    barred = event.data.get("barred_until") is not None
+    if barred:
+        _bar(contact, assignment.agent_id, event.data)
+    if _next_offer(state, contact, assignment) or barred:
         state.changed_contacts[contact.id] = contact
 
 
@@ -307,6 +310,7 @@ def _completed(state: "State", event: Event) -> None:
 def _wrapping_up(state: "State", event: Event) -> None:
     _move_contact(state, event)
     assignment, data = _move_assignment(state, event), event.data
+    assignment.wanted = False
     assignment.ends_at, assignment.outcome = data["ends_at"], data["outcome"]
     assignment.resolved, assignment.disposition = data["resolved"], data["disposition"]
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from src.errors import Refused
 from src.router import commands as c
-from src.router.board import Config
+from src.router.config import Config
 from src.router.engine import Engine
 from src.router.model import AgentConfig, ChannelLimit, QueueConfig, Requirement, Settings, TagRequest
-from src.router.state import Contact, State
+from src.router.entities import Contact
+from src.router.state import State
 
 SKILLS = ("refund", "logistics", "fault")
 CHANNELS = ("voice", "webchat", "wechat")

@@ -155,6 +155,7 @@ def test_the_service_level_warns_once_and_breaches_once(centre: Centre) -> None:
     centre.do(c.PutQueue(QueueConfig("default", within_s=7)))
     centre.contact("x")
     assert ["sla.warning", "sla.breached"] == centre.later(60)
+    assert centre.later(300) == ["contact.flagged"]
     assert centre.engine.next_due() is None
 
 

@@ -1,0 +1,124 @@
+"""When something is next due for a contact or a collaboration. It only says when; `handlers.time` does what is due."""
+
+from typing import TYPE_CHECKING, Final
+
+from src.router import hours
+from src.router.entities import Collaboration, Contact
+
+if TYPE_CHECKING:
+    from src.router.board import Board
+
+SLA_WARNING_SHARE: Final = 0.8
+"""A warning is given when this share of a deadline's time has passed."""
+
+OVERFLOWS_MAX: Final = 8
+"""A contact overflows so many times at most: queues may send contacts round in a circle."""
+
+LONG_WAIT: Final = "long_wait"
+
+SOONER: Final = frozenset({"waiting", "offered", "parked"})
+"""States in which something is due for a contact itself; otherwise it is due for its assignment."""
+
+
+def contact_due_at(board: "Board", contact: Contact) -> int | None:
+    """The earliest of everything that is due for a contact."""
+    if contact.state == "parked":
+        return returns_at(board, contact)
+    due = sla_due_at(board, contact)
+    flag = flag_due_at(board, contact)
+    if flag is not None and (due is None or flag < due):
+        due = flag
+    if contact.parked_until is not None and (due is None or contact.parked_until < due):
+        due = contact.parked_until
+    if contact.state != "waiting":
+        return due
+    others = [
+        step_due_at(board, contact),
+        max_wait_due_at(board, contact),
+        contact.target_until,
+    ]
+    others.extend(each.lapses_at for each in contact.requirements if each.lapses_at is not None)
+    if contact.bars:
+        others.extend(until for until in contact.bars.values() if until > board.now)
+    return min((each for each in (due, *others) if each is not None), default=None)
+
+
+def sla_due_at(board: "Board", contact: Contact) -> int | None:
+    """When the next warning or breach of the service level comes, unless it is answered before."""
+    if contact.answered_at is not None or contact.sla_stage > 1:
+        return None
+    within_ms = board.policy(contact).within_s * 1000
+    return contact.created_at + (int(within_ms * SLA_WARNING_SHARE) if contact.sla_stage == 0 else within_ms)
+
+
+def flag_due_at(board: "Board", contact: Contact) -> int | None:
+    """When the contact has waited for so long that it is marked."""
+    if contact.answered_at is not None or LONG_WAIT in contact.flags:
+        return None
+    return contact.created_at + board.config.settings.wait_flag_s * 1000
+
+
+def step_due_at(board: "Board", contact: Contact) -> int | None:
+    """When the next step of the queue is due."""
+    steps = board.policy(contact).steps
+    if contact.step >= len(steps):
+        return None
+    return contact.entered_at + steps[contact.step].after_s * 1000
+
+
+def max_wait_due_at(board: "Board", contact: Contact) -> int | None:
+    """When the queue does not keep the contact any longer."""
+    policy = board.policy(contact)
+    if policy.max_wait_s is None or not can_overflow(board, contact):
+        return None
+    return contact.entered_at + policy.max_wait_s * 1000
+
+
+def can_overflow(board: "Board", contact: Contact) -> bool:
+    """Whether the overflow of its queue would change anything for the contact."""
+    overflow = board.policy(contact).overflow
+    if overflow is None or contact.overflows >= OVERFLOWS_MAX or contact.target_kind == "pinned":
+        return False
+    return overflow.action != "teams" or not set(overflow.teams) <= set(contact.terms.teams)
+
+
+def returns_at(board: "Board", contact: Contact) -> int | None:
+    """When a parked contact comes back: a little before a promised time."""
+    assert contact.parked_until is not None
+    if contact.park_reason != "promised":
+        return contact.parked_until
+    return contact.parked_until - board.config.settings.park_return_s * 1000
+
+
+def opens_at(board: "Board", contact: Contact) -> int | None:
+    """When the contact's queue is next open."""
+    policy = board.policy(contact)
+    return board.now if policy.hours is None else hours.next_opening(policy.hours, board.now)
+
+
+def collaboration_due_at(collaboration: Collaboration) -> int | None:
+    """The next warning or escalation of a collaboration, or the end of asking one agent alone."""
+    if collaboration.state == "closed":
+        return None
+    due = [at for _, at in collaboration_deadlines(collaboration)]
+    if collaboration.state == "requested" and collaboration.asked_until is not None:
+        due.append(collaboration.asked_until)
+    return min(due, default=None)
+
+
+def collaboration_deadlines(collaboration: Collaboration) -> list[tuple[str, int]]:
+    """What is to be told of each deadline next, and when: (`feedback.warning`, at), (`feedback.escalated`, at)."""
+    found: list[tuple[str, int]] = []
+    for name, by, seconds in (
+        ("feedback", collaboration.feedback_by, collaboration.deadlines.feedback_s),
+        ("progress", collaboration.progress_by, collaboration.deadlines.progress_s),
+        ("lead", collaboration.lead_by, collaboration.deadlines.progress_s),
+        ("solution", collaboration.solution_by, collaboration.deadlines.solution_s),
+    ):
+        if by is None or f"{name}.escalated" in collaboration.told:
+            continue
+        if f"{name}.warning" in collaboration.told:
+            found.append((f"{name}.escalated", by))
+        else:
+            found.append((f"{name}.warning", by - int((seconds or 0) * 1000 * (1 - SLA_WARNING_SHARE))))
+    return found

@@ -1,0 +1,151 @@
+"""What an agent has room for. It knows the agent's configuration and its open assignments, and changes neither.
+
+A *desk* is an agent's configuration as it holds at a time: without skills that have run out, with a newcomer's share of
+the capacity. It is made once and holds until its `until`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from src.router.entities import Agent, Assignment
+from src.router.fit import Ability
+from src.router.model import ALL, ANY_CHANNEL, AgentConfig, ChannelLimit
+
+
+@dataclass(frozen=True)
+class Desk:
+    """An agent's configuration: `config` as it was put, `now` as it holds until `until` (None: for good)."""
+
+    config: AgentConfig
+    now: AgentConfig
+    ability: Ability
+    until: int | None
+
+    @classmethod
+    def at(cls, config: AgentConfig, at: int) -> "Desk":
+        """The desk of this configuration at a time."""
+        gone = {skill for skill, until in config.skills_until.items() if until <= at}
+        ends = [until for until in config.skills_until.values() if until > at]
+        effective = config
+        if gone:
+            effective = replace(effective, skills={k: v for k, v in config.skills.items() if k not in gone})
+        if config.newcomer_until is not None and config.newcomer_until > at:
+            effective = _lessened(effective)
+            ends.append(config.newcomer_until)
+        return cls(config, effective, Ability.of(effective), min(ends, default=None))
+
+    @cached_property
+    def all_free(self) -> tuple[str, ...]:
+        """What an agent with nothing to do has room for."""
+        channels = self.now.channels
+        if channels is None:
+            return (ANY_CHANNEL,)
+        return tuple(name for name, limit in channels.items() if limit.cost <= self.now.capacity)
+
+    def free(self, agent: Agent) -> tuple[str, ...]:
+        """The channels of which the agent can take one more contact, or `*` for any."""
+        if not agent.open:
+            return self.all_free
+        channels = self.now.channels
+        if self._is_plain and channels is not None:
+            return self._plain_free(agent, channels)
+        present = [each for each in agent.open.values() if each.present]
+        owed = [each for each in agent.open.values() if each.wanted]
+        if channels is None:
+            return () if present or owed else (ANY_CHANNEL,)
+        if any(not self.interruptible(each.channel) for each in owed):
+            return ()
+        return tuple(
+            name
+            for name, limit in channels.items()
+            if self._has_room(name, limit, present) and not (owed and limit.interruptible)
+        )
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether channels get along with one another and none steps aside for another."""
+        channels = self.now.channels
+        return channels is not None and not any(each.excludes or each.interruptible for each in channels.values())
+
+    def _plain_free(self, agent: Agent, channels: Mapping[str, ChannelLimit]) -> tuple[str, ...]:
+        """The same as `free`, where only units and numbers count: the way of nearly all agents."""
+        left = self.now.capacity
+        counts: dict[str, int] = {}
+        for each in agent.open.values():
+            if each.wanted:
+                return ()
+            if each.present:
+                left -= each.cost
+                counts[each.channel] = counts.get(each.channel, 0) + 1
+        return tuple(
+            [name for name, limit in channels.items() if limit.cost <= left and counts.get(name, 0) < limit.max]
+        )
+
+    def can_retake(self, agent: Agent, assignment: Assignment) -> bool:
+        """Whether there is room to give a released assignment its units back."""
+        present = [each for each in agent.open.values() if each.present]
+        if self.now.channels is None:
+            return not present
+        limit = self.now.channels.get(assignment.channel)
+        if limit is None:
+            return sum(each.cost for each in present) + assignment.cost <= self.now.capacity
+        return self._fits_beside(assignment.channel, limit, assignment.cost, present)
+
+    def _has_room(self, channel: str, limit: ChannelLimit, present: list[Assignment]) -> bool:
+        if not limit.interruptible:
+            present = [each for each in present if not self.gives_way(each)]
+        return self._fits_beside(channel, limit, limit.cost, present)
+
+    def _fits_beside(self, channel: str, limit: ChannelLimit, cost: int, present: list[Assignment]) -> bool:
+        return (
+            sum(each.cost for each in present) + cost <= self.now.capacity
+            and sum(1 for each in present if each.channel == channel) < limit.max
+            and not any(self.excluded(channel, each.channel) for each in present)
+        )
+
+    def in_the_way(self, agent: Agent, channel: str, cost: int) -> Iterable[Assignment]:
+        """The interruptible work that must step aside for a contact of this channel, newest first."""
+        limit = (self.now.channels or {}).get(channel)
+        if limit is None or limit.interruptible:
+            return
+        load = agent.load + cost
+        for each in sorted((each for each in agent.open.values() if self.gives_way(each)), key=_newest_first):
+            if load > self.now.capacity or self.excluded(channel, each.channel):
+                load -= each.cost
+                yield each
+
+    def gives_way(self, assignment: Assignment) -> bool:
+        """Whether it is under way and may be interrupted."""
+        return assignment.state == "active" and not assignment.released and self.interruptible(assignment.channel)
+
+    def interruptible(self, channel: str) -> bool:
+        """Whether work of this channel may be interrupted."""
+        limit = (self.now.channels or {}).get(channel)
+        return limit is not None and limit.interruptible
+
+    def excluded(self, one: str, other: str) -> bool:
+        """Whether contacts of these two channels never stand side by side here."""
+        channels = self.now.channels or {}
+        return _excludes(channels.get(one), one, other) or _excludes(channels.get(other), other, one)
+
+
+def _excludes(limit: ChannelLimit | None, own: str, other: str) -> bool:
+    return limit is not None and (other in limit.excludes or (ALL in limit.excludes and own != other))
+
+
+def _lessened(config: AgentConfig) -> AgentConfig:
+    """A newcomer's share: of the capacity and of each channel's maximum, but always room for one contact."""
+    percent, channels = config.newcomer_percent, config.channels
+    if channels is None:
+        return config
+    least = min((limit.cost for limit in channels.values()), default=0)
+    return replace(
+        config,
+        capacity=max(config.capacity * percent // 100, min(least, config.capacity)),
+        channels={name: replace(limit, max=max(1, limit.max * percent // 100)) for name, limit in channels.items()},
+    )
+
+
+def _newest_first(assignment: Assignment) -> tuple[int, str]:
+    return (-assignment.offered_at, assignment.id)

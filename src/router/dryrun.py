@@ -1,0 +1,172 @@
+"""What would become of a contact, and why: who fits, who does not and for which reasons, at every step of its queue.
+
+It asks the same index and the same configuration that decide, and changes nothing. It looks at every agent, so it is
+for people who ask, never on the way of a contact.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+from src.router import hours
+from src.router.board import Board
+from src.router.commands import Receive
+from src.router.entities import Contact, requirement_json, terms_json
+from src.router.fit import Need, preference
+from src.router.handlers.contacts import preferred
+from src.router.intake import Intake
+from src.router.model import LANGUAGE, QueueConfig
+from src.router.queueing import Loosened
+
+AGENTS_MAX: Final = 1_000
+"""So many agents are shown one by one, those that fit first; the counts are over all."""
+
+
+def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
+    """Of a contact that has not come."""
+    found = intake.classify(command, board.now)
+    policy = board.config.queue(found.queue, found.pilot)
+    loosened = Loosened(found.requirements, found.language, found.terms, found.priority)
+    target = preferred(board, found, command.channel) if found.preferred else None
+    named = None if target is None else str(target["target_agent_id"])
+    return {
+        "rules": list(found.rules),
+        "queue": found.queue,
+        "priority": found.priority,
+        "language": found.language,
+        "tags": [each.tag for each in found.tags],
+        "requirements": [requirement_json(each) for each in found.requirements],
+        "terms": terms_json(found.terms),
+        "pilot": found.pilot,
+        "preferred": None if target is None else {"agent_id": named, "kind": target["target_kind"]},
+        "open": _is_open(policy, board.now),
+        "step": 0,
+        **_agents(board, loosened.need(command.channel, policy.teams), {}),
+        "steps": _steps(board, loosened, policy, command.channel, 0),
+    }
+
+
+def of_contact(board: Board, contact: Contact) -> dict[str, Any]:
+    """Of a contact that is open."""
+    policy = board.policy(contact)
+    preferred_agent = None
+    if contact.target_agent_id is not None:
+        preferred_agent = {"agent_id": contact.target_agent_id, "kind": contact.target_kind}
+    return {
+        "contact_id": contact.id,
+        "state": contact.state,
+        "queue": contact.queue,
+        "priority": contact.priority,
+        "language": contact.language,
+        "tags": list(contact.tags),
+        "requirements": [requirement_json(each) for each in contact.requirements],
+        "terms": terms_json(contact.terms),
+        "pilot": contact.pilot,
+        "preferred": preferred_agent,
+        "open": board.is_open(contact),
+        "step": contact.step,
+        **_agents(board, board.need(contact), board.barred(contact)),
+        "steps": _steps(board, Loosened.of(contact), policy, contact.channel, contact.step),
+    }
+
+
+def _is_open(policy: QueueConfig, now: int) -> bool:
+    return not policy.paused and (policy.hours is None or hours.is_open(policy.hours, now))
+
+
+def _steps(board: Board, loosened: Loosened, policy: QueueConfig, channel: str, done: int) -> list[dict[str, Any]]:
+    """For each step that is still to come: what is asked from then on, and how many could take it."""
+    shown = []
+    for number, each in enumerate(policy.steps[done:], done + 1):
+        loosened = loosened.after(each, policy.teams)
+        need = loosened.need(channel, policy.teams)
+        verdicts = Counter(_reasons(board, need, {}, agent_id)[0]["code"] for agent_id in board.config.agents)
+        shown.append(
+            {
+                "step": number,
+                "after_s": each.after_s,
+                **loosened.json(),
+                "fits": verdicts["fits"],
+                "excluded": [{"code": code, "count": n} for code, n in sorted(verdicts.items()) if code != "fits"],
+            }
+        )
+    return shown
+
+
+def _agents(board: Board, need: Need, barred: Mapping[str, int]) -> dict[str, Any]:
+    """Every agent with all the reasons against it, those that fit first, in the order in which they would be asked."""
+    counts: Counter[str] = Counter()
+    shown: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    for agent_id in board.config.agents:
+        reasons = _reasons(board, need, barred, agent_id)
+        counts[reasons[0]["code"]] += 1
+        agent, desk = board.state.agents[agent_id], board.desk(agent_id)
+        fits = reasons[0]["code"] == "fits"
+        score = preference(need, desk.ability)
+        order = (not fits, len(reasons), -score, agent.idle_since, agent_id)
+        shown.append(
+            (
+                order,
+                {
+                    "agent_id": agent_id,
+                    "fits": fits,
+                    "reasons": [] if fits else reasons,
+                    "score": score,
+                    "status": agent.status,
+                    "connected": agent.connected,
+                    "load": agent.load,
+                    "capacity": desk.now.capacity,
+                    "idle_since": agent.idle_since,
+                },
+            )
+        )
+    shown.sort(key=lambda each: each[0])
+    return {
+        "candidates": counts["fits"],
+        "excluded": [{"code": code, "count": n} for code, n in sorted(counts.items()) if code != "fits"],
+        "agents": [each for _, each in shown[:AGENTS_MAX]],
+    }
+
+
+def _reasons(board: Board, need: Need, barred: Mapping[str, int], agent_id: str) -> list[dict[str, Any]]:
+    """All reasons against an agent, or the one that it fits."""
+    agent, desk = board.state.agents[agent_id], board.desk(agent_id)
+    config = desk.now
+    found: list[dict[str, Any]] = []
+    if need.agents and agent_id not in need.agents:
+        found.append({"code": "not_the_target"})
+    if agent_id in need.not_agents:
+        found.append({"code": "excluded"})
+    if config.channels is not None and need.channel not in config.channels:
+        found.append({"code": "channel", "wanted": need.channel})
+    if need.teams and set(need.teams).isdisjoint(config.teams):
+        found.append({"code": "team", "wanted": list(need.teams), "has": list(config.teams)})
+    if not set(need.not_teams).isdisjoint(config.teams):
+        found.append({"code": "team_excluded", "has": list(config.teams)})
+    found.extend(_lacking(board, need, agent_id))
+    if not agent.there:
+        status = (
+            agent.status if agent.status != "available" else "paused" if agent.paused is not None else "disconnected"
+        )
+        found.append({"code": status, "reason": agent.reason if agent.paused is None else agent.paused})
+    elif not board.index.can_take(agent_id, need.channel):
+        found.append({"code": "no_capacity", "load": agent.load, "capacity": config.capacity})
+    if agent_id in barred:
+        found.append({"code": "barred", "until": barred[agent_id]})
+    return found or [{"code": "fits"}]
+
+
+def _lacking(board: Board, need: Need, agent_id: str) -> list[dict[str, Any]]:
+    ability = board.desk(agent_id).ability
+    levels = dict(ability.skills)
+    found: list[dict[str, Any]] = []
+    for skill, level in need.required:
+        has = levels.get(skill, 0)
+        if has >= level or (skill.startswith(LANGUAGE) and ability.any_language):
+            continue
+        if skill.startswith(LANGUAGE):
+            found.append({"code": "language", "wanted": skill.removeprefix(LANGUAGE)})
+        else:
+            code = f"skill_level:{skill}" if skill in levels else f"skill_missing:{skill}"
+            found.append({"code": code, "wanted": level, "has": has or None})
+    return found

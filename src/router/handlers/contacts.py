@@ -1,0 +1,219 @@
+"""Contacts come, change what they need, go to others, and end."""
+
+from typing import Any
+
+from src.errors import AgentUnavailable, InvalidState
+from src.router import commands
+from src.router import events as ev
+from src.router.board import NO_TARGET, Board, need_json, need_of
+from src.router.classify import requirements_of
+from src.router.deadlines import LONG_WAIT
+from src.router.entities import Agent, Assignment, Contact, requirement_json, terms_json
+from src.router.fit import misfit
+from src.router.folds import FLAGGED_ESCALATED
+from src.router.handlers.assignments import end_active
+from src.router.handlers.base import Room
+from src.router.handlers.parking import resume
+from src.router.intake import Classified
+from src.router.model import QueueConfig
+
+FLAGGED_TRANSFERS = "transfers"
+
+
+def receive(room: Room, command: commands.Receive) -> None:
+    """A new contact: classify it; settling then finds its agent."""
+    room.check_queue(command.queue, "queue")
+    board = room.board
+    found = room.intake.classify(command, board.now)
+    target = preferred(board, found, command.channel) if found.preferred else None
+    data: dict[str, Any] = {
+        "channel": command.channel,
+        "account": command.account,
+        "queue": found.queue,
+        "priority": found.priority,
+        "language": found.language,
+        "tags": [each.tag for each in found.tags],
+        "requirements": [requirement_json(each) for each in found.requirements],
+        "terms": terms_json(found.terms),
+        "rules": list(found.rules),
+        "pilot": found.pilot,
+        **(NO_TARGET if target is None else target),
+    }
+    board.receive(command.contact_id, command.customer_id, data)
+
+
+def preferred(board: Board, found: Classified, channel: str) -> dict[str, Any] | None:
+    """The agent to wait for before all others, and until when: only one who is there and fits."""
+    policy = board.config.queue(found.queue, found.pilot)
+    need = need_of(channel, found.requirements, found.language, policy.teams, found.terms)
+    for agent_id, kind in found.preferred:
+        agent = board.state.agents.get(agent_id)
+        wait_s = _wait_s(policy, kind)
+        if agent is None or not agent.there or not wait_s or agent_id in need.not_agents:
+            continue
+        if need.agents and agent_id not in need.agents:
+            continue
+        if misfit(need, board.desk(agent_id).ability) is None:
+            return {"target_agent_id": agent_id, "target_kind": kind, "target_until": board.now + wait_s * 1000}
+    return None
+
+
+def _wait_s(policy: QueueConfig, kind: str) -> int | None:
+    return policy.last_agent_wait_s if kind == "last" else policy.dedicated_wait_s
+
+
+def message(room: Room, command: commands.Message) -> None:
+    """The customer wrote. Units that were given back in the silence are wanted again; what was parked comes back."""
+    board, contact = room.board, room.contact(command.contact_id)
+    if contact.state in ("wrap_up", "closed"):
+        raise InvalidState(f"a contact that is {contact.state} takes no messages", state=contact.state)
+    board.tell(ev.MESSAGE_RECEIVED, contact, message_id=command.message_id, kind=command.kind)
+    if contact.state == "active":
+        assignment = board.current(contact)
+        assert assignment is not None
+        if board.config.settings.silence_s:
+            board.heard_at[assignment.id] = board.now
+            board.note_assignment(assignment)
+        if assignment.released and not assignment.wanted:
+            board.say(ev.ASSIGNMENT_WANTED, assignment)
+    elif contact.state == "parked":
+        resume(board, contact, "customer", None)
+
+
+def cancel(room: Room, command: commands.Cancel) -> None:
+    """The customer gave up or hung up, or somebody withdrew the contact."""
+    board, contact = room.board, room.contact(command.contact_id)
+    if contact.state in ("closed", "wrap_up"):
+        return
+    assignment = board.current(contact)
+    if assignment is not None and contact.state == "active":
+        end_active(board, assignment, "customer_left", resolved=None, disposition=None)
+        return
+    if contact.state == "parked" and assignment is not None:
+        board.say(ev.ASSIGNMENT_COMPLETED, assignment, resolved=None, disposition=None)
+    for each in list(board.state.offers.get(contact.id, {}).values()):
+        board.say(ev.OFFER_REVOKED, each, reason=command.reason)
+    board.close(contact, "abandoned" if command.reason == "abandoned" else "cancelled", command.reason)
+
+
+def transfer(room: Room, command: commands.Transfer) -> None:
+    """To an agent, a queue, or to whoever has other skills: at its old rank, and not back to where it came from."""
+    board = room.board
+    contact, assignment = _active(room, command.contact_id, command.agent_id, "transferred")
+    room.check_queue(command.to_queue, "to.queue")
+    changed: dict[str, Any] = dict(NO_TARGET)
+    if command.to_queue is not None:
+        changed["queue"] = command.to_queue
+    if command.to_tags is not None:
+        requirements = requirements_of(command.to_tags, board.config.tags, board.now)
+        changed["requirements"] = [requirement_json(each) for each in requirements]
+        changed["tags"] = [each.tag for each in command.to_tags]
+    if command.to_agent_id is not None:
+        target = room.named_agent(command.to_agent_id, "to.agent_id")
+        if target.id == assignment.agent_id:
+            raise InvalidState("the contact is with this agent already")
+        _check_there(board, target, contact.channel)
+        changed |= {"target_agent_id": target.id, "target_kind": "transfer"}
+    hand_on(board, contact, assignment, _target_json(command), command.by, command.reason, changed)
+
+
+def give_back(room: Room, command: commands.Return) -> None:
+    """To the agent that it came from, if that is there; else to the queue, at its old rank."""
+    board = room.board
+    contact, assignment = _active(room, command.contact_id, command.agent_id, "returned")
+    changed: dict[str, Any] = dict(NO_TARGET)
+    before = board.state.agents.get(contact.previous_agent_id or "")
+    to: dict[str, Any] = {"queue": contact.queue}
+    if before is not None and before.there and board.desk(before.id).now.cost(contact.channel) is not None:
+        changed |= {"target_agent_id": before.id, "target_kind": "transfer"}
+        to = {"agent_id": before.id}
+    hand_on(board, contact, assignment, {**to, "returned": True}, command.by, command.reason, changed, returned=True)
+
+
+def hand_on(
+    board: Board,
+    contact: Contact,
+    assignment: Assignment,
+    to: dict[str, Any],
+    by: str,
+    reason: str | None,
+    changed: dict[str, Any],
+    *,
+    returned: bool = False,
+) -> None:
+    """An active contact leaves its agent. One that wanders too long is marked."""
+    transfers = contact.transfers + (0 if returned else 1)
+    barred_until = board.now + board.bar_ms(contact)
+    need = need_json(contact) | changed
+    board.say(
+        ev.CONTACT_TRANSFERRED,
+        assignment,
+        **need,
+        to=to,
+        reason=reason,
+        by=by,
+        barred_until=barred_until,
+        transfers=transfers,
+    )
+    if transfers >= board.config.settings.transfer_flag_count and FLAGGED_TRANSFERS not in contact.flags:
+        board.tell(ev.CONTACT_FLAGGED, contact, flag=FLAGGED_TRANSFERS)
+
+
+def _active(room: Room, contact_id: str, agent_id: str | None, to: str) -> tuple[Contact, Assignment]:
+    contact = room.contact(contact_id)
+    assignment = room.held(contact, agent_id)
+    if assignment is None or contact.state != "active":
+        raise InvalidState(f"a contact that is {contact.state} cannot be {to}", state=contact.state)
+    return contact, assignment
+
+
+def _check_there(board: Board, target: Agent, channel: str) -> None:
+    if not target.there:
+        raise AgentUnavailable(f"agent {target.id!r} is not available", agent_id=target.id)
+    if board.desk(target.id).now.cost(channel) is None:
+        raise AgentUnavailable(f"agent {target.id!r} does not serve {channel}", agent_id=target.id)
+
+
+def reclassify(room: Room, command: commands.Reclassify) -> None:
+    """What a waiting contact needs is another thing."""
+    board = room.board
+    contact = room.open_contact(command.contact_id, "waiting", to="reclassified")
+    room.check_queue(command.queue, "queue")
+    changed: dict[str, Any] = {}
+    if command.tags is not None:
+        requirements = requirements_of(command.tags, board.config.tags, board.now)
+        changed["tags"] = [each.tag for each in command.tags]
+        changed["requirements"] = [requirement_json(each) for each in requirements]
+    if command.queue is not None:
+        changed["queue"] = command.queue
+    if (changed or command.terms is not None) and contact.target_kind != "pinned":
+        changed |= NO_TARGET
+    if command.priority is not None:
+        changed["priority"] = command.priority
+    if command.terms is not None:
+        changed["terms"] = terms_json(command.terms)
+    board.reclassify(contact, "requested", **changed, by=command.by)
+
+
+def escalate(room: Room, command: commands.Escalate) -> None:
+    """More priority, once, and a mark that supervisors see."""
+    board = room.board
+    contact = room.open_contact(command.contact_id, "waiting", "offered", "active", "parked", to="escalated")
+    room.held(contact, command.agent_id)
+    if FLAGGED_ESCALATED in contact.flags:
+        return
+    priority = contact.priority + board.config.settings.escalation_priority_s
+    board.tell(ev.CONTACT_ESCALATED, contact, reason=command.reason, by=command.by, priority=priority)
+
+
+def flag_long_wait(board: Board, contact: Contact) -> None:
+    """It has waited for too long, and is marked."""
+    board.tell(ev.CONTACT_FLAGGED, contact, flag=LONG_WAIT)
+
+
+def _target_json(command: commands.Transfer) -> dict[str, Any]:
+    if command.to_agent_id is not None:
+        return {"agent_id": command.to_agent_id}
+    if command.to_queue is not None:
+        return {"queue": command.to_queue}
+    return {"tags": [each.tag for each in command.to_tags or ()]}

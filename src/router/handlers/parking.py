@@ -1,0 +1,62 @@
+"""Contacts that are set aside: until a promised time, a department's or the customer's answer. The owner keeps them."""
+
+from typing import Any
+
+from src.errors import InvalidState, Malformed
+from src.router import commands
+from src.router import events as ev
+from src.router.board import NO_TARGET, Board, need_json
+from src.router.entities import Contact
+from src.router.handlers.base import Room
+
+PARKED_S_MAX = 90 * 86_400
+"""Nothing is parked for longer than a quarter of a year."""
+
+
+def park(room: Room, command: commands.Park) -> None:
+    """Set an active contact aside: its units are free, its agent stays its owner."""
+    board = room.board
+    contact = room.contact(command.contact_id)
+    assignment = room.held(contact, command.agent_id)
+    if assignment is None or contact.state != "active":
+        raise InvalidState(f"a contact that is {contact.state} cannot be parked", state=contact.state)
+    if command.until <= board.now:
+        raise Malformed("until must lie in the future", field="until")
+    if command.until > board.now + PARKED_S_MAX * 1000:
+        raise Malformed(f"until must lie within {PARKED_S_MAX // 86_400} days", field="until")
+    board.say(ev.CONTACT_PARKED, assignment, until=command.until, reason=command.reason, by=command.by)
+
+
+def unpark(room: Room, command: commands.Resume) -> None:
+    """Bring a parked contact back before its time."""
+    contact = room.open_contact(command.contact_id, "parked", to="resumed")
+    room.held(contact, command.agent_id)
+    resume(room.board, contact, command.reason, command.by)
+
+
+def resume(board: Board, contact: Contact, reason: str, by: str | None) -> None:
+    """Back to the owner, who is waited for while it is there; at the old rank for all when it is not."""
+    assignment = board.current(contact)
+    owner = board.state.agents.get(contact.owner_id or "")
+    target: dict[str, Any] = dict(NO_TARGET)
+    wait_s = board.policy(contact).owner_wait_s
+    if owner is not None and owner.there and board.desk(owner.id).now.cost(contact.channel) is not None and wait_s:
+        target = {"target_agent_id": owner.id, "target_kind": "owner", "target_until": board.now + wait_s * 1000}
+    promised = contact.parked_until if contact.park_reason == "promised" else None
+    data = (
+        need_json(contact)
+        | target
+        | {
+            "assignment_id": None if assignment is None else assignment.id,
+            "promised": promised,
+            "reason": reason,
+            "by": by,
+        }
+    )
+    board.emit(
+        ev.CONTACT_RESUMED,
+        data,
+        contact=contact,
+        assignment=assignment,
+        agent_id=None if assignment is None else assignment.agent_id,
+    )

@@ -1,0 +1,152 @@
+"""What is due: deadlines of contacts, assignments, agents, collaborations and queues. One heap; time is an argument."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from src.router import commands, hours
+from src.router import events as ev
+from src.router.board import Board
+from src.router.collaborating import ask_on, lead_of
+from src.router.deadlines import (
+    collaboration_deadlines,
+    flag_due_at,
+    max_wait_due_at,
+    returns_at,
+    sla_due_at,
+)
+from src.router.entities import Contact, requirement_json
+from src.router.handlers.assignments import back_to_queue, barred_until, finish
+from src.router.handlers.base import Room
+from src.router.handlers.contacts import flag_long_wait
+from src.router.handlers.parking import resume
+from src.router.handlers.presence import lost, return_offers
+from src.router.queueing import overflow, skip, step
+
+SWEPT_MAX: Final = 500
+"""So many contacts of a queue are looked at in one go, when somebody has left who could have taken them."""
+
+
+def tick(room: Room, command: commands.Tick) -> None:
+    """Do what is due, earliest first, at most `items_max` of it."""
+    board = room.board
+    for _item in range(command.items_max):
+        board.look()
+        due = board.timers.pop(board.now)
+        if due is None:
+            return
+        kind, entity_id = due
+        _DUE[kind](board, entity_id)
+
+
+def _contact_due(board: Board, contact_id: str) -> None:
+    contact, now = board.state.contacts[contact_id], board.now
+    board.note_contact(contact)
+    if contact.state == "parked":
+        if (at := returns_at(board, contact)) is not None and at <= now:
+            resume(board, contact, "callback" if contact.park_reason == "callback" else "time", None)
+        return
+    while (late_at := sla_due_at(board, contact)) is not None and late_at <= now:
+        kind = ev.SLA_WARNING if contact.sla_stage == 0 else ev.SLA_BREACHED
+        board.tell(kind, contact, queue=contact.queue, waited_s=(now - contact.created_at) // 1000)
+    if (flag_at := flag_due_at(board, contact)) is not None and flag_at <= now:
+        flag_long_wait(board, contact)
+    if contact.parked_until is not None and contact.parked_until <= now:
+        board.tell(ev.CONTACT_LATE, contact, until=contact.parked_until)
+    if contact.state == "waiting":
+        _waiting_due(board, contact)
+
+
+def _waiting_due(board: Board, contact: Contact) -> None:
+    now = board.now
+    lapsed = [each for each in contact.requirements if each.lapses_at is not None and each.lapses_at <= now]
+    if lapsed:
+        left = [requirement_json(each) for each in contact.requirements if each not in lapsed]
+        board.reclassify(contact, "requirement_lapsed", requirements=left)
+    if contact.target_until is not None and contact.target_until <= now:
+        board.release_target(contact, "target_lapsed")
+    upto = contact.step
+    steps = board.policy(contact).steps
+    while upto < len(steps) and contact.entered_at + steps[upto].after_s * 1000 <= now:
+        upto += 1
+    if upto > contact.step:
+        step(board, contact, upto, "time")
+    if (at := max_wait_due_at(board, contact)) is not None and at <= now:
+        overflow(board, contact, board.policy(contact).overflow, "max_wait")
+    board.fresh[contact.id] = None
+
+
+def _assignment_due(board: Board, assignment_id: str) -> None:
+    assignment = board.state.assignments[assignment_id]
+    contact, agent = board.state.contacts[assignment.contact_id], board.state.agents[assignment.agent_id]
+    if assignment.state == "wrap_up":
+        finish(board, assignment)
+    elif assignment.state == "active":
+        board.say(ev.ASSIGNMENT_RELEASED, assignment, reason="silent", wanted=False)
+    else:
+        board.say(ev.OFFER_EXPIRED, assignment, barred_until=barred_until(board, contact, agent.id))
+        back_to_queue(board, contact, "offer_expired")
+        if agent.status == "available" and agent.misses >= board.config.settings.missed_offers_max:
+            board.say_presence(agent, status="away", reason="missed_offers")
+            return_offers(board, agent, "missed_offers")
+
+
+def _agent_due(board: Board, agent_id: str) -> None:
+    agent = board.state.agents[agent_id]
+    lease_until = board.lease_until.get(agent.id)
+    if lease_until is not None and lease_until <= board.now:
+        lost(board, agent, "lease_expired")
+    elif agent.grace_until is not None and agent.grace_until <= board.now:
+        lost(board, agent, "connection_lost")
+    else:
+        board.look_at_agent(agent_id)  # a skill has run out, or it is no newcomer any more
+        board.sweep()
+
+
+def _queue_due(board: Board, name: str) -> None:
+    """The queue opens or closes."""
+    board.look_at_queue(name)
+    for contact_id in list(board.index.waiting_in(name)):
+        contact = board.state.contacts[contact_id]
+        policy = board.policy(contact)
+        if policy.hours is not None and policy.hours.closed is not None and not hours.is_open(policy.hours, board.now):
+            overflow(board, contact, policy.hours.closed, "closed")
+
+
+def _sweep_due(board: Board, name: str) -> None:
+    """Somebody has left: contacts that nobody who is present could take any more go on to their next step."""
+    ids, more = board.swept(name, SWEPT_MAX)
+    for contact_id in ids:
+        contact = board.state.contacts[contact_id]
+        if contact.target_agent_id is None and contact.step < len(board.policy(contact).steps):
+            skip(board, contact)
+    if more:
+        board.timers.set("sweep", name, board.now)
+
+
+def _collaboration_due(board: Board, collaboration_id: str) -> None:
+    collaboration, now = board.state.collaborations[collaboration_id], board.now
+    board.note_collaboration(collaboration)
+    if collaboration.state == "requested" and (collaboration.asked_until or now + 1) <= now:
+        ask_on(board, collaboration, "no_answer")
+    for name, at in collaboration_deadlines(collaboration):
+        if at <= now:
+            deadline, _, stage = name.partition(".")
+            department = board.config.departments.get(collaboration.department or "")
+            by: dict[str, Any] = {
+                "deadline": deadline,
+                "due_at": getattr(collaboration, f"{deadline}_by"),
+                "escalate_to": None if department is None else department.escalate_to,
+            }
+            kind = ev.COLLABORATION_WARNING if stage == "warning" else ev.COLLABORATION_ESCALATED
+            to = lead_of(board, collaboration) if deadline == "lead" else None
+            board.say_help(kind, collaboration, to=to, **by)
+
+
+_DUE: Final[dict[str, Callable[[Board, str], None]]] = {
+    "contact": _contact_due,
+    "assignment": _assignment_due,
+    "agent": _agent_due,
+    "queue": _queue_due,
+    "sweep": _sweep_due,
+    "collaboration": _collaboration_due,
+}

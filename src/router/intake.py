@@ -1,0 +1,137 @@
+"""What a new contact is: its tags, the rules that hold for it, its queue and what it needs. Pure; decides no match.
+
+Asked by the engine for a contact that has come, and by a dry run for one that has not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from zlib import crc32
+
+from src.router.classify import Facts, Rules, requirements_of
+from src.router.commands import Receive
+from src.router.config import Config
+from src.router.model import DEFAULT_QUEUE, PilotConfig, Requirement, TagRequest, Terms
+from src.router.tagging import TagFinder
+
+TRIAL = "trial"
+CONTROL = "control"
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """What was made of a contact. `preferred` are agents to be preferred, first ones first: (agent, kind)."""
+
+    queue: str
+    priority: int
+    language: str | None
+    tags: tuple[TagRequest, ...]
+    requirements: tuple[Requirement, ...]
+    terms: Terms
+    rules: tuple[str, ...]
+    pilot: str | None
+    preferred: tuple[tuple[str, str], ...]
+
+
+class Intake:
+    """Classifies contacts by the tenant's configuration. What is made of it once is kept until `forget`."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._finder: TagFinder | None = None
+        self._rules: dict[str | None, Rules] = {}
+
+    def forget(self, finder: TagFinder | None = None) -> None:
+        """The configuration has changed."""
+        self._finder = finder
+        self._rules = {}
+
+    def classify(self, command: Receive, now: int) -> Classified:
+        """What a contact is."""
+        tags = command.tags
+        if tags is None:
+            tags = tuple(TagRequest(each) for each in self.find_tags(command.text))
+        pilot = self._pilot(command, now) if self._config.pilots else None
+        rules = self._rules_of(pilot)
+        names = frozenset([each.tag for each in tags])
+        verdict = rules.judge(
+            Facts(
+                channel=command.channel,
+                account=command.account,
+                tags=names,
+                tier=command.tier,
+                language=command.language,
+                attributes=command.attributes,
+                customer_attributes=command.customer_attributes,
+                text=command.text,
+                repeat=not command.recent_tags.isdisjoint(names),
+                now=now,
+            )
+        )
+        if verdict.tags:
+            tags += tuple(TagRequest(each) for each in verdict.tags)
+        named = (
+            (command.dedicated_agent_id, "dedicated"),
+            (verdict.preferred_agent_id, "rule"),
+            (command.last_agent_id, "last"),
+        )
+        return Classified(
+            queue=command.queue or verdict.queue or DEFAULT_QUEUE,
+            priority=command.priority + verdict.priority,
+            language=command.language,
+            tags=tags,
+            requirements=requirements_of(tags, self._config.tags, now),
+            terms=_joined(command.terms, verdict.terms),
+            rules=verdict.rules,
+            pilot=pilot,
+            preferred=tuple((agent_id, kind) for agent_id, kind in named if agent_id is not None),
+        )
+
+    def find_tags(self, text: str | None) -> tuple[str, ...]:
+        """The tags that a text speaks of."""
+        if not text:
+            return ()
+        if self._finder is None:
+            self._finder = TagFinder(self._config.tags)
+        return self._finder.find(text)
+
+    def _pilot(self, command: Receive, now: int) -> str | None:
+        """`name:trial` or `name:control` of the first pilot that concerns the contact."""
+        for name in sorted(self._config.pilots):
+            pilot = self._config.pilots[name]
+            if _concerns(pilot, command.attributes, now):
+                share = crc32(f"{name}:{command.customer_id}".encode()) % 100
+                return f"{name}:{TRIAL if share < pilot.percent else CONTROL}"
+        return None
+
+    def _rules_of(self, pilot: str | None) -> Rules:
+        rules = self._rules.get(pilot)
+        if rules is None:
+            trial = self._config.trial(pilot)
+            own = trial is not None and trial.rules is not None
+            chosen = trial.rules if own and trial is not None else self._config.rules
+            assert chosen is not None
+            rules = self._rules[pilot] = Rules(chosen.values())
+        return rules
+
+
+def _concerns(pilot: PilotConfig, attributes: Mapping[str, object], now: int) -> bool:
+    return (
+        pilot.enabled
+        and pilot.from_at <= now
+        and (pilot.until_at is None or now < pilot.until_at)
+        and (pilot.attribute is None or attributes.get(pilot.attribute) in pilot.values)
+    )
+
+
+def _joined(own: Terms, ruled: Terms) -> Terms:
+    """The caller's terms and those of the rules: what the caller names to be chosen from goes first."""
+    if not ruled:
+        return own
+    if not own:
+        return ruled
+    return Terms(
+        agents=own.agents or ruled.agents,
+        not_agents=tuple(dict.fromkeys(own.not_agents + ruled.not_agents)),
+        teams=own.teams or ruled.teams,
+        not_teams=tuple(dict.fromkeys(own.not_teams + ruled.not_teams)),
+    )

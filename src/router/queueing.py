@@ -1,0 +1,205 @@
+"""What a queue does with a contact that nobody can take now: steps, overflow, opening hours, splitting.
+
+It changes what a contact asks for, never who gets it.
+"""
+
+from itertools import combinations
+from typing import Any, Final
+
+from src.router import events as ev
+from src.router import hours
+from src.router.board import Board, need_of
+from src.router.classify import relaxed
+from src.router.deadlines import can_overflow, opens_at
+from src.router.entities import Contact, requirement_json, terms_json
+from src.router.fit import Need
+from src.router.index import Reach
+from src.router.model import ALL, NO_TERMS, Overflow, Requirement, Step, Terms
+
+SPLIT_TRIES_MAX: Final = 8
+"""Of so many requirements at most, every part is tried for a lead; beyond that, they are given up one by one."""
+
+
+def keep(board: Board, contact: Contact) -> None:
+    """Begin to keep a contact that nobody can take now. It may move on at once: a step, another queue, a split."""
+    policy = board.policy(contact)
+    if policy.hours is not None and policy.hours.closed is not None and not hours.is_open(policy.hours, board.now):
+        if overflow(board, contact, policy.hours.closed, "closed"):
+            return
+    elif _is_full(board, contact) and overflow(board, contact, policy.overflow, "max_length"):
+        return
+    if contact.target_agent_id is None:
+        if policy.split and split(board, contact):
+            return
+        if policy.steps and contact.step < len(policy.steps) and skip(board, contact):
+            return
+    arrived = board.arrivals.pop(contact.id, None)
+    if arrived is not None:
+        position = board.index.position(contact.id) or 1
+        told = board.waits.waiting(contact.id, contact.queue, position, board.now)
+        if arrived == ev.CONTACT_RECEIVED:
+            estimate = None if told is None else {"wait_s": told.wait_s, "low_s": told.low_s, "high_s": told.high_s}
+            data = {"queue": contact.queue, "position": position, "estimate": estimate}
+            board.emit(ev.CONTACT_WAITING, data, contact=contact)
+
+
+def _is_full(board: Board, contact: Contact) -> bool:
+    """Whether the contact, which has just come and waits already, is one too many."""
+    length = board.policy(contact).max_length
+    if length is None or contact.id not in board.arrivals:
+        return False
+    return board.index.length(contact.queue) > length and can_overflow(board, contact)
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+def step(board: Board, contact: Contact, upto: int, reason: str) -> None:
+    """Take the steps of the queue up to this number."""
+    steps = board.policy(contact).steps
+    need = Loosened.of(contact)
+    for each in steps[contact.step : upto]:
+        need = need.after(each, board.policy(contact).teams)
+    board.say_need(ev.CONTACT_RELAXED, contact, **need.json(), step=upto, reason=reason)
+
+
+def skip(board: Board, contact: Contact) -> bool:
+    """Go on at once to the first step at which somebody who is present could fit, if nobody could before."""
+    if board.index.reach(board.need(contact)).present:
+        return False
+    policy = board.policy(contact)
+    need = Loosened.of(contact)
+    for number, each in enumerate(policy.steps[contact.step :], contact.step + 1):
+        need = need.after(each, policy.teams)
+        if board.index.reach(need.need(contact.channel, policy.teams)).present:
+            step(board, contact, number, "nobody_fits")
+            return True
+    return False
+
+
+class Loosened:
+    """What a contact would ask for after some steps of its queue."""
+
+    def __init__(
+        self, requirements: tuple[Requirement, ...], language: str | None, terms: Terms, priority: int
+    ) -> None:
+        self.requirements, self.language, self.terms, self.priority = requirements, language, terms, priority
+
+    @classmethod
+    def of(cls, contact: Contact) -> "Loosened":
+        """What it asks for now."""
+        return cls(contact.requirements, contact.language, contact.terms, contact.priority)
+
+    def after(self, each: Step, queue_teams: tuple[str, ...]) -> "Loosened":
+        """What it asks for after one more step."""
+        loosened = relaxed(each, self.requirements, self.language, self.terms, queue_teams)
+        return Loosened(
+            loosened.requirements,
+            loosened.language,
+            _widened(self.terms, queue_teams, loosened.add_teams, any_team=loosened.any_team),
+            self.priority + each.priority,
+        )
+
+    def need(self, channel: str, queue_teams: tuple[str, ...]) -> Need:
+        """The same, as the index asks for it."""
+        return need_of(channel, self.requirements, self.language, queue_teams, self.terms)
+
+    def json(self) -> dict[str, Any]:
+        """The same, as events say it."""
+        return {
+            "requirements": [requirement_json(each) for each in self.requirements],
+            "language": self.language,
+            "terms": terms_json(self.terms),
+            "priority": self.priority,
+        }
+
+
+def _widened(terms: Terms, queue_teams: tuple[str, ...], add: tuple[str, ...], *, any_team: bool) -> Terms:
+    """The same terms with further teams; where any team may take it already, there is nothing to add."""
+    teams = terms.teams or queue_teams
+    if any_team:
+        teams = (ALL,)
+    elif teams and add:
+        teams = tuple(dict.fromkeys(teams + add))
+    else:
+        return terms
+    return Terms(terms.agents, terms.not_agents, teams, terms.not_teams)
+
+
+# -- overflow ----------------------------------------------------------------------------------------------------------
+
+
+def overflow(board: Board, contact: Contact, where: Overflow | None, reason: str) -> bool:
+    """Do what the queue says of contacts that it does not keep; false if that changes nothing."""
+    if where is None:
+        return False
+    said: dict[str, Any] = {
+        "action": where.action,
+        "from_queue": contact.queue,
+        "reason": reason,
+        "message": where.message or None,
+    }
+    if where.action == "queue":
+        if where.queue is None or where.queue == contact.queue or where.queue not in board.config.queues:
+            return False
+        board.say_need(ev.CONTACT_OVERFLOWED, contact, **said, queue=where.queue)
+    elif where.action == "teams":
+        terms = _widened(contact.terms, board.policy(contact).teams, where.teams, any_team=False)
+        if terms == contact.terms:
+            return False
+        board.say_need(ev.CONTACT_OVERFLOWED, contact, **said, terms=terms_json(terms))
+    elif where.action == "callback":
+        until = board.now + where.callback_after_s * 1000
+        opening = opens_at(board, contact)
+        if opening is not None and opening > board.now:
+            until = opening
+        board.say_need(ev.CONTACT_OVERFLOWED, contact, **said)
+        parked = {"assignment_id": None, "until": until, "reason": "callback", "by": None}
+        board.emit(ev.CONTACT_PARKED, parked, contact=contact)
+    else:
+        board.say_need(ev.CONTACT_OVERFLOWED, contact, **said)
+        board.close(contact, "overflowed", where.reason)
+    return True
+
+
+# -- splitting ---------------------------------------------------------------------------------------------------------
+
+
+def split(board: Board, contact: Contact) -> bool:
+    """Give a contact that no agent covers alone a lead for the larger part, and leave the rest to be shared.
+
+    The lead's part is the one of most weight that some agent covers, agents who are present before others; every other
+    requirement must be covered by somebody too, or the contact waits as it is.
+    """
+    asked = [each for each in contact.requirements if each.required and not each.shared]
+    if len(asked) < 2 or board.index.reach(board.need(contact)).anyone:  # noqa: PLR2004  # one cannot be split
+        return False
+    teams = board.policy(contact).teams
+
+    def reach(part: tuple[Requirement, ...]) -> Reach:
+        return board.index.reach(need_of(contact.channel, part, contact.language, teams, contact.terms))
+
+    def covered_by_anyone(each: Requirement) -> bool:
+        return board.index.reach(need_of("", (each,), None, (), NO_TERMS)).anyone
+
+    if not all(covered_by_anyone(each) for each in asked):
+        return False
+    parts = _parts(asked)
+    lead = next((part for part in parts if reach(part).present), None)
+    if lead is None:
+        lead = next((part for part in parts if reach(part).anyone), None)
+    if lead is None:
+        return False
+    shared = [each for each in asked if each not in lead]
+    parted = [each._replace(shared=True) if each in shared else each for each in contact.requirements]
+    board.reclassify(contact, "split", requirements=[requirement_json(each) for each in parted])
+    return True
+
+
+def _parts(asked: list[Requirement]) -> list[tuple[Requirement, ...]]:
+    """Parts of what is asked that a lead could cover, most weight first."""
+    if len(asked) > SPLIT_TRIES_MAX:
+        ordered = sorted(asked, key=lambda each: (-each.weight, each.skill))
+        return [tuple(ordered[:size]) for size in range(len(ordered) - 1, 0, -1)] + [(each,) for each in ordered]
+    found = [part for size in range(len(asked) - 1, 0, -1) for part in combinations(asked, size)]
+    return sorted(found, key=lambda part: (-sum(each.weight for each in part), -len(part), part))

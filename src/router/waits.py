@@ -1,0 +1,99 @@
+"""How long a contact will likely wait: from its place and the pace at which the queue has moved. Pure arithmetic.
+
+The pace is the mean time between the queue's latest departures while somebody waited. If departures come at random
+(exponential times between them), the wait of the contact at place p is the sum of p such times: its mean is p times the
+mean time, its standard deviation √p times (the Erlang distribution). The range told holds four of five such waits.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Final
+
+DEPARTURES: Final = 32
+"""So many departures from a queue make its pace."""
+
+SPREAD: Final = 1.2816
+"""Standard deviations on either side: 80 in 100 of a normal distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A likely wait from now, in seconds: the mean, and the range that four of five waits fall in."""
+
+    wait_s: int
+    low_s: int
+    high_s: int
+
+
+@dataclass(slots=True)
+class Accuracy:
+    """How far off the estimates of a queue were, over all that have left it."""
+
+    contacts: int = 0
+    within: int = 0
+    error_s: int = 0
+    absolute_error_s: int = 0
+
+
+@dataclass(slots=True)
+class _Flow:
+    departures: deque[int] = field(default_factory=lambda: deque(maxlen=DEPARTURES))
+    accuracy: Accuracy = field(default_factory=Accuracy)
+
+
+class Waits:
+    """The pace of each queue, what was told to each contact, and how far off that was."""
+
+    def __init__(self) -> None:
+        self._flows: dict[str, _Flow] = {}
+        self._told: dict[str, tuple[int, Estimate]] = {}
+
+    def estimate(self, queue: str, position: int) -> Estimate | None:
+        """The likely wait at a place of a queue; None while the queue has not shown a pace."""
+        flow = self._flows.get(queue)
+        if flow is None or len(flow.departures) < 2:  # noqa: PLR2004  # two departures make one interval
+            return None
+        pace_s = (flow.departures[-1] - flow.departures[0]) / (len(flow.departures) - 1) / 1000
+        wait, spread = position * pace_s, SPREAD * sqrt(position) * pace_s
+        return Estimate(round(wait), round(max(0.0, wait - spread)), round(wait + spread))
+
+    def waiting(self, contact_id: str, queue: str, position: int, at: int) -> Estimate | None:
+        """A contact begins to wait: what it is told, to be compared with what comes."""
+        told = self.estimate(queue, position)
+        if told is not None:
+            self._told[contact_id] = (at, told)
+        return told
+
+    def left(self, contact_id: str, queue: str, at: int, *, others_wait: bool) -> tuple[Estimate, int] | None:
+        """A contact is offered: what it was told when it began to wait, and how long it then waited, in seconds."""
+        flow = self._flows.get(queue)
+        if flow is None:
+            flow = self._flows[queue] = _Flow()
+        if others_wait:
+            flow.departures.append(at)
+        elif flow.departures:
+            flow.departures.clear()  # time without demand says nothing of how fast a queue moves
+        if not self._told:
+            return None
+        told = self._told.pop(contact_id, None)
+        if told is None:
+            return None
+        since, estimate = told
+        waited_s = (at - since) // 1000
+        found = flow.accuracy
+        found.contacts += 1
+        found.within += estimate.low_s <= waited_s <= estimate.high_s
+        found.error_s += waited_s - estimate.wait_s
+        found.absolute_error_s += abs(waited_s - estimate.wait_s)
+        return estimate, waited_s
+
+    def gone(self, contact_id: str) -> None:
+        """A contact waits no longer, without having been offered."""
+        if self._told:
+            self._told.pop(contact_id, None)
+
+    def accuracy(self) -> Mapping[str, Accuracy]:
+        """By queue."""
+        return {name: flow.accuracy for name, flow in self._flows.items() if flow.accuracy.contacts}
