@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from src.dispatch.config import LATEST
 from src.dispatch.ports import CollaborationWord, ContactFact, Customer, Known, MessageFact
 from src.router import events as ev
 from src.router.entities import ASSIGNMENT_COLUMNS, COLLABORATION_COLUMNS, CONTACT_COLUMNS, Row
@@ -42,13 +43,10 @@ _TIMES: Final = frozenset(
 )
 """Names under which events, traces and explanations hold a time."""
 
-_LATEST: Final = 253_402_300_799_999
-"""The last millisecond of the year 9999: what lies beyond is for good."""
-
 
 def rfc3339(at: int | None) -> str | None:
     """Milliseconds since the epoch as `2026-11-21T20:38:27.068Z`; null where that is never, or after the year 9999."""
-    if at is None or at > _LATEST:
+    if at is None or at > LATEST:
         return None
     seconds, ms = divmod(at, 1000)
     return f"{_to_the_second(seconds)}.{ms:03d}Z"

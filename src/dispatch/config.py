@@ -33,6 +33,9 @@ from src.router.model import (
 
 SETTINGS_NAME: Final = "settings"
 
+LATEST: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
+
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 Body = Mapping[str, Any]
@@ -47,13 +50,13 @@ def milliseconds(text: str) -> int:
     """A time as RFC 3339, in milliseconds since the epoch.
 
     Raises:
-        ValueError: it is none, has no offset, or lies before 1970.
+        ValueError: it is none, has no offset, or does not lie from 1970 to 9999.
     """
     if _RFC3339.fullmatch(text) is None:
         raise ValueError("must be a time with its offset, such as 2026-10-01T09:00:00+08:00")
     at = (datetime.fromisoformat(text.upper()) - _EPOCH) // _MILLISECOND
-    if at < 0:
-        raise ValueError("must not lie before 1970")
+    if not 0 <= at <= LATEST:
+        raise ValueError("must lie from 1970 to 9999")
     return at
 
 
