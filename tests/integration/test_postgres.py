@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from src.dispatch.ports import Answer, ContactFact, Customer, IdentityFact, Wanted
 from src.errors import Fenced, StartupError, StoreRejected, StoreUnreachable
@@ -238,7 +239,7 @@ async def test_a_checkpoint_that_recorded_another_state_is_found(postgres_store:
     await postgres_store.commit(writer.batch())
     writer.do(c.Checkpoint())
     batch = writer.batch()
-    wrong = replace(batch.events[0], data={"state_hash": "0" * 16})
+    wrong = structs.replace(batch.events[0], data={"state_hash": "0" * 16})
     await postgres_store.commit(replace(batch, events=[wrong]))
     assert any("checkpoint" in each for each in await compare(postgres_store, writer.tenant))
     assert writer.state.hash == (await loaded(postgres_store, writer.tenant)).hash
