@@ -19,9 +19,10 @@ from src.dispatch.ports import (
 from src.profile.identities import Identity
 from src.router.board import Decision
 from src.router.commands import Command
-from src.router.engine import Archive, Engine
+from src.router.engine import Engine
 from src.router.entities import CONTACT_COLUMNS, Assignment, Collaboration, Contact, Row
 from src.router.events import Event
+from src.router.handlers.base import Archive
 from src.router.state import State
 
 T_co = TypeVar("T_co", covariant=True)

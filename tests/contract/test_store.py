@@ -317,7 +317,7 @@ async def test_what_every_policy_adds_to_a_row_comes_back(store: AnyStore, write
     )
     writer.tell("contact.relaxed", contact_id="c1", step=2, reason="time", **need | {"target_agent_id": None})
     writer.tell("contact.flagged", contact_id="c1", flag="long_wait")
-    offer = {"assignment_id": "x1", "channel": "chat", "cost": 25, "expires_at": writer.now + 20_000}
+    offer: dict[str, Any] = {"assignment_id": "x1", "channel": "chat", "cost": 25, "expires_at": writer.now + 20_000}
     writer.tell("contact.offered", contact_id="c1", agent_id="a1", **offer)
     writer.tell("contact.active", contact_id="c1", agent_id="a1", assignment_id="x1")
     writer.tell("assignment.released", contact_id="c1", agent_id="a1", assignment_id="x1", reason="silent", wanted=True)

@@ -34,6 +34,11 @@ class Writer:
     def state(self) -> State:
         return self.engine.state
 
+    def take_over(self, state: State) -> None:
+        """Go on from what another writer has written."""
+        self.engine = Engine(self.new_id, state=state)
+        self.before, self.now = state.seq, state.at
+
     def new_id(self) -> str:
         return next(self.ids)
 
@@ -50,7 +55,8 @@ class Writer:
 
     def tell(
         self,
-        kind: str,
+        event_type: str,
+        /,
         *,
         contact_id: str | None = None,
         agent_id: str | None = None,
@@ -59,7 +65,7 @@ class Writer:
     ) -> None:
         """Fold an event that was decided elsewhere: a store must keep whatever a journal may hold."""
         self.now += 10
-        event = Event(self.state.seq + 1, kind, self.now, contact_id, agent_id, customer_id, data)
+        event = Event(self.state.seq + 1, event_type, self.now, contact_id, agent_id, customer_id, data)
         self.state.apply(event)
         self.events.append(event)
 
@@ -81,7 +87,7 @@ class Writer:
     def ask(self, contact_id: str, agent_id: str | None = None, **fields: Any) -> str:
         """A collaboration that was asked for; its id."""
         collaboration_id = self.new_id()
-        asked = {
+        asked: dict[str, Any] = {
             "kind": "help",
             "department": None,
             "requirements": [],
