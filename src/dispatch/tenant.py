@@ -236,7 +236,14 @@ class TenantLoop:
 
     def _make_engine(self, loaded: Loaded) -> Engine:
         state = State()
-        state.load(loaded.head.seq, loaded.head.at, loaded.contacts, loaded.assignments, loaded.agents)
+        state.load(
+            loaded.head.seq,
+            loaded.head.at,
+            loaded.contacts,
+            loaded.assignments,
+            loaded.agents,
+            loaded.collaborations,
+        )
         assert state.hash == loaded.head.state_hash, f"the tables of tenant {self.tenant} are not what its journal says"
         return Engine(self._parts.new_id, engine_config(loaded.config), state)
 
@@ -349,6 +356,7 @@ class TenantLoop:
         await self._send(batch)
         self._head = head
         turn.known.contacts.update((row[0], row) for row in changes.contacts)
+        turn.known.collaborations.update((row[0], row) for row in changes.collaborations)
         self._parts.delivery.publish(self.tenant, turn.events, turn.known)
         return True
 
