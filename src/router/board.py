@@ -68,7 +68,7 @@ class Board:
         self._collaborations: dict[str, Collaboration] = {}
         self._desks: dict[str, Desk] = {}
         self._needs: dict[tuple[Any, ...], Need] = {}
-        self._sweeps: dict[str, ContactKey | None] = {}
+        self._sweeps: dict[str, ContactKey] = {}
         for agent_id in state.agents:
             self._look_at_agent(agent_id)
         for contact in state.contacts.values():
@@ -248,8 +248,8 @@ class Board:
                 self.offer_floor.pop(assignment.id, None)
             if assignment.state == "wrap_up":
                 due = assignment.ends_at
-            elif assignment.state == "active" and not assignment.released:
-                due = self._silent_at(assignment)
+            elif assignment.state == "active":
+                due = None if assignment.released else self._silent_at(assignment)
             elif self.heard_at:
                 self.heard_at.pop(assignment.id, None)
         self.timers.set("assignment", assignment.id, due)
@@ -306,34 +306,41 @@ class Board:
             if assignment.wanted and assignment.state == "active" and desk.can_retake(agent, assignment):
                 self.say(ev.ASSIGNMENT_RETAKEN, assignment)
 
-    def look_at_queue(self, name: str) -> None:
-        """It opens, closes, or is another: look at every contact that waits in it."""
-        for contact_id in self.index.waiting_in(name):
-            self._contacts[contact_id] = self.state.contacts[contact_id]
-        self.set_hours(name)
-        self.look()
-
     def set_hours(self, name: str) -> None:
         """Know when the queue next opens or closes."""
-        policies = [each.queues[name] for each in self.config.pilots.values() if name in each.queues]
-        policies += [self.config.queues[name]] if name in self.config.queues else []
-        changes = [hours.next_change(each.hours, self.now) for each in policies if each.hours is not None]
+        changes = [hours.next_change(each.hours, self.now) for each in self._policies(name) if each.hours is not None]
         self.timers.set("queue", name, min((each for each in changes if each is not None), default=None))
+
+    def _policies(self, name: str) -> list[QueueConfig]:
+        """A queue's policy and its versions in pilots."""
+        found = [each.queues[name] for each in self.config.pilots.values() if name in each.queues]
+        return [self.config.queues[name], *found] if name in self.config.queues else found
 
     def sweep(self) -> None:
         """Somebody may have left: have the queues that relax looked through for contacts whom nobody fits any more."""
-        for name, policy in self.config.queues.items():
-            if policy.steps and self.index.anybody_in(name):
-                self._sweeps[name] = None
-                self.timers.set("sweep", name, self.now)
+        for name in self.config.queues:
+            if self.index.anybody_in(name) and any(each.steps for each in self._policies(name)):
+                self.sweep_queue(name)
 
-    def swept(self, name: str, count: int) -> tuple[list[str], bool]:
-        """The next contacts of a queue to be looked through, and whether there are more."""
+    def look_at_queue(self, name: str) -> None:
+        """It opens or closes, or its policy is another: for everybody who waits in it, at once."""
+        for contact_id in self.index.waiting_in(name):
+            self._contacts[contact_id] = self.state.contacts[contact_id]
+        self.set_hours(name)
+        self.sweep_queue(name)
+
+    def sweep_queue(self, name: str) -> None:
+        """Have everybody who waits in a queue tried again, some at a time, from its beginning."""
+        self._sweeps.pop(name, None)
+        self.timers.set("sweep", name, self.now)
+
+    def swept(self, name: str, count: int) -> list[str]:
+        """The next contacts of a queue that is looked through; it goes on at once while there are more."""
         found = list(islice(self.index.waiting_in(name, after=self._sweeps.pop(name, None)), count))
-        if len(found) < count:
-            return found, False
-        self._sweeps[name] = self.state.contacts[found[-1]].key
-        return found, True
+        if len(found) == count:
+            self._sweeps[name] = self.state.contacts[found[-1]].key
+            self.timers.set("sweep", name, self.now)
+        return found
 
     # -- finding ------------------------------------------------------------------------------------------------
 
@@ -383,9 +390,10 @@ class Board:
             return contact.bars
         return {agent_id: until for agent_id, until in contact.bars.items() if until > self.now}
 
-    def is_barred(self, contact_id: str, agent_id: str) -> bool:
-        """Whether this agent may not be asked for this contact now."""
-        return self.state.contacts[contact_id].bars.get(agent_id, 0) > self.now
+    def bars_of(self, agent_id: str) -> Callable[[str], bool]:
+        """Tells of a contact whether this agent may not be asked for it now."""
+        contacts, now = self.state.contacts, self.now
+        return lambda contact_id: contacts[contact_id].bars.get(agent_id, 0) > now
 
     def bar_ms(self, contact: Contact) -> int:
         """How long an agent is not asked again after a decline or a miss."""

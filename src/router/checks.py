@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 
 from src.errors import Malformed, UnknownReference
 from src.router.classify import is_plain
+from src.router.fit import primary
 from src.router.hours import MINUTES_PER_DAY, day_of, zone
 from src.router.model import (
     ALL,
@@ -318,7 +319,7 @@ def check_agent(config: AgentConfig, agents: Container[str]) -> None:
         _check_known(config.mentor_id, agents, "agent", "mentor_id")
     if not 1 <= config.newcomer_percent <= PERCENT_MAX:
         _refuse(f"newcomer_percent is from 1 to {PERCENT_MAX}, not {config.newcomer_percent}", "newcomer_percent")
-    had = {*config.skills, *(LANGUAGE + language for language in config.languages)}
+    had = {*config.skills, *(LANGUAGE + primary(language) for language in config.languages)}
     for skill in config.skills_until:
         if skill not in had:
             _refuse(f"the agent has no skill {skill!r} that could end", "skills_until", skill)

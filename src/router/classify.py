@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from src.errors import Malformed
+from src.router.fit import primary
 from src.router.hours import hours_of, is_open
 from src.router.model import ALL, LANGUAGE, NO_TERMS, Requirement, RuleConfig, Step, TagConfig, TagRequest, Terms
 from src.router.tagging import PHRASES_MAX, TagFinder, fold
@@ -110,7 +111,7 @@ class _Case:
         self.account = facts.account
         self.tags = set(facts.tags)
         self.tier = facts.tier
-        self.language = None if facts.language is None else _primary(facts.language)
+        self.language = None if facts.language is None else primary(facts.language)
         self.attributes = facts.attributes
         self.customer_attributes = facts.customer_attributes
         self.repeat = facts.repeat
@@ -136,7 +137,7 @@ def _conditions(rule: RuleConfig) -> tuple[_Condition, ...]:
 
 def _on_origin(rule: RuleConfig) -> Iterator[_Condition]:
     channels, accounts, tiers = frozenset(rule.channels), frozenset(rule.accounts), frozenset(rule.customer_tiers)
-    languages, repeat = frozenset(map(_primary, rule.languages)), rule.repeat
+    languages, repeat = frozenset(map(primary, rule.languages)), rule.repeat
     if channels:
         yield lambda case: case.channel in channels
     if accounts:
@@ -172,12 +173,13 @@ def _on_more(rule: RuleConfig) -> Iterator[_Condition]:
         yield lambda case: name in case.found()
 
 
-def _primary(language: str) -> str:
-    """The primary subtag of a language (BCP 47): `zh` of `zh-CN`."""
-    return language.partition("-")[0].lower()
-
-
 def _on_attribute(of: Callable[[_Case], Mapping[str, Any]], name: str, values: Iterable[Any]) -> _Condition:
+    holds = among(name, values)
+    return lambda case: holds(of(case))
+
+
+def among(name: str, values: Iterable[Any]) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether the attribute of this name has one of these values, as `Rules` compares them."""
     first, *rest = name.split(".")
     allowed = frozenset(_typed(value) for value in values if is_plain(value))
 
@@ -186,8 +188,7 @@ def _on_attribute(of: Callable[[_Case], Mapping[str, Any]], name: str, values: I
             return any(is_plain(member) and _typed(member) in allowed for member in value)
         return is_plain(value) and _typed(value) in allowed
 
-    def holds(case: _Case) -> bool:
-        attributes = of(case)
+    def holds(attributes: Mapping[str, Any]) -> bool:
         if name in attributes:
             return is_allowed(attributes[name])
         return first in attributes and any(map(is_allowed, _reached(attributes[first], rest)))
@@ -322,9 +323,8 @@ def _covers(one: Requirement, other: Requirement) -> bool:
 class Relaxed(NamedTuple):
     """What a step leaves of a contact's needs, and who may take it now.
 
-    `any_team`: the queue's teams, of which there are some, limit it no more. `add_teams` may take it from now on, so
-    far as they could not before: they join the queue's teams and those of the terms, where there are any. With nothing
-    to join, every team may take it already, and none is named.
+    `any_team`: teams limited who may take it, and do so no more. `add_teams` may take it from now on, beside those that
+    could before. Where nothing limits it, nothing is dropped and nothing is added.
     """
 
     requirements: tuple[Requirement, ...]
@@ -347,20 +347,19 @@ def relaxed(
     """What one step makes of a contact. Whoever fitted before fits after it; doing it twice changes nothing more.
 
     The language counts as the tag `language`, so `*` drops it as well. What `drop` names is gone, whatever else the
-    step says of it; where `lower` names both a tag and `*`, the lower level counts. `queue_teams` are those that limit
-    the contact still: none, once a step before had `any_team`. Teams that the terms exclude stay excluded.
+    step says of it; where `lower` names both a tag and `*`, the lower level counts. Teams in the terms take the place
+    of the queue's, and `*` among them is any. Teams that the terms exclude stay excluded.
     """
     drop = frozenset(step.drop)
-    limits = [teams for teams in (terms.teams, () if step.any_team else queue_teams) if teams]
+    limit = terms.teams or queue_teams
+    limited = bool(limit) and ALL not in limit
+    any_team = step.any_team and limited
+    joins = limited and not any_team
     return Relaxed(
         requirements=_relaxed_requirements(step, drop, requirements),
         language=None if step.any_language or ALL in drop or _LANGUAGE_TAG in drop else language,
-        any_team=step.any_team and bool(queue_teams),
-        add_teams=_once(
-            team
-            for team in step.add_teams
-            if team not in terms.not_teams and any(team not in teams for teams in limits)
-        ),
+        any_team=any_team,
+        add_teams=_once(each for each in step.add_teams if joins and each not in (*limit, *terms.not_teams)),
     )
 
 

@@ -17,6 +17,7 @@ def ask_for_shared(board: Board, contact: Contact, lead_id: str) -> None:
     asked = {need.skill for each in board.state.helps.get(contact.id, {}).values() for need in each.requirements}
     for each in contact.requirements:
         if each.shared and each.skill not in asked:
+            asked.add(each.skill)
             request(board, contact, board.new_id(), by=lead_id, requirements=(each._replace(shared=False),))
 
 

@@ -1,6 +1,7 @@
 """A tenant's configuration: facts that decisions depend on, but that are no part of the folded state."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from src.router.model import (
     DEFAULT_QUEUE,
@@ -12,6 +13,9 @@ from src.router.model import (
     Settings,
     TagConfig,
 )
+
+TRIAL: Final = "trial"
+CONTROL: Final = "control"
 
 
 @dataclass(slots=True)
@@ -31,7 +35,7 @@ class Config:
         if pilot is None:
             return None
         name, _, arm = pilot.rpartition(":")
-        return self.pilots.get(name) if arm == "trial" else None
+        return self.pilots.get(name) if arm == TRIAL else None
 
     def queue(self, name: str, pilot: str | None = None) -> QueueConfig:
         """A queue's policy, or its version in a pilot; the default one's where the queue is gone."""

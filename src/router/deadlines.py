@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from src.router import hours
 from src.router.entities import Collaboration, Contact
+from src.router.model import ALL, Overflow
 
 if TYPE_CHECKING:
     from src.router.board import Board
@@ -69,17 +70,21 @@ def step_due_at(board: "Board", contact: Contact) -> int | None:
 def max_wait_due_at(board: "Board", contact: Contact) -> int | None:
     """When the queue does not keep the contact any longer."""
     policy = board.policy(contact)
-    if policy.max_wait_s is None or not can_overflow(board, contact):
+    if policy.max_wait_s is None or not can_overflow(board, contact, policy.overflow):
         return None
     return contact.entered_at + policy.max_wait_s * 1000
 
 
-def can_overflow(board: "Board", contact: Contact) -> bool:
-    """Whether the overflow of its queue would change anything for the contact."""
-    overflow = board.policy(contact).overflow
-    if overflow is None or contact.overflows >= OVERFLOWS_MAX or contact.target_kind == "pinned":
+def can_overflow(board: "Board", contact: Contact, where: Overflow | None) -> bool:
+    """Whether this overflow would change anything for the contact."""
+    if where is None or contact.overflows >= OVERFLOWS_MAX or contact.target_kind == "pinned":
         return False
-    return overflow.action != "teams" or not set(overflow.teams) <= set(contact.terms.teams)
+    if where.action == "queue":
+        return where.queue != contact.queue and where.queue in board.config.queues
+    if where.action == "teams":
+        teams = contact.terms.teams or board.policy(contact).teams
+        return bool(teams) and ALL not in teams and not set(where.teams) <= set(teams)
+    return True
 
 
 def returns_at(board: "Board", contact: Contact) -> int | None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from src.router.entities import Agent, Assignment
-from src.router.fit import Ability
-from src.router.model import ALL, ANY_CHANNEL, AgentConfig, ChannelLimit
+from src.router.fit import Ability, is_language, primary
+from src.router.model import ALL, ANY_CHANNEL, LANGUAGE, AgentConfig, ChannelLimit
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,11 @@ class Desk:
         ends = [until for until in config.skills_until.values() if until > at]
         effective = config
         if gone:
-            effective = replace(effective, skills={k: v for k, v in config.skills.items() if k not in gone})
+            skills = {name: level for name, level in config.skills.items() if name not in gone}
+            languages = tuple(each for each in config.languages if LANGUAGE + primary(each) not in gone)
+            if not languages and not any(map(is_language, skills)) and any(map(is_language, gone)):
+                skills[f"{LANGUAGE}-"] = 1  # it spoke some, and now none: not all
+            effective = replace(effective, skills=skills, languages=languages)
         if config.newcomer_until is not None and config.newcomer_until > at:
             effective = _lessened(effective)
             ends.append(config.newcomer_until)

@@ -1,32 +1,53 @@
-"""stand-in"""
+"""Why a contact went where it went, as a value that can be stored. Costs the same with ten agents as with thousands."""
 
-from src.router.fit import Ability, misfit
+from collections.abc import Mapping
+from typing import Any, Final
 
-RUNNERS_UP_MAX = 5
+from src.router.index import Candidate, Index, Need, Signature
+from src.router.model import AgentConfig
+
+RUNNERS_UP_MAX: Final = 5
 
 
-def trace(index, signature, found, barred, *, context):
-    s = lambda c: {"agent_id": c.agent_id, "score": c.score, "idle_since": c.idle_since}
+def trace(
+    index: Index,
+    signature: Signature,
+    found: list[Candidate],
+    barred: Mapping[str, int],
+    *,
+    context: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The record of one decision: the winner, the runners-up, and the excluded counted by reason.
+
+    `found` are the candidates, best first; `barred` the agents that may not be asked now, with the time until when.
+    `context` (queue, rank, rules …) is put in front.
+    """
     return {
         **context,
         "decision": "offered" if found else "waiting",
-        "winner": s(found[0]) if found else None,
-        "runners_up": [s(c) for c in found[1:6]],
-        "excluded": [],
+        "winner": _shown(found[0]) if found else None,
+        "runners_up": [_shown(each) for each in found[1 : RUNNERS_UP_MAX + 1]],
+        "excluded": excluded(index, signature, barred),
     }
 
 
-def one(index, need, barred, agent):
-    if need.agents and agent.id not in need.agents:
-        return "not_the_target"
-    if agent.id in barred:
-        return "barred"
-    if agent.id in need.not_agents:
-        return "excluded"
-    r = misfit(need, Ability.of(agent))
-    if r:
-        return r
-    st = index.status_of(agent.id) or "offline"
-    if st != "available":
-        return st
-    return "fits" if index.can_take(agent.id, need.channel) else "no_capacity"
+def excluded(index: Index, signature: Signature, barred: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Who was not considered: for each reason how many agents, and one of them as an example."""
+    return [
+        {"reason": reason, "count": count, "example": example}
+        for reason, count, example in index.excluded(signature, barred)
+    ]
+
+
+def one(index: Index, need: Need, barred: Mapping[str, int], agent: AgentConfig) -> str:
+    """Why this agent is or is not a candidate now: `fits`, or the code of the first reason against it."""
+    return index.reason(agent.id, need, barred) or "fits"
+
+
+def _shown(candidate: Candidate) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "agent_id": candidate.agent_id,
+        "score": candidate.score,
+        "idle_since": candidate.idle_since,
+    }
+    return shown if candidate.value is None else {**shown, "value": candidate.value}

@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from src.router.model import LEVEL_MAX, AgentConfig
+from src.router.model import LANGUAGE, LEVEL_MAX, AgentConfig
 
-LANGUAGE: Final = "language:"
-"""Languages are skills under this prefix: `language:zh`."""
+NO_CHANNEL: Final = ""
+"""The channel of a need that takes no capacity: whoever is there has room for it."""
 
 
 class Need(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
@@ -19,6 +19,7 @@ class Need(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
 
     `required` are (skill, level), `preferred` (skill, level, weight), both sorted; weights are not negative. `teams`:
     one of them, if any. `agents`: only these, if any; whoever is in `not_agents` or of one of `not_teams` is left out.
+    `channel` may be `NO_CHANNEL`.
     """
 
     channel: str
@@ -31,7 +32,7 @@ class Need(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
 
     def asked(self) -> tuple[str, ...]:
         """The skills that it names, required or preferred, each once."""
-        return tuple(sorted({each[0] for each in (*self.required, *self.preferred)}))
+        return tuple(sorted({each for each, *_ in self.required} | {each for each, *_ in self.preferred}))
 
 
 class Ability(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
@@ -78,7 +79,7 @@ def misfit(need: Need, ability: Ability) -> str | None:
 
     Of `agents` and `not_agents` it knows nothing: an ability is nobody's own.
     """
-    if ability.channels is not None and need.channel not in ability.channels:
+    if need.channel and ability.channels is not None and need.channel not in ability.channels:
         return "channel"
     if need.teams and ability.teams.isdisjoint(need.teams):
         return "team"

@@ -79,6 +79,8 @@ def _set_need(contact: Contact, data: Mapping[str, Any]) -> None:
         contact.terms = terms_from(data["terms"])
     elif "priority" in data:
         contact.priority = data["priority"]
+    if contact.target_agent_id in contact.bars:
+        contact.bars = {agent: until for agent, until in contact.bars.items() if agent != contact.target_agent_id}
 
 
 def _bar(contact: Contact, agent_id: str, data: Mapping[str, Any]) -> None:
@@ -249,8 +251,6 @@ def _resumed(state: "State", event: Event) -> None:
     contact.parked_until = data["promised"]
     contact.queued_at, contact.step = event.at, 0
     _set_need(contact, data)
-    if contact.target_agent_id in contact.bars:
-        contact.bars = {agent: until for agent, until in contact.bars.items() if agent != contact.target_agent_id}
 
 
 def _late(state: "State", event: Event) -> None:
@@ -403,11 +403,8 @@ def _replied(state: "State", event: Event) -> None:
         if data["approved"] is not None:
             collaboration.approved = data["approved"]
     collaboration.progress_by, collaboration.lead_by = data["progress_by"], data["lead_by"]
-    collaboration.told = tuple(each for each in collaboration.told if each.partition(".")[0] not in _RESTARTED)
-
-
-_RESTARTED: Final = frozenset({"progress", "lead"})
-"""Deadlines that begin anew with each word."""
+    restarted = "progress." if data["from"] == "helper" else "lead."
+    collaboration.told = tuple(each for each in collaboration.told if not each.startswith(restarted))
 
 
 def _help_closed(state: "State", event: Event) -> None:

@@ -40,10 +40,7 @@ def is_open(hours: Hours, at: int) -> bool:
     Raises:
         Malformed: a time zone or date that is none.
     """
-    for begin, end in _calendar(hours).day(at // _DAY_MS):  # noqa: SIM110 - asked for every contact: half the time
-        if begin <= at < end:
-            return True
-    return False
+    return (_calendars.get(id(hours)) or _new_calendar(hours)).is_open(at)
 
 
 def next_change(hours: Hours, at: int) -> int | None:
@@ -51,7 +48,7 @@ def next_change(hours: Hours, at: int) -> int | None:
 
     None if that is not within `HORIZON_DAYS` days, whole days of UTC, beginning with the moment's.
     """
-    return _calendar(hours).next_change(at)
+    return (_calendars.get(id(hours)) or _new_calendar(hours)).next_change(at)
 
 
 def next_opening(hours: Hours, at: int) -> int | None:
@@ -111,6 +108,13 @@ class _Calendar:
         self._dates = {day_of(text): _in_ms(spans) for text, spans in hours.dates.items()}
         self._days: dict[int, tuple[_Interval, ...]] = {}
         self._next: tuple[int, int, int | None] = (0, 0, None)
+
+    def is_open(self, at: int) -> bool:
+        """See the function of this name."""
+        for begin, end in self._days.get(at // _DAY_MS) or self.day(at // _DAY_MS):  # noqa: SIM110 - twice as fast
+            if begin <= at < end:
+                return True
+        return False
 
     def day(self, day: int) -> tuple[_Interval, ...]:
         """When it is open on a day of UTC, in order, disjoint."""
@@ -179,12 +183,10 @@ _calendars: Final[dict[int, _Calendar]] = {}
 """By identity of the hours, which cannot be hashed. A calendar keeps its hours, and so their identity is not reused."""
 
 
-def _calendar(hours: Hours) -> _Calendar:
-    calendar = _calendars.get(id(hours))
-    if calendar is None:
-        if len(_calendars) >= _CALENDARS_MAX:
-            _calendars.clear()
-        calendar = _calendars[id(hours)] = _Calendar(hours)
+def _new_calendar(hours: Hours) -> _Calendar:
+    if len(_calendars) >= _CALENDARS_MAX:
+        _calendars.clear()
+    calendar = _calendars[id(hours)] = _Calendar(hours)
     return calendar
 
 

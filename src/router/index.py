@@ -1,151 +1,655 @@
-"""Naive stand-in."""
+"""Who fits whom, found without looking at everybody. It knows needs, abilities and who is free; no events, no time.
 
-from bisect import insort
-from collections.abc import Callable, Collection, Iterator
-from typing import NamedTuple
+Contacts that need the same have one *signature*; agents that can do the same have one *profile*. Both are numbered, and
+what they have in common is kept in bit sets (`pages.py`), so that who fits whom is a few operations on ints. Free
+agents and waiting contacts stand in lines whose heads are in order (`ranking.py`). After that:
 
-from src.router.fit import Ability, Need, mastery, misfit, preference, primary
+- the best free agent of a contact is the first head of a line whose profile fits;
+- the next contact of an agent is the first head of a line whose signature it fits.
+
+So a decision costs the same with ten agents as with ten thousand, and with an empty queue as with a million waiting.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from src.router import slices
+from src.router.choice import HEADS_WORTH_A_WALK, Choice, Chosen, Pools
+from src.router.fit import NO_CHANNEL, Ability, Need, mastery, misfit, preference, primary
 from src.router.model import Weights
+from src.router.pages import (
+    Group,
+    Numbers,
+    Place,
+    Profile,
+    ProfilePage,
+    Signature,
+    SignaturePage,
+    WaitingLine,
+)
+from src.router.ranking import Entry, Heads, Ranking, Sorted, Standing, delete, first, insert, key_of, since, value_of
+
+__all__ = [
+    "Ability",
+    "Candidate",
+    "ContactKey",
+    "Exclusion",
+    "Index",
+    "Need",
+    "Reach",
+    "Signature",
+    "Standing",
+    "Weights",
+    "misfit",
+    "preference",
+    "primary",
+]
+
+EMPTY_SIGNATURES_MAX: Final = 10_000
+"""Pages of profiles that signatures which nobody waits with may remember together: so many of them on one page."""
+
+RANKINGS_MAX: Final = 16
+"""Orders of the free agents that are kept up: one for each distribution in use, and for each mix of weights."""
 
 ContactKey = tuple[int, str]
+"""Rank and id of a waiting contact: the smaller goes first."""
+
+Exclusion = tuple[str, int, str | None]
+"""A reason's code, how many agents it keeps away, and one of them."""
 
 
-class Standing(NamedTuple):
-    idle_since: int
-    turn_at: int
-    load: int
+class Candidate(msgspec.Struct, frozen=True, gc=False):
+    """A free agent that fits. `value` is what a mix of weights made of it."""
 
-
-class Candidate(NamedTuple):
     agent_id: str
     score: int
-    idle_since: int
+    standing: Standing
+    value: float | None = None
+
+    @property
+    def idle_since(self) -> int:
+        """When it last had something to do, milliseconds since the epoch."""
+        return self.standing.idle_since
 
 
-class Reach(NamedTuple):
+class Reach(msgspec.Struct, frozen=True, gc=False):
+    """Whether anyone fits whatever its presence, and whether anyone available does whatever its load."""
+
     anyone: bool
     present: bool
 
 
-class Signature(NamedTuple):
-    need: Need
+class _Slot:
+    """Where an agent stands in the index."""
+
+    __slots__ = ("group", "standing")
+
+    def __init__(self, group: Group, standing: Standing) -> None:
+        self.group = group
+        self.standing = standing
 
 
 class Index:
-    def __init__(self):
-        self.a = {}
-        self.w = {}
+    """Free agents by what they can do, waiting contacts by what they need."""
 
-    def put_agent(self, agent_id, ability, status, free, standing):
-        old = self.a.get(agent_id)
-        self.a[agent_id] = (ability, status, free, standing)
-        return bool(free) and (old is None or old[0] != ability or any(f not in old[2] for f in free))
+    def __init__(self) -> None:
+        self._slots: dict[str, _Slot] = {}
+        self._places: dict[tuple[str, tuple[str, ...]], Place] = {}
+        self._profiles: dict[Ability, Profile] = {}
+        self._profile_numbers = Numbers()
+        self._profile_pages: list[ProfilePage] = []
+        self._abilities_version = 0
+        self._presence_version = 0
+        self._rankings: dict[object, Ranking[Group]] = {}
+        self._signatures: dict[Need, Signature] = {}
+        self._signature_numbers = Numbers()
+        self._signature_pages: list[SignaturePage] = []
+        self._signatures_in_use = 0
+        self._waiting: dict[str, Entry] = {}
+        self._waiting_heads: Heads[Signature] = Heads()
+        self._queues: dict[str, Sorted] = {}
+        self._named: dict[str, dict[WaitingLine, None]] = {}
 
-    def remove_agent(self, agent_id):
-        self.a.pop(agent_id, None)
+    # -- agents -------------------------------------------------------------------------------------------------
 
-    def status_of(self, agent_id):
-        return self.a[agent_id][1] if agent_id in self.a else None
+    def put_agent(
+        self, agent_id: str, ability: Ability, status: str, free: tuple[str, ...], standing: Standing
+    ) -> bool:
+        """Say where an agent stands; true if it can take something now that it could not take before.
 
-    def can_take(self, agent_id, channel):
-        if agent_id not in self.a:
+        `status` is offline, away, paused, disconnected or available; `free` the channels that an available agent has
+        room for, or `*` for any.
+        """
+        place = self._place(status, free)
+        slot = self._slots.get(agent_id)
+        if slot is None or slot.group.profile.ability != ability:
+            self.remove_agent(agent_id)
+            slot = self._slots[agent_id] = _Slot(self._join(ability).group(place), standing)
+            self._enter(agent_id, slot)
+            return place.room
+        group, old = slot.group, slot.group.place
+        if old is place and slot.standing == standing:
             return False
-        free = self.a[agent_id][2]
-        return channel in free or "*" in free
-
-    def agents(self):
-        return len(self.a)
-
-    def waits(self, contact_id):
-        return contact_id in self.w
-
-    def stands(self, key, need, queue, *, matchable):
-        return self.w.get(key[1]) == (key, need, queue, matchable)
-
-    def put_waiting(self, key, need, queue, *, matchable=True):
-        self.w[key[1]] = (key, need, queue, matchable)
-
-    def remove_waiting(self, contact_id):
-        return self.w.pop(contact_id, None) is not None
-
-    def signature(self, need):
-        return Signature(need)
-
-    def fits(self, need, agent_id):
-        if need.agents and agent_id not in need.agents:
+        slot.standing = standing
+        if old is place:
+            self._rank(agent_id, slot)
             return False
-        if agent_id in need.not_agents:
-            return False
-        ab = self.a[agent_id][0]
-        if need.channel == "" and ab.channels is not None:
-            need = Need(next(iter(ab.channels), ""), need.required, need.preferred, need.teams, need.not_teams)
-        return misfit(need, ab) is None
+        if not (old.available and place.available):
+            self._presence_version += 1
+        self._leave(agent_id, slot)
+        slot.group = group.profile.group(place)
+        self._enter(agent_id, slot)
+        return place.takes_more_than(old)
 
-    def candidates(self, signature, barred, count, distribution="longest_idle", weights=None):
+    def remove_agent(self, agent_id: str) -> None:
+        """Forget an agent."""
+        slot = self._slots.pop(agent_id, None)
+        if slot is None:
+            return
+        self._leave(agent_id, slot)
+        self._presence_version += 1
+        profile = slot.group.profile
+        page = self._profile_pages[profile.page]
+        page.part(profile)
+        if profile.size == 0:
+            del self._profiles[profile.ability]
+            page.remove(profile)
+            self._abilities_version = page.version = self._abilities_version + 1
+            self._profile_numbers.give_back(profile.number)
+
+    def status_of(self, agent_id: str) -> str | None:
+        """The status that an agent was last put with."""
+        slot = self._slots.get(agent_id)
+        return None if slot is None else slot.group.place.status
+
+    def can_take(self, agent_id: str, channel: str) -> bool:
+        """Whether an agent is there, serves a channel and has room for it."""
+        slot = self._slots.get(agent_id)
+        if slot is None or not slot.group.place.takes(channel):
+            return False
+        channels = slot.group.profile.ability.channels
+        return channels is None or channel in channels or channel == NO_CHANNEL
+
+    def agents(self) -> int:
+        """How many agents there are."""
+        return len(self._slots)
+
+    def _place(self, status: str, free: tuple[str, ...]) -> Place:
+        place = self._places.get((status, free))
+        if place is None:
+            channels = frozenset(free) if status == "available" else frozenset()
+            alike = (each for each in self._places.values() if each.status == status and each.free == channels)
+            place = self._places[(status, free)] = next(alike, None) or Place(status, channels)
+        return place
+
+    def _join(self, ability: Ability) -> Profile:
+        """The profile of an ability, with one more agent."""
+        profile = self._profiles.get(ability)
+        if profile is None:
+            profile = self._profiles[ability] = Profile(ability, self._profile_numbers.take())
+            if profile.page == len(self._profile_pages):
+                self._profile_pages.append(ProfilePage())
+            page = self._profile_pages[profile.page]
+            page.add(profile)
+            self._abilities_version = page.version = self._abilities_version + 1
+        self._presence_version += 1
+        self._profile_pages[profile.page].join(profile)
+        return profile
+
+    def _enter(self, agent_id: str, slot: _Slot) -> None:
+        """Stand where the slot says."""
+        group = slot.group
+        group.agents[agent_id] = None
+        self._profile_pages[group.profile.page].tally(group.place).come(group)
+        self._rank(agent_id, slot)
+
+    def _leave(self, agent_id: str, slot: _Slot) -> None:
+        """Stand nowhere."""
+        group = slot.group
+        del group.agents[agent_id]
+        self._profile_pages[group.profile.page].tally(group.place).go(group)
+        for ranking in self._rankings.values():
+            ranking.remove(agent_id)
+
+    def _rank(self, agent_id: str, slot: _Slot) -> None:
+        place = slot.group.place
+        for ranking in self._rankings.values() if place.available else ():
+            if place.room or ranking.all_present:
+                ranking.put(agent_id, slot.group, slot.standing)
+
+    # -- contacts -----------------------------------------------------------------------------------------------
+
+    def waits(self, contact_id: str) -> bool:
+        """Whether a contact waits."""
+        return contact_id in self._waiting
+
+    def stands(self, key: ContactKey, need: Need, queue: str, *, matchable: bool) -> bool:
+        """Whether a contact waits just so."""
+        entry = self._waiting.get(key[1])
+        if entry is None or entry[0] != key[0]:
+            return False
+        line: WaitingLine = entry[-1]
+        return line.matchable == matchable and line.queue == queue and line.owner.need == need
+
+    def put_waiting(self, key: ContactKey, need: Need, queue: str, *, matchable: bool = True) -> bool:
+        """Say that a contact waits with a need; true if that is news.
+
+        One that is not `matchable` has its place in the queue, but is proposed to nobody.
+        """
+        contact_id = key[1]
+        if self.stands(key, need, queue, matchable=matchable):
+            return False
+        self.remove_waiting(contact_id)
+        line = self._line(self.signature(need), queue, matchable=matchable)
+        self._waiting[contact_id] = entry = (*key, line)
+        if line.matchable and not need.agents:
+            self._waiting_heads.add(entry)
+        else:
+            line.members = insert(line.members, entry)
+        self._queues[queue] = insert(self._queues.get(queue, []), entry)
+        return True
+
+    def remove_waiting(self, contact_id: str) -> bool:
+        """Say that a contact waits no longer; true if that is news."""
+        entry = self._waiting.pop(contact_id, None)
+        if entry is None:
+            return False
+        line: WaitingLine = entry[-1]
+        if line.matchable and not line.owner.need.agents:
+            self._waiting_heads.remove(entry)
+        else:
+            delete(line.members, entry)
+        if not line.members:
+            self._drop_line(line)
+        queued = self._queues[line.queue]
+        delete(queued, entry)
+        if not queued:
+            del self._queues[line.queue]
+        return True
+
+    def signature(self, need: Need) -> Signature:
+        """The signature of a need, made when it is first seen; it may be one that nobody waits with."""
+        signature = self._signatures.get(need)
+        if signature is None:
+            self._forget_empty()
+            signature = self._signatures[need] = Signature(need)
+        return signature
+
+    def _line(self, signature: Signature, queue: str, *, matchable: bool) -> WaitingLine:
+        line = signature.lines.get((queue, matchable))
+        if line is None:
+            if not signature.lines:
+                self._signatures_in_use += 1
+            line = signature.lines[(queue, matchable)] = WaitingLine(signature, queue, matchable=matchable)
+            for agent_id in signature.need.agents:
+                self._named.setdefault(agent_id, {})[line] = None
+            if matchable and not signature.need.agents:
+                self._signature_page(signature).waiting |= signature.mask
+        return line
+
+    def _drop_line(self, line: WaitingLine) -> None:
+        signature = line.owner
+        del signature.lines[(line.queue, line.matchable)]
+        if not signature.lines:
+            self._signatures_in_use -= 1
+        for agent_id in dict.fromkeys(signature.need.agents):
+            del self._named[agent_id][line]
+            if not self._named[agent_id]:
+                del self._named[agent_id]
+        if signature.number is not None and not any(each.matchable for each in signature.lines.values()):
+            self._signature_pages[signature.page].waiting &= ~signature.mask
+
+    def _signature_page(self, signature: Signature) -> SignaturePage:
+        """The page of a signature, which takes its place there when first somebody waits with it."""
+        if signature.number is None:
+            signature.be_numbered(self._signature_numbers.take())
+            if signature.page == len(self._signature_pages):
+                self._signature_pages.append(SignaturePage())
+            self._signature_pages[signature.page].add(signature)
+        return self._signature_pages[signature.page]
+
+    def _forget_empty(self) -> None:
+        """Signatures that nobody waits with are kept to be found again, but not too many."""
+        kept_max = EMPTY_SIGNATURES_MAX // max(1, len(self._profile_pages))
+        if len(self._signatures) - self._signatures_in_use < kept_max:
+            return
+        for signature in self._signatures.values():
+            if signature.number is not None and not signature.lines:
+                self._signature_pages[signature.page].remove(signature)
+                self._signature_numbers.give_back(signature.number)
+        self._signatures = {need: each for need, each in self._signatures.items() if each.lines}
+
+    # -- the best agents of a contact ---------------------------------------------------------------------------
+
+    def candidates(
+        self,
+        signature: Signature,
+        barred: Collection[str],
+        count: int,
+        distribution: str = "longest_idle",
+        weights: Weights | None = None,
+    ) -> list[Candidate]:
+        """The best free agents that fit and are not barred, at most `count`, the best first.
+
+        First comes the highest score, the weights of the preferred requirements met. Among equal scores decides the
+        distribution, and at last the smaller id:
+
+        - `longest_idle`: who has been idle longest;
+        - `round_robin`: whose last turn is longest ago;
+        - `least_loaded`: the smallest share of capacity in use, then the longest idle;
+        - `best_skilled`: the highest sum of levels in the skills that the need names, then the longest idle;
+        - `weighted`: the highest value by `weights`, which must be given.
+        """
         need = signature.need
-        out = []
-        for aid, (ab, st, free, s) in self.a.items():
-            if aid in barred or not self.can_take(aid, need.channel) or not self.fits(need, aid):
+        if distribution != "weighted":
+            weights = None
+        if need.not_agents:
+            barred = {*barred, *need.not_agents}
+        if need.agents:
+            chosen = self._among(signature, barred, distribution, weights)[:count]
+        else:
+            pools = self._free(signature)
+            if not pools:
+                return []
+            by_skill = distribution == "best_skilled" if weights is None else weights.skill > 0
+            choice = Choice(
+                self._profile_pages,
+                signature,
+                self._ranking(distribution, weights),
+                barred.__contains__,
+                by_skill=by_skill and bool(signature.asked),
+                weights=weights,
+            )
+            chosen = choice.best(pools, count)
+        slots = self._slots
+        return [Candidate(each.agent_id, each.score, slots[each.agent_id].standing, each.value) for each in chosen]
+
+    def present_for(self, need: Need, but: Collection[str]) -> str | None:
+        """The agent for a need of `NO_CHANNEL`: it is there and fits, has the smallest load, then the longest idle."""
+        assert need.channel == NO_CHANNEL, "what takes capacity goes to a candidate"
+        found = self.candidates(self.signature(need), but, 1, "present")
+        return found[0].agent_id if found else None
+
+    def _among(
+        self, signature: Signature, barred: Collection[str], distribution: str, weights: Weights | None
+    ) -> list[Chosen]:
+        """The named agents that are free and fit, best first; they are few, and each is looked at."""
+        need, key = signature.need, key_of(distribution, weights)
+        ordered = []
+        for agent_id in dict.fromkeys(need.agents):
+            if agent_id in barred or not self.can_take(agent_id, need.channel):
                 continue
-            sc = preference(need, ab)
-            m = mastery(need, ab)
-            n = len(need.asked()) or 1
-            if distribution == "longest_idle":
-                k = (s.idle_since, aid)
-            elif distribution == "round_robin":
-                k = (s.turn_at, aid)
-            elif distribution == "least_loaded":
-                k = (s.load, s.idle_since, aid)
+            slot = self._slots[agent_id]
+            ability = slot.group.profile.ability
+            if misfit(need, ability) is not None:
+                continue
+            score, place, value = preference(need, ability), key(slot.standing), None
+            if weights is not None:
+                value = value_of(weights, place[0], mastery(need, ability), len(signature.asked))
+                place = (-value, *place)
             elif distribution == "best_skilled":
-                k = (-m, s.idle_since, aid)
-            else:
-                w = weights
-                k = (
-                    w.idle * s.idle_since / 60000 + w.turn * s.turn_at / 60000 + w.load * s.load / 10 - w.skill * m / n,
-                    aid,
-                )
-            out.append(((-sc, *k), Candidate(aid, sc, s.idle_since)))
-        return [c for _, c in sorted(out)[:count]]
+                place = (-mastery(need, ability), *place)
+            ordered.append(((-score, *place, agent_id), Chosen(agent_id, score, value)))
+        return [chosen for _, chosen in sorted(ordered, key=lambda each: each[0])]
 
-    def next_for(self, agent_id, barred):
-        best = None
-        for key, need, q, m in self.w.values():
-            if (
-                m
-                and (best is None or key < best)
-                and not barred(key[1])
-                and self.can_take(agent_id, need.channel)
-                and self.fits(need, agent_id)
-            ):
-                best = key
-        return best
+    def _free(self, signature: Signature) -> Pools:
+        """The profiles that fit and have an agent with room for the channel."""
+        self._learn(signature)
+        channel = signature.need.channel
+        return [
+            (number, free)
+            for number, (page, fits) in enumerate(zip(self._profile_pages, signature.fits, strict=True))
+            if fits and (free := fits & page.free(channel))
+        ]
 
-    def named(self, agent_id):
-        return sorted(k for k, n, q, m in self.w.values() if agent_id in n.agents)
+    def _learn(self, signature: Signature) -> None:
+        """Bring what a signature knows of the profiles up to date, page by page."""
+        if signature.version == self._abilities_version:
+            return
+        need = signature.need
+        for number, page in enumerate(self._profile_pages):
+            if page.version <= signature.version:
+                continue
+            if number == len(signature.fits):
+                signature.fits.append(0)
+            signature.fits[number] = page.fits(need)
+            signature.masteries.pop(number, None)
+            if need.preferred:
+                signature.scores[number] = page.scores(need)
+        signature.version = self._abilities_version
 
-    def position(self, cid):
-        if cid not in self.w:
+    def _ranking(self, distribution: str, weights: Weights | None) -> Ranking[Group]:
+        """The free agents in the order that a distribution goes by; from the first time on it is kept up."""
+        name: object = (weights.idle, weights.load, weights.turn) if weights is not None else distribution
+        if name == "best_skilled":
+            name = "longest_idle"
+        ranking = self._rankings.get(name)
+        if ranking is None:
+            if len(self._rankings) == RANKINGS_MAX:
+                del self._rankings[next(iter(self._rankings))]
+            ranking = Ranking(name, key_of(distribution, weights), all_present=distribution == "present")
+            self._rankings[name] = ranking
+            for agent_id, slot in self._slots.items():
+                place = slot.group.place
+                if place.room or (place.available and ranking.all_present):
+                    ranking.put(agent_id, slot.group, slot.standing)
+        return ranking
+
+    # -- the next contact of an agent ---------------------------------------------------------------------------
+
+    def next_for(self, agent_id: str, is_barred: Callable[[str], bool]) -> ContactKey | None:
+        """The first waiting contact that an agent fits and has room for and that is not barred for it."""
+        slot = self._slots.get(agent_id)
+        if slot is None or not slot.group.place.room:
             return None
-        key, _, q, _ = self.w[cid]
-        return 1 + sum(1 for k, n, qq, m in self.w.values() if qq == q and k < key)
+        group = slot.group
+        found = first(self._contact_heads(agent_id, group), 1, is_barred)
+        found += first(self._named_heads(agent_id, group), 1, is_barred)
+        return min((each[:2] for each in found), default=None)
 
-    def length(self, q):
-        return sum(1 for k, n, qq, m in self.w.values() if qq == q)
+    def _contact_heads(self, agent_id: str, group: Group) -> Iterable[Entry]:
+        """The heads of the waiting contacts that a group of agents can take, in order."""
+        pools: Pools = []
+        size = 0
+        for number, page in enumerate(self._signature_pages):
+            if page.waiting:
+                signatures = self._known(group.profile, number, page) & page.waiting
+                if signatures and group.place.channels is not None:
+                    signatures &= page.of_channels(group.place.channels)
+                if signatures:
+                    pools.append((number, signatures))
+                    size += signatures.bit_count()
+        if not pools:
+            return ()
+        entries = self._waiting_heads.entries
+        if size * size <= HEADS_WORTH_A_WALK * len(entries):
+            heads: Iterable[Entry] = sorted(self._lines_of(pools))
+        else:
+            by_page = dict(pools)
 
-    def anybody_in(self, q):
-        return self.length(q) > 0
+            def suits(signature: Signature) -> bool:
+                return bool(by_page.get(signature.page, 0) >> signature.shift & 1)
 
-    def waiting_in(self, q, after=None):
-        return [k[1] for k in sorted(k for k, n, qq, m in self.w.values() if qq == q) if after is None or k > after]
+            heads = self._waiting_heads.walk(suits, group.bookmarks)
+        return (each for each in heads if agent_id not in each[-1].owner.need.not_agents)
 
-    def reach(self, need):
-        f = [a for a in self.a if self.fits(need, a)]
-        return Reach(bool(f), any(self.a[a][1] == "available" for a in f))
+    def _known(self, profile: Profile, number: int, page: SignaturePage) -> int:
+        """The signatures of a page that a profile fits."""
+        known = profile.known.get(number)
+        if known is None or known[0] != page.version:
+            known = profile.known[number] = (page.version, page.fits(profile))
+        return known[1]
 
-    def present_for(self, need, but):
-        f = sorted(
-            (self.a[a][3].load, self.a[a][3].idle_since, a)
-            for a in self.a
-            if a not in but and self.a[a][1] == "available" and self.fits(need, a)
+    def _lines_of(self, pools: Pools) -> Iterator[Entry]:
+        for number, signatures in pools:
+            by_shift = self._signature_pages[number].signatures
+            for shift in slices.members(signatures):
+                for line in by_shift[shift].lines.values():
+                    if line.matchable:
+                        yield line.members[0]
+
+    def _named_heads(self, agent_id: str, group: Group) -> list[Entry]:
+        """The heads of the waiting contacts that name an agent and that it can take, in order."""
+        return sorted(
+            line.members[0]
+            for line in self._named.get(agent_id, ())
+            if line.matchable
+            and group.place.takes(line.owner.need.channel)
+            and agent_id not in line.owner.need.not_agents
+            and misfit(line.owner.need, group.profile.ability) is None
         )
-        return f[0][2] if f else None
+
+    # -- questions ----------------------------------------------------------------------------------------------
+
+    def named(self, agent_id: str) -> list[ContactKey]:
+        """The waiting contacts that are for certain agents alone and name this one, first ranks first."""
+        return sorted(entry[:2] for line in self._named.get(agent_id, ()) for entry in line.members)
+
+    def position(self, contact_id: str) -> int | None:
+        """How many smaller ranks wait in the same queue, plus one; None unless waiting."""
+        entry = self._waiting.get(contact_id)
+        if entry is None:
+            return None
+        queued = self._queues[entry[-1].queue]
+        return int(bisect_left(queued, entry) if type(queued) is list else queued.bisect_left(entry)) + 1
+
+    def waiting_in(self, queue: str, after: ContactKey | None = None) -> Iterator[str]:
+        """The contacts that wait in a queue, first ranks first; only those after this rank where it is given."""
+        return (entry[1] for entry in since(self._queues.get(queue, []), after) if entry[:2] != after)
+
+    def length(self, queue: str) -> int:
+        """How many contacts wait in a queue."""
+        return len(self._queues.get(queue, ()))
+
+    def anybody_in(self, queue: str) -> bool:
+        """Whether a contact waits in the queue."""
+        return queue in self._queues
+
+    def reach(self, need: Need) -> Reach:
+        """Whether an agent fits a need whatever its presence, and whether an available one does whatever its load."""
+        if need.agents:
+            named = [self._slots[each] for each in need.agents if each in self._slots and each not in need.not_agents]
+            fitting = [each for each in named if misfit(need, each.group.profile.ability) is None]
+            return Reach(anyone=bool(fitting), present=any(each.group.place.available for each in fitting))
+        known = self._signatures.get(need)
+        if known is not None:
+            self._learn(known)
+        emptied, deserted = self._without(need.not_agents)
+        anyone = False
+        for number, page in enumerate(self._profile_pages):
+            fits = page.fits(need) if known is None else known.fits[number]
+            anyone = anyone or bool(fits & ~emptied.get(number, 0))
+            if fits & page.free(NO_CHANNEL) & ~deserted.get(number, 0):
+                return Reach(anyone=True, present=True)
+        return Reach(anyone=anyone, present=False)
+
+    def _without(self, agents: tuple[str, ...]) -> tuple[dict[int, int], dict[int, int]]:
+        """Without these agents: the profiles that nobody has, and those that nobody available has, by page."""
+        emptied: dict[int, int] = {}
+        deserted: dict[int, int] = {}
+        by_profile: dict[Profile, list[_Slot]] = {}
+        for each in set(agents) & self._slots.keys():
+            slot = self._slots[each]
+            by_profile.setdefault(slot.group.profile, []).append(slot)
+        for profile, slots in by_profile.items():
+            if len(slots) == profile.size:
+                emptied[profile.page] = emptied.get(profile.page, 0) | profile.mask
+            available = sum(len(group.agents) for place, group in profile.groups.items() if place.available)
+            if sum(slot.group.place.available for slot in slots) == available:
+                deserted[profile.page] = deserted.get(profile.page, 0) | profile.mask
+        return emptied, deserted
+
+    # -- explaining ---------------------------------------------------------------------------------------------
+
+    def excluded(self, signature: Signature, barred: Collection[str]) -> list[Exclusion]:
+        """Everybody who is no candidate, by the first reason why.
+
+        The reasons in this order: the codes of `misfit`, the statuses, `no_capacity`, `excluded` (the need says so),
+        `barred`.
+        Where the need names its agents, all others are `not_the_target`.
+        """
+        if signature.need.agents:
+            return self._excluded_named(signature.need, barred)
+        shown = list(self._absent(signature))
+        busy = self._busy(signature)
+        if busy is not None:
+            shown.append(busy)
+        shown += self._kept_off("excluded", signature, set(signature.need.not_agents))
+        shown += self._kept_off("barred", signature, set(barred) - set(signature.need.not_agents))
+        return shown
+
+    def _absent(self, signature: Signature) -> tuple[Exclusion, ...]:
+        """Those who cannot take it whatever their load; kept until somebody comes, goes, or changes its status."""
+        self._learn(signature)
+        kept = signature.absent
+        if kept is None or kept[0] != self._presence_version:
+            counts: dict[str, tuple[int, str | None]] = {}
+            for each in self._absentees(signature):
+                count, example = counts.get(each[0], (0, None))
+                counts[each[0]] = (count + each[1], example or each[2])
+            kept = (self._presence_version, tuple((code, *each) for code, each in counts.items()))
+            signature.absent = kept
+        return kept[1]
+
+    def _absentees(self, signature: Signature) -> Iterator[Exclusion]:
+        for page, fits in zip(self._profile_pages, signature.fits, strict=True):
+            for code, profiles in page.misfits(signature.need):
+                yield code, slices.total(page.agents, profiles), page.example(profiles)
+            for place, tally in page.tallies.items():
+                if not place.available and fits & tally.some:
+                    yield place.status, slices.total(tally.counts, fits), page.example(fits & tally.some, place)
+
+    def _busy(self, signature: Signature) -> Exclusion | None:
+        """Those who are there and fit, but have no room for the channel."""
+        channel, count, example = signature.need.channel, 0, None
+        for page, fits in zip(self._profile_pages, signature.fits, strict=True):
+            for place, tally in page.busy(channel) if fits else ():
+                profiles = fits & tally.some
+                if profiles:
+                    count += slices.total(tally.counts, profiles)
+                    example = example or page.example(profiles, place)
+        return ("no_capacity", count, example) if count else None
+
+    def _kept_off(self, code: str, signature: Signature, agents: Collection[str]) -> list[Exclusion]:
+        """Those of these agents who would be candidates."""
+        found = []
+        for each in agents:
+            if self.can_take(each, signature.need.channel):
+                profile = self._slots[each].group.profile
+                if signature.fits[profile.page] & profile.mask:
+                    found.append(each)
+        return [(code, len(found), min(found))] if found else []
+
+    def _excluded_named(self, need: Need, barred: Collection[str]) -> list[Exclusion]:
+        counts: dict[str, tuple[int, str | None]] = {}
+        named = set(need.agents) & self._slots.keys()
+        if len(named) < len(self._slots):
+            counts["not_the_target"] = (len(self._slots) - len(named), None)
+        for each in sorted(named):
+            code = self.reason(each, need, barred)
+            if code is not None:
+                count, example = counts.get(code, (0, None))
+                counts[code] = (count + 1, example or each)
+        return [(code, *each) for code, each in counts.items()]
+
+    def reason(self, agent_id: str, need: Need, barred: Collection[str]) -> str | None:
+        """Why an agent is no candidate now: the first of the codes of `excluded` that holds, or None if it is one."""
+        if need.agents and agent_id not in need.agents:
+            return "not_the_target"
+        slot = self._slots.get(agent_id)
+        if slot is None:
+            return "offline"
+        code = misfit(need, slot.group.profile.ability)
+        if code is not None:
+            return code
+        place = slot.group.place
+        if not place.available:
+            return place.status
+        if not place.takes(need.channel):
+            return "no_capacity"
+        if agent_id in need.not_agents:
+            return "excluded"
+        return "barred" if agent_id in barred else None

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from zlib import crc32
 
-from src.router.classify import Facts, Rules, requirements_of
+from src.router.classify import Facts, Rules, among, requirements_of
 from src.router.commands import Receive
-from src.router.config import Config
+from src.router.config import CONTROL, TRIAL, Config
 from src.router.model import DEFAULT_QUEUE, PilotConfig, Requirement, TagRequest, Terms
 from src.router.tagging import TagFinder
-
-TRIAL = "trial"
-CONTROL = "control"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ def _concerns(pilot: PilotConfig, attributes: Mapping[str, object], now: int) ->
         pilot.enabled
         and pilot.from_at <= now
         and (pilot.until_at is None or now < pilot.until_at)
-        and (pilot.attribute is None or attributes.get(pilot.attribute) in pilot.values)
+        and (pilot.attribute is None or among(pilot.attribute, pilot.values)(attributes))
     )
 
 

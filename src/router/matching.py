@@ -73,7 +73,7 @@ def _next_for_idle(board: Board) -> ContactKey | None:
     """The smallest rank that one of the agents with new room can take; agents with nothing to take drop out."""
     best: ContactKey | None = None
     for agent_id in sorted(board.idle) if len(board.idle) > 1 else tuple(board.idle):
-        key = board.index.next_for(agent_id, lambda contact_id, one=agent_id: board.is_barred(contact_id, one))
+        key = board.index.next_for(agent_id, board.bars_of(agent_id))
         if key is None:
             board.idle.discard(agent_id)
         elif best is None or key < best:
@@ -207,7 +207,7 @@ def take(board: Board, assignment: Assignment) -> None:
         if other is not assignment:
             board.say(ev.OFFER_REVOKED, other, reason="taken_by_another")
     board.say(ev.CONTACT_ACTIVE, assignment)
-    if contact.requirements:
+    if contact.requirements or contact.id in board.state.helps:
         ask_for_shared(board, contact, assignment.agent_id)
 
 

@@ -64,7 +64,7 @@ class Terms:
     not_teams: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return self != NO_TERMS
+        return bool(self.agents or self.not_agents or self.teams or self.not_teams)
 
 
 NO_TERMS: Final = Terms()
@@ -138,7 +138,7 @@ class Step:
     """One stage of a queue's relaxation, `after_s` seconds after the contact entered the queue. Steps add up.
 
     `drop`: requirements of these tags go; `prefer`: they count for the score only; `lower`: their level is at most
-    this. `*` names every tag. `any_language` drops the language, `any_team` the queue's teams; `add_teams` joins
+    this. `*` names every tag. `any_language` drops the language, `any_team` every limit to teams; `add_teams` joins
     further teams to those that may take it; `priority` adds seconds of head start.
 
     Where nobody who is present could fit, whatever its load, the waiting for this step is skipped: the contact goes on

@@ -23,7 +23,8 @@ SPLIT_TRIES_MAX: Final = 8
 def keep(board: Board, contact: Contact) -> None:
     """Begin to keep a contact that nobody can take now. It may move on at once: a step, another queue, a split."""
     policy = board.policy(contact)
-    if policy.hours is not None and policy.hours.closed is not None and not hours.is_open(policy.hours, board.now):
+    if is_closed(board, contact):
+        assert policy.hours is not None
         if overflow(board, contact, policy.hours.closed, "closed"):
             return
     elif _is_full(board, contact) and overflow(board, contact, policy.overflow, "max_length"):
@@ -43,12 +44,18 @@ def keep(board: Board, contact: Contact) -> None:
             board.emit(ev.CONTACT_WAITING, data, contact=contact)
 
 
+def is_closed(board: Board, contact: Contact) -> bool:
+    """Whether the contact's queue has hours, and they are over."""
+    policy = board.policy(contact)
+    return policy.hours is not None and not hours.is_open(policy.hours, board.now)
+
+
 def _is_full(board: Board, contact: Contact) -> bool:
     """Whether the contact, which has just come and waits already, is one too many."""
     length = board.policy(contact).max_length
     if length is None or contact.id not in board.arrivals:
         return False
-    return board.index.length(contact.queue) > length and can_overflow(board, contact)
+    return board.index.length(contact.queue) > length
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------
@@ -131,7 +138,7 @@ def _widened(terms: Terms, queue_teams: tuple[str, ...], add: tuple[str, ...], *
 
 def overflow(board: Board, contact: Contact, where: Overflow | None, reason: str) -> bool:
     """Do what the queue says of contacts that it does not keep; false if that changes nothing."""
-    if where is None:
+    if where is None or not can_overflow(board, contact, where):
         return False
     said: dict[str, Any] = {
         "action": where.action,
@@ -140,24 +147,19 @@ def overflow(board: Board, contact: Contact, where: Overflow | None, reason: str
         "message": where.message or None,
     }
     if where.action == "queue":
-        if where.queue is None or where.queue == contact.queue or where.queue not in board.config.queues:
-            return False
-        board.say_need(ev.CONTACT_OVERFLOWED, contact, **said, queue=where.queue)
+        said["queue"] = where.queue
     elif where.action == "teams":
-        terms = _widened(contact.terms, board.policy(contact).teams, where.teams, any_team=False)
-        if terms == contact.terms:
-            return False
-        board.say_need(ev.CONTACT_OVERFLOWED, contact, **said, terms=terms_json(terms))
-    elif where.action == "callback":
-        until = board.now + where.callback_after_s * 1000
-        opening = opens_at(board, contact)
+        teams = _widened(contact.terms, board.policy(contact).teams, where.teams, any_team=False)
+        said["terms"] = terms_json(teams)
+    until = board.now + where.callback_after_s * 1000
+    opening = opens_at(board, contact)
+    board.say_need(ev.CONTACT_OVERFLOWED, contact, **said)
+    if where.action == "callback":
         if opening is not None and opening > board.now:
             until = opening
-        board.say_need(ev.CONTACT_OVERFLOWED, contact, **said)
         parked = {"assignment_id": None, "until": until, "reason": "callback", "by": None}
         board.emit(ev.CONTACT_PARKED, parked, contact=contact)
-    else:
-        board.say_need(ev.CONTACT_OVERFLOWED, contact, **said)
+    elif where.action == "close":
         board.close(contact, "overflowed", where.reason)
     return True
 

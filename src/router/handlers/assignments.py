@@ -43,7 +43,7 @@ def decline(room: Room, command: commands.Decline) -> None:
 def barred_until(board: Board, contact: Contact, agent_id: str) -> int:
     """Until when an agent is not asked again that has not taken an offer."""
     asks_max = board.policy(contact).asks_max
-    if asks_max is not None and contact.asked.get(agent_id, 0) + 1 >= asks_max:
+    if asks_max is not None and contact.target_kind != "pinned" and contact.asked.get(agent_id, 0) + 1 >= asks_max:
         return FOREVER
     return board.now + board.bar_ms(contact)
 

@@ -82,16 +82,16 @@ def reply(room: Room, command: commands.ReplyCollaboration) -> None:
     collaboration = _collaboration(room, command.collaboration_id)
     lead = lead_of(board, collaboration) if collaboration.state != "closed" else None
     who = "lead" if command.agent_id is not None and command.agent_id == lead else "helper"
-    if collaboration.state == "requested" and who == "helper":
-        accept(room, commands.AcceptCollaboration(command.collaboration_id, command.by, command.agent_id))
-    _open(collaboration, "accepted", to="answered")
-    if who == "helper" and command.agent_id is not None and command.agent_id != collaboration.agent_id:
-        raise Forbidden("somebody else helps")
     if collaboration.kind == "approval" and who == "helper" and command.kind != "progress":
         if command.approved is None:
             raise Malformed("say whether it is approved", field="approved")
     elif command.approved is not None:
         raise Malformed("only an approval is approved", field="approved")
+    if collaboration.state == "requested" and who == "helper":
+        accept(room, commands.AcceptCollaboration(command.collaboration_id, command.by, command.agent_id))
+    _open(collaboration, "accepted", to="answered")
+    if who == "helper" and command.agent_id is not None and command.agent_id != collaboration.agent_id:
+        raise Forbidden("somebody else helps")
     replied(board, collaboration, who, command.kind, command.approved)
     if who == "helper" and command.kind != "progress":
         contact = board.state.contacts[collaboration.contact_id]

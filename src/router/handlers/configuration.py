@@ -6,6 +6,7 @@ from src.errors import AgentBusy, InUse, NotFound
 from src.router import checks, commands
 from src.router import events as ev
 from src.router.board import Board
+from src.router.classify import Rules
 from src.router.handlers.base import Room
 from src.router.model import DEFAULT_QUEUE
 from src.router.tagging import TagFinder
@@ -47,10 +48,7 @@ def put_queue(room: Room, command: commands.PutQueue) -> None:
     checks.check_queue(config, queues=board.config.queues)
     board.config.queues[config.name] = config
     board.emit("queue.updated", {"name": config.name})
-    for contact in board.state.contacts.values():
-        if contact.queue == config.name:
-            board.note_contact(contact)
-    board.set_hours(config.name)
+    _changed(board, {config.name})
 
 
 def put_tag(room: Room, command: commands.PutTag) -> None:
@@ -66,7 +64,9 @@ def put_rule(room: Room, command: commands.PutRule) -> None:
     """Make or change a classification rule."""
     config = room.board.config
     checks.check_rule(command.config, queues=config.queues, agents=config.agents)
-    config.rules[command.config.name] = command.config
+    rules = config.rules | {command.config.name: command.config}
+    Rules(rules.values())  # all together may be too many
+    config.rules = rules
     room.intake.forget()
     room.board.emit("rule.updated", {"name": command.config.name})
 
@@ -75,11 +75,13 @@ def put_pilot(room: Room, command: commands.PutPilot) -> None:
     """Make or change a pilot. Contacts that are in it already follow its queues at once."""
     board = room.board
     checks.check_pilot(command.config, queues=board.config.queues, agents=board.config.agents)
+    if command.config.rules is not None:
+        Rules(command.config.rules.values())
     before = board.config.pilots.get(command.config.name)
     board.config.pilots[command.config.name] = command.config
     room.intake.forget()
     board.emit("pilot.updated", {"name": command.config.name})
-    _look_at_queues(board, {*command.config.queues, *(before.queues if before is not None else ())})
+    _changed(board, {*command.config.queues, *(before.queues if before is not None else ())})
 
 
 def put_department(room: Room, command: commands.PutDepartment) -> None:
@@ -130,18 +132,19 @@ def delete_named(room: Room, command: commands.DeleteNamed) -> None:
     if command.kind == "department" and any(each.department == name for each in board.state.collaborations.values()):
         raise InUse("the department still helps")
     gone = kept[name]
-    if command.kind == "tag":
-        board.config.tags = {each: config for each, config in board.config.tags.items() if each != name}
-    else:
-        del kept[name]
+    del kept[name]
     room.intake.forget()
     board.emit(f"{command.kind}.deleted", {"name": name})
     if command.kind == "pilot":
-        _look_at_queues(board, set(gone.queues))
+        _changed(board, set(gone.queues))
 
 
-def _look_at_queues(board: Board, names: set[str]) -> None:
-    for name in sorted(names):
+def _changed(board: Board, queues: set[str]) -> None:
+    """These queues have another policy: deadlines are others, and who waits in them is looked at again."""
+    for contact in board.state.contacts.values():
+        if contact.queue in queues:
+            board.note_contact(contact)
+    for name in sorted(queues):
         board.look_at_queue(name)
 
 
@@ -149,9 +152,11 @@ def _check_unused(board: Board, queue: str) -> None:
     config = board.config
     if queue == DEFAULT_QUEUE:
         raise InUse("the default queue stays")
-    if any(rule.queue == queue for rule in config.rules.values()):
+    rules = [config.rules, *(each.rules for each in config.pilots.values() if each.rules is not None)]
+    if any(rule.queue == queue for those in rules for rule in those.values()):
         raise InUse("a rule names this queue")
-    for other in config.queues.values():
+    queues = [config.queues, *(each.queues for each in config.pilots.values())]
+    for other in (each for those in queues for each in those.values()):
         where = (other.overflow, None if other.hours is None else other.hours.closed)
         if any(each is not None and each.queue == queue for each in where):
             raise InUse(f"queue {other.name!r} overflows into this one")

@@ -110,6 +110,7 @@ def restart(room: Room, command: commands.Restart) -> None:
         if assignment.state == "offered" and handed_over:
             board.offer_floor[assignment.id] = board.now + OFFER_FLOOR_MS
         board.note_assignment(assignment)
+    board.sweep()
 
 
 def _in_order(agent: Agent) -> list[Assignment]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from src.router import commands, hours
+from src.router import commands
 from src.router import events as ev
 from src.router.board import Board
 from src.router.collaborating import ask_on, lead_of
@@ -20,10 +20,10 @@ from src.router.handlers.base import Room
 from src.router.handlers.contacts import flag_long_wait
 from src.router.handlers.parking import resume
 from src.router.handlers.presence import lost, return_offers
-from src.router.queueing import overflow, skip, step
+from src.router.queueing import overflow, step
 
 SWEPT_MAX: Final = 500
-"""So many contacts of a queue are looked at in one go, when somebody has left who could have taken them."""
+"""So many contacts of a queue are looked at in one go, when it has changed or somebody has left."""
 
 
 def tick(room: Room, command: commands.Tick) -> None:
@@ -105,22 +105,12 @@ def _agent_due(board: Board, agent_id: str) -> None:
 def _queue_due(board: Board, name: str) -> None:
     """The queue opens or closes."""
     board.look_at_queue(name)
-    for contact_id in list(board.index.waiting_in(name)):
-        contact = board.state.contacts[contact_id]
-        policy = board.policy(contact)
-        if policy.hours is not None and policy.hours.closed is not None and not hours.is_open(policy.hours, board.now):
-            overflow(board, contact, policy.hours.closed, "closed")
 
 
 def _sweep_due(board: Board, name: str) -> None:
-    """Somebody has left: contacts that nobody who is present could take any more go on to their next step."""
-    ids, more = board.swept(name, SWEPT_MAX)
-    for contact_id in ids:
-        contact = board.state.contacts[contact_id]
-        if contact.target_agent_id is None and contact.step < len(board.policy(contact).steps):
-            skip(board, contact)
-    if more:
-        board.timers.set("sweep", name, board.now)
+    """Look through a queue, some contacts at a time: each is tried, and kept by the queue's policy as it is now."""
+    for contact_id in board.swept(name, SWEPT_MAX):
+        board.fresh[contact_id] = None
 
 
 def _collaboration_due(board: Board, collaboration_id: str) -> None:
