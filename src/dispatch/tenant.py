@@ -41,6 +41,7 @@ from src.router.engine import Engine
 from src.router.events import Event
 from src.router.model import Settings
 from src.router.state import State
+from src.router.waits import Estimate
 
 INBOX_JOBS_MAX: Final = 10_000
 """Jobs that may wait for one tenant; beyond it the caller is told to come back."""
@@ -148,11 +149,11 @@ class TenantLoop:
         result: T | Repeated = await item.future
         return result
 
-    def outlook(self, contact_id: str) -> tuple[int | None, int | None]:
-        """Position and estimated wait (seconds) of a contact, as far as known here now. Advice, not an answer."""
+    def outlook(self, contact_id: str) -> tuple[int | None, Estimate | None]:
+        """Position and estimated wait of a contact, as far as known here now. Advice, not an answer."""
         if self._engine is None:
             return None, None
-        return self._engine.position(contact_id), self._engine.estimated_wait_s(contact_id)
+        return self._engine.position(contact_id), self._engine.estimate(contact_id)
 
     def settings(self) -> Settings | None:
         """The tenant's settings; None while no engine is loaded."""

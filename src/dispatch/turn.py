@@ -24,6 +24,7 @@ from src.router.entities import CONTACT_COLUMNS, Assignment, Collaboration, Cont
 from src.router.events import Event
 from src.router.handlers.base import Archive
 from src.router.state import State
+from src.router.waits import Estimate
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -40,7 +41,7 @@ class ContactSnapshot:
     assignment: Row | None
     fact: ContactFact | None
     position: int | None
-    estimated_wait_s: int | None
+    estimated_wait: Estimate | None
     collaborations: tuple[Row, ...] = ()
 
 
@@ -106,7 +107,7 @@ class Turn:
             assignment.row() if assignment is not None else self.known.assignments.get(assignment_id or ""),
             self.known.facts.get(contact_id),
             self.engine.position(contact_id),
-            self.engine.estimated_wait_s(contact_id),
+            self.engine.estimate(contact_id),
             tuple(each.row() for each in state.helps.get(contact_id, {}).values()),
         )
 
