@@ -71,9 +71,8 @@ def message(room: Room, command: commands.Message) -> None:
     if contact.state == "active":
         assignment = board.current(contact)
         assert assignment is not None
-        if board.config.settings.silence_s:
-            board.heard_at[assignment.id] = board.now
-            board.note_assignment(assignment)
+        board.heard_at[assignment.id] = board.now
+        board.note_assignment(assignment)
         if assignment.released and not assignment.wanted:
             board.say(ev.ASSIGNMENT_WANTED, assignment)
     elif contact.state == "parked":
