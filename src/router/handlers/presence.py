@@ -89,8 +89,11 @@ def return_offers(board: Board, agent: Agent, reason: str) -> None:
             back_to_queue(board, board.state.contacts[assignment.contact_id], reason)
     board.look()
     waiting = [contact_id for _, contact_id in board.index.named(agent.id)]
-    for contact in [board.state.contacts[each] for each in (*waiting, *board.fresh)]:
-        if contact.target_agent_id == agent.id and contact.target_kind != "pinned":
+    for contact_id in (*waiting, *board.fresh):
+        contact = board.state.contacts.get(contact_id)
+        if contact is None or contact.state != "waiting" or contact.target_agent_id != agent.id:
+            continue
+        if contact.target_kind != "pinned":
             board.release_target(contact, "target_unavailable")
     board.sweep()
 
