@@ -156,7 +156,8 @@ class Player:
         sockets = frozenset(each.session for each in state.agents.values() if each.session is not None)
         leases = old.leases() if alike else None
         self.promises.restarted(self.now, handed_over=not alike)
-        self.do(c.Restart(sockets if live else frozenset(), leases))
+        self._decide(c.Restart(sockets if live else frozenset(), leases))
+        self._tick()
 
     # -- looking without touching -------------------------------------------------------------------------------
 

@@ -159,10 +159,9 @@ class Promises:
             self.own.add(assignment.id)  # needs no answer: it is never seen at rest
         if not (isinstance(self.command, c.Assign) and self.command.force and event.data["by"] is not None):
             self._check_room(agent, assignment)
-            for each in set_aside:
-                beside = [one for one in present(agent) if one is not assignment]
-                fits = self.naive.fits_beside(agent.id, assignment.channel, assignment.cost, [*beside, each])
-                assert not fits, f"{each.id} was interrupted for nothing"
+            beside = [each for each in present(agent) if each is not assignment] + set_aside[-1:]
+            fits = self.naive.fits_beside(agent.id, assignment.channel, assignment.cost, beside)
+            assert not (set_aside and fits), f"{set_aside[-1].id} was interrupted for nothing"
 
     def _check_room(self, agent: Agent, assignment: Assignment) -> None:
         beside = [each for each in present(agent) if each is not assignment]
@@ -194,7 +193,7 @@ class Promises:
 
     def _before_offer_revoked(self, event: Event) -> None:
         """Who had it is not asked again for a while, if a supervisor took it away."""
-        if isinstance(self.command, c.TakeBack | c.Assign):
+        if isinstance(self.command, c.TakeBack | c.Assign) and event.data["reason"] != "taken_by_another":
             assignment = self.state.assignments[event.data["assignment_id"]]
             self._bar(self.state.contacts[assignment.contact_id], assignment.agent_id)
 
