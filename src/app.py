@@ -21,7 +21,22 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 import src.channels
-from src.api import agents, configuration, contacts, customers, document, events, native, ops, problems, stream
+from src.api import (
+    access,
+    agents,
+    collaborations,
+    configuration,
+    contacts,
+    customers,
+    document,
+    events,
+    explaining,
+    handling,
+    native,
+    ops,
+    problems,
+    stream,
+)
 from src.api.auth import SCOPES, Authenticator, key_hash, new_key
 from src.api.context import Services
 from src.api.edge import BODY_BYTES_MAX, Edge
@@ -60,7 +75,20 @@ def build_api(services: Services | None = None) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=document.operation_id,
     )
-    for each in (contacts, agents, customers, configuration, events, stream, native, ops):
+    for each in (
+        contacts,
+        handling,
+        collaborations,
+        agents,
+        customers,
+        configuration,
+        access,
+        explaining,
+        events,
+        stream,
+        native,
+        ops,
+    ):
         api.include_router(each.router)
     problems.install(api)
     document.install(api)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
@@ -10,15 +11,17 @@ from starlette.responses import Response
 
 from src.api.contacts import LIMIT_MAX
 from src.api.context import Context, Ctx, Json, Services
-from src.api.schemas import AgentBody, CompleteBody, DeclineBody, Id, Name, PresenceBody
+from src.api.schemas import AgentBody, CompleteBody, DeclineBody, Id, Name, PresenceBody, ReasonBody
 from src.delivery import views
 from src.delivery.hub import Subscriber
 from src.dispatch import jobs
 from src.dispatch.config import agent_config
 from src.dispatch.ports import Answer, ConfigFact, Known, Wanted
+from src.dispatch.turn import Job, Turn
 from src.errors import NotFound
 from src.router import commands
-from src.router.state import AGENT_COLUMNS, ASSIGNMENT_COLUMNS, Row
+from src.router.entities import AGENT_COLUMNS, ASSIGNMENT_COLUMNS, Assignment, Row
+from src.router.state import State
 
 router = APIRouter(prefix="/v1", tags=["agents"])
 
@@ -30,7 +33,7 @@ _ACCEPTED_AT: Final = ASSIGNMENT_COLUMNS.index("accepted_at")
 _ENDED_AT: Final = ASSIGNMENT_COLUMNS.index("ended_at")
 _AGENT_ID: Final = ASSIGNMENT_COLUMNS.index("agent_id")
 
-OpenState = Literal["offered", "active", "wrap_up"]
+OpenState = Literal["offered", "active", "parked", "wrap_up"]
 
 
 def presence(row: Row | None) -> views.Json:
@@ -41,16 +44,18 @@ def presence(row: Row | None) -> views.Json:
         "reason": value.get("reason"),
         "connected": value.get("session") is not None or value.get("lease_s") is not None,
         "grace_until": views.rfc3339(value.get("grace_until")),
+        "paused": value.get("paused") is not None,
+        "pause_reason": value.get("paused") or None,
     }
 
 
 def agent(name: str, body: Mapping[str, Any], row: Row | None, assignments: Sequence[Row]) -> views.Json:
-    """An agent with presence, load and open assignments."""
+    """An agent with presence, load and open assignments. What is parked or released takes no capacity."""
     return {
         "id": name,
-        **body,
+        **AgentBody.model_validate(body).model_dump(),
         "presence": presence(row),
-        "load": sum(each[ASSIGNMENT_COLUMNS.index("cost")] for each in assignments),
+        "load": sum(Assignment.from_row(each).units for each in assignments),
         "assignments": [views.assignment(each) for each in assignments],
     }
 
@@ -114,6 +119,30 @@ def presence_answer(view: jobs.AgentView) -> views.Json:
     return shown | {"load": view.load, "lease_expires_at": views.rfc3339(view.lease_expires_at)}
 
 
+@router.post("/agents/{agent_id}/pause")
+async def pause_agent(agent_id: Name, ctx: Ctx, body: ReasonBody | None = None) -> Response:
+    """A supervisor's hand: no new work for this agent until it is unpaused; it keeps what it has."""
+    return await _set_paused(ctx, agent_id, body, paused=True)
+
+
+@router.post("/agents/{agent_id}/unpause")
+async def unpause_agent(agent_id: Name, ctx: Ctx, body: ReasonBody | None = None) -> Response:
+    """New work for this agent again."""
+    return await _set_paused(ctx, agent_id, body, paused=False)
+
+
+async def _set_paused(ctx: Context, agent_id: str, body: ReasonBody | None, *, paused: bool) -> Response:
+    ctx.principal.need("agents:write", supervisor=True)
+    command = commands.PauseAgent(agent_id, ctx.principal.id, paused, None if body is None else body.reason)
+
+    def shown(view: jobs.AgentView | None) -> views.Json:
+        assert view is not None
+        return presence_answer(view)
+
+    done = await ctx.once(jobs.OnAgent(agent_id, command), lambda view: (200, shown(view)))
+    return Json(done.body, done.status) if isinstance(done, Answer) else Json(shown(done))
+
+
 @router.get("/agents/{agent_id}/assignments")
 async def list_assignments(
     agent_id: Name,
@@ -155,8 +184,8 @@ async def held(
     wanted = Wanted(contacts={row[_CONTACT_ID] for row in rows})
     known = await services.store.lookup(tenant, wanted) if personal else Known()
     config = await services.queries.config_one(tenant, "agent", agent_id)
-    skills = config["skills"] if config is not None else {}
     now = services.clock.now_ms()
+    skills = {} if config is None else agent_config(agent_id, config).skills
     return [views.held(row, known, skills, now) for row in rows]
 
 
@@ -176,32 +205,66 @@ async def get_assignment(assignment_id: Id, ctx: Ctx) -> Response:
 @router.post("/assignments/{assignment_id}/accept")
 async def accept(assignment_id: Id, ctx: Ctx) -> Response:
     """Take the offer."""
-    return await _act(ctx, assignment_id, commands.Accept(assignment_id, ctx.principal.acting_agent))
+    command = commands.Accept(assignment_id, ctx.principal.acting_agent)
+    return await _act(ctx, jobs.OnAssignment(assignment_id, command))
 
 
 @router.post("/assignments/{assignment_id}/decline")
 async def decline(assignment_id: Id, ctx: Ctx, body: DeclineBody | None = None) -> Response:
     """Do not take the offer."""
     reason = body.reason if body is not None else None
-    return await _act(ctx, assignment_id, commands.Decline(assignment_id, ctx.principal.acting_agent, reason))
+    command = commands.Decline(assignment_id, ctx.principal.acting_agent, reason)
+    return await _act(ctx, jobs.OnAssignment(assignment_id, command))
 
 
 @router.post("/assignments/{assignment_id}/complete")
 async def complete(assignment_id: Id, ctx: Ctx, body: CompleteBody | None = None) -> Response:
     """The customer has been served; wrap-up follows where the queue asks for it."""
-    body = body or CompleteBody()
-    command = commands.Complete(assignment_id, ctx.principal.acting_agent, body.resolved, body.disposition)
-    return await _act(ctx, assignment_id, command, body.note)
+    return await _act(ctx, Complete(assignment_id, ctx.principal.acting_agent, body or CompleteBody()))
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """End an assignment. The fields that are given are kept with the contact, as its attribute `fields`."""
+
+    assignment_id: str
+    agent_id: str | None
+    body: CompleteBody
+
+    def wants(self, wanted: Wanted, state: State) -> None:
+        """The assignment, if it has ended; what is known of its contact, if there is something to add."""
+        self._done().wants(wanted, state)
+        assignment = state.assignment(self.assignment_id)
+        if assignment is not None and self.body.fields:
+            wanted.contacts.add(assignment.contact_id)
+
+    def run(self, turn: Turn) -> Row:
+        """Decide."""
+        before = turn.engine.state.seq
+        row = self._done().run(turn)
+        fact = turn.known.facts.get(row[_CONTACT_ID])
+        if self.body.fields and fact is not None and turn.engine.state.seq > before:
+            fields = {**fact.attributes.get("fields", {}), **self.body.fields}
+            turn.write(replace(fact, attributes={**fact.attributes, "fields": fields}))
+        return row
+
+    def _done(self) -> jobs.OnAssignment:
+        """The engine is told the names of what was given; what was left empty was not."""
+        body = self.body
+        given = frozenset(name for name, value in {**body.fields, "note": body.note}.items() if value)
+        command = commands.Complete(self.assignment_id, self.agent_id, body.resolved, body.disposition, given)
+        return jobs.OnAssignment(self.assignment_id, command, body.note)
 
 
 @router.post("/assignments/{assignment_id}/wrap_up_done")
 async def wrap_up_done(assignment_id: Id, ctx: Ctx) -> Response:
     """After-contact work is over before its time."""
-    return await _act(ctx, assignment_id, commands.FinishWrapUp(assignment_id, ctx.principal.acting_agent))
+    command = commands.FinishWrapUp(assignment_id, ctx.principal.acting_agent)
+    return await _act(ctx, jobs.OnAssignment(assignment_id, command))
 
 
-async def _act(ctx: Context, assignment_id: str, command: commands.Command, note: str | None = None) -> Response:
+async def _act(ctx: Context, job: Job[Row]) -> Response:
     if ctx.principal.role != "agent":
         ctx.principal.need("agents:write", supervisor=True)
-    done = await ctx.once(jobs.OnAssignment(assignment_id, command, note), lambda row: (200, views.assignment(row)))
+    done = await ctx.once(job, lambda row: (200, views.assignment(row)))
     return Json(done.body, done.status) if isinstance(done, Answer) else Json(views.assignment(done))

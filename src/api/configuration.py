@@ -1,26 +1,65 @@
-"""Configuration: queues, tags, rules, settings, channel accounts, keys and tokens. Changes apply at once."""
+"""Configuration: queues, tags, rules, pilots, departments, settings. Changes apply at once."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from src.api.auth import new_key
 from src.api.context import Context, Ctx, Json
-from src.api.schemas import AccountBody, Id, KeyBody, Name, QueueBody, RuleBody, SettingsBody, TagConfigBody, TokenBody
+from src.api.schemas import (
+    DepartmentBody,
+    Moment,
+    Name,
+    PilotBody,
+    QueueBody,
+    ReasonBody,
+    RuleBody,
+    SettingsBody,
+    TagConfigBody,
+)
 from src.delivery import views
 from src.dispatch import jobs
-from src.dispatch.config import SETTINGS_NAME, queue_config, rule_config, settings_config, tag_config
-from src.dispatch.ports import AccountFact, Answer, ConfigFact, KeyFact
-from src.errors import AccountTaken, InUse, Malformed, NotFound
+from src.dispatch.config import (
+    SETTINGS_NAME,
+    department_config,
+    milliseconds,
+    pilot_config,
+    queue_config,
+    rule_config,
+    settings_config,
+    tag_config,
+)
+from src.dispatch.ports import Answer, ConfigFact, Wanted
+from src.dispatch.turn import Turn
+from src.errors import Conflict, InUse, NotFound
 from src.router import commands
 from src.router.model import DEFAULT_QUEUE
+from src.router.state import State
 
 router = APIRouter(prefix="/v1", tags=["configuration"])
 
-CLOSE_CREDENTIAL: Final = 4001
+Kind = Literal["queue", "tag", "rule", "pilot", "department"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """How a kind of configuration is put: its body, and the engine's command for it."""
+
+    body: type[BaseModel]
+    command: Callable[[str, Mapping[str, Any]], commands.Command]
+
+
+_KINDS: Final = {
+    "queue": _Made(QueueBody, lambda name, body: commands.PutQueue(queue_config(name, body))),
+    "tag": _Made(TagConfigBody, lambda name, body: commands.PutTag(tag_config(name, body))),
+    "rule": _Made(RuleBody, lambda name, body: commands.PutRule(rule_config(name, body))),
+    "pilot": _Made(PilotBody, lambda name, body: commands.PutPilot(pilot_config(name, body))),
+    "department": _Made(DepartmentBody, lambda name, body: commands.PutDepartment(department_config(name, body))),
+    "settings": _Made(SettingsBody, lambda name, body: commands.PutSettings(settings_config(name, body))),
+}
 
 _DEFAULTS: Final = {
     ("queue", DEFAULT_QUEUE): QueueBody().model_dump(by_alias=True),
@@ -29,41 +68,60 @@ _DEFAULTS: Final = {
 """What is there without having been put."""
 
 
-async def _put(
-    ctx: Context, kind: str, name: str, body: BaseModel, command: Callable[[str, Mapping[str, Any]], commands.Command]
-) -> Response:
+def whole(kind: str, stored: Mapping[str, Any]) -> views.Json:
+    """A stored body with what was added to its kind since it was stored."""
+    return _KINDS[kind].body.model_validate(stored).model_dump(by_alias=True)
+
+
+async def _put(ctx: Context, kind: str, name: str, body: BaseModel) -> Response:
     ctx.principal.need("config:write")
     stored = body.model_dump(by_alias=True)
-    await ctx.submit(jobs.Configure(command(name, stored), ConfigFact(kind, name, stored)))
+    await ctx.submit(jobs.Configure(_KINDS[kind].command(name, stored), ConfigFact(kind, name, stored)))
     return Json({"name": name, **stored})
+
+
+async def _read(ctx: Context, kind: str, name: str) -> views.Json:
+    stored = await ctx.services.queries.config_one(ctx.tenant, kind, name) or _DEFAULTS.get((kind, name))
+    if stored is None:
+        raise NotFound(f"there is no {kind} {name!r}")
+    return whole(kind, stored)
 
 
 async def _get(ctx: Context, kind: str, name: str) -> Response:
     ctx.principal.need("config:write", supervisor=True)
-    stored = await ctx.services.queries.config_one(ctx.tenant, kind, name) or _DEFAULTS.get((kind, name))
-    if stored is None:
-        raise NotFound(f"there is no {kind} {name!r}")
-    return Json({"name": name, **stored})
+    return Json({"name": name, **await _read(ctx, kind, name)})
 
 
 async def _list(ctx: Context, kind: str) -> Response:
     ctx.principal.need("config:write", supervisor=True)
     default = {name: body for (of, name), body in _DEFAULTS.items() if of == kind}
     stored = default | {fact.name: fact.body or {} for fact in await ctx.services.queries.config(ctx.tenant, kind)}
-    items = [{"name": name, **body} for name, body in sorted(stored.items())]
+    items = [{"name": name, **whole(kind, body)} for name, body in sorted(stored.items())]
     return Json({"items": items, "next_cursor": None})
 
 
-async def _delete(ctx: Context, kind: str, name: str) -> Response:
+async def _delete(ctx: Context, kind: Kind, name: str) -> Response:
     ctx.principal.need("config:write")
     await ctx.submit(jobs.Configure(commands.DeleteNamed(kind, name), ConfigFact(kind, name, None)))
     return Response(status_code=204)
 
 
+async def insist_on_queue(ctx: Context, name: str) -> None:
+    """Refuse a queue that is not there.
+
+    Raises:
+        NotFound: it is not.
+    """
+    await _read(ctx, "queue", name)
+
+
+# -- queues ------------------------------------------------------------------------------------------------------------
+
+
 @router.put("/queues/{name}")
 async def put_queue(name: Name, body: QueueBody, ctx: Ctx) -> Response:
     """Make or change a queue."""
-    return await _put(ctx, "queue", name, body, lambda n, b: commands.PutQueue(queue_config(n, b)))
+    return await _put(ctx, "queue", name, body)
 
 
 @router.get("/queues/{name}")
@@ -88,10 +146,55 @@ async def delete_queue(name: Name, ctx: Ctx) -> Response:
     return await _delete(ctx, "queue", name)
 
 
+@router.post("/queues/{name}/pause")
+async def pause_queue(name: Name, ctx: Ctx, body: ReasonBody | None = None) -> Response:
+    """Offer none of the queue's contacts until it is resumed; they keep their places."""
+    return await _set_paused(ctx, name, paused=True, reason=body.reason if body is not None else None)
+
+
+@router.post("/queues/{name}/resume")
+async def resume_queue(name: Name, ctx: Ctx, body: ReasonBody | None = None) -> Response:
+    """Offer the queue's contacts again."""
+    return await _set_paused(ctx, name, paused=False, reason=body.reason if body is not None else None)
+
+
+async def _set_paused(ctx: Context, name: str, *, paused: bool, reason: str | None) -> Response:
+    ctx.principal.need("config:write", supervisor=True)
+    body = {**await _read(ctx, "queue", name), "paused": paused}
+    done = await ctx.once(_Pause(name, body, ctx.principal.id, reason), lambda answer: (200, answer))
+    return Json(done.body, done.status) if isinstance(done, Answer) else Json(done)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """Stop a queue or let it go on; `body` is the queue as it was read, with `paused` set."""
+
+    name: str
+    body: Mapping[str, Any]
+    by: str
+    reason: str | None
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        """Configuration is checked against the engine's own."""
+
+    def run(self, turn: Turn) -> views.Json:
+        """Decide, unless the queue is no longer what was read."""
+        config = queue_config(self.name, self.body)
+        current = turn.engine.config.queues.get(self.name)
+        if current is None or replace(current, paused=config.paused) != config:
+            raise Conflict("the queue has changed meanwhile: try again")
+        command = commands.PauseQueue(config, self.by, self.reason)
+        jobs.Configure(command, ConfigFact("queue", self.name, self.body)).run(turn)
+        return {"name": self.name, **self.body}
+
+
+# -- tags and rules ----------------------------------------------------------------------------------------------------
+
+
 @router.put("/tags/{name}")
 async def put_tag(name: Name, body: TagConfigBody, ctx: Ctx) -> Response:
     """Make or change a tag."""
-    return await _put(ctx, "tag", name, body, lambda n, b: commands.PutTag(tag_config(n, b)))
+    return await _put(ctx, "tag", name, body)
 
 
 @router.get("/tags/{name}")
@@ -114,8 +217,8 @@ async def delete_tag(name: Name, ctx: Ctx) -> Response:
 
 @router.put("/rules/{name}")
 async def put_rule(name: Name, body: RuleBody, ctx: Ctx) -> Response:
-    """Make or change a classification rule."""
-    return await _put(ctx, "rule", name, body, lambda n, b: commands.PutRule(rule_config(n, b)))
+    """Make or change a classification rule. One that could never work is refused with the reason."""
+    return await _put(ctx, "rule", name, body)
 
 
 @router.get("/rules/{name}")
@@ -136,158 +239,100 @@ async def delete_rule(name: Name, ctx: Ctx) -> Response:
     return await _delete(ctx, "rule", name)
 
 
+# -- pilots ------------------------------------------------------------------------------------------------------------
+
+
+@router.put("/pilots/{name}")
+async def put_pilot(name: Name, body: PilotBody, ctx: Ctx) -> Response:
+    """Make or change a pilot: a version of queues and rules that runs for a share of the contacts."""
+    return await _put(ctx, "pilot", name, body)
+
+
+@router.get("/pilots/{name}")
+async def get_pilot(name: Name, ctx: Ctx) -> Response:
+    """One pilot."""
+    return await _get(ctx, "pilot", name)
+
+
+@router.get("/pilots")
+async def list_pilots(ctx: Ctx) -> Response:
+    """All pilots."""
+    return await _list(ctx, "pilot")
+
+
+@router.delete("/pilots/{name}", status_code=204)
+async def delete_pilot(name: Name, ctx: Ctx) -> Response:
+    """Remove a pilot: contacts in its trial go on under the tenant's own queues."""
+    return await _delete(ctx, "pilot", name)
+
+
+@router.get("/pilots/{name}/comparison")
+async def compare_pilot(
+    name: Name,
+    ctx: Ctx,
+    from_: Annotated[Moment | None, Query(alias="from")] = None,
+    until: Annotated[Moment | None, Query()] = None,
+) -> Response:
+    """What became of the contacts in the pilot's trial, beside those of its control, in all and queue by queue.
+
+    Of contacts that came from `from` (else: the pilot's beginning) up to `until` (else: now). Both are measured by the
+    service levels of the tenant's own queues.
+    """
+    ctx.principal.need("config:write", supervisor=True)
+    queries = ctx.services.queries
+    pilot = pilot_config(name, await _read(ctx, "pilot", name))
+    from_at = pilot.from_at if from_ is None else milliseconds(from_)
+    until_at = ctx.services.clock.now_ms() + 1 if until is None else milliseconds(until)
+    queues = await queries.config(ctx.tenant, "queue")
+    within = {each.name: queue_config(each.name, each.body or {}).within_s for each in queues}
+    found = await queries.pilot(ctx.tenant, name, from_at, until_at, within_s_of=within)
+    arms: dict[str, dict[str, Any]] = {arm: {"total": None, "queues": {}} for arm in ("trial", "control")}
+    for outcome in found:
+        shown = {key: value for key, value in asdict(outcome).items() if key not in {"arm", "queue"}}
+        if outcome.queue is None:
+            arms[outcome.arm]["total"] = shown
+        else:
+            arms[outcome.arm]["queues"][outcome.queue] = shown
+    return Json({"name": name, "from": views.rfc3339(from_at), "until": views.rfc3339(until_at), **arms})
+
+
+# -- departments -------------------------------------------------------------------------------------------------------
+
+
+@router.put("/departments/{name}")
+async def put_department(name: Name, body: DepartmentBody, ctx: Ctx) -> Response:
+    """Make or change a department: who helps there, and by when."""
+    return await _put(ctx, "department", name, body)
+
+
+@router.get("/departments/{name}")
+async def get_department(name: Name, ctx: Ctx) -> Response:
+    """One department."""
+    return await _get(ctx, "department", name)
+
+
+@router.get("/departments")
+async def list_departments(ctx: Ctx) -> Response:
+    """All departments."""
+    return await _list(ctx, "department")
+
+
+@router.delete("/departments/{name}", status_code=204)
+async def delete_department(name: Name, ctx: Ctx) -> Response:
+    """Remove a department that helps with nothing now."""
+    return await _delete(ctx, "department", name)
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
 @router.put("/settings")
 async def put_settings(body: SettingsBody, ctx: Ctx) -> Response:
     """Replace the tenant's settings."""
-    return await _put(ctx, "settings", SETTINGS_NAME, body, lambda n, b: commands.PutSettings(settings_config(n, b)))
+    return await _put(ctx, "settings", SETTINGS_NAME, body)
 
 
 @router.get("/settings")
 async def get_settings(ctx: Ctx) -> Response:
     """The tenant's settings."""
     return await _get(ctx, "settings", SETTINGS_NAME)
-
-
-# -- channel accounts ----------------------------------------------------------------------------------------------
-
-
-def _account(fact: AccountFact) -> views.Json:
-    return {
-        "account": fact.name,
-        "channel": fact.channel,
-        "settings": dict(fact.settings),
-        "secrets": sorted(fact.secrets),
-        "queue": fact.queue,
-        "enabled": fact.enabled,
-        "address": f"/channels/{fact.channel}/{fact.name}",
-    }
-
-
-@router.put("/channels/{account}")
-async def put_account(account: Name, body: AccountBody, ctx: Ctx) -> Response:
-    """Make or change a channel account. Secrets that are left out stay as they are."""
-    ctx.principal.need("config:write")
-    services = ctx.services
-    channel = services.channels.get(body.channel)
-    if channel is None:
-        known = sorted(services.channels)
-        raise Malformed(f"channel must be one that is spoken natively: {', '.join(known)}", field="channel")
-    found = await services.queries.account(account)
-    if found is not None and found[0] != ctx.tenant:
-        raise AccountTaken("this account name is in use")
-    if body.queue is not None and body.queue != DEFAULT_QUEUE:
-        await _get(ctx, "queue", body.queue)
-    kept = {} if found is None else {name: services.sealer.open(each) for name, each in found[1].secrets.items()}
-    secrets = kept | body.secrets
-    channel.check(body.settings, secrets)
-    sealed = {name: services.sealer.seal(each) for name, each in secrets.items()}
-    fact = AccountFact(account, body.channel, body.settings, sealed, body.queue, body.enabled)
-    await ctx.submit(jobs.Configure(commands.Note("channel.updated", account), fact))
-    return Json(_account(fact))
-
-
-@router.get("/channels/{account}")
-async def get_account(account: Name, ctx: Ctx) -> Response:
-    """One channel account, without its secrets."""
-    return Json(_account(await _own_account(ctx, account)))
-
-
-@router.get("/channels")
-async def list_accounts(ctx: Ctx) -> Response:
-    """All channel accounts, without their secrets."""
-    ctx.principal.need("config:write", supervisor=True)
-    items = [_account(each) for each in await ctx.services.queries.accounts(ctx.tenant)]
-    return Json({"items": items, "next_cursor": None})
-
-
-@router.delete("/channels/{account}", status_code=204)
-async def delete_account(account: Name, ctx: Ctx) -> Response:
-    """Remove a channel account."""
-    fact = await _own_account(ctx, account)
-    gone = AccountFact(fact.name, fact.channel, {}, {}, None, enabled=False, deleted=True)
-    await ctx.submit(jobs.Configure(commands.Note("channel.deleted", account), gone))
-    return Response(status_code=204)
-
-
-async def _own_account(ctx: Context, account: str) -> AccountFact:
-    ctx.principal.need("config:write")
-    found = await ctx.services.queries.account(account)
-    if found is None or found[0] != ctx.tenant:
-        raise NotFound(f"there is no channel account {account!r}")
-    return found[1]
-
-
-# -- keys and tokens -----------------------------------------------------------------------------------------------
-
-
-def _key(fact: KeyFact) -> views.Json:
-    return {
-        "id": fact.id,
-        "name": fact.name,
-        "scopes": list(fact.scopes),
-        "created_at": views.rfc3339(fact.created_at),
-        "revoked_at": views.rfc3339(fact.revoked_at),
-    }
-
-
-@router.post("/keys", status_code=201)
-async def post_key(body: KeyBody, ctx: Ctx) -> Response:
-    """Make an API key. The key itself is in this answer and nowhere else."""
-    ctx.principal.need("admin")
-    services = ctx.services
-    key, hashed = new_key()
-    scopes = tuple(sorted(set(body.scopes)))
-    fact = KeyFact(services.new_id(), hashed, body.name, scopes, services.clock.now_ms())
-    sealed = services.sealer.seal(key)
-    job = jobs.Configure(commands.Note("key.updated", fact.id), fact)
-    done = await ctx.once(job, lambda _: (201, {**_key(fact), "sealed": sealed}))
-    if isinstance(done, Answer):
-        stored = {name: value for name, value in done.body.items() if name != "sealed"}
-        return Json({**stored, "key": services.sealer.open(done.body["sealed"])}, done.status)
-    return Json({**_key(fact), "key": key}, 201)
-
-
-@router.get("/keys")
-async def list_keys(ctx: Ctx) -> Response:
-    """All API keys, without the keys themselves."""
-    ctx.principal.need("admin")
-    return Json({"items": [_key(each) for each in await ctx.services.queries.keys(ctx.tenant)], "next_cursor": None})
-
-
-@router.delete("/keys/{key_id}", status_code=204)
-async def delete_key(key_id: Id, ctx: Ctx) -> Response:
-    """Revoke an API key; at once in this process."""
-    ctx.principal.need("admin")
-    found = next((each for each in await ctx.services.queries.keys(ctx.tenant) if each.id == key_id), None)
-    if found is None:
-        raise NotFound("there is no such key")
-    if found.revoked_at is None:
-        now = ctx.services.clock.now_ms()
-        gone = KeyFact(found.id, found.hash, found.name, found.scopes, found.created_at, now)
-        await ctx.submit(jobs.Configure(commands.Note("key.deleted", key_id), gone))
-    ctx.services.auth.forget(found.hash)
-    ctx.services.hub.close_credential(ctx.tenant, key_id, CLOSE_CREDENTIAL)
-    return Response(status_code=204)
-
-
-@router.post("/tokens", status_code=201)
-async def post_token(body: TokenBody, ctx: Ctx) -> Response:
-    """Mint an agent token, so that a desktop can be tried without an identity provider."""
-    ctx.principal.need("admin" if body.role == "supervisor" else "agents:write")
-    if await ctx.services.queries.agent(ctx.tenant, body.agent_id) is None:
-        raise NotFound(f"there is no agent {body.agent_id!r}")
-    issued_at_s = ctx.services.clock.now_ms() // 1000
-    terms: dict[str, Any] = {
-        "agent_id": body.agent_id,
-        "role": body.role,
-        "issued_at_s": issued_at_s,
-        "ttl_s": body.ttl_s,
-    }
-    if "idempotency-key" in ctx.request.headers:
-        done = await ctx.once(jobs.Remember(terms), lambda _: (201, terms))
-        terms = dict(done.body) if isinstance(done, Answer) else terms
-    token = await ctx.services.auth.mint(
-        ctx.tenant, terms["agent_id"], terms["role"], terms["issued_at_s"], terms["ttl_s"]
-    )
-    expires_at = views.rfc3339((terms["issued_at_s"] + terms["ttl_s"]) * 1000)
-    return Json({"token": token, "expires_at": expires_at}, 201)

@@ -1,4 +1,4 @@
-"""Contacts: intake, reading, reclassifying, ending, transferring, and their conversation."""
+"""Contacts: intake, reading, reclassifying, ending, and their conversation. What is done by hand is in `handling`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,17 +17,21 @@ from src.api.schemas import (
     ContactPatch,
     Id,
     MessageBody,
-    TransferBody,
+    NeedBody,
     tag_requests,
 )
 from src.delivery import views
 from src.dispatch import jobs
+from src.dispatch.config import terms
 from src.dispatch.inbound import Identity, InboundContact
 from src.dispatch.ports import Answer, MessageFact, Wanted
 from src.dispatch.turn import ContactSnapshot, Turn
 from src.errors import Forbidden, NotFound, Refused
 from src.router import commands
-from src.router.state import CONTACT_COLUMNS, Row, State
+from src.router.entities import CONTACT_COLUMNS, Row
+from src.router.model import Terms
+from src.router.state import State
+from src.router.waits import Estimate
 from src.store.queries import ContactRead
 
 router = APIRouter(prefix="/v1", tags=["contacts"])
@@ -50,7 +54,13 @@ def inbound(body: ContactBody) -> InboundContact:
         priority=body.priority,
         queue=body.queue,
         attributes=body.attributes,
+        terms=terms_of(body),
     )
+
+
+def terms_of(body: NeedBody) -> Terms:
+    """Who may take the contact, as the caller said it."""
+    return terms(body.model_dump(include={"agents", "teams"}))
 
 
 @router.post("/contacts", status_code=201)
@@ -72,7 +82,9 @@ async def region(ctx: Context) -> str:
 
 def snapshot(each: ContactSnapshot) -> views.Json:
     """A contact as it stood when its command had been decided."""
-    return views.contact(each.contact, each.fact, each.assignment, each.position, each.estimated_wait_s)
+    return views.contact(
+        each.contact, each.fact, each.assignment, each.position, each.estimated_wait, each.collaborations
+    )
 
 
 def _render_taken(taken: jobs.Taken) -> tuple[int, Mapping[str, Any]]:
@@ -178,18 +190,19 @@ async def read(ctx: Context, contact_id: str) -> views.Json:
 
 
 async def _shown(ctx: Context, found: ContactRead) -> views.Json:
-    shown = views.contact(found.contact, found.fact, found.assignment)
-    if shown["state"] == "waiting":
-        position, shown["estimated_wait_s"] = ctx.services.owner.outlook(ctx.tenant, shown["id"])
-        shown["position"] = position or await ctx.services.queries.position(ctx.tenant, shown["id"])
-    return shown
+    position, wait = None, None
+    if found.contact[_STATE] == "waiting":
+        position, wait = ctx.services.owner.outlook(ctx.tenant, found.contact[0])
+        position = position or await ctx.services.queries.position(ctx.tenant, found.contact[0])
+    return views.contact(found.contact, found.fact, found.assignment, position, wait, found.collaborations)
 
 
-async def _readable(ctx: Context, contact_id: str) -> views.Json:
-    """A contact that the caller may see: by scope, as supervisor, or because it holds or held it."""
+async def readable(ctx: Context, contact_id: str) -> views.Json:
+    """A contact that the caller may see: by scope, as supervisor, or because it holds or held it, or helps with it."""
     shown = await read(ctx, contact_id)
     if ctx.principal.role == "agent":
-        if not await ctx.services.queries.was_held_by(ctx.tenant, contact_id, ctx.principal.id):
+        queries, own = ctx.services.queries, (ctx.tenant, contact_id, ctx.principal.id)
+        if not (await queries.was_held_by(*own) or await queries.helps_with(*own)):
             raise Forbidden("the contact is not and was not yours")
     else:
         ctx.principal.need("contacts:read")
@@ -199,7 +212,7 @@ async def _readable(ctx: Context, contact_id: str) -> views.Json:
 @router.get("/contacts/{contact_id}")
 async def get_contact(contact_id: Id, ctx: Ctx) -> Response:
     """One contact."""
-    return Json(await _readable(ctx, contact_id))
+    return Json(await readable(ctx, contact_id))
 
 
 @router.get("/contacts")
@@ -231,20 +244,51 @@ async def list_contacts(  # noqa: PLR0917  # one parameter for each filter
         cursor=cursor,
     )
 
-    def outlook(row: Row) -> tuple[int | None, int | None]:
+    def outlook(row: Row) -> tuple[int | None, Estimate | None]:
         waits = row[_STATE] == "waiting"
         return ctx.services.owner.outlook(ctx.tenant, row[0]) if waits else (None, None)
 
-    items = [views.contact(each.contact, each.fact, each.assignment, *outlook(each.contact)) for each in page.items]
+    items = [
+        views.contact(each.contact, each.fact, each.assignment, *outlook(each.contact), each.collaborations)
+        for each in page.items
+    ]
     return Json({"items": items, "next_cursor": page.next_cursor})
 
 
 @router.patch("/contacts/{contact_id}")
 async def patch_contact(contact_id: Id, body: ContactPatch, ctx: Ctx) -> Response:
-    """Reclassify a contact while it waits."""
+    """Reclassify a contact while it waits; what is left out stays."""
     ctx.principal.need("contacts:write", supervisor=True)
-    command = commands.Reclassify(contact_id, tag_requests(body.tags), body.queue, body.priority)
-    return Json(snapshot(await ctx.submit(jobs.OnContact(contact_id, command, body.attributes))))
+    return Json(snapshot(await ctx.submit(_Reclassify(contact_id, body, ctx.principal.id))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reclassify:
+    """Change what a contact needs. Of agents and teams the one that is left out stays as the contact has it."""
+
+    contact_id: str
+    body: ContactPatch
+    by: str
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        """The contact, also if it has closed."""
+        wanted.contacts.add(self.contact_id)
+
+    def run(self, turn: Turn) -> ContactSnapshot:
+        """Decide."""
+        body, limits = self.body, None
+        contact = turn.engine.state.contact(self.contact_id)
+        if contact is not None and (body.agents is not None or body.teams is not None):
+            said = terms(body.model_dump(include={"agents", "teams"}))
+            limits = contact.terms
+            if body.agents is not None:
+                limits = replace(limits, agents=said.agents, not_agents=said.not_agents)
+            if body.teams is not None:
+                limits = replace(limits, teams=said.teams, not_teams=said.not_teams)
+        command = commands.Reclassify(
+            self.contact_id, tag_requests(body.tags), body.queue, body.priority, limits, self.by
+        )
+        return jobs.OnContact(self.contact_id, command, body.attributes).run(turn)
 
 
 @router.post("/contacts/{contact_id}/cancel")
@@ -252,27 +296,11 @@ async def cancel_contact(contact_id: Id, ctx: Ctx, body: CancelBody | None = Non
     """The customer gave up, or hung up."""
     ctx.principal.need("contacts:write", supervisor=True)
     command = commands.Cancel(contact_id, (body or CancelBody()).reason)
-    return await _on_contact(ctx, contact_id, command)
+    return await on_contact(ctx, contact_id, command)
 
 
-@router.post("/contacts/{contact_id}/transfer")
-async def transfer_contact(contact_id: Id, body: TransferBody, ctx: Ctx) -> Response:
-    """Hand an active contact on; the answer holds the estimated wait, to be told to the customer first."""
-    if ctx.principal.role != "agent":
-        ctx.principal.need("contacts:write", supervisor=True)
-    command = commands.Transfer(
-        contact_id=contact_id,
-        by=ctx.principal.id,
-        to_agent_id=body.to.agent_id,
-        to_queue=body.to.queue,
-        to_tags=tag_requests(body.to.tags),
-        agent_id=ctx.principal.acting_agent,
-        reason=body.reason,
-    )
-    return await _on_contact(ctx, contact_id, command, note=body.note)
-
-
-async def _on_contact(ctx: Context, contact_id: str, command: commands.Command, note: str | None = None) -> Response:
+async def on_contact(ctx: Context, contact_id: str, command: commands.Command, note: str | None = None) -> Response:
+    """Do something with a contact, once; answered with the contact as it then stands."""
     done = await ctx.once(jobs.OnContact(contact_id, command, note=note), _render_snapshot)
     if isinstance(done, Answer):
         return await _repeated_contact(ctx, done)
@@ -282,7 +310,7 @@ async def _on_contact(ctx: Context, contact_id: str, command: commands.Command, 
 @router.get("/contacts/{contact_id}/messages")
 async def list_messages(contact_id: Id, ctx: Ctx, limit: Limit = 50, cursor: str | None = None) -> Response:
     """The conversation, oldest first."""
-    await _readable(ctx, contact_id)
+    await readable(ctx, contact_id)
     page = await ctx.services.queries.messages(ctx.tenant, contact_id, limit=limit, cursor=cursor)
     return Json({"items": [views.message(each) for each in page.items], "next_cursor": page.next_cursor})
 
@@ -309,21 +337,7 @@ def _render_message(done: tuple[MessageFact, bool]) -> tuple[int, Mapping[str, A
 @router.get("/contacts/{contact_id}/trace")
 async def get_trace(contact_id: Id, ctx: Ctx) -> Response:
     """Why it went where it went: every decision, oldest first."""
-    await _readable(ctx, contact_id)
+    await readable(ctx, contact_id)
     decisions = await ctx.services.queries.traces(ctx.tenant, contact_id)
-    items = [{"seq": seq, **_shown_trace(trace)} for seq, trace in decisions]
+    items = [{"seq": seq, **views.public(trace)} for seq, trace in decisions]
     return Json({"contact_id": contact_id, "decisions": items})
-
-
-def _shown_trace(trace: Mapping[str, Any]) -> dict[str, Any]:
-    def candidate(each: Mapping[str, Any]) -> dict[str, Any]:
-        return {**each, "idle_since": views.rfc3339(each["idle_since"])}
-
-    winner = trace["winner"]
-    return {
-        **trace,
-        "at": views.rfc3339(trace["at"]),
-        "rank": views.rfc3339(trace["rank"]),
-        "winner": None if winner is None else candidate(winner),
-        "runners_up": [candidate(each) for each in trace["runners_up"]],
-    }

@@ -19,7 +19,10 @@ router = APIRouter(prefix="/v1", tags=["customers"])
 
 def shown(found: CustomerRead) -> views.Json:
     """The unified view: who it is, and every contact over every channel in one timeline, newest first."""
-    contacts = [views.contact(each.contact, each.fact, each.assignment) for each in found.contacts]
+    contacts = [
+        views.contact(each.contact, each.fact, each.assignment, collaborations=each.collaborations)
+        for each in found.contacts
+    ]
     return {
         **views.customer(found.customer),
         "identities": [

@@ -45,6 +45,7 @@ async def stats(ctx: Ctx) -> Response:
             "offered": 0,
             "active": 0,
             "wrap_up": 0,
+            "parked": 0,
             **states,
             "oldest_wait_s": None if oldest is None else max(0, now - oldest) // 1000,
         }

@@ -16,7 +16,7 @@ from fastapi import APIRouter, WebSocket
 from pydantic import TypeAdapter, ValidationError
 from starlette.websockets import WebSocketState
 
-from src.api import problems
+from src.api import agents, problems
 from src.api.agents import held, presence, presence_answer
 from src.api.auth import Principal
 from src.api.context import Services
@@ -26,11 +26,11 @@ from src.delivery import views
 from src.delivery.hub import Subscriber, encode
 from src.dispatch import jobs
 from src.dispatch.ports import Known
-from src.dispatch.turn import Repeated
+from src.dispatch.turn import Job, Repeated
 from src.errors import Forbidden, Malformed, Refused, StoreUnreachable, Unauthenticated, Unavailable
 from src.router import commands
+from src.router.entities import CONTACT_COLUMNS, Row
 from src.router.events import Event
-from src.router.state import CONTACT_COLUMNS, Row
 
 router = APIRouter()
 
@@ -279,21 +279,20 @@ class _Stream:
             view = await submit(tenant, job)
             assert isinstance(view, jobs.AgentView)
             return presence_answer(view)
-        command, note = _command(frame, agent_id)
-        row = await submit(tenant, jobs.OnAssignment(frame.assignment_id, command, note))
+        row = await submit(tenant, _job(frame, agent_id))
         assert not isinstance(row, Repeated)
         return views.assignment(row)
 
 
-def _command(frame: Any, agent_id: str) -> tuple[commands.Command, str | None]:  # noqa: ANN401  # one of `Frame`
+def _job(frame: Any, agent_id: str) -> Job[Row]:  # noqa: ANN401  # one of `Frame`
     assignment_id = frame.assignment_id
     if isinstance(frame, Accept):
-        return commands.Accept(assignment_id, agent_id), None
+        return jobs.OnAssignment(assignment_id, commands.Accept(assignment_id, agent_id))
     if isinstance(frame, Decline):
-        return commands.Decline(assignment_id, agent_id, frame.reason), None
+        return jobs.OnAssignment(assignment_id, commands.Decline(assignment_id, agent_id, frame.reason))
     if isinstance(frame, Complete):
-        return commands.Complete(assignment_id, agent_id, frame.resolved, frame.disposition), frame.note
-    return commands.FinishWrapUp(assignment_id, agent_id), None
+        return agents.Complete(assignment_id, agent_id, frame)
+    return jobs.OnAssignment(assignment_id, commands.FinishWrapUp(assignment_id, agent_id))
 
 
 def _wanted(narrowed: Filter, event: Event, row: Row | None) -> bool:

@@ -17,8 +17,8 @@ from src.delivery import views
 from src.dispatch.ports import Clock, Known, Store, Wanted
 from src.errors import StoreUnreachable
 from src.router import events as ev
+from src.router.entities import Row
 from src.router.events import Event
-from src.router.state import Row
 
 BUFFER_FRAMES_MAX: Final = 5_000
 """Frames that wait for one subscriber; one that reads slower is closed and resumes."""

@@ -1,28 +1,52 @@
 """How contacts, assignments, customers and events look from outside: one JSON form each, for REST and stream alike.
 
 Inside, times are milliseconds; outside they are RFC 3339 in UTC with milliseconds. Rows come in the order of the
-columns in `src.router.state`.
+columns in `src.router.entities`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from src.dispatch.ports import ContactFact, Customer, Known, MessageFact
+from src.dispatch.config import LATEST
+from src.dispatch.ports import CollaborationWord, ContactFact, Customer, Known, MessageFact
 from src.router import events as ev
+from src.router.entities import ASSIGNMENT_COLUMNS, COLLABORATION_COLUMNS, CONTACT_COLUMNS, Row
 from src.router.events import Event
-from src.router.state import ASSIGNMENT_COLUMNS, CONTACT_COLUMNS, Row
+from src.router.waits import Estimate
 
 Json = dict[str, Any]
 
-_TIMES: Final = frozenset({"expires_at", "ends_at", "barred_until", "grace_until", "lapses_at"})
+_TIMES: Final = frozenset(
+    {
+        "asked_until",
+        "at",
+        "barred_until",
+        "due_at",
+        "ends_at",
+        "expires_at",
+        "feedback_by",
+        "grace_until",
+        "idle_since",
+        "lapses_at",
+        "lead_by",
+        "opens_at",
+        "progress_by",
+        "promised",
+        "rank",
+        "solution_by",
+        "target_until",
+        "until",
+    }
+)
+"""Names under which events, traces and explanations hold a time."""
 
 
 def rfc3339(at: int | None) -> str | None:
-    """Milliseconds since the epoch as `2026-11-21T20:38:27.068Z`."""
-    if at is None:
+    """Milliseconds since the epoch as `2026-11-21T20:38:27.068Z`; null where that is never, or after the year 9999."""
+    if at is None or at > LATEST:
         return None
     seconds, ms = divmod(at, 1000)
     return f"{_to_the_second(seconds)}.{ms:03d}Z"
@@ -38,10 +62,15 @@ def contact(
     fact: ContactFact | None,
     assignment_row: Row | None,
     position: int | None = None,
-    estimated_wait_s: int | None = None,
+    wait: Estimate | None = None,
+    collaborations: Sequence[Row] = (),
 ) -> Json:
-    """A contact. What came from the customer (`text`, `identity`, `attributes`) is null once it has been erased."""
+    """A contact. What came from the customer (`text`, `identity`, `attributes`) is null once it has been erased.
+
+    `collaborations` are the open ones.
+    """
     value = dict(zip(CONTACT_COLUMNS, row, strict=True))
+    more = json.loads(value["more"])
     return {
         "id": value["id"],
         "state": value["state"],
@@ -58,15 +87,52 @@ def contact(
         "language": value["language"],
         "tags": json.loads(value["tags"]),
         "requirements": [public(each) for each in json.loads(value["requirements"])],
+        "terms": terms(more.get("terms") or {}),
+        "step": value["step"],
         "target_agent_id": value["target_agent_id"],
+        "target": _target(value),
+        "parked_until": rfc3339(value["parked_until"]),
+        "park_reason": more.get("park_reason"),
+        "owner_id": value["owner_id"],
+        "previous_agent_id": more.get("previous_agent_id"),
         "transfers": value["transfers"],
+        "flags": json.loads(value["flags"]),
+        "pilot": value["pilot"],
         "position": position,
-        "estimated_wait_s": estimated_wait_s,
+        **estimate(wait),
         "assignment": assignment(assignment_row) if assignment_row is not None else None,
+        "collaborations": [collaboration(each) for each in collaborations],
         "created_at": rfc3339(value["created_at"]),
         "updated_at": rfc3339(value["updated_at"]),
         "answered_at": rfc3339(value["answered_at"]),
         "closed_at": rfc3339(value["closed_at"]),
+    }
+
+
+def estimate(wait: Estimate | None) -> Json:
+    """The likely wait from now: its mean, and the range that four of five waits fall in."""
+    shown = None if wait is None else {"low_s": wait.low_s, "high_s": wait.high_s}
+    return {"estimated_wait_s": None if wait is None else wait.wait_s, "estimated_wait": shown}
+
+
+def _target(value: Mapping[str, Any]) -> Json | None:
+    """The only agent that may have the contact, why, and until when; `until` null: for good."""
+    if value["target_agent_id"] is None:
+        return None
+    return {
+        "agent_id": value["target_agent_id"],
+        "kind": value["target_kind"],
+        "until": rfc3339(value["target_until"]),
+    }
+
+
+def terms(said: Mapping[str, list[str]]) -> Json | None:
+    """Who may take a contact, in the form in which it is posted; null: whoever fits."""
+    if not said:
+        return None
+    return {
+        kind: {"include": list(said.get(kind, ())), "exclude": list(said.get(f"not_{kind}", ()))}
+        for kind in ("agents", "teams")
     }
 
 
@@ -81,6 +147,7 @@ def assignment(row: Row) -> Json:
         "agent_id": value["agent_id"],
         "channel": value["channel"],
         "cost": value["cost"],
+        "released": value["released"],
         "resolved": value["resolved"],
         "disposition": value["disposition"],
         "offered_at": rfc3339(value["offered_at"]),
@@ -103,6 +170,39 @@ def held(row: Row, known: Known, skills: Mapping[str, int], now: int) -> Json:
         "matched": [public(each) | {"agent_level": skills.get(each["skill"])} for each in requirements],
         "expires_in_ms": max(0, row[_EXPIRES_AT] - now) if shown["state"] == "offered" else None,
     }
+
+
+def collaboration(row: Row, words: Sequence[CollaborationWord] | None = None) -> Json:
+    """Help with a contact; `by` asked for it, `agent_id` is asked or helps. `words` is what was written with it."""
+    value = dict(zip(COLLABORATION_COLUMNS, row, strict=True))
+    return {
+        "id": value["id"],
+        "collaboration_id": value["id"],
+        "contact_id": value["contact_id"],
+        "kind": value["kind"],
+        "state": value["state"],
+        "by": value["by"],
+        "department": value["department"],
+        "agent_id": value["agent_id"],
+        "requirements": [public(each) for each in json.loads(value["requirements"])],
+        "deadlines": json.loads(value["deadlines"]),
+        "feedback_by": rfc3339(value["feedback_by"]),
+        "progress_by": rfc3339(value["progress_by"]),
+        "lead_by": rfc3339(value["lead_by"]),
+        "solution_by": rfc3339(value["solution_by"]),
+        "asked_until": rfc3339(value["asked_until"]),
+        "approved": value["approved"],
+        "told": json.loads(value["told"]),
+        "reason": value["reason"],
+        "requested_at": rfc3339(value["requested_at"]),
+        "accepted_at": rfc3339(value["accepted_at"]),
+        "answered_at": rfc3339(value["answered_at"]),
+        "closed_at": rfc3339(value["closed_at"]),
+    } | ({} if words is None else {"words": [_word(each) for each in words]})
+
+
+def _word(fact: CollaborationWord) -> Json:
+    return {"id": fact.id, "from": fact.author, "kind": fact.kind, "text": fact.text, "at": rfc3339(fact.at)}
 
 
 def customer(fact: Customer) -> Json:
@@ -163,15 +263,20 @@ def event(tenant: str, each: Event, known: Known, now: int, *, personal: bool = 
 
 
 def public(data: Mapping[str, Any]) -> Json:
-    """The same with times as the outside writes them."""
-    return {
-        key: rfc3339(value)
-        if key in _TIMES
-        else [public(each) if isinstance(each, Mapping) else each for each in value]
-        if isinstance(value, list)
-        else value
-        for key, value in data.items()
-    }
+    """The same with times, and terms, as the outside writes them."""
+    return {key: _public(key, value) for key, value in data.items()}
+
+
+def _public(key: str, value: Any) -> Any:  # noqa: ANN401  # any JSON value
+    if key in _TIMES and (value is None or isinstance(value, int)):
+        return rfc3339(value)
+    if key == "terms":
+        return terms(value or {})
+    if isinstance(value, Mapping):
+        return public(value)
+    if isinstance(value, list):
+        return [public(each) if isinstance(each, Mapping) else each for each in value]
+    return value
 
 
 _EXPIRES_AT: Final = ASSIGNMENT_COLUMNS.index("expires_at")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from src.profile.identities import Identity
-from src.router.model import TagRequest
+from src.router.model import NO_TERMS, TagRequest, Terms
 
 __all__ = ["Identity", "Inbound", "InboundContact", "InboundHangup", "InboundMessage", "TagRequest"]
 
@@ -14,7 +14,8 @@ class InboundContact:
     """A new piece of work: a call that arrived, or whatever a gateway posts. Opens a contact, always.
 
     `external_id` is the channel's own id of it, unique per channel and account: seen again, it is the same contact.
-    `tags` None means: find them in `text`. `language` is a BCP 47 code. `priority` is seconds of head start.
+    `tags` None means: find them in `text`. `language` is a BCP 47 code. `priority` is seconds of head start. `terms`
+    say who may take it.
     """
 
     channel: str
@@ -27,6 +28,7 @@ class InboundContact:
     priority: int = 0
     queue: str | None = None
     attributes: Mapping[str, object] = field(default_factory=dict)
+    terms: Terms = NO_TERMS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """What callers and channels can want of a tenant, as jobs. Each says what it must know, then decides in its turn."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from src.dispatch.inbound import Inbound, InboundContact, InboundHangup, InboundMessage
 from src.dispatch.ports import (
     AccountFact,
+    CollaborationWord,
     ConfigFact,
     ContactFact,
     Customer,
@@ -14,6 +15,7 @@ from src.dispatch.ports import (
     KeyFact,
     MessageFact,
     NoteFact,
+    Recent,
     Wanted,
 )
 from src.dispatch.turn import ContactSnapshot, Turn
@@ -21,10 +23,14 @@ from src.errors import Conflict, InvalidState, NotFound
 from src.profile.identities import normalised
 from src.router import commands
 from src.router.commands import Command
-from src.router.state import Row, State
+from src.router.entities import Row
+from src.router.state import State
 
 _SPOKEN_KINDS: Final = frozenset({"text", "menu", "voice"})
 """Kinds whose text the customer wrote or said; what stands for an image is not searched for tags."""
+
+RECENT_S: Final = 90 * 86_400
+"""A customer's contacts are looked back at for so long: who had them, and with which tags they came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,9 @@ class TakeContact:
 
     inbound: InboundContact
 
-    def wants(self, wanted: Wanted, _: State) -> None:
+    def wants(self, wanted: Wanted, state: State) -> None:
         wanted.identities.add(self.inbound.identity.key)
+        wanted.recent(state.at - RECENT_S * 1000)
         if self.inbound.external_id is not None:
             wanted.external_contacts.add((self.inbound.channel, self.inbound.account, self.inbound.external_id))
 
@@ -63,9 +70,11 @@ class TakeMessage:
 
     inbound: InboundMessage
 
-    def wants(self, wanted: Wanted, _: State) -> None:
+    def wants(self, wanted: Wanted, state: State) -> None:
         inbound = self.inbound
         wanted.identities.add(inbound.identity.key)
+        if inbound.opens:
+            wanted.recent(state.at - RECENT_S * 1000)
         wanted.external_messages.add((inbound.channel, inbound.account, inbound.external_id))
 
     def run(self, turn: Turn) -> Taken:
@@ -133,8 +142,9 @@ def _open(
     turn: Turn, inbound: InboundContact, kind: str, payload: Mapping[str, object], message_external_id: str | None
 ) -> Taken:
     known = turn.known.identities.get(inbound.identity.key) if inbound.identity.strong else None
-    tier = turn.known.customers[known].tier if known is not None else None
     customer_id, contact_id = known or turn.new_id(), turn.new_id()
+    customer = turn.known.customers[known] if known is not None else Customer(customer_id, turn.now)
+    recent = turn.recent(customer_id)
     turn.decide(
         commands.Receive(
             contact_id=contact_id,
@@ -146,9 +156,16 @@ def _open(
             language=inbound.language,
             priority=inbound.priority,
             queue=inbound.queue,
-            tier=tier,
+            tier=customer.tier,
+            attributes=inbound.attributes,
+            customer_attributes=customer.attributes,
+            dedicated_agent_id=customer.preferred_agent_id,
+            last_agent_id=next((each.agent_id for each in recent if each.agent_id is not None), None),
+            recent_tags=_tags_since(recent, turn.now - turn.engine.config.settings.repeat_window_s * 1000),
+            terms=inbound.terms,
         )
     )
+    turn.opened(customer_id, contact_id)
     if known is None:
         turn.meet(customer_id, inbound.identity)
     fact = ContactFact(
@@ -176,6 +193,10 @@ def _open(
         )
         _say(turn, message_id, contact_id, customer_id, first)
     return Taken(contact_id, created=True, snapshot=turn.snapshot(contact_id), message_id=message_id)
+
+
+def _tags_since(recent: Sequence[Recent], since: int) -> frozenset[str]:
+    return frozenset(tag for each in recent if each.created_at >= since for tag in each.tags)
 
 
 def _say(turn: Turn, message_id: str, contact_id: str, customer_id: str, inbound: InboundMessage) -> None:
@@ -247,9 +268,10 @@ class PostMessage:
 
 @dataclass(frozen=True, slots=True)
 class OnContact:
-    """A command about a contact that may have closed: cancel, transfer, reclassify.
+    """A command about a contact that may have closed: cancel, transfer, reclassify, park, resume, a supervisor's hand.
 
-    `note` is kept with the assignment that the contact had before, `attributes` are added to the contact's own.
+    `note` is kept with the assignment that the contact had before, else with the one it has then; of a repeat that
+    changes nothing it is not kept. `attributes` are added to the contact's own.
     """
 
     contact_id: str
@@ -263,13 +285,16 @@ class OnContact:
     def run(self, turn: Turn) -> ContactSnapshot:
         before = turn.engine.state.contact(self.contact_id)
         assignment_id = before.assignment_id if before is not None else None
-        turn.decide(self.command)
+        decision = turn.decide(self.command)
         if self.attributes is not None:
             fact = turn.known.facts[self.contact_id]
             turn.write(replace(fact, attributes={**fact.attributes, **self.attributes}))
-        if self.note is not None and assignment_id is not None:
+        snapshot = turn.snapshot(self.contact_id)
+        if assignment_id is None and snapshot.assignment is not None:
+            assignment_id = snapshot.assignment[0]
+        if self.note is not None and assignment_id is not None and decision.events:
             turn.write(NoteFact(assignment_id, self.contact_id, self.note, turn.now))
-        return turn.snapshot(self.contact_id)
+        return snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +316,62 @@ class OnAssignment:
         if self.note is not None and decision.events:
             turn.write(NoteFact(self.assignment_id, row[1], self.note, turn.now))
         return row
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask for help with a contact: `command` gets the collaboration's id in its turn, `text` goes to whoever helps.
+
+    The result is the collaboration's row.
+    """
+
+    command: commands.Collaborate
+    text: str | None = None
+
+    def wants(self, wanted: Wanted, state: State) -> None:
+        if state.contact(self.command.contact_id) is None:
+            wanted.contacts.add(self.command.contact_id)
+
+    def run(self, turn: Turn) -> Row:
+        command = replace(self.command, collaboration_id=turn.new_id())
+        turn.decide(command)
+        row = _collaboration(turn, command.collaboration_id)
+        if self.text is not None:
+            _write_word(turn, row, (command.by, "request", self.text))
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class OnCollaboration:
+    """Accept, reply, close. The result is the collaboration's row.
+
+    `word` is what is written with it: author, kind and text; of a repeat that changes nothing it is not kept.
+    """
+
+    collaboration_id: str
+    command: Command
+    word: tuple[str, str, str] | None = None
+
+    def wants(self, wanted: Wanted, state: State) -> None:
+        if state.collaboration(self.collaboration_id) is None:
+            wanted.collaborations.add(self.collaboration_id)
+
+    def run(self, turn: Turn) -> Row:
+        decision = turn.decide(self.command)
+        row = _collaboration(turn, self.collaboration_id)
+        if self.word is not None and decision.events:
+            _write_word(turn, row, self.word)
+        return row
+
+
+def _collaboration(turn: Turn, collaboration_id: str) -> Row:
+    found = turn.engine.state.collaboration(collaboration_id)
+    return found.row() if found is not None else turn.known.collaborations[collaboration_id]
+
+
+def _write_word(turn: Turn, collaboration: Row, word: tuple[str, str, str]) -> None:
+    author, kind, text = word
+    turn.write(CollaborationWord(turn.new_id(), collaboration[0], collaboration[1], author, kind, text, turn.now))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from src.dispatch.tenant import Parts, TenantLoop
 from src.dispatch.turn import Job, Once, Repeated
 from src.errors import Fenced, NewerJournal, NotOwner, StoreUnreachable, Unavailable
 from src.router.model import Settings
+from src.router.waits import Estimate
 
 LEASE_S: Final = 6.0
 """How long a process counts as alive after it last said so."""
@@ -88,8 +89,8 @@ class Owner:
                 raise Unavailable("the database cannot be reached") from error
         return await entry[0].submit(job, once)
 
-    def outlook(self, tenant: str, contact_id: str) -> tuple[int | None, int | None]:
-        """Position and estimated wait (seconds) of a waiting contact, if this process serves the tenant."""
+    def outlook(self, tenant: str, contact_id: str) -> tuple[int | None, Estimate | None]:
+        """Position and estimated wait of a waiting contact, if this process serves the tenant."""
         entry = self._loops.get(tenant)
         return (None, None) if entry is None else entry[0].outlook(contact_id)
 

@@ -4,11 +4,12 @@ Nothing in here does anything. Each port has one contract suite that every imple
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Protocol
 
+from src.router.entities import Row
 from src.router.events import Event
-from src.router.state import Changes, Row
+from src.router.state import Changes
 
 IdentityKey = tuple[str, str]
 """Type and value."""
@@ -78,7 +79,7 @@ class MessageFact:
 
 @dataclass(frozen=True, slots=True)
 class NoteFact:
-    """What an agent wrote at completion."""
+    """What an agent or supervisor wrote about an assignment: one note for each, the last."""
 
     assignment_id: str
     contact_id: str
@@ -87,8 +88,27 @@ class NoteFact:
 
 
 @dataclass(frozen=True, slots=True)
+class CollaborationWord:
+    """What was written with a request, a reply or the close of a collaboration. `author` is who wrote it.
+
+    `kind` is `request`, a reply's (`progress`, `feedback`, `solution`) or `close`.
+    """
+
+    id: str
+    collaboration_id: str
+    contact_id: str
+    author: str
+    kind: str
+    text: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigFact:
-    """One piece of configuration by kind (`agent`, `queue`, `tag`, `rule`, `settings`) and name; None: removed."""
+    """One piece of configuration by kind and name; None: removed.
+
+    Kinds are `agent`, `queue`, `tag`, `rule`, `pilot`, `department` and `settings`.
+    """
 
     kind: str
     name: str
@@ -120,7 +140,17 @@ class AccountFact:
     deleted: bool = False
 
 
-Fact = Customer | IdentityFact | ContactFact | MessageFact | NoteFact | ConfigFact | KeyFact | AccountFact
+Fact = (
+    Customer
+    | IdentityFact
+    | ContactFact
+    | MessageFact
+    | NoteFact
+    | CollaborationWord
+    | ConfigFact
+    | KeyFact
+    | AccountFact
+)
 """Each is an upsert by its key: the newest of a batch wins."""
 
 
@@ -164,18 +194,38 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What an engine is made of: rows of open contacts, their open assignments, all agents, all configuration."""
+    """What an engine is made of: rows of what is open, of all agents, and all configuration."""
 
     head: Head
     contacts: Sequence[Row]
     assignments: Sequence[Row]
     agents: Sequence[Row]
     config: Sequence[ConfigFact]
+    collaborations: Sequence[Row] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """A contact of a customer, as far as the next one is concerned with it.
+
+    `agent_id` has it, or had it last: whoever accepted the assignment that it ended with, else who transferred it;
+    None: nobody. `accepted_at` is when, None where only the transfer is known.
+    """
+
+    contact_id: str
+    created_at: int
+    tags: tuple[str, ...]
+    closed: bool
+    agent_id: str | None = None
+    accepted_at: int | None = None
 
 
 @dataclass(slots=True)
 class Wanted:
-    """What a batch of commands needs to know: keys to look up, all in one go."""
+    """What a batch of commands needs to know: keys to look up, all in one go.
+
+    `recent_since`: also the contacts since then of the customers whose identities are found; None: none.
+    """
 
     identities: set[IdentityKey] = field(default_factory=set)
     external_contacts: set[ExternalKey] = field(default_factory=set)
@@ -183,18 +233,36 @@ class Wanted:
     contacts: set[str] = field(default_factory=set)
     assignments: set[str] = field(default_factory=set)
     customers: set[str] = field(default_factory=set)
+    collaborations: set[str] = field(default_factory=set)
     messages: set[str] = field(default_factory=set)
     answers: set[str] = field(default_factory=set)
+    recent_since: int | None = None
 
     def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__slots__)
+        return bool(self.keys())
+
+    def keys(self) -> dict[str, set[Any]]:
+        """The keys that are wanted, by the names of `Known`; names without any are left out."""
+        return {name: keys for name in WANTED if (keys := getattr(self, name))}
+
+    def recent(self, since: int) -> None:
+        """Want the customers' contacts since then too."""
+        self.recent_since = since if self.recent_since is None else min(since, self.recent_since)
+
+
+WANTED: Final = tuple(each.name for each in fields(Wanted) if each.name != "recent_since")
+"""The kinds of keys that can be wanted."""
+
+RECENT_CONTACTS_MAX: Final = 10
+"""So many of a customer's contacts are looked at, the newest."""
 
 
 @dataclass(slots=True)
 class Known:
     """What was found for a `Wanted`; keys that are not there were not found.
 
-    `customers` also has those of the identities and contacts found, `facts` the facts of the contacts.
+    `customers` also has those of the identities and contacts found, `facts` the facts of the contacts. `recent` are the
+    contacts of the customers of the identities found, newest first, at most `RECENT_CONTACTS_MAX` each.
     """
 
     identities: dict[IdentityKey, str] = field(default_factory=dict)
@@ -204,8 +272,10 @@ class Known:
     facts: dict[str, ContactFact] = field(default_factory=dict)
     assignments: dict[str, Row] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
+    collaborations: dict[str, Row] = field(default_factory=dict)
     messages: dict[str, MessageFact] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
+    recent: dict[str, tuple[Recent, ...]] = field(default_factory=dict)
 
 
 class Store(Protocol):

@@ -41,6 +41,7 @@ from src.router.engine import Engine
 from src.router.events import Event
 from src.router.model import Settings
 from src.router.state import State
+from src.router.waits import Estimate
 
 INBOX_JOBS_MAX: Final = 10_000
 """Jobs that may wait for one tenant; beyond it the caller is told to come back."""
@@ -148,11 +149,11 @@ class TenantLoop:
         result: T | Repeated = await item.future
         return result
 
-    def outlook(self, contact_id: str) -> tuple[int | None, int | None]:
-        """Position and estimated wait (seconds) of a contact, as far as known here now. Advice, not an answer."""
+    def outlook(self, contact_id: str) -> tuple[int | None, Estimate | None]:
+        """Position and estimated wait of a contact, as far as known here now. Advice, not an answer."""
         if self._engine is None:
             return None, None
-        return self._engine.position(contact_id), self._engine.estimated_wait_s(contact_id)
+        return self._engine.position(contact_id), self._engine.estimate(contact_id)
 
     def settings(self) -> Settings | None:
         """The tenant's settings; None while no engine is loaded."""
@@ -236,7 +237,14 @@ class TenantLoop:
 
     def _make_engine(self, loaded: Loaded) -> Engine:
         state = State()
-        state.load(loaded.head.seq, loaded.head.at, loaded.contacts, loaded.assignments, loaded.agents)
+        state.load(
+            loaded.head.seq,
+            loaded.head.at,
+            loaded.contacts,
+            loaded.assignments,
+            loaded.agents,
+            loaded.collaborations,
+        )
         assert state.hash == loaded.head.state_hash, f"the tables of tenant {self.tenant} are not what its journal says"
         return Engine(self._parts.new_id, engine_config(loaded.config), state)
 
@@ -349,6 +357,7 @@ class TenantLoop:
         await self._send(batch)
         self._head = head
         turn.known.contacts.update((row[0], row) for row in changes.contacts)
+        turn.known.collaborations.update((row[0], row) for row in changes.collaborations)
         self._parts.delivery.publish(self.tenant, turn.events, turn.known)
         return True
 

@@ -1,16 +1,30 @@
 """One turn of a tenant's loop: what its jobs share while they are decided. It reads no store and knows no socket."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from src.dispatch.ports import Answer, ContactFact, Customer, Fact, IdentityFact, Known, MessageFact, Wanted
+from src.dispatch.ports import (
+    RECENT_CONTACTS_MAX,
+    Answer,
+    ContactFact,
+    Customer,
+    Fact,
+    IdentityFact,
+    Known,
+    MessageFact,
+    Recent,
+    Wanted,
+)
 from src.profile.identities import Identity
 from src.router.board import Decision
 from src.router.commands import Command
-from src.router.engine import Archive, Engine
+from src.router.engine import Engine
+from src.router.entities import CONTACT_COLUMNS, Assignment, Collaboration, Contact, Row
 from src.router.events import Event
-from src.router.state import Assignment, Contact, Row, State
+from src.router.handlers.base import Archive
+from src.router.state import State
+from src.router.waits import Estimate
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -18,13 +32,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ContactSnapshot:
-    """A contact as it stood when its command had been decided. `fact` is None where nobody had asked for it."""
+    """A contact as it stood when its command had been decided. `fact` is None where nobody had asked for it.
+
+    `collaborations` are the open ones.
+    """
 
     contact: Row
     assignment: Row | None
     fact: ContactFact | None
     position: int | None
-    estimated_wait_s: int | None
+    estimated_wait: Estimate | None
+    collaborations: tuple[Row, ...] = ()
 
 
 @dataclass(slots=True)
@@ -48,6 +66,7 @@ class Turn:
             self._archive = Archive(
                 {each: Contact.from_row(row) for each, row in known.contacts.items()},
                 {each: Assignment.from_row(row) for each, row in known.assignments.items()},
+                {each: Collaboration.from_row(row) for each, row in known.collaborations.items()},
             )
         decision = self.engine.decide(command, self.now, self._archive)
         self.events.extend(decision.events)
@@ -88,12 +107,43 @@ class Turn:
             assignment.row() if assignment is not None else self.known.assignments.get(assignment_id or ""),
             self.known.facts.get(contact_id),
             self.engine.position(contact_id),
-            self.engine.estimated_wait_s(contact_id),
+            self.engine.estimate(contact_id),
+            tuple(each.row() for each in state.helps.get(contact_id, {}).values()),
         )
 
+    def recent(self, customer_id: str) -> list[Recent]:
+        """The customer's newest contacts, newest first, as they stand now.
 
-_ASSIGNMENT_ID = 12
-"""Where `assignment_id` stands in a contact's row."""
+        What was looked up is what is committed, of all batches before this one; contacts of this batch come from
+        `opened`, and who accepted one in it from the engine. It misses contacts that are older than what was asked for
+        or beyond `RECENT_CONTACTS_MAX`, and agents who lost one, or had it taken back, before it closed.
+        """
+        return [self._as_now(each) for each in self.known.recent.get(customer_id, ())]
+
+    def _as_now(self, recent: Recent) -> Recent:
+        state = self.engine.state
+        contact = state.contact(recent.contact_id)
+        if contact is None:
+            return recent
+        held = None if contact.assignment_id is None else state.assignment(contact.assignment_id)
+        if held is None or held.accepted_at is None:
+            return replace(recent, tags=contact.tags, closed=contact.closed_at is not None)
+        return replace(
+            recent,
+            tags=contact.tags,
+            closed=contact.closed_at is not None,
+            agent_id=held.agent_id,
+            accepted_at=held.accepted_at,
+        )
+
+    def opened(self, customer_id: str, contact_id: str) -> None:
+        """Let the jobs after this one know of a contact that was made in this batch."""
+        contact = Recent(contact_id, self.now, (), closed=False)
+        before = self.known.recent.get(customer_id, ())
+        self.known.recent[customer_id] = (contact, *before)[:RECENT_CONTACTS_MAX]
+
+
+_ASSIGNMENT_ID = CONTACT_COLUMNS.index("assignment_id")
 
 
 class Job(Protocol[T_co]):

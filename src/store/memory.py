@@ -5,27 +5,29 @@ hold are taken from the schema, so that there is one truth about them.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Integer, SmallInteger, Table, UniqueConstraint
 
 from src.dispatch.clock import new_id
-from src.dispatch.ports import Batch, Clock, Head, KeyFact, Known, Loaded, Wanted
+from src.dispatch.ports import RECENT_CONTACTS_MAX, Batch, Clock, Head, KeyFact, Known, Loaded, Wanted
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
+from src.router.entities import Row
 from src.router.events import Event
-from src.router.state import Row
 from src.store import rows
-from src.store.reading import READ
+from src.store.reading import RECENT_COLUMNS, read, recent
 from src.store.statements import SOUGHT, Sought
-from src.store.tables import api_keys, metadata
+from src.store.tables import api_keys, contacts, metadata
 from src.store.writes import SECTIONS, Section, sectioned
 
 Key = tuple[Any, ...]
 
 _BITS: Final = {BigInteger: 64, Integer: 32, SmallInteger: 16}
-_CONDITION: Final = re.compile(r"(\w+)(?: IS (NOT )?NULL)?")
+_CONDITION: Final = re.compile(r"(?P<column>\w+)(?P<null> IS (?P<held>NOT )?NULL)?")
 
 
 class _Table:
@@ -52,13 +54,17 @@ class _Table:
                 yield _Unique([self.places[each.name] for each in constraint.columns], lambda _: True)
 
     def _condition(self, where: str) -> Callable[[Row], bool]:
-        """What a partial index says of its rows: a column that is true, null or not null."""
+        """What a partial index says of its rows: columns that are true, null or not null."""
+        conditions = [self._one_condition(each) for each in where.split(" AND ")]
+        return lambda row: all(holds(row) for holds in conditions)
+
+    def _one_condition(self, where: str) -> Callable[[Row], bool]:
         found = _CONDITION.fullmatch(where)
         assert found, f"{self.name}: an index with a condition that is not understood: {where}"
-        place = self.places[found[1]]
-        if "NULL" not in where:
+        place = self.places[found["column"]]
+        if found["null"] is None:
             return lambda row: bool(row[place])
-        absent = found[2] is None
+        absent = found["held"] is None
         return lambda row: (row[place] is None) == absent
 
     def key(self, row: Row) -> Key:
@@ -128,6 +134,7 @@ class MemoryStore:
         self._heads: dict[str, Head] = {}
         self._owners: dict[str, str] = {}
         self._lease_until: dict[str, float] = {}
+        self._contacts_of: dict[Key, dict[Key, None]] = defaultdict(dict)
 
     async def create_tenant(self, name: str, jwt_secret: str, key: KeyFact | None = None) -> str:  # noqa: ARG002 - nobody reads it here
         """Make a tenant with an empty journal, and return its id. `key` is its first API key.
@@ -162,6 +169,7 @@ class MemoryStore:
             assignments=self._of(tenant, "assignments", "ended_at"),
             agents=self._of(tenant, "agent_states"),
             config=[rows.config_from(each) for each in self._of(tenant, "config")],
+            collaborations=self._of(tenant, "collaborations", "closed_at"),
         )
 
     async def lookup(self, tenant: str, wanted: Wanted) -> Known:
@@ -171,7 +179,7 @@ class MemoryStore:
             StoreRejected: a key that no row could have: it holds NUL, or half a character.
         """
         known = Known()
-        keys = [key for each in Wanted.__slots__ for key in getattr(wanted, each)]
+        keys = [key for each in wanted.keys().values() for key in each]
         rows.dump(keys)
         if any("\0" in part for key in keys for part in (key if isinstance(key, tuple) else (key,))):
             raise StoreRejected("a key holds NUL")
@@ -183,7 +191,10 @@ class MemoryStore:
                 place = self._tables[_table(other)].places[column]
                 asked |= {(tenant, each[place]) for each in found.get(other, ())}
             found[sought.name] = [row for key in asked if (row := self._find(sought, key)) is not None]
-            setattr(known, sought.name, dict(READ[sought.name](row[1:]) for row in found[sought.name]))
+            setattr(known, sought.name, read(sought.name, [row[1:] for row in found[sought.name]]))
+        if wanted.recent_since is not None:
+            customers = set(known.identities.values())
+            known.recent = recent(self._recent(tenant, customers, wanted.recent_since))
         return known
 
     async def commit(self, batch: Batch) -> None:
@@ -261,6 +272,21 @@ class MemoryStore:
         held = (unique.held.get(key) for unique in table.uniques)
         return next((table.rows[each] for each in held if each is not None), None)
 
+    def _recent(self, tenant: str, customers: Iterable[str], since: int) -> Iterator[Row]:
+        """Rows for `reading.recent`."""
+        kept, assignments = self._tables["contacts"], self._tables["assignments"]
+        places = [kept.places[each] for each in RECENT_COLUMNS]
+        held = [assignments.places[each] for each in ("agent_id", "accepted_at")]
+        created_at, assignment_id = kept.places["created_at"], kept.places["assignment_id"]
+        for customer_id in customers:
+            keys = sorted(self._contacts_of.get((tenant, customer_id), ()), reverse=True)
+            # One that was taken back with its batch is no longer there.
+            there = (row for key in keys if (row := kept.rows.get(key)) is not None and row[created_at] >= since)
+            for row in islice(there, RECENT_CONTACTS_MAX):
+                assignment = assignments.rows.get((tenant, row[assignment_id]))
+                of = (None, None) if assignment is None else tuple(assignment[each] for each in held)
+                yield (customer_id, *(row[each] for each in places), *of)
+
     def _write(self, section: Section, row: Row, done: list[_Done]) -> None:
         """Write one row, and note down how to undo it."""
         table = self._tables[section.table.name]
@@ -272,6 +298,8 @@ class MemoryStore:
         if section.verb == "insert" and key in table.rows:
             raise StoreRejected(f"{table.name}: the row is there already")
         done.append((table, key, table.change(key, row)))
+        if section.table is contacts:
+            self._contacts_of[(row[0], row[table.places["customer_id"]])][key] = None
 
 
 def _table(sought_name: str) -> str:

@@ -13,11 +13,11 @@ from sqlalchemy import Table
 from src.dispatch.clock import new_id
 from src.dispatch.ports import Batch, Head, KeyFact, Known, Loaded, Wanted
 from src.errors import Conflict, Fenced, NotFound, StoreError
+from src.router.entities import Row
 from src.router.events import Event
-from src.router.state import Row
 from src.store import rows, statements, tables
 from src.store.connections import ACQUIRE_S_MAX, open_pool, translated
-from src.store.reading import READ
+from src.store.reading import read
 from src.store.writes import sectioned
 
 CONNECTIONS_MAX: Final = 8
@@ -94,6 +94,7 @@ class PostgresStore:
                 assignments=await self._rows(connection, tables.assignments, tenant),
                 agents=await self._rows(connection, tables.agent_states, tenant),
                 config=[rows.config_from(each) for each in await self._rows(connection, tables.config, tenant)],
+                collaborations=await self._rows(connection, tables.collaborations, tenant),
             )
 
     async def _rows(self, connection: asyncpg.Connection, table: Table, tenant: str) -> list[Row]:
@@ -121,16 +122,17 @@ class PostgresStore:
         Raises:
             StoreRejected: a key that no row could have: it holds NUL, or half a character.
         """
-        given = {each: keys for each in Wanted.__slots__ if (keys := getattr(wanted, each))}
+        given = wanted.keys()
         if not given:
             return Known()
-        text, names = statements.lookup(frozenset(given))
+        since = [wanted.recent_since] if wanted.recent_since is not None and "identities" in given else []
+        text, names = statements.lookup(frozenset(given), recent=bool(since))
         keys = [_keys(given[each.name], len(each.key)) for each in statements.SOUGHT if each.name in given]
         async with self._connection() as connection:
-            found = await connection.fetchrow(text, tenant, *keys)
+            found = await connection.fetchrow(text, tenant, *keys, *since)
         known = Known()
         for name, records in zip(names, found, strict=True):
-            setattr(known, name, dict(map(READ[name], records or ())))
+            setattr(known, name, read(name, records or ()))
         return known
 
     async def commit(self, batch: Batch) -> None:

@@ -9,17 +9,23 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import asyncpg
 from sqlalchemy import (
+    BigInteger,
     Column,
     ColumnElement,
     CompoundSelect,
+    Float,
     FromClause,
+    ScalarSelect,
     Select,
     Table,
+    Text,
     and_,
+    case,
     exists,
     func,
     literal_column,
@@ -30,14 +36,23 @@ from sqlalchemy import (
     union,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB, aggregate_order_by
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from src.dispatch.ports import AccountFact, ConfigFact, ContactFact, Customer, IdentityFact, KeyFact, MessageFact
+from src.dispatch.ports import (
+    AccountFact,
+    CollaborationWord,
+    ConfigFact,
+    ContactFact,
+    Customer,
+    IdentityFact,
+    KeyFact,
+    MessageFact,
+)
 from src.errors import Malformed, Unavailable
-from src.router.state import Row
+from src.router.entities import Row
 from src.store import rows, tables
 from src.store.connections import ANSWER_S_MAX, CONNECT_S_MAX, SETTINGS
 
@@ -62,6 +77,8 @@ _PASSING: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 _DATA: Final = "22"
 """The class that blames a value, such as a text with NUL."""
 
+_NONE: Final[Mapping[str, int]] = MappingProxyType({})
+
 T = TypeVar("T")
 
 
@@ -75,11 +92,12 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class ContactRead:
-    """A contact, what is known of it, and its current or last assignment."""
+    """A contact, what is known of it, its current or last assignment, and its open collaborations, oldest first."""
 
     contact: Row
     fact: ContactFact | None
     assignment: Row | None
+    collaborations: Sequence[Row] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +129,39 @@ class TenantRead:
 
 
 @dataclass(frozen=True, slots=True)
+class CollaborationRead:
+    """A collaboration, and what was written with it, oldest first."""
+
+    collaboration: Row
+    words: Sequence[CollaborationWord]
+
+
+@dataclass(frozen=True, slots=True)
+class PilotOutcome:
+    """What became of the contacts of one arm of a pilot in one queue; `queue` None: in all of them.
+
+    `answered_within`: within the service level. Waits are seconds from a contact's creation to its first answer, None
+    where none was answered. `overflowed` were not kept by a queue, whatever was done with them then. `resolved` and
+    `unresolved` are by the word of who had it last; of the others nobody said. `transfers` are not contacts: one may
+    have several.
+    """
+
+    arm: Literal["trial", "control"]
+    queue: str | None
+    contacts: int
+    answered: int
+    answered_within: int
+    mean_wait_s: float | None
+    median_wait_s: float | None
+    abandoned: int
+    overflowed: int
+    resolved: int
+    unresolved: int
+    transfers: int
+    escalated: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """By queue: contacts by state, and when the longest-waiting one came. By status: agents."""
 
@@ -124,6 +175,7 @@ def _of(table: Table) -> list[Column[Any]]:
 
 
 _CONTACT, _FACT, _ASSIGNMENT = _of(tables.contacts), _of(tables.contact_facts), _of(tables.assignments)
+_COLLABORATION = _of(tables.collaborations)
 _Query = Select[Any] | CompoundSelect[Any]
 
 
@@ -134,12 +186,38 @@ def _rank(contacts: FromClause) -> ColumnElement[int]:
 
 def _contacts() -> Select[Any]:
     contacts, facts, assignments = tables.contacts, tables.contact_facts, tables.assignments
-    return select(*_CONTACT, *_FACT, *_ASSIGNMENT).select_from(
+    return select(*_CONTACT, *_FACT, *_ASSIGNMENT, _open_collaborations()).select_from(
         contacts.outerjoin(facts, and_(facts.c.tenant == contacts.c.tenant, facts.c.id == contacts.c.id)).outerjoin(
             assignments,
             and_(assignments.c.tenant == contacts.c.tenant, assignments.c.id == contacts.c.assignment_id),
         )
     )
+
+
+def _open_collaborations() -> ScalarSelect[Any]:
+    """Those of the contact, as a JSON array of rows: what stands with it costs no further round trip."""
+    each = tables.collaborations.c
+    values = [column.cast(Text) if isinstance(column.type, JSON) else column for column in _COLLABORATION]
+    rows_ = func.json_agg(aggregate_order_by(func.json_build_array(*values), each.id))
+    own = (each.tenant == tables.contacts.c.tenant, each.contact_id == tables.contacts.c.id, each.closed_at.is_(None))
+    return select(rows_).where(*own).correlate(tables.contacts).scalar_subquery()
+
+
+def _answered_within(contacts: Any, within_ms: ColumnElement[int]) -> ColumnElement[bool]:  # noqa: ANN401  # columns
+    """Whether a contact had its first answer within a time from its creation; not, if it had none."""
+    return and_(contacts.answered_at.is_not(None), contacts.answered_at - contacts.created_at <= within_ms)
+
+
+def _by_queue(contacts: Any, seconds: Mapping[str, int], default_s: int) -> ColumnElement[int]:  # noqa: ANN401
+    """Milliseconds by a contact's queue."""
+    default_ms = literal_column(str(default_s * 1000), BigInteger)
+    if not seconds:
+        return default_ms
+    return case({queue: each * 1000 for queue, each in seconds.items()}, value=contacts.queue, else_=default_ms)
+
+
+def _count(which: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count().filter(which)
 
 
 def _agents() -> Select[Any]:
@@ -153,11 +231,12 @@ def _agents() -> Select[Any]:
 
 def _contact_read(row: Sequence[Any]) -> ContactRead:
     contact, rest = tuple(row[: len(_CONTACT)]), row[len(_CONTACT) :]
-    fact, assignment = rest[: len(_FACT)], tuple(rest[len(_FACT) :])
+    fact, assignment = rest[: len(_FACT)], tuple(rest[len(_FACT) : -1])
     return ContactRead(
         contact,
         None if fact[0] is None else rows.contact_fact_from(fact),
         None if assignment[0] is None else assignment,
+        () if row[-1] is None else tuple(tuple(each) for each in rows.load(row[-1])),
     )
 
 
@@ -313,6 +392,57 @@ class Queries:
         query = select(each.c.seq, each.c.trace).where(each.c.tenant == tenant, each.c.contact_id == contact_id)
         return [(row[0], rows.load(row[1])) for row in await self._all(query.order_by(each.c.seq))]
 
+    # -- collaborations -----------------------------------------------------------------------------------------
+
+    async def collaboration(self, tenant: str, collaboration_id: str) -> CollaborationRead | None:
+        """One collaboration, open or closed, with its words."""
+        each, said = tables.collaborations.c, tables.collaboration_words.c
+        row = await self._one(select(*_COLLABORATION).where(each.tenant == tenant, each.id == collaboration_id))
+        if row is None:
+            return None
+        own = select(*_of(tables.collaboration_words)).where(
+            said.tenant == tenant, said.collaboration_id == collaboration_id
+        )
+        return CollaborationRead(tuple(row), [rows.word_from(word) for word in await self._all(own.order_by(said.id))])
+
+    async def collaborations(
+        self,
+        tenant: str,
+        *,
+        contact_id: str | None = None,
+        agent_id: str | None = None,
+        state: str | None = None,
+        department: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Row]:
+        """Collaborations, newest first; a filter that is None lets all pass. `agent_id`: who is asked, or helps.
+
+        `state` is `requested`, `accepted`, `closed`, or `open` for the first two.
+        """
+        each = tables.collaborations.c
+        equal = {each.contact_id: contact_id, each.agent_id: agent_id, each.department: department}
+        equal[each.state] = None if state == "open" else state
+        query = select(*_COLLABORATION).where(each.tenant == tenant)
+        query = query.where(*(column == value for column, value in equal.items() if value is not None))
+        if state is not None:
+            query = query.where(each.closed_at.is_not(None) if state == "closed" else each.closed_at.is_(None))
+        if cursor is not None:
+            query = query.where(each.id < cursor)
+        found = await self._all(query.order_by(each.id.desc()).limit(limit + 1))
+        return _page([tuple(row) for row in found], limit, lambda row: str(row[0]))
+
+    async def helps_with(self, tenant: str, contact_id: str, agent_id: str) -> bool:
+        """Whether the agent is asked for help with the contact now, or helps or helped with it."""
+        each = tables.collaborations.c
+        query = select(each.id).where(
+            each.tenant == tenant,
+            each.contact_id == contact_id,
+            each.agent_id == agent_id,
+            or_(each.accepted_at.is_not(None), each.closed_at.is_(None)),
+        )
+        return await self._one(query) is not None
+
     # -- agents -------------------------------------------------------------------------------------------------
 
     async def agents(self, tenant: str, *, limit: int, cursor: str | None) -> Page[AgentRead]:
@@ -447,6 +577,54 @@ class Queries:
     async def tenant_ids(self) -> Sequence[str]:
         """Every tenant of the service."""
         return [row[0] for row in await self._all(select(tables.tenants.c.id).order_by(tables.tenants.c.id))]
+
+    async def pilot(
+        self,
+        tenant: str,
+        name: str,
+        from_at: int,
+        until_at: int,
+        *,
+        within_s: int = 30,
+        within_s_of: Mapping[str, int] = _NONE,
+    ) -> Sequence[PilotOutcome]:
+        """What became of the contacts of a pilot that were created from `from_at` up to `until_at`, in milliseconds.
+
+        For each arm that has any: in all queues first, then queue by queue, the one that a contact is in now.
+        `within_s_of` is the service level by queue, in seconds; `within_s` that of queues it does not name.
+        """
+        contacts, held = tables.contacts.c, tables.assignments.c
+        arms: dict[str, Literal["trial", "control"]] = {f"{name}:trial": "trial", f"{name}:control": "control"}
+        wait_s = (contacts.answered_at - contacts.created_at) / literal_column("1000.0", Float)
+        within_ms = _by_queue(contacts, within_s_of, within_s)
+        not_kept = or_(contacts.outcome == "overflowed", contacts.more["overflows"].astext.is_not(None))
+        query = (
+            select(
+                contacts.pilot,
+                contacts.queue,
+                func.count(),
+                func.count(contacts.answered_at),
+                _count(_answered_within(contacts, within_ms)),
+                func.avg(wait_s),
+                func.percentile_cont(0.5).within_group(wait_s),
+                _count(contacts.outcome == "abandoned"),
+                _count(not_kept),
+                _count(held.resolved.is_(True)),
+                _count(held.resolved.is_(False)),
+                func.sum(contacts.transfers),
+                _count(contacts.flags.cast(JSONB).has_key("escalated")),
+            )
+            .select_from(
+                tables.contacts.outerjoin(
+                    tables.assignments, and_(held.tenant == contacts.tenant, held.id == contacts.assignment_id)
+                )
+            )
+            .where(contacts.tenant == tenant, contacts.pilot.in_(list(arms)))
+            .where(contacts.created_at >= from_at, contacts.created_at < until_at)
+            .group_by(func.grouping_sets(tuple_(contacts.pilot, contacts.queue), tuple_(contacts.pilot)))
+            .order_by(contacts.pilot.desc(), contacts.queue.asc().nulls_first())
+        )
+        return [PilotOutcome(arms[row[0]], *row[1:]) for row in await self._all(query)]
 
     async def stats(self, tenant: str) -> Stats:
         """What goes on now."""

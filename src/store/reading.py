@@ -1,11 +1,16 @@
 """What a lookup finds, as keys and values of `Known`. Both stores hand their rows through here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from src.dispatch.ports import Recent
 from src.store import rows
 
 Pair = tuple[Any, Any]
+
+RECENT_COLUMNS: Final = ("id", "created_at", "tags", "closed_at", "assignment_id", "more")
+"""What is read of a customer's contact."""
 
 
 def _keyed(read: Callable[[Sequence[Any]], Any], key: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Pair]:
@@ -24,7 +29,30 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "facts": _keyed(rows.contact_fact_from, lambda each: each.id),
     "assignments": lambda row: (row[0], tuple(row)),
     "customers": _keyed(rows.customer_from, lambda each: each.id),
+    "collaborations": lambda row: (row[0], tuple(row)),
     "messages": _keyed(rows.message_from, lambda each: each.id),
     "answers": _keyed(rows.answer_from, lambda each: each.scope),
 }
 """By the names of `Known`: from a row of the table, without the tenant, to a key and a value."""
+
+
+def read(name: str, found: Iterable[Sequence[Any]]) -> dict[Any, Any]:
+    """The rows that were found for a name of `Known`, as it holds them."""
+    return recent(found) if name == "recent" else dict(map(READ[name], found))
+
+
+def recent(found: Iterable[Sequence[Any]]) -> dict[str, tuple[Recent, ...]]:
+    """Contacts by customer, newest first.
+
+    A row is the customer's id, `RECENT_COLUMNS`, and of the assignment that it names `agent_id` and `accepted_at`.
+    """
+    by_customer: dict[str, list[Recent]] = defaultdict(list)
+    for customer_id, contact_id, created_at, tags, closed_at, _, more, agent_id, accepted_at in found:
+        agent = agent_id if accepted_at is not None else rows.load(more).get("previous_agent_id")
+        by_customer[customer_id].append(
+            Recent(contact_id, created_at, tuple(rows.load(tags)), closed_at is not None, agent, accepted_at)
+        )
+    return {
+        each: tuple(sorted(contacts, key=lambda contact: contact.contact_id, reverse=True))
+        for each, contacts in by_customer.items()
+    }

@@ -1,13 +1,24 @@
 """Fold a tenant's journal from its beginning, and compare what comes out with the tables. Changes nothing."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
 from src.dispatch.ports import Loaded, Store
 from src.router import events as ev
+from src.router.entities import (
+    AGENT_COLUMNS,
+    ASSIGNMENT_COLUMNS,
+    COLLABORATION_COLUMNS,
+    CONTACT_COLUMNS,
+    Agent,
+    Assignment,
+    Collaboration,
+    Contact,
+    Row,
+)
 from src.router.events import Event
-from src.router.state import AGENT_COLUMNS, ASSIGNMENT_COLUMNS, CONTACT_COLUMNS, Row, State
+from src.router.state import State
 
 PAGE_EVENTS: Final = 5_000
 DIFFERENCES_MAX: Final = 1_000
@@ -52,15 +63,18 @@ def _fold(state: State, page: Sequence[Event]) -> Iterator[str]:
 
 
 def _differences(state: State, loaded: Loaded) -> Iterator[str]:
-    yield from _rows("contact", CONTACT_COLUMNS, loaded.contacts, (each.row() for each in state.contacts.values()))
-    yield from _rows(
-        "assignment", ASSIGNMENT_COLUMNS, loaded.assignments, (each.row() for each in state.assignments.values())
-    )
-    yield from _rows("agent", AGENT_COLUMNS, loaded.agents, (each.row() for each in state.agents.values()))
+    yield from _rows("contact", CONTACT_COLUMNS, loaded.contacts, _folded(state.contacts))
+    yield from _rows("assignment", ASSIGNMENT_COLUMNS, loaded.assignments, _folded(state.assignments))
+    yield from _rows("agent", AGENT_COLUMNS, loaded.agents, _folded(state.agents))
+    yield from _rows("collaboration", COLLABORATION_COLUMNS, loaded.collaborations, _folded(state.collaborations))
     if loaded.head.at != state.at:
         yield f"the head's time is {loaded.head.at}, the last event's {state.at}"
     if loaded.head.state_hash != state.hash:
         yield f"the head's hash is {loaded.head.state_hash:016x}, the journal adds up to {state.hash:016x}"
+
+
+def _folded(entities: Mapping[str, Contact | Assignment | Agent | Collaboration]) -> list[Row]:
+    return [each.row() for each in entities.values()]
 
 
 def _rows(kind: str, columns: Sequence[str], stored: Iterable[Row], folded: Iterable[Row]) -> Iterator[str]:

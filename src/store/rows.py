@@ -12,6 +12,7 @@ import msgspec
 from src.dispatch.ports import (
     AccountFact,
     Answer,
+    CollaborationWord,
     ConfigFact,
     ContactFact,
     Customer,
@@ -22,8 +23,8 @@ from src.dispatch.ports import (
     NoteFact,
 )
 from src.errors import StoreRejected
+from src.router.entities import Row
 from src.router.events import Event
-from src.router.state import Row
 
 _WORD: Final = 1 << 64
 _SIGN: Final = 1 << 63
@@ -165,6 +166,16 @@ def message_from(row: Sequence[Any]) -> MessageFact:
 def note_row(fact: NoteFact) -> Row:
     """A row of `notes`."""
     return (fact.assignment_id, fact.contact_id, fact.text, fact.at)
+
+
+def word_row(fact: CollaborationWord) -> Row:
+    """A row of `collaboration_words`."""
+    return (fact.id, fact.collaboration_id, fact.contact_id, fact.author, fact.kind, fact.text, fact.at)
+
+
+def word_from(row: Sequence[Any]) -> CollaborationWord:
+    """The inverse of `word_row`."""
+    return CollaborationWord(*row)
 
 
 def config_row(fact: ConfigFact) -> Row:

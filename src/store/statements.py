@@ -17,7 +17,9 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import JSON
 
+from src.dispatch.ports import RECENT_CONTACTS_MAX
 from src.store import tables
+from src.store.reading import RECENT_COLUMNS
 from src.store.writes import SECTIONS, Section
 
 _TYPES: Final = {
@@ -81,11 +83,15 @@ FORGET: Final = """\
 DELETE FROM answers WHERE ctid = ANY (ARRAY(SELECT ctid FROM answers WHERE at < $1 ORDER BY at LIMIT $2))
 RETURNING at"""
 
-_OPEN: Final = {"contacts": " AND closed_at IS NULL", "assignments": " AND ended_at IS NULL"}
+_OPEN: Final = {
+    "contacts": " AND closed_at IS NULL",
+    "assignments": " AND ended_at IS NULL",
+    "collaborations": " AND closed_at IS NULL",
+}
 
 
 def loading(table: Table) -> str:
-    """The rows of a tenant that its engine needs: of contacts and assignments the open ones."""
+    """The rows of a tenant that its engine needs: of contacts, assignments and collaborations the open ones."""
     return _rows_of(table) + _OPEN.get(table.name, "")
 
 
@@ -188,6 +194,7 @@ SOUGHT: Final = (
     Sought("facts", tables.contact_facts, ("id",), (("contacts", "id"),)),
     Sought("assignments", tables.assignments, ("id",), (("contacts", "assignment_id"),)),
     Sought("customers", tables.customers, ("id",), (("contacts", "customer_id"), ("identities", "customer_id"))),
+    Sought("collaborations", tables.collaborations, ("id",)),
     Sought("messages", tables.messages, ("id",)),
     Sought("answers", tables.answers, ("scope",)),
 )
@@ -198,11 +205,31 @@ def _same(sought: Sought) -> str:
     return " AND ".join(f"stored.{each} = key.{each}" for each in sought.key)
 
 
+_RECENT: Final = f"""\
+found_recent AS MATERIALIZED (
+  SELECT key.customer_id, found.*, held.agent_id, held.accepted_at
+  FROM (SELECT DISTINCT customer_id FROM found_identities) AS key,
+  LATERAL (SELECT {", ".join(RECENT_COLUMNS)} FROM contacts AS stored
+    WHERE stored.tenant = $1 AND stored.customer_id BETWEEN key.customer_id AND key.customer_id
+      AND stored.created_at >= {{since}}
+    ORDER BY stored.customer_id DESC, stored.id DESC LIMIT {RECENT_CONTACTS_MAX}) AS found
+  LEFT JOIN LATERAL (SELECT agent_id, accepted_at FROM assignments AS stored
+    WHERE stored.tenant = $1 AND stored.id BETWEEN found.assignment_id AND found.assignment_id
+    ORDER BY stored.id LIMIT 1) AS held ON true
+)"""
+"""The newest contacts of the customers found.
+
+`BETWEEN`, and the orders, leave PostgreSQL the one index that has the rows in this order. With `=` it may as well go
+through all rows of the tenant: on tables that were empty when the plan was made, that looked as cheap.
+"""
+
+
 @cache
-def lookup(wanted: frozenset[str]) -> tuple[str, tuple[str, ...]]:
+def lookup(wanted: frozenset[str], *, recent: bool = False) -> tuple[str, tuple[str, ...]]:
     """The statement that finds what is wanted, and the names of its columns: each an array of records, or null.
 
-    Parameters: tenant; then the keys of each wanted name in the order of `SOUGHT`, as JSON.
+    Parameters: tenant; then the keys of each wanted name in the order of `SOUGHT`, as JSON; with `recent`, which only
+    follows identities, since when.
     """
     parts: dict[str, str] = {}
     given: list[str] = []
@@ -218,5 +245,9 @@ def lookup(wanted: frozenset[str]) -> tuple[str, tuple[str, ...]]:
                 f"  SELECT found.* FROM ({' UNION '.join(sources)}) AS key ({', '.join(sought.key)}),\n"
                 f"  {_each(sought.table, names(columns(sought.table)), '$1', _same(sought), sought.only)}\n)"
             )
+    texts = list(parts.values())
+    if recent and "identities" in parts:
+        parts["recent"] = ""
+        texts.append(_RECENT.format(since=f"${len(given) + 2}"))
     answers = ",\n".join(f"(SELECT array_agg(each) FROM found_{each} AS each)" for each in parts)
-    return f"WITH {', '.join(parts.values())}\nSELECT {answers}", tuple(parts)
+    return f"WITH {', '.join(texts)}\nSELECT {answers}", tuple(parts)

@@ -22,6 +22,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    TextClause,
     UniqueConstraint,
     text,
 )
@@ -52,12 +53,23 @@ def _text(name: str, *, nullable: bool = True) -> Column[str]:
     return Column(name, Text, nullable=nullable)
 
 
-def _json(name: str) -> Column[str]:
-    return Column(name, JSON, nullable=False)
+def _json(name: str, *, before: str | None = None) -> Column[str]:
+    return Column(name, JSON, nullable=False, server_default=_default(before))
 
 
-def _number(name: str, kind: type[TypeEngine[int]] = BigInteger, *, nullable: bool = False) -> Column[int]:
-    return Column(name, kind, nullable=nullable)
+def _number(
+    name: str, kind: type[TypeEngine[int]] = BigInteger, *, nullable: bool = False, before: str | None = None
+) -> Column[int]:
+    return Column(name, kind, nullable=nullable, server_default=_default(before))
+
+
+def _flag(name: str, *, before: str | None = None) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, server_default=_default(before))
+
+
+def _default(before: str | None) -> TextClause | None:
+    """What a column that came later says of rows from before, and of those that an older release still writes."""
+    return None if before is None else text(before)
 
 
 # -- whose it is, and who serves it ------------------------------------------------------------------------------------
@@ -140,6 +152,15 @@ contacts: Final = Table(
     _number("updated_at"),
     _number("answered_at", nullable=True),
     _number("closed_at", nullable=True),
+    _number("queued_at", nullable=True),
+    _number("step", Integer, before="0"),
+    _key("target_kind", nullable=True),
+    _number("target_until", nullable=True),
+    _number("parked_until", nullable=True),
+    _key("owner_id", nullable=True),
+    _key("pilot", nullable=True),
+    _json("flags", before="'[]'"),
+    _json("more", before="'{}'"),
     PrimaryKeyConstraint("tenant", "id"),
     Index(None, "tenant", "customer_id", "id"),
     # Open contacts, queue by queue in the order in which they are served: for loading, queues and positions. `state` is
@@ -153,6 +174,7 @@ contacts: Final = Table(
         postgresql_where=text("closed_at IS NULL"),
     ),
     Index("ix_contacts_open_customer", "tenant", "customer_id", postgresql_where=text("closed_at IS NULL")),
+    Index("ix_contacts_pilot", "tenant", "pilot", "created_at", postgresql_where=text("pilot IS NOT NULL")),
     postgresql_with=_ROOM_FOR_UPDATES,
 )
 
@@ -174,12 +196,21 @@ assignments: Final = Table(
     Column("resolved", Boolean),
     _text("disposition"),
     _number("ended_at", nullable=True),
+    _flag("released", before="false"),
+    _flag("wanted", before="false"),
     PrimaryKeyConstraint("tenant", "id"),
     Index(None, "tenant", "agent_id", "contact_id"),
+    # An agent's open ones; loading uses it as well.
     Index("ix_assignments_open_agent", "tenant", "agent_id", "id", postgresql_where=text("ended_at IS NULL")),
-    # The backstop of the first promise: whatever the engine decides, a contact is with one agent at a time. It counts
-    # offers too, and `state` is left out of it on purpose: an answer then touches no index. Loading uses it as well.
-    Index("uq_assignments_open", "tenant", "contact_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+    # The backstop of the first promise: whatever the engine decides, a contact is with one agent at a time. Offers do
+    # not count: several agents may be asked at once. A parked contact is its owner's.
+    Index(
+        "uq_assignments_held",
+        "tenant",
+        "contact_id",
+        unique=True,
+        postgresql_where=text("accepted_at IS NOT NULL AND ended_at IS NULL"),
+    ),
     postgresql_with=_ROOM_FOR_UPDATES,
 )
 
@@ -195,8 +226,42 @@ agent_states: Final = Table(
     _number("grace_until", nullable=True),
     _number("idle_since"),
     _number("misses", Integer),
+    _number("turn_at", before="0"),
+    _text("paused"),
     PrimaryKeyConstraint("tenant", "id"),
     postgresql_with=_ROOM_FOR_MANY_UPDATES,
+)
+
+collaborations: Final = Table(
+    "collaborations",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _key("contact_id"),
+    _key("kind"),
+    _key("by"),
+    _number("requested_at"),
+    _key("state"),
+    _key("department", nullable=True),
+    _json("requirements"),
+    _key("agent_id", nullable=True),
+    _json("deadlines"),
+    _number("feedback_by", nullable=True),
+    _number("progress_by", nullable=True),
+    _number("lead_by", nullable=True),
+    _number("solution_by", nullable=True),
+    _number("accepted_at", nullable=True),
+    _number("answered_at", nullable=True),
+    Column("approved", Boolean),
+    _json("told"),
+    _text("reason"),
+    _number("closed_at", nullable=True),
+    _number("asked_until", nullable=True),
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "tenant", "contact_id", "id"),
+    # An agent's open ones; loading uses it as well, and so do lists of what is open.
+    Index("ix_collaborations_open_agent", "tenant", "agent_id", "id", postgresql_where=text("closed_at IS NULL")),
+    postgresql_with=_ROOM_FOR_UPDATES,
 )
 
 # -- facts: beside the journal, in the same transaction ----------------------------------------------------------------
@@ -223,7 +288,7 @@ identities: Final = Table(
     _key("type"),
     _key("value"),
     _text("display_name"),
-    Column("strong", Boolean, nullable=False),
+    _flag("strong"),
     _number("created_at"),
     PrimaryKeyConstraint("tenant", "customer_id", "type", "value"),
     # A backstop: a strong identity is of one customer. Weak ones are shared, and only found.
@@ -295,6 +360,20 @@ notes: Final = Table(
     Index(None, "tenant", "contact_id"),
 )
 
+collaboration_words: Final = Table(
+    "collaboration_words",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _key("collaboration_id"),
+    _key("contact_id"),
+    _key("author"),
+    _key("kind"),
+    _text("text", nullable=False),
+    _number("at"),
+    PrimaryKeyConstraint("tenant", "collaboration_id", "id"),
+)
+
 config: Final = Table(
     "config",
     metadata,
@@ -328,7 +407,7 @@ channel_accounts: Final = Table(
     _json("settings"),
     _json("secrets"),
     _key("queue", nullable=True),
-    Column("enabled", Boolean, nullable=False),
+    _flag("enabled"),
     PrimaryKeyConstraint("tenant", "name"),
     UniqueConstraint("name"),  # the channel's address holds no tenant
 )

@@ -12,6 +12,7 @@ from sqlalchemy import Table
 from src.dispatch.ports import (
     AccountFact,
     Batch,
+    CollaborationWord,
     ConfigFact,
     ContactFact,
     Customer,
@@ -21,7 +22,7 @@ from src.dispatch.ports import (
     MessageFact,
     NoteFact,
 )
-from src.router.state import ASSIGNMENT_COLUMNS, Row
+from src.router.entities import ASSIGNMENT_COLUMNS, Row
 from src.store import rows, tables
 
 _ENDED_AT: Final = ASSIGNMENT_COLUMNS.index("ended_at")
@@ -41,12 +42,14 @@ SECTIONS: Final = (
     Section(tables.assignments, "put"),
     Section(tables.agent_states, "put"),
     Section(tables.agent_states, "remove"),
+    Section(tables.collaborations, "put"),
     Section(tables.traces, "insert"),
     Section(tables.customers, "put"),
     Section(tables.identities, "put"),
     Section(tables.contact_facts, "put"),
     Section(tables.messages, "put"),
     Section(tables.notes, "put"),
+    Section(tables.collaboration_words, "put"),
     Section(tables.config, "put"),
     Section(tables.config, "remove"),
     Section(tables.api_keys, "put"),
@@ -74,12 +77,14 @@ def sectioned(batch: Batch) -> list[list[Row]]:
         assignments,
         changes.agents,
         [(each,) for each in changes.removed_agents],
+        changes.collaborations,
         [rows.trace_row(each) for each in batch.traces],
         [rows.customer_row(each) for each in facts.customers.values()],
         [rows.identity_row(each) for each in facts.identities.values()],
         [rows.contact_fact_row(each) for each in facts.contacts.values()],
         [rows.message_row(each) for each in facts.messages.values()],
         [rows.note_row(each) for each in facts.notes.values()],
+        [rows.word_row(each) for each in facts.words.values()],
         [rows.config_row(each) for each in facts.config.values() if each.body is not None],
         [key for key, each in facts.config.items() if each.body is None],
         [rows.key_row(each) for each in facts.keys.values()],
@@ -98,6 +103,7 @@ class _Facts:
         self.contacts: dict[str, ContactFact] = {}
         self.messages: dict[str, MessageFact] = {}
         self.notes: dict[str, NoteFact] = {}
+        self.words: dict[str, CollaborationWord] = {}
         self.config: dict[tuple[str, str], ConfigFact] = {}
         self.keys: dict[str, KeyFact] = {}
         self.accounts: dict[str, AccountFact] = {}
@@ -114,6 +120,8 @@ class _Facts:
                 self.messages[fact.id] = fact
             case NoteFact():
                 self.notes[fact.assignment_id] = fact
+            case CollaborationWord():
+                self.words[fact.id] = fact
             case ConfigFact():
                 self.config[(fact.kind, fact.name)] = fact
             case KeyFact():

@@ -13,6 +13,7 @@ from src.dispatch.ports import (
     AccountFact,
     Answer,
     Batch,
+    CollaborationWord,
     ConfigFact,
     ContactFact,
     Customer,
@@ -22,12 +23,14 @@ from src.dispatch.ports import (
     KeyFact,
     MessageFact,
     NoteFact,
+    Recent,
     Wanted,
 )
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router import commands as c
+from src.router.entities import Assignment
 from src.router.model import TagRequest
-from src.router.state import Assignment, Changes
+from src.router.state import Changes
 from src.store.memory import MemoryStore
 from src.store.postgres import PostgresStore
 from src.store.replay import compare
@@ -68,11 +71,12 @@ IDENTITY = IdentityFact("phone", "+8613800138000", "k1", "Zhang", strong=True, c
 CONTACT = ContactFact("c1", "voice", "main", "call-1", "phone", "+8613800138000", "hello", {"a": {"b": 1}})
 MESSAGE = MessageFact("m1", "c1", "k1", "wechat", "shop", "msg-1", "customer", "text", "你好", {"media": "x"}, 7)
 NOTE = NoteFact("x1", "c1", "done", 9)
+WORD = CollaborationWord("w1", "h1", "c1", "a2", "feedback", "ask the customer for the 订单号", 9)
 CONFIG = ConfigFact("agent", "a1", {"name": "Ann", "skills": {"refund": 60}})
 KEY = KeyFact("key1", "f" * 64, "gateway", ("contacts:write",), 5)
 ACCOUNT = AccountFact("shop", "wechat", {"app_id": "wx1"}, {"token": "sealed"}, None, enabled=True)
 ANSWER = Answer("key1 POST /v1/contacts abc", "hash", 201, {"contact_id": "c1"}, 5)
-FACTS: tuple[Fact, ...] = (CUSTOMER, IDENTITY, CONTACT, MESSAGE, NOTE, CONFIG, KEY, ACCOUNT)
+FACTS: tuple[Fact, ...] = (CUSTOMER, IDENTITY, CONTACT, MESSAGE, NOTE, WORD, CONFIG, KEY, ACCOUNT)
 
 EVERYTHING = Wanted(
     identities={("phone", "+8613800138000"), ("phone", "+1")},
@@ -81,6 +85,7 @@ EVERYTHING = Wanted(
     contacts={"c1", "c2"},
     assignments={"x1", "x2"},
     customers={"k1", "k2"},
+    collaborations={"h1", "h2"},
     messages={"m1", "m2"},
     answers={ANSWER.scope, "other"},
 )
@@ -94,7 +99,7 @@ async def test_a_new_tenant_is_empty(store: AnyStore) -> None:
     assert Head(0, "", 0, 0) == await store.head(tenant)
     assert [] == list(await store.events(tenant, 0, 10))
     found = await store.load(tenant)
-    assert [] == [*found.contacts, *found.assignments, *found.agents, *found.config]
+    assert [] == [*found.contacts, *found.assignments, *found.agents, *found.config, *found.collaborations]
 
 
 async def test_a_tenant_is_made_once(store: AnyStore) -> None:
@@ -252,6 +257,90 @@ async def test_an_agent_is_removed(store: AnyStore, writer: Writer) -> None:
     assert {"a2"} == set((await loaded(store, writer.tenant)).agents)
 
 
+async def test_a_collaboration_is_loaded_while_it_is_open(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1", "a2")
+    contact = writer.contact()
+    requirement = {"tag": 'a "b" 退款', "skill": "refund", "level": 3, "required": True, "weight": 1, "lapses_at": None}
+    help_ = writer.ask(contact, "a2", requirements=[requirement | {"shared": True}], department="warehouse")
+    other = writer.ask(contact)
+    await store.commit(writer.batch())
+    state = await loaded(store, writer.tenant)
+    assert {help_, other} == set(state.collaborations) == set(state.helps[contact])
+    assert writer.state.collaborations[help_].row() == state.collaborations[help_].row()
+    writer.tell(
+        "collaboration.accepted",
+        contact_id=contact,
+        agent_id="a2",
+        collaboration_id=help_,
+        helper_id="a2",
+        progress_by=writer.now + 7_200_000,
+        lead_by=None,
+        solution_by=1 << 62,
+    )
+    writer.tell(
+        "collaboration.replied",
+        contact_id=contact,
+        collaboration_id=help_,
+        kind="solution",
+        approved=True,
+        progress_by=None,
+        lead_by=None,
+        **{"from": "helper"},
+    )
+    writer.tell("collaboration.warning", contact_id=contact, collaboration_id=other, deadline="feedback")
+    await store.commit(writer.batch())
+    assert writer.state.hash == (await loaded(store, writer.tenant)).hash
+    writer.tell("collaboration.closed", contact_id=contact, collaboration_id=help_, reason="done", by="a1")
+    batch = writer.batch()
+    await store.commit(batch)
+    assert {other} == set((await loaded(store, writer.tenant)).collaborations)
+    known = await store.lookup(writer.tenant, Wanted(collaborations={help_, "none"}))
+    assert {help_: batch.changes.collaborations[0]} == known.collaborations
+    assert [] == await compare(store, writer.tenant)
+
+
+async def test_what_every_policy_adds_to_a_row_comes_back(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1")
+    writer.do(c.SetPresence("a1", "away"))
+    need: dict[str, Any] = {"queue": "default", "priority": 0, "language": None, "tags": ["a"], "requirements": []}
+    need |= {"target_agent_id": "a1", "target_kind": "last", "target_until": 1 << 60}
+    need |= {"terms": {"agents": ["a1", "a9"], "not_teams": ["night"]}}
+    writer.tell(
+        "contact.received",
+        contact_id="c1",
+        customer_id="k1",
+        channel="chat",
+        account="",
+        rules=[],
+        pilot="summer:trial",
+        **need,
+    )
+    writer.tell("contact.relaxed", contact_id="c1", step=2, reason="time", **need | {"target_agent_id": None})
+    writer.tell("contact.flagged", contact_id="c1", flag="long_wait")
+    offer: dict[str, Any] = {"assignment_id": "x1", "channel": "chat", "cost": 25, "expires_at": writer.now + 20_000}
+    writer.tell("contact.offered", contact_id="c1", agent_id="a1", **offer)
+    writer.tell("contact.active", contact_id="c1", agent_id="a1", assignment_id="x1")
+    writer.tell("assignment.released", contact_id="c1", agent_id="a1", assignment_id="x1", reason="silent", wanted=True)
+    writer.tell("agent.paused", agent_id="a1", reason="控制", by="boss")
+    await store.commit(writer.batch())
+    state = await loaded(store, writer.tenant)
+    assert (True, True) == (state.assignments["x1"].released, state.assignments["x1"].wanted)
+    parked: dict[str, Any] = {"assignment_id": "x1", "until": 1 << 60, "reason": "promised", "by": "a1"}
+    writer.tell("contact.parked", contact_id="c1", agent_id="a1", **parked)
+    await store.commit(writer.batch())
+    state = await loaded(store, writer.tenant)
+    contact = state.contacts["c1"]
+    assert ("parked", "a1", "summer:trial", ("long_wait",)) == (
+        contact.state,
+        contact.owner_id,
+        contact.pilot,
+        contact.flags,
+    )
+    assert writer.state.contacts["c1"].row() == contact.row()
+    assert writer.state.agents["a1"].row() == state.agents["a1"].row()
+    assert [] == await compare(store, writer.tenant)
+
+
 # -- the fence ---------------------------------------------------------------------------------------------------------
 
 
@@ -329,14 +418,45 @@ async def test_refused_data_leaves_nothing_behind(store: AnyStore, writer: Write
     assert writer.state.hash == (await loaded(store, writer.tenant)).hash
 
 
-@pytest.mark.parametrize("state", ["offered", "active", "wrap_up"])
-async def test_a_contact_is_never_with_two_agents(store: AnyStore, writer: Writer, state: str) -> None:
-    writer.staff("a1", "a2")
-    contact = writer.contact()
-    await store.commit(writer.batch())
-    second = Assignment("second", contact, "a2", "chat", 25, START_MS, START_MS + 1, state=state)
+def _held(contact_id: str, agent_id: str, state: str) -> Changes:
+    """A row of an assignment that the agent accepted, and nothing else."""
+    held = Assignment(f"of {agent_id}", contact_id, agent_id, "chat", 25, START_MS, START_MS + 1, state, START_MS)
+    return Changes([], [held.row()], [], [], [])
+
+
+@pytest.mark.parametrize("second", ["active", "parked", "wrap_up"])
+@pytest.mark.parametrize("first", ["active", "parked", "wrap_up"])
+async def test_a_contact_is_never_with_two_agents(store: AnyStore, writer: Writer, first: str, second: str) -> None:
+    await store.commit(replace(writer.batch(), changes=_held("c1", "a1", first)))
     with pytest.raises(StoreRejected):
-        await store.commit(replace(writer.batch(), changes=Changes([], [second.row()], [], [])))
+        await store.commit(replace(writer.batch(), changes=_held("c1", "a2", second)))
+    await store.commit(replace(writer.batch(), changes=_held("c1", "a1", second)))
+    await store.commit(replace(writer.batch(), changes=_held("c2", "a2", second)))
+
+
+async def test_a_contact_may_be_offered_to_several_agents(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1", "a2", "a3")
+    for agent in ("a1", "a2", "a3"):
+        writer.do(c.SetPresence(agent, "away"))
+    contact = writer.contact()
+    for agent in ("a1", "a2", "a3"):
+        writer.tell(
+            "contact.offered",
+            contact_id=contact,
+            agent_id=agent,
+            assignment_id=f"of {agent}",
+            channel="chat",
+            cost=25,
+            expires_at=writer.now + 20_000,
+        )
+    await store.commit(writer.batch())
+    assert {"of a1", "of a2", "of a3"} == set((await loaded(store, writer.tenant)).offers[contact])
+    writer.tell("contact.active", contact_id=contact, agent_id="a2", assignment_id="of a2")
+    for agent in ("a1", "a3"):
+        writer.tell("offer.revoked", contact_id=contact, agent_id=agent, assignment_id=f"of {agent}", reason="taken")
+    await store.commit(writer.batch())
+    assert {"of a2"} == set((await loaded(store, writer.tenant)).assignments)
+    assert [] == await compare(store, writer.tenant)
 
 
 async def test_a_number_of_the_journal_is_written_once(store: AnyStore, writer: Writer) -> None:
@@ -426,6 +546,58 @@ async def test_a_key_that_no_row_could_have_is_refused(store: AnyStore, writer: 
     for wanted in (Wanted(contacts={key}), Wanted(identities={("phone", key)}), Wanted(answers={key})):
         with pytest.raises(StoreRejected):
             await store.lookup(writer.tenant, wanted)
+
+
+async def test_the_newest_contacts_of_a_customer_come_with_its_identity(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1")
+    made = [writer.contact("k1", tags=(TagRequest(f"t{each}", required=False),)) for each in range(12)]
+    state = writer.state
+    taken, handed, gone = made[1], made[3], made[11]
+    at: dict[str, int] = {each: state.contacts[each].created_at for each in made}
+    for each in (taken, handed):
+        writer.do(c.Accept(str(state.contacts[each].assignment_id)))
+    accepted_at = state.assignments[str(state.contacts[taken].assignment_id)].accepted_at
+    writer.do(c.SetPresence("a1", "away"))
+    writer.do(c.Transfer(handed, "a1", to_queue="default"))
+    writer.do(c.Cancel(gone))
+    writer.contact("k2")
+    await store.commit(writer.batch(CUSTOMER, IDENTITY))
+
+    async def found(since: int | None, key: tuple[str, str] = IDENTITY_KEY) -> dict[str, tuple[Recent, ...]]:
+        return (await store.lookup(writer.tenant, Wanted(identities={key}, recent_since=since))).recent
+
+    recent = await found(START_MS)
+    assert {"k1": made[:1:-1]} == {customer: [each.contact_id for each in of] for customer, of in recent.items()}
+    assert Recent(gone, at[gone], ("t11",), closed=True) == recent["k1"][0]
+    assert Recent(handed, at[handed], ("t3",), closed=False, agent_id="a1") == recent["k1"][8]
+    for each in made[2:]:
+        writer.try_(c.Cancel(each))
+    await store.commit(writer.batch())
+    assert made[10:][::-1] == [each.contact_id for each in (await found(at[made[10]]))["k1"]]
+    assert {} == await found(writer.now)
+    assert {} == await found(None)
+    assert {} == await found(START_MS, ("phone", "+1"))
+    assert {} == (await store.lookup(writer.tenant, Wanted(customers={"k1"}, recent_since=START_MS))).recent
+    other = Writer(await store.create_tenant("other", "sealed"), "y")
+    other.staff("a1")
+    mine = other.contact("k1")
+    other.do(c.Accept(str(other.state.contacts[mine].assignment_id)))
+    await store.commit(other.batch(CUSTOMER, IDENTITY))
+    of_other = await store.lookup(other.tenant, Wanted(identities={IDENTITY_KEY}, recent_since=START_MS))
+    assert [(mine, "a1")] == [(each.contact_id, each.agent_id) for each in of_other.recent["k1"]]
+    assert accepted_at is not None
+
+
+async def test_contacts_of_a_batch_that_was_refused_are_not_recent(store: AnyStore, writer: Writer) -> None:
+    await store.commit(writer.batch(CUSTOMER, IDENTITY))
+    writer.contact("k1")
+    good = writer.batch()
+    with pytest.raises(StoreRejected):
+        await store.commit(replace(good, facts=[replace(IDENTITY, customer_id="k2")]))
+    wanted = Wanted(identities={IDENTITY_KEY}, recent_since=0)
+    assert {} == (await store.lookup(writer.tenant, wanted)).recent
+    await store.commit(good)
+    assert 1 == len((await store.lookup(writer.tenant, wanted)).recent["k1"])
 
 
 async def test_a_weak_identity_ties_nobody_and_is_shared(store: AnyStore, writer: Writer) -> None:

@@ -1,7 +1,11 @@
 """The schema that migrations make is the one that the code means, and they can be run by many at once."""
 
 import asyncio
-from typing import Any
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
 
 import asyncpg
 import pytest
@@ -11,12 +15,19 @@ from sqlalchemy import Connection
 
 from src.errors import StartupError
 from src.store.migrate import FOLDER, connected, downgrade, upgrade
+from src.store.postgres import PostgresStore
+from src.store.replay import compare
 from src.store.tables import metadata
+from tests.support.writer import Writer, loaded
+
+FIRST: Final = json.loads((Path(__file__).parents[1] / "fixtures" / "tenant_0001.json").read_text(encoding="utf-8"))
+"""A tenant as the first release wrote it: rows by table, with the names of their columns."""
 
 CATALOGUE = {
     "columns": """
-        SELECT relname, attname, format_type(atttypid, atttypmod), attnotnull, collname
+        SELECT relname, attname, format_type(atttypid, atttypmod), attnotnull, collname, pg_get_expr(adbin, adrelid)
         FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+        LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
         LEFT JOIN pg_collation ON pg_collation.oid = attcollation
         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
         ORDER BY relname, attnum""",
@@ -68,6 +79,85 @@ async def test_down_and_up_again(database: str) -> None:
     await upgrade(database)
 
 
+# -- from release to release -------------------------------------------------------------------------------------------
+
+
+async def write_as_the_first_release(url: str) -> None:
+    """The rows of `FIRST`, by the columns that it knew."""
+    async with administering(url) as connection:
+        for name, table in FIRST.items():
+            names = ", ".join(["tenant", *table["columns"]])
+            places = ", ".join(f"${place}" for place in range(1, len(table["columns"]) + 2))
+            rows = [("t", *row) for row in table["rows"]]
+            await connection.executemany(f"INSERT INTO {name} ({names}) VALUES ({places})", rows)
+
+
+@asynccontextmanager
+async def administering(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("when", ["before the migration", "after it, by a process that is yet to be replaced"])
+async def test_what_the_first_release_wrote_means_the_same(empty_database: str, when: str) -> None:
+    await upgrade(empty_database, "0001" if when == "before the migration" else "head")
+    await write_as_the_first_release(empty_database)
+    await upgrade(empty_database)
+    store = await PostgresStore.open(empty_database)
+    state = await loaded(store, "t")
+    assert {"waiting", "offered", "active", "wrap_up"} == {each.state for each in state.contacts.values()}
+    assert [] == await compare(store, "t")
+    writer = Writer("t")
+    writer.take_over(state)
+    contact = writer.contact("k1", tags=())
+    writer.tell("contact.flagged", contact_id=contact, flag="long_wait")
+    for each in [*state.contacts.values()][:5]:
+        writer.tell("contact.escalated", contact_id=each.id, reason=None, by="boss", priority=600)
+    await store.commit(writer.batch())
+    assert writer.state.hash == (await loaded(store, "t")).hash
+    assert [] == await compare(store, "t")
+    await store.close()
+
+
+async def test_the_backstop_is_changed_while_the_service_writes(empty_database: str) -> None:
+    """A transaction that is open for long holds up the migration, and nobody else."""
+    await upgrade(empty_database, "0002")
+    offer = (
+        "INSERT INTO assignments (tenant, id, contact_id, agent_id, channel, cost, offered_at, expires_at, state)"
+        " VALUES ('t', $1, $2, 'a1', 'chat', 25, 0, 0, 'offered')"
+    )
+    async with administering(empty_database) as slow, administering(empty_database) as quick:
+        async with slow.transaction():
+            await slow.execute(offer, "x1", "c1")
+            migrating = asyncio.create_task(upgrade(empty_database))
+            while not await quick.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.01)
+            await quick.execute("SET lock_timeout = '1s'")
+            await quick.execute(offer, "x2", "c2")
+            assert not migrating.done()
+        await migrating
+        await quick.execute(offer, "x3", "c2")
+        await quick.execute("UPDATE assignments SET accepted_at = 1 WHERE id = 'x2'")
+        with pytest.raises(asyncpg.UniqueViolationError, match="uq_assignments_held"):
+            await quick.execute("UPDATE assignments SET accepted_at = 1 WHERE id = 'x3'")
+
+
+async def test_half_an_index_is_made_anew(empty_database: str, database: str) -> None:
+    """What is left when a migration was broken off: the index is there by name, and holds nothing to."""
+    await upgrade(empty_database, "0002")
+    async with administering(empty_database) as connection:
+        await connection.execute("CREATE INDEX uq_assignments_held ON assignments (tenant)")
+        await connection.execute("CREATE INDEX ix_contacts_pilot ON contacts (tenant)")
+    await upgrade(empty_database)
+    assert await catalogue(database) == await catalogue(empty_database)
+
+
+# -- how they are run --------------------------------------------------------------------------------------------------
+
+
 async def test_many_processes_may_migrate_at_once(empty_database: str) -> None:
     await asyncio.gather(*(upgrade(empty_database) for _ in range(4)))
     assert set(metadata.tables) == await tables_of(empty_database)
@@ -96,5 +186,7 @@ async def test_a_database_that_cannot_be_reached_is_told_in_one_line() -> None:
 
 
 def test_every_migration_gives_up_waiting_for_locks() -> None:
+    """But for those that change indexes alone, for which nobody waits."""
     for path in (FOLDER / "versions").glob("*.py"):
-        assert 2 == path.read_text(encoding="utf-8").count("SET LOCAL lock_timeout"), path.name
+        said = path.read_text(encoding="utf-8")
+        assert 2 == said.count("SET LOCAL lock_timeout") + said.count("autocommit_block"), path.name

@@ -8,8 +8,9 @@ from typing import Any
 
 import asyncpg
 import pytest
+from msgspec import structs
 
-from src.dispatch.ports import Answer, ContactFact, Customer, IdentityFact, Wanted
+from src.dispatch.ports import RECENT_CONTACTS_MAX, Answer, ContactFact, Customer, IdentityFact, Wanted
 from src.errors import Fenced, StartupError, StoreRejected, StoreUnreachable
 from src.router import commands as c
 from src.store.postgres import PostgresStore
@@ -176,6 +177,31 @@ async def test_a_lookup_reads_by_key_though_it_was_planned_on_empty_tables(datab
     await store.close()
 
 
+async def test_the_newest_contacts_are_read_by_key_though_planned_on_empty_tables(database: str) -> None:
+    """Those of one customer, and of these the newest: not all of the tenant's, nor all of the customer's."""
+    store = await PostgresStore.open(database, connections_max=1)
+    writer = Writer(await store.create_tenant("t", "sealed"))
+    identities = [IdentityFact("phone", each, each, None, strong=True, created_at=1) for each in ("often", "once")]
+    wanted = Wanted(identities={("phone", "often"), ("phone", "once")}, recent_since=0)
+    assert {} == (await store.lookup(writer.tenant, wanted)).recent
+    await store.commit(writer.batch(*(Customer(each.customer_id, 1) for each in identities), *identities))
+    writer.staff("a1")
+    once = writer.contact("once")
+    for _ in range(40):
+        for number in range(20):
+            contact = writer.contact("often" if number % 2 else f"k{writer.new_id()}")
+            writer.do(c.Accept(str(writer.state.contacts[contact].assignment_id)))
+            writer.do(c.Cancel(contact))
+        await store.lookup(writer.tenant, wanted)
+        await store.commit(writer.batch())
+    before = await index_entries_read(store)
+    recent = (await store.lookup(writer.tenant, wanted)).recent
+    assert [once] == [each.contact_id for each in recent["once"]]
+    assert RECENT_CONTACTS_MAX == len(recent["often"])
+    assert (await index_entries_read(store)) - before < 100
+    await store.close()
+
+
 async def index_entries_read(store: PostgresStore) -> int:
     """What this store's one connection has read of all indexes of the database."""
     async with store._pool.acquire() as connection:
@@ -208,6 +234,9 @@ TAMPERED = {
     "INSERT INTO agent_states SELECT tenant, 'ghost', 'available', null, null, null, null, 0, 0 FROM tenant_heads": (
         "agent ghost is in the tables, but not in the journal's state"
     ),
+    "UPDATE contacts SET flags = '[ ]'": "flags is '[ ]' in the tables",
+    "UPDATE collaborations SET by = 'nobody'": "by is 'nobody' in the tables, 'a1' by the journal",
+    "DELETE FROM collaborations": "in the journal's state, but not in the tables",
     "UPDATE tenant_heads SET state_hash = state_hash + 1": "the head's hash",
     "UPDATE tenant_heads SET seq = seq + 1": "the journal ends at",
     "DELETE FROM journal WHERE seq = 1": "event 1 is not in the journal",
@@ -222,7 +251,7 @@ async def test_whatever_was_tampered_with_is_found(
 ) -> None:
     writer = Writer(await postgres_store.create_tenant("t", "sealed"))
     writer.staff("a1")
-    writer.contact()
+    writer.ask(writer.contact())
     await postgres_store.commit(writer.batch())
     writer.do(c.Checkpoint())
     await postgres_store.commit(writer.batch())
@@ -238,7 +267,7 @@ async def test_a_checkpoint_that_recorded_another_state_is_found(postgres_store:
     await postgres_store.commit(writer.batch())
     writer.do(c.Checkpoint())
     batch = writer.batch()
-    wrong = replace(batch.events[0], data={"state_hash": "0" * 16})
+    wrong = structs.replace(batch.events[0], data={"state_hash": "0" * 16})
     await postgres_store.commit(replace(batch, events=[wrong]))
     assert any("checkpoint" in each for each in await compare(postgres_store, writer.tenant))
     assert writer.state.hash == (await loaded(postgres_store, writer.tenant)).hash

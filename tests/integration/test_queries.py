@@ -9,6 +9,7 @@ import pytest
 
 from src.dispatch.ports import (
     AccountFact,
+    CollaborationWord,
     ConfigFact,
     ContactFact,
     Customer,
@@ -23,7 +24,7 @@ from src.router import commands as c
 from src.router.model import QueueConfig, TagRequest
 from src.store.embedded import EmbeddedPostgres
 from src.store.postgres import PostgresStore
-from src.store.queries import CUSTOMER_CONTACTS, Queries
+from src.store.queries import CUSTOMER_CONTACTS, PilotOutcome, Queries
 from tests.support.writer import Writer
 
 
@@ -195,6 +196,179 @@ async def test_traces_come_in_the_order_of_the_journal(world: World) -> None:
     found = await world.queries.traces(world.tenant, contact)
     assert [(seq, trace) for of, seq, trace in batch.traces if of == contact] == list(found)
     assert len(found) >= 2
+
+
+# -- collaborations ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_collaboration_comes_with_its_words(world: World) -> None:
+    contact = world.writer.contact()
+    asked, other = world.writer.ask(contact, "a2"), world.writer.ask(contact)
+    words = [CollaborationWord(f"w{each}", asked, contact, "a1", "request", f"#{each}", each) for each in range(3)]
+    await world.commit(*words[::-1], replace(words[0], id="w9", collaboration_id=other))
+    found = await world.queries.collaboration(world.tenant, asked)
+    assert found is not None
+    assert world.writer.state.collaborations[asked].row() == found.collaboration
+    assert words == list(found.words)
+    assert await world.queries.collaboration(world.stranger, asked) is None
+    assert await world.queries.collaboration(world.tenant, "none") is None
+
+
+async def test_collaborations_are_filtered_and_paged(world: World) -> None:
+    first, second = world.writer.contact(), world.writer.contact()
+    helping = world.writer.ask(first, "a2")
+    stock = world.writer.ask(first, department="stock")
+    closed = world.writer.ask(second, "a2", department="stock")
+    accepted: dict[str, Any] = {"helper_id": "a2", "progress_by": None, "lead_by": None, "solution_by": None}
+    world.writer.tell("collaboration.accepted", contact_id=first, collaboration_id=helping, **accepted)
+    world.writer.tell("collaboration.closed", contact_id=second, collaboration_id=closed, reason=None)
+    await world.commit()
+
+    async def ids(**filters: Any) -> list[str]:
+        return [row[0] for row in (await world.queries.collaborations(world.tenant, **filters)).items]
+
+    assert [closed, stock, helping] == await ids()
+    assert [stock, helping] == await ids(contact_id=first)
+    assert [closed, helping] == await ids(agent_id="a2")
+    assert [helping] == await ids(agent_id="a2", state="open")
+    assert [stock, helping] == await ids(state="open")
+    assert [stock] == await ids(state="requested")
+    assert [helping] == await ids(state="accepted")
+    assert [closed] == await ids(state="closed")
+    assert [closed, stock] == await ids(department="stock")
+    page = await world.queries.collaborations(world.tenant, limit=2)
+    assert stock == page.next_cursor
+    assert [helping] == await ids(cursor=page.next_cursor)
+    assert [] == list((await world.queries.collaborations(world.stranger)).items)
+
+
+async def test_a_contact_comes_with_its_open_collaborations(world: World) -> None:
+    contact, alone = world.writer.contact("k1"), world.writer.contact("k1")
+    need = [{"tag": 'a "b"', "skill": "退款", "level": 1, "required": True, "weight": 1, "lapses_at": None}]
+    open_ = [world.writer.ask(contact, "a2", requirements=need), world.writer.ask(contact)]
+    closed = world.writer.ask(contact)
+    world.writer.tell("collaboration.closed", contact_id=contact, collaboration_id=closed, reason=None)
+    await world.commit(Customer("k1", 5))
+    expected = tuple(world.writer.state.collaborations[each].row() for each in open_)
+    found = await world.queries.contact(world.tenant, contact)
+    assert found is not None
+    assert expected == found.collaborations
+    listed = (await world.queries.contacts(world.tenant)).items
+    assert {contact: expected, alone: ()} == {each.contact[0]: each.collaborations for each in listed}
+    customer = await world.queries.customer(world.tenant, "k1")
+    assert customer is not None
+    assert [(), expected] == [each.collaborations for each in customer.contacts]
+
+
+async def test_who_helps_with_a_contact(world: World) -> None:
+    contact = world.writer.contact()
+    accepted: dict[str, Any] = {"helper_id": "a2", "progress_by": None, "lead_by": None, "solution_by": None}
+    for agent in ("a2", "a3"):
+        asked = world.writer.ask(contact, agent)
+        if agent == "a2":
+            world.writer.tell("collaboration.accepted", contact_id=contact, collaboration_id=asked, **accepted)
+        await world.commit()
+        assert await world.queries.helps_with(world.tenant, contact, agent)
+        world.writer.tell("collaboration.closed", contact_id=contact, collaboration_id=asked, reason=None)
+        await world.commit()
+        assert (agent == "a2") == await world.queries.helps_with(world.tenant, contact, agent)
+    assert not await world.queries.helps_with(world.tenant, contact, "a1")
+    assert not await world.queries.helps_with(world.stranger, contact, "a2")
+
+
+# -- pilots ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Told:
+    """Contacts of a pilot, told event by event; times are the writer's."""
+
+    writer: Writer
+
+    def contact(self, arm: str, queue: str = "default") -> str:
+        contact_id = self.writer.new_id()
+        need: dict[str, Any] = {"queue": queue, "priority": 0, "language": None, "tags": [], "requirements": []}
+        self.need = need | {"target_agent_id": None, "target_kind": None, "target_until": None, "terms": None}
+        self.writer.tell(
+            "contact.received",
+            contact_id=contact_id,
+            customer_id="k1",
+            channel="chat",
+            account="",
+            rules=[],
+            pilot=arm,
+            **self.need,
+        )
+        return contact_id
+
+    def answer(self, contact_id: str, after_s: float) -> str:
+        writer, assignment = self.writer, self.writer.new_id()
+        writer.now = writer.state.contacts[contact_id].created_at + int(after_s * 1000) - 20
+        offer: dict[str, Any] = {"assignment_id": assignment, "channel": "chat", "cost": 25, "expires_at": 1 << 50}
+        writer.tell("contact.offered", contact_id=contact_id, agent_id="a1", **offer)
+        writer.tell("contact.active", contact_id=contact_id, agent_id="a1", assignment_id=assignment)
+        return assignment
+
+    def complete(self, contact_id: str, assignment: str, *, resolved: bool | None) -> None:
+        done: dict[str, Any] = {"assignment_id": assignment, "resolved": resolved, "disposition": None}
+        self.writer.tell("assignment.completed", contact_id=contact_id, agent_id="a1", **done)
+        self.close(contact_id, "completed")
+
+    def close(self, contact_id: str, outcome: str) -> None:
+        self.writer.tell("contact.closed", contact_id=contact_id, outcome=outcome, reason=None)
+
+
+async def test_the_arms_of_a_pilot_are_compared(world: World) -> None:
+    writer, told = world.writer, Told(world.writer)
+    writer.staff("a1")
+    writer.do(c.SetPresence("a1", "away"))
+    from_at = writer.now
+    for seconds, resolved in ((10, True), (30, False), (50, None)):
+        contact = told.contact("summer:trial")
+        told.complete(contact, told.answer(contact, seconds), resolved=resolved)
+    told.close(told.contact("summer:trial", "vip"), "abandoned")
+    overflowed = told.contact("summer:trial", "vip")
+    writer.tell(
+        "contact.overflowed",
+        contact_id=overflowed,
+        action="queue",
+        from_queue="vip",
+        reason="max_length",
+        message="",
+        **told.need | {"queue": "reserve"},
+    )
+    escalated = told.contact("summer:control")
+    assignment = told.answer(escalated, 31)
+    handed: dict[str, Any] = {"assignment_id": assignment, "to": {}, "reason": None, "by": "a1", "transfers": 1}
+    writer.tell(
+        "contact.transferred", contact_id=escalated, agent_id="a1", barred_until=writer.now, **handed | told.need
+    )
+    writer.tell("contact.escalated", contact_id=escalated, reason=None, by="a1", priority=600)
+    told.close(told.contact("summer:control"), "overflowed")
+    until_at = writer.now + 1
+    writer.now += 1
+    told.contact("summer:trial")
+    told.contact("winter:trial")
+    writer.contact()
+    await world.commit()
+
+    expected = [
+        PilotOutcome("trial", None, 5, 3, 2, 30.0, 30.0, 1, 1, 1, 1, 0, 0),
+        PilotOutcome("trial", "default", 3, 3, 2, 30.0, 30.0, 0, 0, 1, 1, 0, 0),
+        PilotOutcome("trial", "reserve", 1, 0, 0, None, None, 0, 1, 0, 0, 0, 0),
+        PilotOutcome("trial", "vip", 1, 0, 0, None, None, 1, 0, 0, 0, 0, 0),
+        PilotOutcome("control", None, 2, 1, 0, 31.0, 31.0, 0, 1, 0, 0, 1, 1),
+        PilotOutcome("control", "default", 2, 1, 0, 31.0, 31.0, 0, 1, 0, 0, 1, 1),
+    ]
+    found = await world.queries.pilot(world.tenant, "summer", from_at, until_at)
+    assert sorted(expected, key=str) == sorted(found, key=str)
+    assert [None, "default", "reserve", "vip", None, "default"] == [each.queue for each in found]
+    stricter = await world.queries.pilot(world.tenant, "summer", from_at, until_at, within_s_of={"default": 29})
+    assert [1, 1, 0, 0, 0, 0] == [each.answered_within for each in stricter]
+    looser = await world.queries.pilot(world.tenant, "summer", from_at, until_at, within_s=31, within_s_of={"vip": 1})
+    assert [2, 2, 0, 0, 1, 1] == [each.answered_within for each in looser]
+    assert [] == list(await world.queries.pilot(world.tenant, "summer", until_at + 1_000_000, until_at + 2_000_000))
+    assert [] == list(await world.queries.pilot(world.stranger, "summer", from_at, until_at))
 
 
 # -- agents ------------------------------------------------------------------------------------------------------------

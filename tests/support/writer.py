@@ -8,13 +8,12 @@ from src.dispatch.ports import Answer, Batch, Fact, Head, Store
 from src.errors import Refused
 from src.router import commands as c
 from src.router.engine import Engine
+from src.router.events import Event
 from src.router.model import AgentConfig, ChannelLimit
 from src.router.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from src.router.events import Event
 
 START_MS = 1_700_000_000_000
 
@@ -35,6 +34,11 @@ class Writer:
     def state(self) -> State:
         return self.engine.state
 
+    def take_over(self, state: State) -> None:
+        """Go on from what another writer has written."""
+        self.engine = Engine(self.new_id, state=state)
+        self.before, self.now = state.seq, state.at
+
     def new_id(self) -> str:
         return next(self.ids)
 
@@ -48,6 +52,22 @@ class Writer:
         """The same, where a refusal is as good."""
         with suppress(Refused):
             self.do(command)
+
+    def tell(
+        self,
+        event_type: str,
+        /,
+        *,
+        contact_id: str | None = None,
+        agent_id: str | None = None,
+        customer_id: str | None = None,
+        **data: Any,
+    ) -> None:
+        """Fold an event that was decided elsewhere: a store must keep whatever a journal may hold."""
+        self.now += 10
+        event = Event(self.state.seq + 1, event_type, self.now, contact_id, agent_id, customer_id, data)
+        self.state.apply(event)
+        self.events.append(event)
 
     def batch(self, *facts: Fact, answers: tuple[Answer, ...] = ()) -> Batch:
         """What has gathered, as the batch that follows the one before."""
@@ -64,6 +84,27 @@ class Writer:
             self.do(c.PutAgent(AgentConfig(agent, channels=limits)))
             self.do(c.SetPresence(agent, "available"))
 
+    def ask(self, contact_id: str, agent_id: str | None = None, **fields: Any) -> str:
+        """A collaboration that was asked for; its id."""
+        collaboration_id = self.new_id()
+        asked: dict[str, Any] = {
+            "kind": "help",
+            "department": None,
+            "requirements": [],
+            "deadlines": {"progress_s": None, "feedback_s": 7200, "solution_s": None},
+            "feedback_by": self.now + 7_200_000,
+            "asked_until": None,
+            "by": "a1",
+        }
+        self.tell(
+            "collaboration.requested",
+            contact_id=contact_id,
+            agent_id=agent_id,
+            collaboration_id=collaboration_id,
+            **asked | fields,
+        )
+        return collaboration_id
+
     def contact(self, customer_id: str = "k1", **fields: Any) -> str:
         """A new contact; its id."""
         contact_id = self.new_id()
@@ -75,6 +116,6 @@ async def loaded(store: Store, tenant: str) -> State:
     """The state that the tables add up to; its hash must be the head's."""
     found = await store.load(tenant)
     state = State()
-    state.load(found.head.seq, found.head.at, found.contacts, found.assignments, found.agents)
+    state.load(found.head.seq, found.head.at, found.contacts, found.assignments, found.agents, found.collaborations)
     assert found.head.state_hash == state.hash, "load(tables) is not what the head recorded"
     return state

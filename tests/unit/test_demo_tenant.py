@@ -5,8 +5,9 @@ import pytest
 from src.cli.simulate.scenario import Line, Scenario, load
 from src.dispatch.config import agent_config, queue_config, rule_config, tag_config
 from src.router import classify
-from src.router.index import Ability, Need, misfit
-from src.router.model import TagRequest
+from src.router.board import need_of
+from src.router.fit import Ability, misfit
+from src.router.model import DEFAULT_QUEUE, NO_TERMS, TagRequest
 from src.router.tagging import TagFinder
 
 DEMO = load()
@@ -22,25 +23,24 @@ def finder() -> TagFinder:
 
 def fitting(scenario: Scenario, line: Line, channel: str, tier: str | None = None) -> tuple[str, list[str]]:
     """The queue that the rules choose, and the agents who may take the contact."""
-    rules = sorted(
-        (rule_config(name, rule.model_dump()) for name, rule in scenario.rules.items()),
-        key=lambda rule: (rule.order, rule.name),
-    )
     tags = {name: tag_config(name, tag.model_dump(by_alias=True)) for name, tag in scenario.tags.items()}
-    verdict = classify.judge(rules, classify.Facts(channel, frozenset(line.tags), tier))
+    verdict = judged(scenario, channel, frozenset(line.tags), tier)
+    queue = verdict.queue or DEFAULT_QUEUE
     required = classify.requirements_of([TagRequest(tag) for tag in line.tags], tags, 0)
-    need = Need(
-        channel=channel,
-        required=tuple(sorted((each.skill, each.level) for each in required)),
-        language=line.language,
-        teams=queue_config(verdict.queue, scenario.queues[verdict.queue].model_dump()).teams,
-    )
+    teams = queue_config(queue, scenario.queues[queue].model_dump()).teams
+    need = need_of(channel, required, line.language, teams, NO_TERMS)
     fits = [
         agent_id
         for agent_id, agent in scenario.agents.items()
         if misfit(need, Ability.of(agent_config(agent_id, agent.model_dump()))) is None
     ]
-    return verdict.queue, fits
+    return queue, fits
+
+
+def judged(scenario: Scenario, channel: str, tags: frozenset[str], tier: str | None) -> classify.Verdict:
+    """What the demonstration's rules say of a contact."""
+    rules = classify.Rules(rule_config(name, rule.model_dump()) for name, rule in scenario.rules.items())
+    return rules.judge(classify.Facts(channel, "", tags, tier, None, {}, {}, None, repeat=False, now=0))
 
 
 def test_it_has_the_twenty_five_texts_the_twelve_agents_and_the_three_channels() -> None:
@@ -96,10 +96,8 @@ def test_the_first_rule_in_the_order_of_the_queues_decides(
 
 
 def test_urgent_contacts_and_valued_customers_have_a_head_start() -> None:
-    rules = [rule_config(name, rule.model_dump()) for name, rule in DEMO.rules.items()]
-
     def priority(tags: set[str], tier: str | None) -> int:
-        return classify.judge(rules, classify.Facts("wechat", frozenset(tags), tier)).priority
+        return judged(DEMO, "wechat", frozenset(tags), tier).priority
 
     assert 1800 == priority({"account_security"}, None)
     assert 600 == priority({"complaint"}, "普通")

@@ -1,0 +1,47 @@
+"""Bodies about who and what may come in: channel accounts, keys, tokens; and what may be changed of a customer."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from src.api.schemas.base import Attributes, Body, ChannelName, Name, Short
+
+
+class AccountBody(Body):
+    """A channel account. Secrets are written, never read back."""
+
+    channel: ChannelName
+    settings: Attributes = {}
+    secrets: Annotated[dict[Name, Short], Field(max_length=20)] = {}
+    queue: Name | None = None
+    enabled: bool = True
+
+
+Scope = Literal[
+    "contacts:write", "contacts:read", "agents:write", "agents:read", "config:write", "events:read", "admin"
+]
+
+
+class KeyBody(Body):
+    """A new API key."""
+
+    name: Short
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=7)]
+
+
+class TokenBody(Body):
+    """A new agent token."""
+
+    agent_id: Name
+    role: Literal["agent", "supervisor"] = "agent"
+    ttl_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
+
+
+class CustomerPatch(Body):
+    """What may be changed of a customer; what is left out stays."""
+
+    display_name: Short | None = None
+    tier: Name | None = None
+    preferred_agent_id: Name | None = None
+    attributes: Attributes | None = None
+    tags: Annotated[list[Name], Field(max_length=50)] | None = None

@@ -1,0 +1,73 @@
+"""Bodies about agents: who they are, whether they are there, what they do with offers and assignments."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from src.api.schemas.base import Body, ChannelName, Language, Level, Moment, Name, Short, Teams, Text
+
+
+class ChannelLimitBody(Body):
+    """Units that one contact of a channel costs, and how many at most.
+
+    `excludes`: channels of which the agent has none at the same time (`*`: all others), either way round.
+    `interruptible`: the work steps aside for a contact of a channel that is not.
+    """
+
+    cost: Annotated[int, Field(ge=0, le=1_000_000)]
+    max: Annotated[int, Field(ge=1, le=1_000)] = 1
+    excludes: Annotated[list[ChannelName | Literal["*"]], Field(max_length=50)] = []
+    interruptible: bool = False
+
+
+class SkillBody(Body):
+    """A skill that is gone after a time, unless it is renewed."""
+
+    level: Level
+    until: Moment
+
+
+class NewcomerBody(Body):
+    """Until then the agent has this share of its capacity, at least for one contact."""
+
+    until: Moment
+    percent: Annotated[int, Field(ge=1, le=100)] = 50
+
+
+class AgentBody(Body):
+    """An agent. Without `channels` it takes any channel, one contact at a time.
+
+    A skill is a level from 1 to 100, or `{"level", "until"}`. The mentor is asked first when the agent asks for help.
+    """
+
+    name: Text = ""
+    skills: Annotated[dict[Name, Level | SkillBody], Field(max_length=200)] = {}
+    languages: Annotated[list[Language], Field(max_length=50)] = []
+    capacity: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    channels: Annotated[dict[ChannelName, ChannelLimitBody], Field(max_length=50)] | None = None
+    teams: Teams = []
+    mentor_id: Name | None = None
+    newcomer: NewcomerBody | None = None
+
+
+class PresenceBody(Body):
+    """What an agent says of itself. `lease_s` counts only while no socket holds the lease."""
+
+    status: Literal["available", "away", "offline"]
+    reason: Short | None = None
+    lease_s: Annotated[int, Field(ge=5, le=86_400)] = 3600
+
+
+class DeclineBody(Body):
+    """Why an offer is not taken."""
+
+    reason: Short | None = None
+
+
+class CompleteBody(Body):
+    """How it ended. A queue may require some `fields`; the note counts as the field `note`."""
+
+    resolved: bool | None = None
+    disposition: Short | None = None
+    note: Text | None = None
+    fields: Annotated[dict[Name, Text], Field(max_length=50)] = {}

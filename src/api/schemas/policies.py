@@ -1,0 +1,184 @@
+"""Bodies about classification and the tenant: tags, rules, pilots, departments, settings."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from src.api.schemas.base import (
+    Account,
+    Body,
+    ChannelName,
+    ChoiceBody,
+    DeadlinesBody,
+    Language,
+    Level,
+    LongSeconds,
+    Moment,
+    Name,
+    Percent,
+    PrioritySeconds,
+    Short,
+    Teams,
+    Values,
+    WaitSeconds,
+)
+from src.api.schemas.queues import ClockTime, QueueBody, TimeZone, Weekday
+from src.dispatch.config import milliseconds
+
+
+class TagConfigBody(Body):
+    """What finds a tag in a text, and the skills that it asks for."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    keywords: Annotated[dict[Language, list[Short]], Field(max_length=20)] = {}
+    except_: Annotated[list[Short], Field(alias="except", max_length=200)] = []
+    requires: Annotated[dict[Name, Level], Field(max_length=20)] = {}
+
+
+class RuleTime(Body):
+    """A time of day on some weekdays (none: every day). One that ends before it begins goes over midnight."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    time_zone: TimeZone
+    from_: Annotated[ClockTime, Field(alias="from")]
+    to: ClockTime
+    days: Annotated[list[Weekday], Field(max_length=7)] = []
+
+
+class RuleWhen(Body):
+    """Every condition that is set must hold.
+
+    `attributes` and `customer_attributes` name allowed values of each; `text` are phrases, one of which stands in the
+    text; `repeat`: whether the customer was here with the same tag lately.
+    """
+
+    tags_any: Annotated[list[Name], Field(max_length=100)] = []
+    tags_all: Annotated[list[Name], Field(max_length=100)] = []
+    tags_none: Annotated[list[Name], Field(max_length=100)] = []
+    channels: Annotated[list[ChannelName], Field(max_length=50)] = []
+    accounts: Annotated[list[Account], Field(max_length=100)] = []
+    customer_tiers: Annotated[list[Name], Field(max_length=50)] = []
+    languages: Annotated[list[Language], Field(max_length=50)] = []
+    attributes: Annotated[dict[Name, Values], Field(max_length=20)] = {}
+    customer_attributes: Annotated[dict[Name, Values], Field(max_length=20)] = {}
+    text: Annotated[list[Short], Field(max_length=200)] = []
+    time: RuleTime | None = None
+    repeat: bool | None = None
+
+
+class RuleThen(Body):
+    """What follows. Priority (seconds), tags, and limits of agents and teams of all rules that hold add up.
+
+    The first queue counts, and the first preferred agent.
+    """
+
+    queue: Name | None = None
+    priority: PrioritySeconds = 0
+    add_tags: Annotated[list[Name], Field(max_length=20)] = []
+    preferred_agent_id: Name | None = None
+    agents: ChoiceBody = ChoiceBody()
+    teams: ChoiceBody = ChoiceBody()
+
+
+class RuleBody(Body):
+    """A classification rule; rules are asked by `order`, then name."""
+
+    order: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0
+    when: RuleWhen = RuleWhen()
+    then: RuleThen
+
+
+class Period(Body):
+    """From a time, up to another."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: Annotated[Moment, Field(alias="from")]
+    until: Moment
+
+    @model_validator(mode="after")
+    def _forward(self) -> "Period":
+        if milliseconds(self.from_) >= milliseconds(self.until):
+            raise ValueError("until must be after from")
+        return self
+
+
+class PilotBody(Body):
+    """A version of queues and rules that runs for some contacts, to be compared before it is for all.
+
+    It concerns contacts that come from `from` up to `until`, and, where `attribute` is set, whose attribute of that
+    name has one of `values` (a region, say). Of these, `percent` in a hundred customers have the trial, always the same
+    ones; the others are its control. `queues` take the place of the queues of their names, `rules` (null: the tenant's
+    own) of all rules.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    percent: Percent = 100
+    attribute: Name | None = None
+    values: Values = []
+    from_: Annotated[Moment | None, Field(alias="from")] = None
+    until: Moment | None = None
+    enabled: bool = True
+    queues: Annotated[dict[Name, QueueBody], Field(max_length=50)] = {}
+    rules: Annotated[dict[Name, RuleBody], Field(max_length=200)] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "PilotBody":
+        if (self.attribute is None) != (not self.values):
+            raise ValueError("attribute and values go together")
+        if self.from_ is not None and self.until is not None and milliseconds(self.from_) >= milliseconds(self.until):
+            raise ValueError("until must be after from")
+        return self
+
+
+class DatedDeadlines(DeadlinesBody, Period):
+    """Deadlines of a season: for what is asked from `from` up to `until`, in place of the ordinary ones."""
+
+
+class DepartmentBody(Body):
+    """A department that helps: its agents by team, its deadlines, and the agent who is told when one is missed.
+
+    `dated` deadlines take the place of the ordinary ones for what is asked from `from` up to `until`.
+    """
+
+    teams: Teams = []
+    deadlines: DeadlinesBody = DeadlinesBody()
+    dated: Annotated[list[DatedDeadlines], Field(max_length=50)] = []
+    escalate_to: Name | None = None
+
+
+class CollaborationDeadlines(Body):
+    """What holds where a department, or whoever asks for help, says nothing else."""
+
+    progress_s: LongSeconds | None = 7200
+    feedback_s: LongSeconds | None = 7200
+    solution_s: LongSeconds | None = None
+
+
+class SettingsBody(Body):
+    """The tenant's settings. `on_agent_lost` and `silence_s` are by channel, `*` for all others.
+
+    After `silence_s` without a word from the customer an active contact gives its units back until the customer writes.
+    A contact that waited `wait_flag_s`, or was transferred `transfer_flag_count` times, is marked. Escalating gives
+    `escalation_priority_s` of head start. A parked contact comes back `park_return_s` before its time. A mentor is
+    asked alone for `help_wait_s`. A tag counts as asked before for `repeat_window_s`.
+    """
+
+    presence_grace_s: Annotated[int, Field(ge=0, le=3_600)] = 30
+    on_agent_lost: dict[ChannelName | Literal["*"], Literal["requeue", "hold"]] = {"*": "requeue", "voice": "hold"}
+    default_region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] = "CN"
+    missed_offers_max: Annotated[int, Field(ge=1, le=100)] = 3
+    reoffer_after_s: Annotated[int, Field(ge=0, le=86_400)] = 30
+    silence_s: Annotated[
+        dict[ChannelName | Literal["*"], Annotated[int, Field(ge=1, le=86_400)]], Field(max_length=50)
+    ] = {}
+    wait_flag_s: Annotated[int, Field(ge=1, le=86_400)] = 300
+    transfer_flag_count: Annotated[int, Field(ge=1, le=100)] = 3
+    escalation_priority_s: Annotated[int, Field(ge=0, le=10_000_000)] = 600
+    park_return_s: Annotated[int, Field(ge=0, le=86_400)] = 60
+    collaboration: CollaborationDeadlines = CollaborationDeadlines()
+    help_wait_s: WaitSeconds = 60
+    repeat_window_s: LongSeconds = 86_400
