@@ -229,6 +229,9 @@ class Board:
             ):
                 self.fresh[contact.id] = None  # it is tried on all agents, and then waits in the index
                 return
+            if contact.bars and min(contact.bars.values()) <= self.now:
+                self.fresh[contact.id] = None  # an agent may be asked again: its deadline is gone once it has passed
+                return
         elif self.index.remove_waiting(contact.id) and state != "offered":
             self.waits.gone(contact.id)
         self.timers.set("contact", contact.id, contact_due_at(self, contact) if state in SOONER else None)

@@ -91,6 +91,10 @@ def _try(board: Board, contact: Contact) -> None:
     keep(board, contact)
     if why_not:
         board.decision.traces.append((contact.id, board.state.seq, why_not))
+    board.look()
+    if contact.id in board.fresh:  # it goes on at once, before those behind it are tried
+        del board.fresh[contact.id]
+        _try(board, contact)
 
 
 def match(board: Board, contact: Contact) -> dict[str, Any] | None:

@@ -71,9 +71,8 @@ def message(room: Room, command: commands.Message) -> None:
     if contact.state == "active":
         assignment = board.current(contact)
         assert assignment is not None
-        if board.config.settings.silence_s:
-            board.heard_at[assignment.id] = board.now
-            board.note_assignment(assignment)
+        board.heard_at[assignment.id] = board.now
+        board.note_assignment(assignment)
         if assignment.released and not assignment.wanted:
             board.say(ev.ASSIGNMENT_WANTED, assignment)
     elif contact.state == "parked":
@@ -124,6 +123,8 @@ def give_back(room: Room, command: commands.Return) -> None:
     changed: dict[str, Any] = dict(NO_TARGET)
     before = board.state.agents.get(contact.previous_agent_id or "")
     to: dict[str, Any] = {"queue": contact.queue}
+    if before is not None and before.id == assignment.agent_id:
+        before = None  # it came from this very agent
     if before is not None and before.there and board.desk(before.id).now.cost(contact.channel) is not None:
         changed |= {"target_agent_id": before.id, "target_kind": "transfer"}
         to = {"agent_id": before.id}

@@ -88,9 +88,12 @@ def return_offers(board: Board, agent: Agent, reason: str) -> None:
             board.say(ev.OFFER_REVOKED, assignment, reason=reason)
             back_to_queue(board, board.state.contacts[assignment.contact_id], reason)
     board.look()
-    for _, contact_id in board.index.named(agent.id):
-        contact = board.state.contacts[contact_id]
-        if contact.target_agent_id == agent.id and contact.target_kind != "pinned":
+    waiting = [contact_id for _, contact_id in board.index.named(agent.id)]
+    for contact_id in (*waiting, *board.fresh):
+        contact = board.state.contacts.get(contact_id)
+        if contact is None or contact.state != "waiting" or contact.target_agent_id != agent.id:
+            continue
+        if contact.target_kind != "pinned":
             board.release_target(contact, "target_unavailable")
     board.sweep()
 

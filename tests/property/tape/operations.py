@@ -1,0 +1,539 @@
+"""What may happen on a tape: one function for each kind, which makes a command of what there is and of a roll of dice.
+
+Commands that make sense are made more often than others; those that do not must be refused and change nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from src.router import commands as c
+from src.router.model import (
+    AgentConfig,
+    ChannelLimit,
+    Deadlines,
+    DepartmentConfig,
+    Hours,
+    Overflow,
+    PilotConfig,
+    QueueConfig,
+    RuleConfig,
+    Settings,
+    Step,
+    TagConfig,
+    TagRequest,
+    Terms,
+    Weights,
+)
+
+if TYPE_CHECKING:
+    from tests.property.tape.player import Player
+
+T = TypeVar("T")
+
+SKILLS: Final = ("refund", "logistics", "fault")
+CHANNELS: Final = ("voice", "webchat", "mail")
+AGENTS: Final = ("a1", "a2", "a3", "a4", "a5")
+QUEUES: Final = ("default", "vip", "spare")
+TEAMS: Final = ("front", "vip", "law")
+CUSTOMERS: Final = ("k1", "k2", "k3", "k4")
+
+
+class Dice(Random):
+    """What decides the details of an operation."""
+
+    def one(self, *options: T) -> T:
+        return self.choice(options)
+
+    def some(self, options: Iterable[T], most: int) -> tuple[T, ...]:
+        known = list(options)
+        return tuple(self.sample(known, self.randint(0, min(most, len(known)))))
+
+    def once_in(self, times: int) -> bool:
+        return self.randrange(times) == 0
+
+
+# -- contacts ----------------------------------------------------------------------------------------------------------
+
+
+def _tags(dice: Dice, most: int = 3) -> tuple[TagRequest, ...]:
+    return tuple(
+        TagRequest(
+            tag,
+            level=dice.one(1, 1, 50, 80),
+            required=not dice.once_in(3),
+            weight=dice.randint(1, 3),
+            expires_after_s=dice.one(None, None, None, 5, 40),
+        )
+        for tag in dice.some(SKILLS, dice.randint(0, most))
+    )
+
+
+def _terms(dice: Dice) -> Terms:
+    if not dice.once_in(8):
+        return Terms()
+    return Terms(
+        agents=dice.some(AGENTS, 3) if dice.once_in(3) else (),
+        not_agents=dice.some(AGENTS, 2) if dice.once_in(2) else (),
+        teams=dice.some(TEAMS, 2) if dice.once_in(3) else (),
+        not_teams=dice.some(TEAMS, 1) if dice.once_in(3) else (),
+    )
+
+
+def receive(player: "Player", dice: Dice) -> c.Receive:
+    player.contacts.append(player.new_id())
+    return c.Receive(
+        player.contacts[-1],
+        dice.one(*CUSTOMERS),
+        dice.one(*CHANNELS),
+        tags=_tags(dice),
+        language=dice.one(*(None,) * 6, "zh", "en-GB"),
+        priority=dice.one(0, 0, 0, 60, 600),
+        queue=dice.one(None, None, None, "vip", "spare"),
+        attributes={"region": dice.one("south", "north")},
+        dedicated_agent_id=dice.one(*AGENTS) if dice.once_in(5) else None,
+        last_agent_id=dice.one(*AGENTS) if dice.once_in(5) else None,
+        terms=_terms(dice),
+    )
+
+
+def message(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "active", "parked")
+    return None if contact is None else c.Message(contact, player.new_id(), "text")
+
+
+def cancel(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "waiting", "offered", "active", "parked")
+    return None if contact is None else c.Cancel(contact, dice.one("abandoned", "duplicate"))
+
+
+def transfer(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "active")
+    if contact is None:
+        return None
+    match dice.one("agent", "queue", "tags"):
+        case "agent":
+            return c.Transfer(contact, "t", to_agent_id=dice.one(*AGENTS))
+        case "queue":
+            return c.Transfer(contact, "t", to_queue=dice.one(*QUEUES))
+        case _:
+            return c.Transfer(contact, "t", to_tags=_tags(dice))
+
+
+def give_back(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "active", where=lambda each: each.previous_agent_id is not None)
+    return None if contact is None else c.Return(contact, "t")
+
+
+def reclassify(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "waiting")
+    if contact is None:
+        return None
+    return c.Reclassify(
+        contact,
+        tags=_tags(dice) if dice.once_in(2) else None,
+        queue=dice.one(None, None, *QUEUES),
+        priority=dice.one(None, 0, 300),
+        terms=_terms(dice) if dice.once_in(4) else None,
+    )
+
+
+def escalate(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "waiting", "offered", "active", "parked")
+    return None if contact is None else c.Escalate(contact, "s")
+
+
+def park(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "active")
+    until = player.now + dice.one(0, 10_000, 90_000, 200_000, 3_600_000)
+    reason = dice.one("promised", "promised", "customer", "department")
+    return None if contact is None else c.Park(contact, "t", until, reason)  # type: ignore[arg-type]
+
+
+def resume(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "parked")
+    return None if contact is None else c.Resume(contact, "t")
+
+
+# -- agents' answers ---------------------------------------------------------------------------------------------------
+
+
+def accept(player: "Player", dice: Dice) -> c.Command | None:
+    assignment = player.assignment(dice, "offered")
+    return None if assignment is None else c.Accept(assignment)
+
+
+def decline(player: "Player", dice: Dice) -> c.Command | None:
+    assignment = player.assignment(dice, "offered")
+    return None if assignment is None else c.Decline(assignment)
+
+
+def complete(player: "Player", dice: Dice) -> c.Command | None:
+    assignment = player.assignment(dice, "active", "active", "parked")
+    given = dice.one(True, True, None)
+    fields = frozenset(dice.some(("note", "amount"), 2))
+    return None if assignment is None else c.Complete(assignment, resolved=given, fields=fields)
+
+
+def finish_wrap_up(player: "Player", dice: Dice) -> c.Command | None:
+    assignment = player.assignment(dice, "wrap_up")
+    return None if assignment is None else c.FinishWrapUp(assignment)
+
+
+# -- a supervisor's hand -----------------------------------------------------------------------------------------------
+
+
+def assign(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "waiting", "offered", "active", "parked")
+    return None if contact is None else c.Assign(contact, dice.one(*AGENTS), "s", force=dice.once_in(3))
+
+
+def take_back(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "offered", "active")
+    return None if contact is None else c.TakeBack(contact, "s")
+
+
+def pin(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "waiting")
+    return None if contact is None else c.Pin(contact, None if dice.once_in(4) else dice.one(*AGENTS), "s")
+
+
+def pause_agent(_: "Player", dice: Dice) -> c.Command:
+    return c.PauseAgent(dice.one(*AGENTS), "s", paused=dice.once_in(2), reason=dice.one(None, "training"))
+
+
+def pause_queue(player: "Player", dice: Dice) -> c.Command:
+    config = player.engine.config.queues.get(dice.one(*QUEUES)) or QueueConfig("default")
+    return c.PauseQueue(replace(config, paused=dice.once_in(3)), "s")
+
+
+# -- agents come and go ------------------------------------------------------------------------------------------------
+
+
+def presence(_: "Player", dice: Dice) -> c.Command:
+    status = dice.one(*("available",) * 6, "away", "offline")
+    return c.SetPresence(dice.one(*AGENTS), status, lease_s=dice.one(60, 3600, 3600))  # type: ignore[arg-type]
+
+
+def connect(player: "Player", dice: Dice) -> c.Command:
+    return c.Connect(dice.one(*AGENTS), player.new_id())
+
+
+def disconnect(player: "Player", dice: Dice) -> c.Command | None:
+    agent = player.engine.state.agents.get(dice.one(*AGENTS))
+    return None if agent is None else c.Disconnect(agent.id, "older" if dice.once_in(4) else agent.session or "")
+
+
+def restart(player: "Player", dice: Dice) -> None:
+    player.restart(alike=dice.once_in(2), live=dice.once_in(2))
+
+
+# -- collaboration -----------------------------------------------------------------------------------------------------
+
+
+def collaborate(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "active", "active", "waiting", "parked")
+    if contact is None:
+        return None
+    kind = dice.one("help", "help", "department", "approval")
+    player.helps.append(player.new_id())
+    return c.Collaborate(
+        player.helps[-1],
+        contact,
+        "t",
+        kind="approval" if kind == "approval" else "help",
+        tags=_tags(dice, 1) if kind == "help" else (),
+        department="law" if kind == "department" else None,
+        to_agent_id=dice.one(*AGENTS) if kind == "approval" or dice.once_in(3) else None,
+        deadlines=_deadlines(dice) if dice.once_in(2) else None,
+    )
+
+
+def accept_help(player: "Player", dice: Dice) -> c.Command | None:
+    found = player.help(dice, "requested")
+    return None if found is None else c.AcceptCollaboration(found, "t", dice.one(None, None, *AGENTS))
+
+
+def reply(player: "Player", dice: Dice) -> c.Command | None:
+    found = player.help(dice, "accepted", "requested")
+    kind = dice.one("progress", "progress", "feedback", "solution")
+    approved = dice.one(None, None, None, True, False)
+    who = dice.one(None, *AGENTS)
+    return None if found is None else c.ReplyCollaboration(found, "t", kind, approved, who)  # type: ignore[arg-type]
+
+
+def close_help(player: "Player", dice: Dice) -> c.Command | None:
+    found = player.help(dice, "requested", "accepted")
+    return None if found is None else c.CloseCollaboration(found, "t", "enough", dice.one(None, *AGENTS))
+
+
+# -- configuration -----------------------------------------------------------------------------------------------------
+
+
+def _limits(dice: Dice) -> dict[str, ChannelLimit]:
+    channels = [each for each in CHANNELS if not dice.once_in(4)] or [CHANNELS[0]]
+    limits = {}
+    for channel in channels:
+        others = [each for each in channels if each != channel]
+        limits[channel] = ChannelLimit(
+            cost=dice.one(25, 25, 50, 100),
+            max=dice.randint(1, 3),
+            excludes=dice.some(others, 1) if dice.once_in(4) else ("*",) if dice.once_in(10) else (),
+            interruptible=dice.once_in(3),
+        )
+    return limits
+
+
+def put_agent(player: "Player", dice: Dice) -> c.Command:
+    agent_id = dice.one(*AGENTS)
+    skills = {each: dice.one(30, 60, 90) for each in SKILLS if not dice.once_in(3)}
+    return c.PutAgent(
+        AgentConfig(
+            agent_id,
+            skills=skills,
+            skills_until={each: player.now + 45_000 for each in dice.some(skills, 1)} if dice.once_in(4) else {},
+            languages=dice.one((), (), (), ("zh",), ("zh", "en")),
+            capacity=dice.one(50, 100, 100, 150),
+            channels=None if dice.once_in(8) else _limits(dice),
+            teams=dice.one((), ("front",), ("vip",), ("law",), ("front", "law")),
+            mentor_id=dice.one(*(set(AGENTS) - {agent_id})) if dice.once_in(4) else None,
+            newcomer_until=player.now + dice.one(30_000, 600_000) if dice.once_in(5) else None,
+            newcomer_percent=dice.one(10, 50),
+        )
+    )
+
+
+def delete_agent(_: "Player", dice: Dice) -> c.Command:
+    return c.DeleteAgent(dice.one(*AGENTS))
+
+
+def _steps(dice: Dice) -> tuple[Step, ...]:
+    after_s, steps = dice.one(0, 10), []
+    for _ in range(dice.randint(1, 3)):
+        tags = (*SKILLS, "*", "language")
+        match dice.one("drop", "prefer", "lower", "language", "any_team", "teams", "priority"):
+            case "drop":
+                step = Step(after_s, drop=(dice.one(*tags),))
+            case "prefer":
+                step = Step(after_s, prefer=(dice.one(*tags),))
+            case "lower":
+                step = Step(after_s, lower={dice.one(*tags): dice.one(1, 40)})
+            case "language":
+                step = Step(after_s, any_language=True)
+            case "any_team":
+                step = Step(after_s, any_team=True)
+            case "teams":
+                step = Step(after_s, add_teams=(dice.one(*TEAMS),))
+            case _:
+                step = Step(after_s, priority=dice.one(30, 300))
+        steps.append(step)
+        after_s += dice.one(5, 20, 60)
+    return tuple(steps)
+
+
+def _overflow(dice: Dice, name: str) -> Overflow:
+    match dice.one("queue", "queue", "teams", "callback", "close"):
+        case "queue":
+            return Overflow("queue", queue=dice.one(*(set(QUEUES) - {name})))
+        case "teams":
+            return Overflow("teams", teams=(dice.one(*TEAMS),))
+        case "callback":
+            return Overflow("callback", callback_after_s=dice.one(20, 300))
+        case _:
+            return Overflow("close")
+
+
+def _hours(dice: Dice, name: str) -> Hours:
+    """The tape begins on Thursday, the first of January 1970, at a quarter past midnight."""
+    spans = dice.one(((0, 18),), ((20, 1440),), ((0, 17), (19, 25)), ((1380, 30),))
+    dates = {"1970-01-01": dice.one((), ((0, 40),))} if dice.once_in(3) else {}
+    days = dict.fromkeys(range(7), spans)
+    return Hours(dice.one("UTC", "UTC", "Europe/Lisbon"), days, dates, _overflow(dice, name) if dice.once_in(2) else None)
+
+
+def queue_config(dice: Dice, name: str) -> QueueConfig:
+    """A policy at random; one that contradicts itself is refused."""
+    limited, slow, auto = dice.once_in(5), dice.once_in(5), dice.once_in(4)
+    distribution = dice.one("longest_idle", "longest_idle", "least_loaded", "round_robin", "best_skilled", "weighted")
+    return QueueConfig(
+        name,
+        within_s=dice.one(20, 30),
+        offer_timeout_s=dice.one(10, 20),
+        wrap_up_s=dice.one(0, 0, 15),
+        reoffer_after_s=dice.one(None, 0, 25),
+        teams=("front", "vip") if dice.once_in(5) else (),
+        distribution=distribution,  # type: ignore[arg-type]
+        weights=dice.one(Weights(), Weights(1, 1, 5, 1), Weights(0, 0, 1, 2)) if distribution == "weighted" else None,
+        steps=_steps(dice) if dice.once_in(2) else (),
+        max_length=dice.one(0, 1, 3) if limited else None,
+        max_wait_s=dice.one(15, 50) if slow else None,
+        overflow=_overflow(dice, name) if limited or slow else None,
+        hours=_hours(dice, name) if dice.once_in(8) else None,
+        paused=dice.once_in(25),
+        auto_accept=auto,
+        asks_max=dice.one(None, None, None, 1, 2),
+        offer_to=1 if auto else dice.one(1, 1, 2, 3),
+        dedicated_wait_s=dice.one(0, 25, 60),
+        last_agent_wait_s=dice.one(None, 25),
+        owner_wait_s=dice.one(0, 30, 120),
+        split=not dice.once_in(3),
+        required_fields=dice.one((), (), (), ("resolved",), ("note",)),
+        breather_s=dice.one(0, 10),
+        breather_tags=("fault",),
+    )
+
+
+def put_queue(_: "Player", dice: Dice) -> c.Command:
+    return c.PutQueue(queue_config(dice, dice.one(*QUEUES)))
+
+
+def put_pilot(player: "Player", dice: Dice) -> c.Command:
+    name = dice.one(*QUEUES)
+    return c.PutPilot(
+        PilotConfig(
+            dice.one("p1", "p2"),
+            percent=dice.one(0, 50, 100),
+            attribute="region" if dice.once_in(2) else None,
+            values=(),
+            until_at=player.now + 600_000 if dice.once_in(3) else None,
+            enabled=not dice.once_in(4),
+            queues={name: queue_config(dice, name)},
+        )
+        if dice.once_in(2)
+        else PilotConfig(
+            dice.one("p1", "p2"), percent=50, attribute="region", values=("south",), queues={name: queue_config(dice, name)}
+        )
+    )
+
+
+def put_rule(_: "Player", dice: Dice) -> c.Command:
+    return c.PutRule(
+        RuleConfig(
+            dice.one("r1", "r2"),
+            order=dice.randint(0, 3),
+            channels=(dice.one(*CHANNELS),),
+            queue=dice.one(None, "vip"),
+            priority=dice.one(0, 30),
+            add_tags=dice.one((), ("fault",)),
+            preferred_agent_id=dice.one(None, *AGENTS),
+            terms=_terms(dice),
+        )
+    )
+
+
+def put_tag(_: "Player", dice: Dice) -> c.Command:
+    requires = dice.one({}, {"refund": 50}, {"refund": 30, "fault": 60})
+    return c.PutTag(TagConfig(dice.one(*SKILLS), requires=requires))
+
+
+def _deadlines(dice: Dice) -> Deadlines:
+    return Deadlines(dice.one(None, 10, 100), dice.one(None, 20, 100), dice.one(None, 60))
+
+
+def put_department(_: "Player", dice: Dice) -> c.Command:
+    return c.PutDepartment(DepartmentConfig("law", teams=dice.one((), ("law",)), deadlines=_deadlines(dice)))
+
+
+def put_settings(_: "Player", dice: Dice) -> c.Command:
+    return c.PutSettings(
+        Settings(
+            presence_grace_s=dice.one(10, 30),
+            missed_offers_max=2,
+            reoffer_after_s=dice.one(5, 30),
+            silence_s=dice.one({}, {"*": 15}, {"webchat": 10, "mail": 90}),
+            wait_flag_s=dice.one(60, 300),
+            transfer_flag_count=dice.one(2, 3),
+            escalation_priority_s=dice.one(60, 600),
+            park_return_s=dice.one(0, 60),
+            collaboration=_deadlines(dice),
+            help_wait_s=dice.one(10, 60),
+        )
+    )
+
+
+def delete_named(_: "Player", dice: Dice) -> c.Command:
+    kind, names = dice.one(
+        ("queue", QUEUES), ("pilot", ("p1", "p2")), ("rule", ("r1", "r2")), ("tag", SKILLS), ("department", ("law",))
+    )
+    return c.DeleteNamed(kind, dice.one(*names))  # type: ignore[arg-type]
+
+
+# -- time, and looking without touching --------------------------------------------------------------------------------
+
+
+def pass_time(player: "Player", dice: Dice) -> c.Command:
+    due = player.engine.next_due()
+    if due is not None and due < player.now + 60_000 and dice.once_in(4):
+        player.now = max(player.now, due - dice.one(0, 0, 1))
+    else:
+        player.now += dice.one(100, 1_000, 2_000, 5_000, 5_000, 11_000, 21_000, 31_000)
+        if dice.once_in(12):
+            player.now += dice.one(61_000, 200_000, 4_000_000)
+    return c.Tick()
+
+
+def explain(player: "Player", dice: Dice) -> None:
+    contact = player.contact(dice, "waiting", "waiting", "offered", "active")
+    if contact is not None:
+        player.explain(contact)
+
+
+def dry_run(player: "Player", dice: Dice) -> None:
+    player.dry_run(receive(player, dice))
+
+
+def checkpoint(_: "Player", __: Dice) -> c.Command:
+    return c.Checkpoint()
+
+
+Operation = Callable[["Player", Dice], c.Command | None]
+
+OFTEN: Final[dict[str, Operation]] = {
+    "receive": receive,
+    "accept": accept,
+    "complete": complete,
+    "pass": pass_time,
+}
+SOMETIMES: Final[dict[str, Operation]] = {
+    "presence": presence,
+    "decline": decline,
+    "message": message,
+    "transfer": transfer,
+    "give_back": give_back,
+    "reclassify": reclassify,
+    "park": park,
+    "resume": resume,
+    "assign": assign,
+    "take_back": take_back,
+    "pin": pin,
+    "collaborate": collaborate,
+    "accept_help": accept_help,
+    "reply": reply,
+    "put_agent": put_agent,
+}
+SELDOM: Final[dict[str, Operation]] = {
+    "cancel": cancel,
+    "escalate": escalate,
+    "finish_wrap_up": finish_wrap_up,
+    "pause_agent": pause_agent,
+    "pause_queue": pause_queue,
+    "connect": connect,
+    "disconnect": disconnect,
+    "restart": restart,
+    "close_help": close_help,
+    "delete_agent": delete_agent,
+    "put_queue": put_queue,
+    "put_pilot": put_pilot,
+    "put_rule": put_rule,
+    "put_tag": put_tag,
+    "put_department": put_department,
+    "put_settings": put_settings,
+    "delete_named": delete_named,
+    "explain": explain,
+    "dry_run": dry_run,
+    "checkpoint": checkpoint,
+}
+OPERATIONS: Final = OFTEN | SOMETIMES | SELDOM
+NAMES: Final = ["receive", "accept"] * 8 + [*OFTEN] * 8 + [*SOMETIMES] * 2 + [*SELDOM]
+"""Every name, as often as it is to be drawn."""
