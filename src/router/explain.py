@@ -6,7 +6,7 @@ from typing import Any, Final
 from src.router.index import Candidate, Index, Need, Signature
 from src.router.model import AgentConfig
 
-RUNNERS_UP_MAX: Final = 5
+RUNNERS_UP_MAX: Final = 3
 
 
 def trace(
