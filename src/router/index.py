@@ -516,6 +516,11 @@ class Index:
         queued = self._queues[entry[-1].queue]
         return int(bisect_left(queued, entry) if type(queued) is list else queued.bisect_left(entry)) + 1
 
+    def place(self, key: ContactKey, queue: str) -> int:
+        """The position that a contact of this rank would have in a queue."""
+        queued = self._queues.get(queue, [])
+        return int(bisect_left(queued, key) if type(queued) is list else queued.bisect_left(key)) + 1
+
     def waiting_in(self, queue: str, after: ContactKey | None = None) -> Iterator[str]:
         """The contacts that wait in a queue, first ranks first; only those after this rank where it is given."""
         return (entry[1] for entry in since(self._queues.get(queue, []), after) if entry[:2] != after)
