@@ -292,7 +292,7 @@ def put_agent(player: "Player", dice: Dice) -> c.Command:
         AgentConfig(
             agent_id,
             skills=skills,
-            skills_until={each: player.now + 45_000 for each in dice.some(skills, 1)} if dice.once_in(4) else {},
+            skills_until=dict.fromkeys(dice.some(skills, 1), player.now + 45000) if dice.once_in(4) else {},
             languages=dice.one((), (), (), ("zh",), ("zh", "en")),
             capacity=dice.one(50, 100, 100, 150),
             channels=None if dice.once_in(8) else _limits(dice),
@@ -349,7 +349,9 @@ def _hours(dice: Dice, name: str) -> Hours:
     spans = dice.one(((0, 18),), ((20, 1440),), ((0, 17), (19, 25)), ((1380, 30),))
     dates = {"1970-01-01": dice.one((), ((0, 40),))} if dice.once_in(3) else {}
     days = dict.fromkeys(range(7), spans)
-    return Hours(dice.one("UTC", "UTC", "Europe/Lisbon"), days, dates, _overflow(dice, name) if dice.once_in(2) else None)
+    return Hours(
+        dice.one("UTC", "UTC", "Europe/Lisbon"), days, dates, _overflow(dice, name) if dice.once_in(2) else None
+    )
 
 
 def queue_config(dice: Dice, name: str) -> QueueConfig:
@@ -402,7 +404,11 @@ def put_pilot(player: "Player", dice: Dice) -> c.Command:
         )
         if dice.once_in(2)
         else PilotConfig(
-            dice.one("p1", "p2"), percent=50, attribute="region", values=("south",), queues={name: queue_config(dice, name)}
+            dice.one("p1", "p2"),
+            percent=50,
+            attribute="region",
+            values=("south",),
+            queues={name: queue_config(dice, name)},
         )
     )
 

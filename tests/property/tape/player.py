@@ -198,9 +198,7 @@ class Player:
 
     # -- what operations choose from ----------------------------------------------------------------------------
 
-    def contact(
-        self, dice: Dice, *states: str, where: Callable[[Contact], bool] = lambda _: True
-    ) -> str | None:
+    def contact(self, dice: Dice, *states: str, where: Callable[[Contact], bool] = lambda _: True) -> str | None:
         """Mostly a contact in one of the states, sometimes any: then the command must be refused."""
         fitting = [each for each in self.engine.state.contacts.values() if each.state in states and where(each)]
         if fitting and not dice.once_in(8):

@@ -269,7 +269,9 @@ class Promises:
             assert contact.target_agent_id is None, "skipped a step although one agent is waited for"
             reach = [naive.present_for(each) for each in before]
             assert reach == [False] * (len(reach) - 1) + [True], f"skipped wrongly: {reach}"
-        said = Ask(ask.channel, requirements_from(data["requirements"]), data["language"], terms_from(data["terms"]), ask.teams)
+        said = Ask(
+            ask.channel, requirements_from(data["requirements"]), data["language"], terms_from(data["terms"]), ask.teams
+        )
         assert (priority, ask.language) == (data["priority"], said.language)
         assert sorted(ask.requirements, key=repr) == sorted(said.requirements, key=repr), "other requirements are left"
         outside = ask.terms.not_teams
