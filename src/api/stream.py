@@ -40,6 +40,9 @@ HEARTBEAT_S: Final = 15
 RESUME_EVENTS_MAX: Final = 10_000
 RESUME_PAGE: Final = 1_000
 FRAME_CHARS_MAX: Final = 64 * 1024
+HELP_MAX: Final = 200
+"""So many open collaborations stand in an agent's snapshot, the newest."""
+
 DISCONNECT_RETRY_S: Final = 0.5
 DISCONNECT_TRIES_MAX: Final = 60
 
@@ -182,8 +185,13 @@ class _Stream:
         assert not isinstance(view, Repeated)
         self.subscriber.connected_seq = view.seq
         services.hub.replace_others(self.subscriber)
-        assignments = await held(services, self.tenant, agent_id, view.assignments)
-        return view.seq, {"presence": presence(view.agent), "load": view.load, "assignments": assignments}
+        helping = await services.queries.collaborations(self.tenant, agent_id=agent_id, state="open", limit=HELP_MAX)
+        return view.seq, {
+            "presence": presence(view.agent),
+            "load": view.load,
+            "assignments": await held(services, self.tenant, agent_id, view.assignments),
+            "collaborations": [views.collaboration(each) for each in helping.items],
+        }
 
     async def _replay(self, after: int, until: int) -> None:
         services, subscriber = self.services, self.subscriber

@@ -19,7 +19,7 @@ from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router.entities import Row
 from src.router.events import Event
 from src.store import rows
-from src.store.reading import RECENT_COLUMNS, read, recent
+from src.store.reading import read, recent
 from src.store.statements import SOUGHT, Sought
 from src.store.tables import api_keys, contacts, metadata
 from src.store.writes import SECTIONS, Section, sectioned
@@ -272,20 +272,35 @@ class MemoryStore:
         held = (unique.held.get(key) for unique in table.uniques)
         return next((table.rows[each] for each in held if each is not None), None)
 
-    def _recent(self, tenant: str, customers: Iterable[str], since: int) -> Iterator[Row]:
+    def _recent(self, tenant: str, customers: Iterable[str], since: int) -> Iterator[tuple[str, str]]:
         """Rows for `reading.recent`."""
-        kept, assignments = self._tables["contacts"], self._tables["assignments"]
-        places = [kept.places[each] for each in RECENT_COLUMNS]
-        held = [assignments.places[each] for each in ("agent_id", "accepted_at")]
-        created_at, assignment_id = kept.places["created_at"], kept.places["assignment_id"]
+        kept = self._tables["contacts"]
+        place = kept.places
         for customer_id in customers:
             keys = sorted(self._contacts_of.get((tenant, customer_id), ()), reverse=True)
             # One that was taken back with its batch is no longer there.
-            there = (row for key in keys if (row := kept.rows.get(key)) is not None and row[created_at] >= since)
-            for row in islice(there, RECENT_CONTACTS_MAX):
-                assignment = assignments.rows.get((tenant, row[assignment_id]))
-                of = (None, None) if assignment is None else tuple(assignment[each] for each in held)
-                yield (customer_id, *(row[each] for each in places), *of)
+            there = (
+                row for key in keys if (row := kept.rows.get(key)) is not None and row[place["created_at"]] >= since
+            )
+            found = [
+                (
+                    row[place["id"]],
+                    row[place["created_at"]],
+                    rows.load(row[place["tags"]]),
+                    row[place["closed_at"]],
+                    rows.load(row[place["more"]]).get("previous_agent_id"),
+                    *self._holder(tenant, row[place["assignment_id"]]),
+                )
+                for row in islice(there, RECENT_CONTACTS_MAX)
+            ]
+            if found:
+                yield customer_id, rows.dump(found)
+
+    def _holder(self, tenant: str, assignment_id: str | None) -> tuple[str | None, int | None]:
+        """The agent of an assignment, and when it accepted."""
+        kept = self._tables["assignments"]
+        row = kept.rows.get((tenant, assignment_id))
+        return (None, None) if row is None else (row[kept.places["agent_id"]], row[kept.places["accepted_at"]])
 
     def _write(self, section: Section, row: Row, done: list[_Done]) -> None:
         """Write one row, and note down how to undo it."""

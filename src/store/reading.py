@@ -1,6 +1,5 @@
 """What a lookup finds, as keys and values of `Known`. Both stores hand their rows through here."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -8,9 +7,6 @@ from src.dispatch.ports import Recent
 from src.store import rows
 
 Pair = tuple[Any, Any]
-
-RECENT_COLUMNS: Final = ("id", "created_at", "tags", "closed_at", "assignment_id", "more")
-"""What is read of a customer's contact."""
 
 
 def _keyed(read: Callable[[Sequence[Any]], Any], key: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Pair]:
@@ -44,15 +40,18 @@ def read(name: str, found: Iterable[Sequence[Any]]) -> dict[Any, Any]:
 def recent(found: Iterable[Sequence[Any]]) -> dict[str, tuple[Recent, ...]]:
     """Contacts by customer, newest first.
 
-    A row is the customer's id, `RECENT_COLUMNS`, and of the assignment that it names `agent_id` and `accepted_at`.
+    A row is the customer's id and a JSON array, null if there are none: for each contact its id, when it was created,
+    its tags, when it closed, who transferred it last, and of the assignment that it names the agent and when that
+    accepted it.
     """
-    by_customer: dict[str, list[Recent]] = defaultdict(list)
-    for customer_id, contact_id, created_at, tags, closed_at, _, more, agent_id, accepted_at in found:
-        agent = agent_id if accepted_at is not None else rows.load(more).get("previous_agent_id")
-        by_customer[customer_id].append(
-            Recent(contact_id, created_at, tuple(rows.load(tags)), closed_at is not None, agent, accepted_at)
-        )
     return {
-        each: tuple(sorted(contacts, key=lambda contact: contact.contact_id, reverse=True))
-        for each, contacts in by_customer.items()
+        customer_id: tuple(sorted(map(_recent, rows.load(contacts)), key=lambda each: each.contact_id, reverse=True))
+        for customer_id, contacts in found
+        if contacts is not None
     }
+
+
+def _recent(values: Sequence[Any]) -> Recent:
+    contact_id, created_at, tags, closed_at, transferred_by, agent_id, accepted_at = values
+    agent = transferred_by if accepted_at is None else agent_id
+    return Recent(contact_id, created_at, tuple(tags), closed_at is not None, agent, accepted_at)

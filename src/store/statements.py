@@ -19,7 +19,6 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from src.dispatch.ports import RECENT_CONTACTS_MAX
 from src.store import tables
-from src.store.reading import RECENT_COLUMNS
 from src.store.writes import SECTIONS, Section
 
 _TYPES: Final = {
@@ -207,17 +206,18 @@ def _same(sought: Sought) -> str:
 
 _RECENT: Final = f"""\
 found_recent AS MATERIALIZED (
-  SELECT key.customer_id, found.*, held.agent_id, held.accepted_at
-  FROM (SELECT DISTINCT customer_id FROM found_identities) AS key,
-  LATERAL (SELECT {", ".join(RECENT_COLUMNS)} FROM contacts AS stored
-    WHERE stored.tenant = $1 AND stored.customer_id BETWEEN key.customer_id AND key.customer_id
-      AND stored.created_at >= {{since}}
-    ORDER BY stored.customer_id DESC, stored.id DESC LIMIT {RECENT_CONTACTS_MAX}) AS found
-  LEFT JOIN LATERAL (SELECT agent_id, accepted_at FROM assignments AS stored
-    WHERE stored.tenant = $1 AND stored.id BETWEEN found.assignment_id AND found.assignment_id
-    ORDER BY stored.id LIMIT 1) AS held ON true
+  SELECT key.customer_id, found.contacts FROM (SELECT DISTINCT customer_id FROM found_identities) AS key,
+  LATERAL (SELECT json_agg(json_build_array(
+      newest.id, created_at, tags, closed_at, more->>'previous_agent_id', held.agent_id, held.accepted_at)) AS contacts
+    FROM (SELECT id, created_at, tags, closed_at, more, assignment_id FROM contacts AS stored
+      WHERE stored.tenant = $1 AND stored.customer_id BETWEEN key.customer_id AND key.customer_id
+        AND stored.created_at >= {{since}}
+      ORDER BY stored.customer_id DESC, stored.id DESC LIMIT {RECENT_CONTACTS_MAX}) AS newest
+    LEFT JOIN LATERAL (SELECT agent_id, accepted_at FROM assignments AS stored
+      WHERE stored.tenant = $1 AND stored.id BETWEEN newest.assignment_id AND newest.assignment_id
+      ORDER BY stored.id LIMIT 1) AS held ON true) AS found
 )"""
-"""The newest contacts of the customers found.
+"""The newest contacts of the customers found, for each an array of what `reading.recent` reads.
 
 `BETWEEN`, and the orders, leave PostgreSQL the one index that has the rows in this order. With `=` it may as well go
 through all rows of the tenant: on tables that were empty when the plan was made, that looked as cheap.

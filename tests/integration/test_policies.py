@@ -229,7 +229,10 @@ async def test_a_pilot_runs_for_a_share_and_is_compared(client: Client) -> None:
     assert ("active", "south:trial") == (trial["state"], trial["pilot"])
     other = await client.contact("c-2", channel="webchat", attributes={"region": "north"})
     assert ("offered", None) == (other["state"], other["pilot"])
-    compared = await client.call("GET", "/v1/pilots/south/comparison")
+    span = {"from": moment(-30), "until": moment(30)}
+    compared = await client.call("GET", "/v1/pilots/south/comparison", params=span)
+    assert compared["from"].endswith("Z")
+    await client.call("GET", "/v1/pilots/south/comparison", 422, params={"from": "yesterday"})
     assert (1, 1) == (compared["trial"]["total"]["contacts"], compared["trial"]["total"]["answered"])
     assert ["default"] == list(compared["trial"]["queues"])
     assert {"total": None, "queues": {}} == compared["control"]
@@ -364,6 +367,11 @@ async def test_a_supervisor_assigns_takes_back_and_pins(client: Client) -> None:
     async with acting(client, "anna") as anna:
         for what, body in (("assign", {"agent_id": "anna"}), ("take_back", {}), ("pin", {"agent_id": "anna"})):
             assert "forbidden" == (await do(anna, contact, what, 403, **body))["code"]
+    key = await client.call("POST", "/v1/keys", json={"name": "gateway", "scopes": ["contacts:write"]})
+    gateway = Client(client.url, key["key"])
+    await do(gateway, contact, "escalate")
+    await do(gateway, contact, "assign", 403, agent_id="anna")
+    await gateway.http.aclose()
     unknown = {"id": "00000000-0000-7000-8000-000000000000"}
     for what, body in (("assign", {"agent_id": "anna"}), ("take_back", {}), ("escalate", {}), ("return", {})):
         await do(client, unknown, what, 404, **body)
@@ -517,7 +525,10 @@ async def test_a_department_helps_by_its_deadlines(client: Client) -> None:
         assert [asked["id"]] == [each["id"] for each in found]
         assert [] == (await anna.call("GET", "/v1/collaborations?department=logistics"))["items"], "not her department"
         assert "accepted" == (await dora.call("POST", f"/v1/collaborations/{asked['id']}/accept"))["state"]
-    assert [asked["id"]] == [each["id"] for each in (await got(client, contact))["collaborations"]]
+    async with client.desktop("dora") as desk:
+        helping = desk.welcome["snapshot"]["collaborations"]
+    for shown in (helping, (await got(client, contact))["collaborations"]):
+        assert [(asked["id"], "accepted")] == [(each["id"], each["state"]) for each in shown]
     await client.call("DELETE", "/v1/departments/logistics", 409)
     closed = await client.call("POST", f"/v1/collaborations/{asked['id']}/close", json={"reason": "found it"})
     assert ("closed", "found it") == (closed["state"], closed["reason"])
