@@ -1,55 +1,13 @@
 """The engine, case by case, on a clock that stands still until it is moved."""
 
 from collections.abc import Callable
-from itertools import count
 
 import pytest
 
 from src.errors import AgentBusy, InUse, InvalidState, OfferEnded, Refused, UnknownReference
 from src.router import commands as c
-from src.router.engine import Engine
-from src.router.events import Event
 from src.router.model import AgentConfig, ChannelLimit, QueueConfig, RuleConfig, Settings, TagConfig, TagRequest
-
-CHATS = {"chat": ChannelLimit(25, 4), "voice": ChannelLimit(100, 1)}
-
-
-class Centre:
-    """An engine, its clock, and what it has told."""
-
-    def __init__(self) -> None:
-        ids = count()
-        self.engine = Engine(lambda: f"as{next(ids):04d}")
-        self.now = 1_000_000
-        self.events: list[Event] = []
-
-    def do(self, command: c.Command) -> list[Event]:
-        told = self.engine.decide(command, self.now).events
-        self.events.extend(told)
-        return told
-
-    def later(self, seconds: float) -> list[str]:
-        """Let time pass, deadline by deadline; give the types of what happened."""
-        end, told = self.now + int(seconds * 1000), list[Event]()
-        while (due := self.engine.next_due()) is not None and due <= end:
-            self.now = max(self.now, due)
-            told += self.do(c.Tick())
-        self.now = end
-        return [each.type for each in told]
-
-    def agent(self, name: str, status: str = "available", **config: object) -> None:
-        self.do(c.PutAgent(AgentConfig(name, channels=CHATS, **config)))  # type: ignore[arg-type]
-        self.do(c.SetPresence(name, status))  # type: ignore[arg-type]
-
-    def contact(self, name: str, *tags: str, channel: str = "chat", **more: object) -> str | None:
-        """Receive a contact; give its offer, if there is one."""
-        asked = tuple(TagRequest(each) for each in tags)
-        self.do(c.Receive(name, f"k-{name}", channel, tags=asked, **more))  # type: ignore[arg-type]
-        return self.engine.state.contacts[name].assignment_id
-
-    def holder(self, name: str) -> str | None:
-        assignment_id = self.engine.state.contacts[name].assignment_id
-        return None if assignment_id is None else self.engine.state.assignments[assignment_id].agent_id
+from tests.support.centre import CHATS, Centre
 
 
 @pytest.fixture

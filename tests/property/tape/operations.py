@@ -292,7 +292,7 @@ def put_agent(player: "Player", dice: Dice) -> c.Command:
         AgentConfig(
             agent_id,
             skills=skills,
-            skills_until={each: player.now + 45_000 for each in dice.some(skills, 1)} if dice.once_in(4) else {},
+            skills_until=dict.fromkeys(dice.some(skills, 1), player.now + 45000) if dice.once_in(4) else {},
             languages=dice.one((), (), (), ("zh",), ("zh", "en")),
             capacity=dice.one(50, 100, 100, 150),
             channels=None if dice.once_in(8) else _limits(dice),

@@ -1,0 +1,188 @@
+"""Help: splitting into a lead and help, departments with deadlines, approvals."""
+
+import pytest
+
+from src.errors import Forbidden, Malformed
+from src.router import commands as c
+from src.router.model import DatedDeadlines, Deadlines, DepartmentConfig, TagRequest
+from tests.support.centre import Centre
+
+
+@pytest.fixture
+def centre() -> Centre:
+    found = Centre()
+    found.agent("lead", skills={"refund": 50})
+    return found
+
+
+def told(centre: Centre, deadline: str) -> list[str]:
+    return [
+        each.type.rpartition(".")[2]
+        for each in centre.told("collaboration.warning", "collaboration.escalated")
+        if each.data["deadline"] == deadline
+    ]
+
+
+# -- splitting ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_nobody_covers_alone_has_a_lead_and_help_for_the_rest(centre: Centre) -> None:
+    centre.agent("expert", skills={"fault": 50})
+    centre.contact("x", "refund", "fault")
+    centre.accept("x")
+    lead = centre.holder("x")
+    (help_,) = centre.engine.state.collaborations.values()
+    assert {"lead", "expert"} == {lead, help_.agent_id}
+    assert 1 == len(help_.requirements)
+
+
+def test_the_lead_covers_the_larger_part_by_weight(centre: Centre) -> None:
+    centre.agent("expert", skills={"fault": 50})
+    tags = (TagRequest("refund", weight=1), TagRequest("fault", weight=5))
+    centre.do(c.Receive("x", "k", "chat", tags=tags))
+    assert "expert" == centre.holder("x")
+
+
+def test_what_somebody_covers_alone_is_not_split_even_if_that_one_is_away(centre: Centre) -> None:
+    centre.agent("expert", skills={"fault": 50})
+    centre.agent("both", "away", skills={"refund": 50, "fault": 50})
+    assert centre.contact("x", "refund", "fault") is None
+    centre.do(c.SetPresence("both", "available"))
+    assert "both" == centre.holder("x")
+
+
+def test_what_nobody_covers_at_all_is_not_split(centre: Centre) -> None:
+    assert centre.contact("x", "refund", "unheard_of") is None
+    centre.queue("whole", split=False)
+    centre.agent("expert", skills={"fault": 50})
+    assert centre.contact("y", "refund", "fault", queue="whole") is None
+
+
+def test_one_ask_for_each_shared_skill(centre: Centre) -> None:
+    centre.agent("expert", "away", skills={"fault": 90})
+    tags = (
+        TagRequest("refund", weight=9),
+        TagRequest("fault"),
+        TagRequest("fault", level=80, expires_after_s=60),
+    )
+    centre.do(c.Receive("x", "k", "chat", tags=tags))
+    centre.accept("x")
+    assert ["fault"] == [
+        need.skill for each in centre.engine.state.collaborations.values() for need in each.requirements
+    ]
+
+
+def test_a_helper_that_becomes_the_lead_helps_no_more(centre: Centre) -> None:
+    centre.agent("expert")
+    centre.active("x", "refund")
+    centre.do(c.Collaborate("h", "x", by="lead", to_agent_id="expert"))
+    centre.do(c.AcceptCollaboration("h", by="expert"))
+    centre.do(c.Transfer("x", by="lead", to_agent_id="expert"))
+    centre.accept("x")
+    assert {} == centre.engine.state.collaborations
+
+
+# -- departments and deadlines -----------------------------------------------------------------------------------------
+
+
+def test_a_department_warns_before_and_escalates_after_its_deadline(centre: Centre) -> None:
+    centre.do(
+        c.PutDepartment(
+            DepartmentConfig("law", teams=("law",), deadlines=Deadlines(feedback_s=100), escalate_to="lead")
+        )
+    )
+    centre.agent("lawyer", teams=("law",))
+    centre.active("x", "refund")
+    centre.do(c.Collaborate("h", "x", by="lead", department="law"))
+    assert ("lawyer", "department") == (
+        centre.engine.state.collaborations["h"].agent_id,
+        centre.engine.state.collaborations["h"].kind,
+    )
+    centre.later(79)
+    assert [] == told(centre, "feedback")
+    centre.later(2)
+    assert ["warning"] == told(centre, "feedback")
+    centre.later(1000)
+    assert ["warning", "escalated"] == told(centre, "feedback")
+    assert "lead" == centre.told("collaboration.escalated")[0].data["escalate_to"]
+
+
+def test_a_season_has_deadlines_of_its_own(centre: Centre) -> None:
+    season = DatedDeadlines(centre.now, centre.now + 60_000, Deadlines(feedback_s=30))
+    centre.do(c.PutDepartment(DepartmentConfig("law", deadlines=Deadlines(feedback_s=100), dated=(season,))))
+    centre.active("x", "refund")
+    centre.do(c.Collaborate("h1", "x", by="lead", department="law"))
+    centre.later(60)
+    centre.do(c.Collaborate("h2", "x", by="lead", department="law"))
+    found = centre.engine.state.collaborations
+    assert (30, 100) == (found["h1"].deadlines.feedback_s, found["h2"].deadlines.feedback_s)
+
+
+def test_anybody_of_the_department_may_take_it_and_nobody_else(centre: Centre) -> None:
+    centre.do(c.PutDepartment(DepartmentConfig("law", teams=("law",))))
+    for name in ("first", "second"):
+        centre.agent(name, teams=("law",))
+    centre.agent("stranger")
+    centre.active("x", "refund")
+    centre.do(c.Collaborate("h", "x", by="lead", department="law"))
+    with pytest.raises(Forbidden):
+        centre.do(c.AcceptCollaboration("h", by="stranger", agent_id="stranger"))
+    centre.do(c.AcceptCollaboration("h", by="second", agent_id="second"))
+    assert "second" == centre.engine.state.collaborations["h"].agent_id
+
+
+def test_help_that_nobody_was_there_for_may_be_given_by_whoever_can(centre: Centre) -> None:
+    centre.agent("expert", "away", skills={"law": 50})
+    centre.active("x", "refund")
+    centre.do(c.Collaborate("h", "x", by="lead", tags=(TagRequest("law"),)))
+    assert centre.engine.state.collaborations["h"].agent_id is None
+    centre.do(c.AcceptCollaboration("h", by="expert", agent_id="expert"))
+    assert "accepted" == centre.engine.state.collaborations["h"].state
+
+
+def test_a_word_restarts_the_time_of_who_said_it_and_of_nobody_else(centre: Centre) -> None:
+    centre.agent("expert")
+    centre.active("x", "refund")
+    deadlines = Deadlines(progress_s=100, solution_s=1000)
+    centre.do(c.Collaborate("h", "x", by="lead", to_agent_id="expert", deadlines=deadlines))
+    centre.do(c.AcceptCollaboration("h", by="expert"))
+    centre.later(150)
+    centre.do(c.ReplyCollaboration("h", by="expert", kind="progress", agent_id="expert"))
+    centre.later(50)
+    assert ["warning", "escalated"] == told(centre, "lead")
+    centre.later(100)
+    assert ["warning", "escalated"] * 2 == told(centre, "progress")
+    centre.do(c.ReplyCollaboration("h", by="expert", kind="solution", agent_id="expert"))
+    assert "solved" == centre.told("collaboration.closed")[0].data["reason"]
+
+
+def test_help_ends_with_its_contact(centre: Centre) -> None:
+    centre.agent("expert")
+    centre.active("x", "refund")
+    centre.do(c.Collaborate("h", "x", by="lead", to_agent_id="expert"))
+    centre.do(c.Complete(centre.assignment_id("x") or ""))
+    assert {} == centre.engine.state.collaborations
+
+
+# -- approvals ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_approval_is_given_or_refused_by_its_approver(centre: Centre) -> None:
+    centre.agent("boss", "away")
+    centre.active("x", "refund")
+    centre.do(c.Collaborate("h", "x", by="lead", kind="approval", to_agent_id="boss"))
+    with pytest.raises(Forbidden):
+        centre.do(c.AcceptCollaboration("h", by="lead", agent_id="lead"))
+    centre.do(c.ReplyCollaboration("h", by="boss", approved=False, agent_id="boss"))
+    (closed,) = centre.told("collaboration.closed")
+    assert ("lead", "refused") == (closed.agent_id, closed.data["reason"])
+
+
+def test_an_answer_that_is_refused_accepts_nothing(centre: Centre) -> None:
+    centre.agent("boss", "away")
+    centre.active("x", "refund")
+    centre.do(c.Collaborate("h", "x", by="lead", kind="approval", to_agent_id="boss"))
+    before = centre.engine.state.seq
+    with pytest.raises(Malformed):
+        centre.do(c.ReplyCollaboration("h", by="boss", agent_id="boss"))
+    assert (before, "requested") == (centre.engine.state.seq, centre.engine.state.collaborations["h"].state)

@@ -1,0 +1,53 @@
+"""Who fits and who does not, with all reasons, of a contact that is there and of one that is not."""
+
+import pytest
+
+from src.router import commands as c
+from src.router.model import Step, TagRequest
+from tests.support.centre import Centre
+
+
+@pytest.fixture
+def centre() -> Centre:
+    return Centre()
+
+
+def test_a_dry_run_says_what_would_become_of_a_contact_and_changes_nothing(centre: Centre) -> None:
+    centre.queue(steps=(Step(30, lower={"refund": 10}),))
+    centre.agent("novice", skills={"refund": 20})
+    centre.agent("expert", "away", skills={"refund": 90})
+    before = centre.engine.state.seq
+    asked = c.Receive("x", "k", "chat", tags=(TagRequest("refund", level=50),))
+    told = centre.engine.dry_run(asked, centre.now)
+    assert before == centre.engine.state.seq
+    assert (0, [1]) == (told["candidates"], [each["fits"] for each in told["steps"]])
+    reasons = {each["agent_id"]: [one["code"] for one in each["reasons"]] for each in told["agents"]}
+    assert {"novice": ["skill_level:refund"], "expert": ["away"]} == reasons
+
+
+def test_what_stands_against_each_agent_is_said_of_a_waiting_contact(centre: Centre) -> None:
+    centre.queue(teams=("front",))
+    for name in ("barred", "paused"):
+        centre.agent(name, teams=("front",))
+    centre.agent("busy", teams=("front",), capacity=0)
+    centre.agent("elsewhere")
+    centre.do(c.PauseAgent("paused", by="s", reason="training"))
+    centre.contact("x")
+    centre.decline("x")
+    told = centre.engine.explain_contact("x", centre.now)
+    reasons = {each["agent_id"]: [one["code"] for one in each["reasons"]] for each in told["agents"]}
+    assert {"barred": ["barred"], "busy": ["no_capacity"], "elsewhere": ["team"], "paused": ["paused"]} == reasons
+
+
+def test_the_trace_of_an_offer_names_the_winner_the_runners_up_and_the_step(centre: Centre) -> None:
+    for name in ("a", "b"):
+        centre.agent(name)
+        centre.later(1)
+    decision = centre.engine.decide(c.Receive("x", "k", "chat", tags=()), centre.now)
+    ((contact_id, _, trace),) = decision.traces
+    assert ("x", "a", ["b"], 0) == (
+        contact_id,
+        trace["winner"]["agent_id"],
+        [each["agent_id"] for each in trace["runners_up"]],
+        trace["step"],
+    )
