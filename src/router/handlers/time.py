@@ -14,15 +14,16 @@ from src.router.deadlines import (
     returns_at,
     sla_due_at,
 )
-from src.router.entities import Contact, requirement_json
+from src.router.entities import Contact
 from src.router.handlers.assignments import back_to_queue, barred_until, finish
 from src.router.handlers.base import Room
 from src.router.handlers.contacts import flag_long_wait
 from src.router.handlers.parking import resume
 from src.router.handlers.presence import lost, return_offers
-from src.router.queueing import overflow, step
+from src.router.matching import match
+from src.router.queueing import drop_lapsed, overflow, step
 
-SWEPT_MAX: Final = 500
+SWEPT_MAX: Final = 200
 """So many contacts of a queue are looked at in one go, when it has changed or somebody has left."""
 
 
@@ -58,10 +59,7 @@ def _contact_due(board: Board, contact_id: str) -> None:
 
 def _waiting_due(board: Board, contact: Contact) -> None:
     now = board.now
-    lapsed = [each for each in contact.requirements if each.lapses_at is not None and each.lapses_at <= now]
-    if lapsed:
-        left = [requirement_json(each) for each in contact.requirements if each not in lapsed]
-        board.reclassify(contact, "requirement_lapsed", requirements=left)
+    drop_lapsed(board, contact)
     if contact.target_until is not None and contact.target_until <= now:
         board.release_target(contact, "target_lapsed")
     upto = contact.step
@@ -71,7 +69,11 @@ def _waiting_due(board: Board, contact: Contact) -> None:
     if upto > contact.step:
         step(board, contact, upto, "time")
     if (at := max_wait_due_at(board, contact)) is not None and at <= now:
-        overflow(board, contact, board.policy(contact).overflow, "max_wait")
+        if contact.target_agent_id is not None:
+            board.release_target(contact, "target_overflowed")
+            board.look()
+        if not board.is_open(contact) or match(board, contact) is not None:
+            overflow(board, contact, board.policy(contact).overflow, "max_wait")
     board.fresh[contact.id] = None
 
 
