@@ -252,6 +252,8 @@ class Board:
         """Whether it waits, where, and when something is due."""
         state = contact.state
         if state == "waiting":
+            if contact.id in self.fresh:
+                return
             if not self.index.waits(contact.id) or not self.index.stands(
                 contact.key, self.need(contact), contact.queue, matchable=self.is_open(contact)
             ):

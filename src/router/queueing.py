@@ -12,7 +12,7 @@ from src.router import events as ev
 from src.router import hours
 from src.router.board import Board, need_of
 from src.router.classify import relaxed
-from src.router.deadlines import can_overflow, opens_at
+from src.router.deadlines import can_overflow, max_wait_due_at, opens_at
 from src.router.entities import Contact, requirement_json, terms_json
 from src.router.fit import Need
 from src.router.folds import FLAGGED_ASKED_ALL
@@ -34,6 +34,9 @@ def keep(board: Board, contact: Contact) -> None:
     policy = board.policy(contact)
     closed = policy.hours.closed if policy.hours is not None and is_closed(board, contact) else None
     if _send_on(board, contact, closed, "closed"):
+        return
+    waited_at = max_wait_due_at(board, contact)
+    if waited_at is not None and waited_at <= board.now and _send_on(board, contact, policy.overflow, "max_wait"):
         return
     if _is_full(board, contact):
         first = _first_in_turn(board, contact)

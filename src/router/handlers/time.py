@@ -10,7 +10,6 @@ from src.router.collaborating import ask_on, lead_of
 from src.router.deadlines import (
     collaboration_deadlines,
     flag_due_at,
-    max_wait_due_at,
     returns_at,
     sla_due_at,
 )
@@ -20,8 +19,7 @@ from src.router.handlers.base import Room
 from src.router.handlers.contacts import flag_long_wait
 from src.router.handlers.parking import resume
 from src.router.handlers.presence import lost, return_offers
-from src.router.matching import match
-from src.router.queueing import drop_lapsed, overflow, step
+from src.router.queueing import drop_lapsed, step
 
 SWEPT_MAX: Final = 200
 """So many contacts of a queue are looked at in one go, when it has changed or somebody has left."""
@@ -68,13 +66,7 @@ def _waiting_due(board: Board, contact: Contact) -> None:
         upto += 1
     if upto > contact.step:
         step(board, contact, upto, "time")
-    if (at := max_wait_due_at(board, contact)) is not None and at <= now:
-        if contact.target_agent_id is not None:
-            board.release_target(contact, "target_overflowed")
-            board.look()
-        if not board.is_open(contact) or match(board, contact) is not None:
-            overflow(board, contact, board.policy(contact).overflow, "max_wait")
-    board.fresh[contact.id] = None
+    board.fresh[contact.id] = None  # it is tried, and kept by its queue if nobody takes it
 
 
 def _assignment_due(board: Board, assignment_id: str) -> None:
