@@ -1,7 +1,7 @@
 """How fast the engine decides, whether that stays flat as it grows, and what a waiting contact weighs.
 
 Each size is built in a process of its own; then they take turns, so that whatever else the machine does concerns all of
-them alike. What counts is the median of the rounds, in processor time. The goals are P4 and P6 of the performance goals.
+them alike. What counts is the median of the rounds, in processor time.
 
 A decision is one command decided: a contact comes, is accepted, is completed. Handing the changes to a store is not
 part of it, and what is there when the rounds begin is not looked through by the garbage collector.
@@ -167,7 +167,7 @@ def show(cells: list[Cell], console: Console) -> None:
 
 def show_operations(console: Console, agents: tuple[int, ...]) -> None:
     """The table of what the index alone takes."""
-    table = Table(title="Index alone, 200 profiles, µs of processor time", title_justify="left")
+    table = Table(title="Index alone, 200 profiles, µs", title_justify="left")
     table.add_column("agents", justify="right")
     rows = {each: measured(each) for each in agents}
     for name in next(iter(rows.values())):
@@ -211,7 +211,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make bench-engine", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller sizes, under a minute")
     quick: bool = parser.parse_args(arguments).quick
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     columns: list[Any] = [*Progress.get_default_columns(), TextColumn("{task.completed:,.0f}")]
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         cells = list(build(QUICK if quick else WHOLE, progress))
