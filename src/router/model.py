@@ -317,7 +317,8 @@ class Deadlines:
     """Deadlines in seconds, each with its own start; None: there is none.
 
     `feedback_s` runs from the request to the first answer, `progress_s` from one word to the next (of the helper, and
-    of the lead), `solution_s` from acceptance to the solution.
+    of the lead), `solution_s` from acceptance to the solution. Where only the solution has a time, the first answer is
+    due within it from the request on: what nobody accepts is escalated too.
     """
 
     progress_s: int | None = None

@@ -6,7 +6,7 @@ from typing import Any, Final
 from src.router import commands
 from src.router import events as ev
 from src.router.board import Board
-from src.router.collaborating import ask_on, lead_of
+from src.router.collaborating import ask_on, concerned, is_to_be_asked_on
 from src.router.deadlines import (
     collaboration_deadlines,
     flag_due_at,
@@ -110,20 +110,20 @@ def _sweep_due(board: Board, name: str) -> None:
 def _collaboration_due(board: Board, collaboration_id: str) -> None:
     collaboration, now = board.state.collaborations[collaboration_id], board.now
     board.note_collaboration(collaboration)
-    if collaboration.state == "requested" and (collaboration.asked_until or now + 1) <= now:
+    if is_to_be_asked_on(board, collaboration):
         ask_on(board, collaboration, "no_answer")
+    department = board.config.departments.get(collaboration.department or "")
     for name, at in collaboration_deadlines(collaboration):
         if at <= now:
             deadline, _, stage = name.partition(".")
-            department = board.config.departments.get(collaboration.department or "")
             by: dict[str, Any] = {
                 "deadline": deadline,
                 "due_at": getattr(collaboration, f"{deadline}_by"),
                 "escalate_to": None if department is None else department.escalate_to,
             }
             kind = ev.COLLABORATION_WARNING if stage == "warning" else ev.COLLABORATION_ESCALATED
-            to = lead_of(board, collaboration) if deadline == "lead" else None
-            board.say_help(kind, collaboration, to=to, **by)
+            for to in concerned(board, collaboration, deadline, escalated=stage == "escalated"):
+                board.say_help(kind, collaboration, to=to, **by)  # an event concerns one agent at most
 
 
 _DUE: Final[dict[str, Callable[[Board, str], None]]] = {

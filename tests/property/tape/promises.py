@@ -415,7 +415,7 @@ class Promises:
 
     def _before_collaboration_escalated(self, event: Event) -> None:
         once = self._tell_once(event, "escalated", 1.0)
-        assert (*once, "warning") in self.told, "escalated without a warning"
+        assert any(each[:3] == once and each[3] == "warning" for each in self.told), "escalated without a warning"
 
     def _tell_once(self, event: Event, stage: str, share: float) -> tuple[str, str, int]:
         data = event.data
@@ -428,8 +428,8 @@ class Promises:
         }
         assert data["due_at"] - seconds[data["deadline"]] * 1000 * (1 - share) <= self.now + 1, f"{stage} too early"
         once = (help_.id, data["deadline"], data["due_at"])
-        assert (*once, stage) not in self.told, f"{stage} of {data['deadline']} twice"
-        self.told.add((*once, stage))
+        assert (*once, stage, event.agent_id) not in self.told, f"{stage} of {data['deadline']} twice for one agent"
+        self.told.add((*once, stage, event.agent_id))
         return once
 
     def _before_contact_closed(self, event: Event) -> None:
