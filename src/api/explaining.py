@@ -37,7 +37,7 @@ async def explain_routing(
     ctx.principal.need("contacts:read")
     job = _ExplainOpen(body.contact_id) if body.contact_id is not None else _ExplainNew(await _receive(ctx, body))
     found = await ctx.submit(job)
-    wait = views.estimate(found.pop("estimate", None))
+    wait = views.estimate(found.pop("estimate"))
     return Json(views.public({**found, **wait, "agents": found["agents"][:limit]}))
 
 

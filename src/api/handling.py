@@ -21,12 +21,9 @@ from src.api.schemas import (
 )
 from src.delivery import views
 from src.dispatch.config import milliseconds
-from src.dispatch.inbound import TagRequest
 from src.dispatch.ports import Wanted
 from src.dispatch.turn import Turn
-from src.errors import Forbidden, InvalidState, NotFound, UnknownReference
 from src.router import commands
-from src.router.entities import Contact
 from src.router.state import State
 
 router = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["contacts"])
@@ -131,7 +128,7 @@ class _Outlook:
     def run(self, turn: Turn) -> views.Json:
         """Look, and change nothing."""
         asked = self.command
-        found = turn.engine.dry_run(self._received(self._contact(turn), turn), turn.now)
+        found = turn.engine.dry_run_transfer(asked, turn.now, turn.archive())
         agents = [
             each
             for each in found["agents"]
@@ -141,47 +138,11 @@ class _Outlook:
             "contact_id": asked.contact_id,
             "dry_run": True,
             "queue": found["queue"],
-            "position": found.get("position"),
-            **views.estimate(found.get("estimate")),
+            "position": found["position"],
+            **views.estimate(found["estimate"]),
             "candidates": found["candidates"] if asked.to_agent_id is None else sum(each["fits"] for each in agents),
             "agents": [views.public(each) for each in agents[:AGENTS_SHOWN]],
         }
-
-    def _contact(self, turn: Turn) -> Contact:
-        asked, state, config = self.command, turn.engine.state, turn.engine.config
-        contact = state.contact(asked.contact_id)
-        if contact is None and asked.contact_id not in turn.known.contacts:
-            raise NotFound("there is no such contact")
-        held = None if contact is None else state.assignment(contact.assignment_id or "")
-        if asked.agent_id is not None and (held is None or held.agent_id != asked.agent_id):
-            raise Forbidden("the contact is not with this agent")
-        if contact is None or contact.state != "active":
-            stands = "closed" if contact is None else contact.state
-            raise InvalidState(f"a contact that is {stands} cannot be transferred", state=stands)
-        if asked.to_queue is not None and asked.to_queue not in config.queues:
-            raise UnknownReference(f"there is no queue {asked.to_queue!r}", field="to.queue")
-        if asked.to_agent_id is not None and asked.to_agent_id not in config.agents:
-            raise UnknownReference(f"there is no agent {asked.to_agent_id!r}", field="to.agent_id")
-        return contact
-
-    def _received(self, contact: Contact, turn: Turn) -> commands.Receive:
-        """The contact as if it came now, with what the transfer changes of it."""
-        tags = self.command.to_tags
-        if tags is None:
-            tags = tuple(TagRequest(each.tag, each.level, each.required, each.weight) for each in contact.requirements)
-        fact = turn.known.facts.get(contact.id)
-        return commands.Receive(
-            contact_id=contact.id,
-            customer_id=contact.customer_id,
-            channel=contact.channel,
-            account=contact.account,
-            tags=tags,
-            language=contact.language,
-            priority=contact.priority,
-            queue=self.command.to_queue or contact.queue,
-            attributes={} if fact is None else fact.attributes,
-            terms=contact.terms,
-        )
 
 
 def _own_or_any(ctx: Context) -> None:

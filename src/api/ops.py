@@ -1,10 +1,13 @@
 """For operators: is it alive, is it ready, what goes on."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from src.api.context import Ctx, Json, services
 from src.errors import NotFound, StoreUnreachable
+from src.router.waits import Accuracy
 
 router = APIRouter(tags=["operations"])
 
@@ -35,10 +38,11 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/v1/stats")
 async def stats(ctx: Ctx) -> Response:
-    """What goes on now: contacts by queue and state, the oldest wait, agents by presence."""
+    """What goes on now: contacts by queue and state, the oldest wait, how good estimates were, agents by presence."""
     ctx.principal.need("contacts:read", supervisor=True)
     found = await ctx.services.queries.stats(ctx.tenant)
     now = ctx.services.clock.now_ms()
+    accuracy = ctx.services.owner.accuracy(ctx.tenant)
     queues = {
         name: {
             "waiting": 0,
@@ -48,7 +52,20 @@ async def stats(ctx: Ctx) -> Response:
             "parked": 0,
             **states,
             "oldest_wait_s": None if oldest is None else max(0, now - oldest) // 1000,
+            "estimates": _estimates(accuracy.get(name)),
         }
         for name, (states, oldest) in found.queues.items()
     }
     return Json({"queues": queues, "agents": found.agents})
+
+
+def _estimates(found: Accuracy | None) -> dict[str, Any] | None:
+    """How far off the waits told to those who have left the queue were; None where nobody was told any."""
+    if found is None:
+        return None
+    return {
+        "contacts": found.contacts,
+        "within_range": round(found.within / found.contacts, 3),
+        "mean_error_s": round(found.error_s / found.contacts, 1),
+        "mean_absolute_error_s": round(found.absolute_error_s / found.contacts, 1),
+    }

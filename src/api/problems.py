@@ -82,11 +82,16 @@ def install(app: FastAPI) -> None:
 
 def malformed_from(found: Any) -> errors.Malformed:  # noqa: ANN401  # pydantic's list of error dictionaries
     """One error that names every field that is wrong, at most twenty; never what was sent."""
-    fields = [{"field": _path(each["loc"]), "reason": each["msg"]} for each in found[:20]]
+    fields = [{"field": field_path(each["loc"]), "reason": each["msg"]} for each in found[:20]]
     first = fields[0] if fields else {"field": "body", "reason": "is malformed"}
     return errors.Malformed(f"{first['field']}: {first['reason']}", errors=fields)
 
 
-def _path(location: tuple[Any, ...]) -> str:
-    parts = [str(each) for each in location if each != "body"]
+_ALTERNATIVES: Final = frozenset({"constrained-int", "constrained-str", "SkillBody", "TagBody"})
+"""What pydantic calls the alternatives of a value that may be one thing or another: no part of what was sent."""
+
+
+def field_path(location: tuple[Any, ...]) -> str:
+    """Where in a body something is wrong: `tags.0.level`."""
+    parts = [str(each) for each in location if each != "body" and each not in _ALTERNATIVES]
     return ".".join(parts) or "body"

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 import structlog
@@ -12,7 +12,7 @@ from src.dispatch.tenant import Parts, TenantLoop
 from src.dispatch.turn import Job, Once, Repeated
 from src.errors import Fenced, NewerJournal, NotOwner, StoreUnreachable, Unavailable
 from src.router.model import Settings
-from src.router.waits import Estimate
+from src.router.waits import Accuracy, Estimate
 
 LEASE_S: Final = 6.0
 """How long a process counts as alive after it last said so."""
@@ -93,6 +93,11 @@ class Owner:
         """Position and estimated wait of a waiting contact, if this process serves the tenant."""
         entry = self._loops.get(tenant)
         return (None, None) if entry is None else entry[0].outlook(contact_id)
+
+    def accuracy(self, tenant: str) -> Mapping[str, Accuracy]:
+        """By queue, how far off the estimated waits were since this process serves the tenant."""
+        entry = self._loops.get(tenant)
+        return {} if entry is None else entry[0].accuracy()
 
     def settings(self, tenant: str) -> Settings | None:
         """The tenant's settings, where this process has them at hand."""

@@ -12,7 +12,7 @@ What the loop holds in memory is thrown away whenever it may differ from what is
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -41,7 +41,7 @@ from src.router.engine import Engine
 from src.router.events import Event
 from src.router.model import Settings
 from src.router.state import State
-from src.router.waits import Estimate
+from src.router.waits import Accuracy, Estimate
 
 INBOX_JOBS_MAX: Final = 10_000
 """Jobs that may wait for one tenant; beyond it the caller is told to come back."""
@@ -154,6 +154,10 @@ class TenantLoop:
         if self._engine is None:
             return None, None
         return self._engine.position(contact_id), self._engine.estimate(contact_id)
+
+    def accuracy(self) -> Mapping[str, Accuracy]:
+        """By queue, how far off the estimated waits were since the engine was loaded."""
+        return {} if self._engine is None else self._engine.accuracy()
 
     def settings(self) -> Settings | None:
         """The tenant's settings; None while no engine is loaded."""

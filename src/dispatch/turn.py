@@ -59,8 +59,8 @@ class Turn:
     answers: list[Answer] = field(default_factory=list)
     _archive: Archive | None = None
 
-    def decide(self, command: Command) -> Decision:
-        """Ask the engine; what it decided goes into the batch."""
+    def archive(self) -> Archive:
+        """What has ended and was looked up for this batch."""
         if self._archive is None:
             known = self.known
             self._archive = Archive(
@@ -68,7 +68,11 @@ class Turn:
                 {each: Assignment.from_row(row) for each, row in known.assignments.items()},
                 {each: Collaboration.from_row(row) for each, row in known.collaborations.items()},
             )
-        decision = self.engine.decide(command, self.now, self._archive)
+        return self._archive
+
+    def decide(self, command: Command) -> Decision:
+        """Ask the engine; what it decided goes into the batch."""
+        decision = self.engine.decide(command, self.now, self.archive())
         self.events.extend(decision.events)
         self.traces.extend(decision.traces)
         return decision

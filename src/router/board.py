@@ -320,7 +320,7 @@ class Board:
         return [self.config.queues[name], *found] if name in self.config.queues else found
 
     def sweep(self) -> None:
-        """Somebody may have come or left: have the queues that relax looked through for steps that are not to be waited for."""
+        """Somebody came or left: have the queues that relax looked through for steps that need not be waited for."""
         for name in self.config.queues:
             if self.index.anybody_in(name) and any(each.steps for each in self._policies(name)):
                 self.sweep_queue(name)

@@ -206,8 +206,7 @@ def check_rule(rule: RuleConfig, *, queues: Container[str], agents: Container[st
             _check_known(rule.queue, queues, "queue", "queue")
         if rule.preferred_agent_id is not None:
             _check_known(rule.preferred_agent_id, agents, "agent", "preferred_agent_id")
-        with _inside("terms"):
-            _check_terms(rule.terms, agents)
+        _check_terms(rule.terms, agents)
 
 
 def _check_rule_tags(rule: RuleConfig) -> None:
@@ -251,9 +250,9 @@ def _check_window(window: TimeWindow) -> None:
 
 
 def _check_terms(terms: Terms, agents: Container[str]) -> None:
-    for place, names in (("agents", terms.agents), ("not_agents", terms.not_agents)):
+    for place, names in (("include", terms.agents), ("exclude", terms.not_agents)):
         for number, name in enumerate(names):
-            _check_known(name, agents, "agent", place, number)
+            _check_known(name, agents, "agent", "agents", place, number)
 
 
 # -- pilots ------------------------------------------------------------------------------------------------------------
@@ -264,7 +263,7 @@ def check_pilot(pilot: PilotConfig, *, queues: Mapping[str, QueueConfig], agents
     if not 0 <= pilot.percent <= PERCENT_MAX:
         _refuse(f"percent is from 0 to {PERCENT_MAX}, not {pilot.percent}", "percent")
     if pilot.until_at is not None and pilot.until_at <= pilot.from_at:
-        _refuse("the pilot would be over before it begins", "until_at")
+        _refuse("the pilot would be over before it begins", "until")
     if pilot.attribute is not None:
         if not pilot.attribute:
             _refuse("an attribute's name must not be empty", "attribute")
@@ -291,13 +290,13 @@ def check_department(department: DepartmentConfig, *, agents: Container[str]) ->
     for number, dated in enumerate(department.dated):
         with _inside("dated", number):
             if dated.until_at <= dated.from_at:
-                _refuse("it would be over before it begins", "until_at")
+                _refuse("it would be over before it begins", "until")
             with _inside("deadlines"):
                 _check_deadlines(dated.deadlines)
     order = sorted(range(len(department.dated)), key=lambda number: department.dated[number].from_at)
     for earlier, later in pairwise(order):
         if department.dated[later].from_at < department.dated[earlier].until_at:
-            _refuse(f"it begins before number {earlier} is over", "dated", later, "from_at")
+            _refuse(f"it begins before number {earlier} is over", "dated", later, "from")
     if department.escalate_to is not None:
         _check_known(department.escalate_to, agents, "agent", "escalate_to")
 

@@ -4,19 +4,18 @@ It asks the pages who is in a *tier* (has the same score, the same mastery) and 
 """
 
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-import msgspec
-
 from src.router import slices
+from src.router.lines import NOBODY, Entry, Wanted, first
 from src.router.model import Weights
 from src.router.pages import Group, ProfilePage, Signature
-from src.router.ranking import Entry, Ranking, first, value_of
+from src.router.ranking import Ranking, value_of
 from src.router.slices import Slices
 
-HEADS_WORTH_A_WALK: Final = 4
+HEADS_WORTH_A_WALK: Final = 1
 """Heads are walked, not gathered, where those that suit are more than the root of this many times all of them."""
 
 STRIDE: Final = 8
@@ -26,25 +25,23 @@ Pools = list[tuple[int, int]]
 """A set of profiles or signatures: the number of each page that has any, and its bits."""
 
 
-class Chosen(msgspec.Struct, frozen=True, gc=False):
-    """An agent, its score, and its value where weights decide."""
-
-    agent_id: str
-    score: int
-    value: float | None = None
+Chosen = tuple[str, int, float | None]
+"""An agent, its score, and its value where weights decide."""
 
 
 class Choice:
     """One question: the agents for a signature by a ranking, but for those that are barred.
 
-    `by_skill`: their mastery of the asked skills decides before the ranking does, or by `weights` together with it.
+    `places` are those where agents have room for it. `by_skill`: their mastery of the asked skills decides before the
+    ranking does, or by `weights` together with it.
     """
 
-    __slots__ = ("_by_skill", "_is_barred", "_pages", "_ranking", "_signature", "_weights")
+    __slots__ = ("_by_skill", "_is_barred", "_pages", "_places", "_ranking", "_signature", "_weights")
 
     def __init__(
         self,
         pages: Sequence[ProfilePage],
+        places: Collection[object],
         signature: Signature,
         ranking: Ranking[Group],
         is_barred: Callable[[str], bool],
@@ -53,69 +50,84 @@ class Choice:
         weights: Weights | None,
     ) -> None:
         self._pages = pages
+        self._places = places
         self._signature = signature
         self._ranking = ranking
         self._is_barred = is_barred
         self._by_skill = by_skill
         self._weights = weights
 
-    def best(self, pools: Pools, count: int) -> list[Chosen]:
-        """The best of a set of profiles with free agents, the best first."""
-        signature = self._signature
+    def best(self, pools: Pools, count: int, sure: int) -> list[Chosen]:
+        """The best of a set of profiles with free agents, the best first.
+
+        At most `count`, and at least `sure` of them if there are so many; further ones as far as they are near.
+        """
+        is_parted = self._by_skill or bool(self._signature.need.preferred)
+        if is_parted and len(pools) > 1:
+            count = sure  # to part many profiles again for each further one costs too much
         found: list[Chosen] = []
-        for score, tier in tiers(pools, signature.scores) if signature.need.preferred else [(0, pools)]:
+        for score, tier in tiers(pools, self._signature.scores) if self._signature.need.preferred else [(0, pools)]:
             if not self._by_skill:
-                found += self._of_tier(tier, score, count - len(found))
+                gave_up = self._add(found, tier, (score, None), count, sure)
             elif self._weights is None:
-                found += self._skilled(tier, score, count - len(found))
+                gave_up = self._add_skilled(found, tier, score, count, sure)
             else:
-                found += self._mixed(tier, score, count - len(found), self._weights)
-            if len(found) >= count:
+                gave_up = self._add_mixed(found, tier, score, count, self._weights)
+            if gave_up or len(found) == count:
                 break
         return found
 
-    def _of_tier(self, pools: Pools, score: int, count: int) -> list[Chosen]:
-        entries = self._first(pools, score, count)
+    def _add(self, found: list[Chosen], pools: Pools, purpose: tuple[int, int | None], count: int, sure: int) -> bool:
+        """Add the first of a tier; true where others may be left that are not near."""
+        heads = self._heads(pools, purpose)
+        entries, gave_up = first(heads, count - len(found), self._is_barred, sure - len(found))
         if self._weights is None:
-            return [Chosen(each[-2], score) for each in entries]
-        return [Chosen(each[-2], score, -each[0]) for each in entries]
+            found += [(each[-2], purpose[0], None) for each in entries]
+        else:
+            found += [(each[-2], purpose[0], -each[0]) for each in entries]
+        return gave_up
 
-    def _skilled(self, pools: Pools, score: int, count: int) -> list[Chosen]:
-        found: list[Chosen] = []
+    def _add_skilled(self, found: list[Chosen], pools: Pools, score: int, count: int, sure: int) -> bool:
+        """The same, the greatest mastery first."""
         for mastery, tier in tiers(pools, self._masteries(pools)):
-            found += [Chosen(each[-2], score) for each in self._first(tier, (score, mastery), count - len(found))]
-            if len(found) >= count:
+            if self._add(found, tier, (score, mastery), count, sure):
+                return True
+            if len(found) == count:
                 break
-        return found
+        return False
 
-    def _mixed(self, pools: Pools, score: int, count: int, weights: Weights) -> list[Chosen]:
-        """By Fagin's threshold algorithm ("Optimal aggregation algorithms for middleware", 2003).
+    def _add_mixed(self, found: list[Chosen], pools: Pools, score: int, count: int, weights: Weights) -> bool:
+        """The same, the greatest value first.
 
-        Agents come in the order of their mastery and in the order of their costs, until whoever is yet to come in both
-        cannot be better than the worst that is kept.
+        By Fagin's threshold algorithm ("Optimal aggregation algorithms for middleware", 2003): agents come in the order
+        of their mastery and in the order of their costs, until whoever is yet to come in both cannot be better than the
+        worst that is kept.
         """
         asked = self._signature.asked
+        left = count - len(found)
         seen: set[str] = set()
         kept: list[tuple[float, float, str]] = []
 
-        def see(entries: Iterable[Entry], mastery: int) -> None:
+        def see(heads: Iterable[Entry], mastery: int) -> None:
+            entries, _ = first(heads, left, self._is_barred)
             for cost, agent_id, _ in entries:
                 if agent_id not in seen:
                     seen.add(agent_id)
                     insort(kept, (-value_of(weights, cost, mastery, len(asked)), cost, agent_id))
-            del kept[count:]
+            del kept[left:]
 
-        by_cost = iter(self._heads(pools, score))
+        by_cost = (each for each in self._heads(pools, (score, None)) if each[-1] is not NOBODY)
         for mastery, tier in tiers(pools, self._masteries(pools)):
-            see(self._first(tier, (score, mastery), count), mastery)
+            see(self._heads(tier, (score, mastery)), mastery)
             heads = list(islice(by_cost, STRIDE))
             for head in heads:
-                see(first([head], count, self._is_barred), head[-1].owner.profile.mastery(asked))
+                see([head], head[-1].owner.profile.mastery(asked))
             if len(heads) < STRIDE:
                 break  # all have come
-            if len(kept) == count and -kept[-1][0] > value_of(weights, heads[-1][0], mastery, len(asked)):
+            if len(kept) == left and -kept[-1][0] > value_of(weights, heads[-1][0], mastery, len(asked)):
                 break
-        return [Chosen(agent_id, score, -negated) for negated, _, agent_id in kept]
+        found += [(agent_id, score, -negated) for negated, _, agent_id in kept]
+        return False
 
     def _masteries(self, pools: Pools) -> dict[int, Slices]:
         """The mastery of the asked skills on each of these pages, worked out when it is first asked for."""
@@ -125,40 +137,33 @@ class Choice:
                 kept[page] = self._pages[page].mastery(self._signature.asked)
         return kept
 
-    def _first(self, pools: Pools, asker: object, count: int) -> list[Entry]:
-        return first(self._heads(pools, asker), count, self._is_barred)
-
-    def _heads(self, pools: Pools, asker: object) -> Iterable[Entry]:
+    def _heads(self, pools: Pools, purpose: tuple[int, int | None]) -> Iterable[Entry]:
         """The heads of the lines of these profiles that take the channel, in order."""
-        channel, ranking = self._signature.need.channel, self._ranking
-        size = sum(profiles.bit_count() for _, profiles in pools)
-        if size * size <= HEADS_WORTH_A_WALK * len(ranking.heads.entries):
-            return sorted(self._gathered(pools))
-        if len(pools) == 1:
-            only, profiles = pools[0]
-
-            def suits(group: Group) -> bool:
-                profile = group.profile
-                return profile.page == only and bool(profiles >> profile.shift & 1) and group.place.takes(channel)
-
-        else:
-            by_page = dict(pools)
-
-            def suits(group: Group) -> bool:
-                profile = group.profile
-                return bool(by_page.get(profile.page, 0) >> profile.shift & 1) and group.place.takes(channel)
-
-        return ranking.heads.walk(suits, self._signature.bookmarks, (ranking.name, asker))
-
-    def _gathered(self, pools: Pools) -> Iterator[Entry]:
-        channel, lines = self._signature.need.channel, self._ranking.lines
+        ranking = self._ranking
+        if is_worth_a_walk(pools, len(ranking.heads)):
+            wanted = Wanted(dict(pools), self._places, self._signature.bookmarks, (ranking.name, purpose))
+            return ranking.heads.walk(wanted)
+        heads: list[Entry] = []
         for page, profiles in pools:
-            by_shift = self._pages[page].profiles
-            for shift in slices.members(profiles):
-                for place, group in by_shift[shift].groups.items():
-                    line = lines.get(group)
-                    if line is not None and place.takes(channel):
-                        yield line.members[0]
+            tables = [ranking.tables.get((each, page), ()) for each in self._places]
+            heads += [
+                entry
+                for shift in slices.members(profiles)
+                for table in tables
+                if shift < len(table) and (entry := table[shift]) is not None
+            ]
+        heads.sort()
+        return heads
+
+
+def is_worth_a_walk(pools: Pools, heads: int) -> bool:
+    """Whether so many lines suit that to walk until one is met costs less than to gather them all."""
+    size = 0
+    for _, things in pools:
+        size += things.bit_count()
+        if size * size > heads * HEADS_WORTH_A_WALK:
+            return True
+    return False
 
 
 def tiers(pools: Pools, numbers: dict[int, Slices]) -> Iterator[tuple[int, Pools]]:

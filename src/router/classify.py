@@ -70,10 +70,14 @@ class Rules:
         if sum(len(rule.text) for rule, _ in self._rules) > PHRASES_MAX:
             raise Malformed(f"rules have more than {PHRASES_MAX} phrases", field="when.text")
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._rules)
+
     def judge(self, facts: Facts) -> Verdict:
         """Ask every rule, by order, then name. A tag that a rule adds is seen by the rules after it."""
         if not self._rules:
-            return _NOTHING
+            return NOTHING_HELD
         case = _Case(facts, self)
         held: list[RuleConfig] = []
         for rule, conditions in self._rules:
@@ -84,7 +88,7 @@ class Rules:
                 held.append(rule)
                 if rule.add_tags:
                     case.tags.update(rule.add_tags)
-        return _verdict(facts, held) if held else _NOTHING
+        return _verdict(facts, held) if held else NOTHING_HELD
 
     def spoken_of(self, text: str | None) -> frozenset[str]:
         """The names of the rules with a phrase that stands in the text."""
@@ -95,7 +99,8 @@ class Rules:
         return frozenset(name for finder in self._finders for name in finder.find(text))
 
 
-_NOTHING: Final = Verdict()
+NOTHING_HELD: Final = Verdict()
+"""What is said of a contact for which no rule holds."""
 
 
 class _Case:

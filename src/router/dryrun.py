@@ -8,12 +8,15 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from src.router import hours
 from src.router.board import Board
 from src.router.commands import Receive
-from src.router.entities import Contact, requirement_json, terms_json
+from src.router.entities import Contact, requirement_json, requirements_from, terms_json
 from src.router.fit import Need, preference
 from src.router.handlers.contacts import preferred
+from src.router.index import ContactKey
 from src.router.intake import Intake
 from src.router.model import LANGUAGE, QueueConfig
 from src.router.queueing import Loosened
@@ -41,9 +44,22 @@ def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
         "preferred": None if target is None else {"agent_id": named, "kind": target["target_kind"]},
         "open": _is_open(policy, board.now),
         "step": 0,
+        **_outlook(board, (board.now - found.priority * 1000, command.contact_id), found.queue),
         **_agents(board, loosened.need(command.channel, policy.teams), {}),
         "steps": _steps(board, loosened, policy, command.channel, 0),
     }
+
+
+def of_transfer(board: Board, contact: Contact, from_agent_id: str, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a contact that leaves this agent, with what it then needs."""
+    values = dict(changed)
+    if "requirements" in values:
+        values["requirements"] = requirements_from(values["requirements"])
+        values["tags"] = tuple(values["tags"])
+    bars = {**contact.bars, from_agent_id: board.now + board.bar_ms(contact)}
+    bars.pop(values.get("target_agent_id") or "", None)
+    moved = replace(contact, state="waiting", bars=bars, **values)
+    return of_contact(board, moved)
 
 
 def of_contact(board: Board, contact: Contact) -> dict[str, Any]:
@@ -65,9 +81,16 @@ def of_contact(board: Board, contact: Contact) -> dict[str, Any]:
         "preferred": preferred_agent,
         "open": board.is_open(contact),
         "step": contact.step,
+        **_outlook(board, contact.key, contact.queue, waits=contact.state == "waiting"),
         **_agents(board, board.need(contact), board.barred(contact)),
         "steps": _steps(board, Loosened.of(contact), policy, contact.channel, contact.step),
     }
+
+
+def _outlook(board: Board, key: ContactKey, queue: str, *, waits: bool = True) -> dict[str, Any]:
+    """The place in the queue and the likely wait, for one that waits or would."""
+    position = board.index.place(key, queue) if waits else None
+    return {"position": position, "estimate": None if position is None else board.waits.estimate(queue, position)}
 
 
 def _is_open(policy: QueueConfig, now: int) -> bool:
@@ -149,7 +172,7 @@ def _reasons(board: Board, need: Need, barred: Mapping[str, int], agent_id: str)
             agent.status if agent.status != "available" else "paused" if agent.paused is not None else "disconnected"
         )
         found.append({"code": status, "reason": agent.reason if agent.paused is None else agent.paused})
-    elif not board.index.can_take(agent_id, need.channel):
+    elif config.cost(need.channel) is not None and not board.index.can_take(agent_id, need.channel):
         found.append({"code": "no_capacity", "load": agent.load, "capacity": config.capacity})
     if agent_id in barred:
         found.append({"code": "barred", "until": barred[agent_id]})

@@ -95,6 +95,17 @@ class Engine:
         self._board.begin(now)
         return dryrun.of_new(self._board, self._room.intake, command)
 
+    def dry_run_transfer(self, command: commands.Transfer, now: int, archive: Archive = NOTHING) -> dict[str, Any]:
+        """What would become of a contact that is handed on. Changes nothing; see `dryrun`.
+
+        Raises:
+            Refused: as the transfer itself would be.
+        """
+        self._board.begin(now)
+        self._room.archive = archive
+        contact, assignment, changed = contacts.transferred(self._room, command)
+        return dryrun.of_transfer(self._board, contact, assignment.agent_id, changed)
+
     def explain_contact(self, contact_id: str, now: int) -> dict[str, Any]:
         """What may become of an open contact now. Changes nothing; see `dryrun`."""
         contact = self.state.contacts.get(contact_id)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from src.router.index import Candidate, Index, Need, Signature
 from src.router.model import AgentConfig
 
-RUNNERS_UP_MAX: Final = 5
+RUNNERS_UP_MAX: Final = 3
 
 
 def trace(
@@ -20,23 +20,22 @@ def trace(
     """The record of one decision: the winner, the runners-up, and the excluded counted by reason.
 
     `found` are the candidates, best first; `barred` the agents that may not be asked now, with the time until when.
-    `context` (queue, rank, rules …) is put in front.
+    `context` (queue, rank, rules …) is put in front. `excluded_age` is how many decisions for the same need ago the
+    excluded were counted, if that was not now.
     """
-    return {
+    excluded = index.excluded(signature, barred)
+    shown = {
         **context,
         "decision": "offered" if found else "waiting",
         "winner": _shown(found[0]) if found else None,
         "runners_up": [_shown(each) for each in found[1 : RUNNERS_UP_MAX + 1]],
-        "excluded": excluded(index, signature, barred),
+        "excluded": [
+            {"reason": reason, "count": count, "example": example} for reason, count, example in excluded.reasons
+        ],
     }
-
-
-def excluded(index: Index, signature: Signature, barred: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Who was not considered: for each reason how many agents, and one of them as an example."""
-    return [
-        {"reason": reason, "count": count, "example": example}
-        for reason, count, example in index.excluded(signature, barred)
-    ]
+    if excluded.age:
+        shown["excluded_age"] = excluded.age
+    return shown
 
 
 def one(index: Index, need: Need, barred: Mapping[str, int], agent: AgentConfig) -> str:

@@ -17,25 +17,27 @@ from typing import Final
 import msgspec
 
 from src.router import slices
-from src.router.choice import HEADS_WORTH_A_WALK, Choice, Chosen, Pools
+from src.router.choice import Choice, Chosen, Pools, is_worth_a_walk
 from src.router.fit import NO_CHANNEL, Ability, Need, mastery, misfit, preference, primary
+from src.router.lines import NOBODY, Entry, Heads, Sorted, Wanted, delete, first, insert, since
 from src.router.model import Weights
 from src.router.pages import (
     Group,
     Numbers,
-    Place,
+    Places,
     Profile,
     ProfilePage,
     Signature,
     SignaturePage,
     WaitingLine,
 )
-from src.router.ranking import Entry, Heads, Ranking, Sorted, Standing, delete, first, insert, key_of, since, value_of
+from src.router.ranking import Ranking, Standing, key_of, value_of
 
 __all__ = [
     "Ability",
     "Candidate",
     "ContactKey",
+    "Excluded",
     "Exclusion",
     "Index",
     "Need",
@@ -82,12 +84,20 @@ class Reach(msgspec.Struct, frozen=True, gc=False):
     present: bool
 
 
+class Excluded(msgspec.Struct, frozen=True):
+    """Who is no candidate, by reason, and how many questions ago most of them were counted."""
+
+    reasons: tuple[Exclusion, ...]
+    age: int = 0
+
+
 class _Slot:
     """Where an agent stands in the index."""
 
-    __slots__ = ("group", "standing")
+    __slots__ = ("ability", "group", "standing")
 
-    def __init__(self, group: Group, standing: Standing) -> None:
+    def __init__(self, ability: Ability, group: Group, standing: Standing) -> None:
+        self.ability = ability
         self.group = group
         self.standing = standing
 
@@ -97,7 +107,7 @@ class Index:
 
     def __init__(self) -> None:
         self._slots: dict[str, _Slot] = {}
-        self._places: dict[tuple[str, tuple[str, ...]], Place] = {}
+        self._places = Places()
         self._profiles: dict[Ability, Profile] = {}
         self._profile_numbers = Numbers()
         self._profile_pages: list[ProfilePage] = []
@@ -123,25 +133,30 @@ class Index:
         `status` is offline, away, paused, disconnected or available; `free` the channels that an available agent has
         room for, or `*` for any.
         """
-        place = self._place(status, free)
+        place = self._places.place(status, free)
         slot = self._slots.get(agent_id)
-        if slot is None or slot.group.profile.ability != ability:
+        if slot is None or not (slot.ability is ability or slot.ability == ability):
             self.remove_agent(agent_id)
-            slot = self._slots[agent_id] = _Slot(self._join(ability).group(place), standing)
-            self._enter(agent_id, slot)
-            return place.room
-        group, old = slot.group, slot.group.place
-        if old is place and slot.standing == standing:
-            return False
-        slot.standing = standing
-        if old is place:
+            profile = self._join(ability)
+            group = self._profile_pages[profile.page].group(profile, place)
+            self._slots[agent_id] = slot = _Slot(ability, group, standing)
+            group.enter(agent_id)
             self._rank(agent_id, slot)
+            return place.room
+        group = slot.group
+        old = group.place
+        if old is place:
+            if slot.standing != standing:
+                slot.standing = standing
+                self._rank(agent_id, slot)
             return False
         if not (old.available and place.available):
             self._presence_version += 1
-        self._leave(agent_id, slot)
-        slot.group = group.profile.group(place)
-        self._enter(agent_id, slot)
+        group.leave(agent_id)
+        slot.group = self._profile_pages[group.profile.page].group(group.profile, place)
+        slot.group.enter(agent_id)
+        slot.standing = standing
+        self._rank(agent_id, slot)
         return place.takes_more_than(old)
 
     def remove_agent(self, agent_id: str) -> None:
@@ -149,7 +164,9 @@ class Index:
         slot = self._slots.pop(agent_id, None)
         if slot is None:
             return
-        self._leave(agent_id, slot)
+        slot.group.leave(agent_id)
+        for ranking in self._rankings.values():
+            ranking.remove(agent_id)
         self._presence_version += 1
         profile = slot.group.profile
         page = self._profile_pages[profile.page]
@@ -177,14 +194,6 @@ class Index:
         """How many agents there are."""
         return len(self._slots)
 
-    def _place(self, status: str, free: tuple[str, ...]) -> Place:
-        place = self._places.get((status, free))
-        if place is None:
-            channels = frozenset(free) if status == "available" else frozenset()
-            alike = (each for each in self._places.values() if each.status == status and each.free == channels)
-            place = self._places[(status, free)] = next(alike, None) or Place(status, channels)
-        return place
-
     def _join(self, ability: Ability) -> Profile:
         """The profile of an ability, with one more agent."""
         profile = self._profiles.get(ability)
@@ -199,26 +208,14 @@ class Index:
         self._profile_pages[profile.page].join(profile)
         return profile
 
-    def _enter(self, agent_id: str, slot: _Slot) -> None:
-        """Stand where the slot says."""
-        group = slot.group
-        group.agents[agent_id] = None
-        self._profile_pages[group.profile.page].tally(group.place).come(group)
-        self._rank(agent_id, slot)
-
-    def _leave(self, agent_id: str, slot: _Slot) -> None:
-        """Stand nowhere."""
-        group = slot.group
-        del group.agents[agent_id]
-        self._profile_pages[group.profile.page].tally(group.place).go(group)
-        for ranking in self._rankings.values():
-            ranking.remove(agent_id)
-
     def _rank(self, agent_id: str, slot: _Slot) -> None:
-        place = slot.group.place
-        for ranking in self._rankings.values() if place.available else ():
-            if place.room or ranking.all_present:
-                ranking.put(agent_id, slot.group, slot.standing)
+        """Have an agent stand in each order where its place has one, and in no other."""
+        group, place = slot.group, slot.group.place
+        for ranking in self._rankings.values():
+            if place.room or (ranking.all_present and place.available):
+                ranking.put(agent_id, slot.standing, group, group.profile.number, place)
+            else:
+                ranking.remove(agent_id)
 
     # -- contacts -----------------------------------------------------------------------------------------------
 
@@ -283,11 +280,11 @@ class Index:
         if line is None:
             if not signature.lines:
                 self._signatures_in_use += 1
+            if matchable and not signature.need.agents:
+                self._signature_page(signature).waiting |= signature.mask
             line = signature.lines[(queue, matchable)] = WaitingLine(signature, queue, matchable=matchable)
             for agent_id in signature.need.agents:
                 self._named.setdefault(agent_id, {})[line] = None
-            if matchable and not signature.need.agents:
-                self._signature_page(signature).waiting |= signature.mask
         return line
 
     def _drop_line(self, line: WaitingLine) -> None:
@@ -331,8 +328,13 @@ class Index:
         count: int,
         distribution: str = "longest_idle",
         weights: Weights | None = None,
+        *,
+        sure: int | None = None,
     ) -> list[Candidate]:
         """The best free agents that fit and are not barred, at most `count`, the best first.
+
+        `sure` is how many of them matter (None: all). Further ones are given as far as they are cheap to find; they are
+        the next best, but they may be fewer than there are.
 
         First comes the highest score, the weights of the preferred requirements met. Among equal scores decides the
         distribution, and at last the smaller id:
@@ -357,15 +359,16 @@ class Index:
             by_skill = distribution == "best_skilled" if weights is None else weights.skill > 0
             choice = Choice(
                 self._profile_pages,
+                self._places.taking(need.channel),
                 signature,
                 self._ranking(distribution, weights),
                 barred.__contains__,
                 by_skill=by_skill and bool(signature.asked),
                 weights=weights,
             )
-            chosen = choice.best(pools, count)
+            chosen = choice.best(pools, count, count if sure is None else sure)
         slots = self._slots
-        return [Candidate(each.agent_id, each.score, slots[each.agent_id].standing, each.value) for each in chosen]
+        return [Candidate(agent_id, score, slots[agent_id].standing, value) for agent_id, score, value in chosen]
 
     def present_for(self, need: Need, but: Collection[str]) -> str | None:
         """The agent for a need of `NO_CHANNEL`: it is there and fits, has the smallest load, then the longest idle."""
@@ -392,18 +395,21 @@ class Index:
                 place = (-value, *place)
             elif distribution == "best_skilled":
                 place = (-mastery(need, ability), *place)
-            ordered.append(((-score, *place, agent_id), Chosen(agent_id, score, value)))
+            ordered.append(((-score, *place, agent_id), (agent_id, score, value)))
         return [chosen for _, chosen in sorted(ordered, key=lambda each: each[0])]
 
     def _free(self, signature: Signature) -> Pools:
         """The profiles that fit and have an agent with room for the channel."""
-        self._learn(signature)
-        channel = signature.need.channel
-        return [
-            (number, free)
-            for number, (page, fits) in enumerate(zip(self._profile_pages, signature.fits, strict=True))
-            if fits and (free := fits & page.free(channel))
-        ]
+        if signature.version != self._abilities_version:
+            self._learn(signature)
+        channel, fits = signature.need.channel, signature.fits
+        pools = []
+        for number, page in enumerate(self._profile_pages):
+            if fits[number]:
+                free = fits[number] & page.free(channel)
+                if free:
+                    pools.append((number, free))
+        return pools
 
     def _learn(self, signature: Signature) -> None:
         """Bring what a signature knows of the profiles up to date, page by page."""
@@ -432,10 +438,9 @@ class Index:
                 del self._rankings[next(iter(self._rankings))]
             ranking = Ranking(name, key_of(distribution, weights), all_present=distribution == "present")
             self._rankings[name] = ranking
-            for agent_id, slot in self._slots.items():
-                place = slot.group.place
-                if place.room or (place.available and ranking.all_present):
-                    ranking.put(agent_id, slot.group, slot.standing)
+            in_order = sorted(self._slots.items(), key=lambda each: (*ranking.key(each[1].standing), each[0]))
+            for agent_id, slot in in_order:  # each then comes last, where it is quickest to put
+                self._rank(agent_id, slot)
         return ranking
 
     # -- the next contact of an agent ---------------------------------------------------------------------------
@@ -443,17 +448,16 @@ class Index:
     def next_for(self, agent_id: str, is_barred: Callable[[str], bool]) -> ContactKey | None:
         """The first waiting contact that an agent fits and has room for and that is not barred for it."""
         slot = self._slots.get(agent_id)
-        if slot is None or not slot.group.place.room:
+        if slot is None or not slot.group.place.room or not self._waiting:
             return None
-        group = slot.group
-        found = first(self._contact_heads(agent_id, group), 1, is_barred)
-        found += first(self._named_heads(agent_id, group), 1, is_barred)
+        found, _ = first(self._contact_heads(agent_id, slot.group), 1, is_barred)
+        if agent_id in self._named:
+            found += first(self._named_heads(agent_id, slot.group), 1, is_barred)[0]
         return min((each[:2] for each in found), default=None)
 
     def _contact_heads(self, agent_id: str, group: Group) -> Iterable[Entry]:
         """The heads of the waiting contacts that a group of agents can take, in order."""
         pools: Pools = []
-        size = 0
         for number, page in enumerate(self._signature_pages):
             if page.waiting:
                 signatures = self._known(group.profile, number, page) & page.waiting
@@ -461,20 +465,13 @@ class Index:
                     signatures &= page.of_channels(group.place.channels)
                 if signatures:
                     pools.append((number, signatures))
-                    size += signatures.bit_count()
         if not pools:
             return ()
-        entries = self._waiting_heads.entries
-        if size * size <= HEADS_WORTH_A_WALK * len(entries):
-            heads: Iterable[Entry] = sorted(self._lines_of(pools))
+        if is_worth_a_walk(pools, len(self._waiting_heads)):
+            heads: Iterable[Entry] = self._waiting_heads.walk(Wanted(dict(pools), None, group.bookmarks))
         else:
-            by_page = dict(pools)
-
-            def suits(signature: Signature) -> bool:
-                return bool(by_page.get(signature.page, 0) >> signature.shift & 1)
-
-            heads = self._waiting_heads.walk(suits, group.bookmarks)
-        return (each for each in heads if agent_id not in each[-1].owner.need.not_agents)
+            heads = sorted(self._lines_of(pools))
+        return (each for each in heads if each[-1] is NOBODY or agent_id not in each[-1].owner.need.not_agents)
 
     def _known(self, profile: Profile, number: int, page: SignaturePage) -> int:
         """The signatures of a page that a profile fits."""
@@ -511,10 +508,12 @@ class Index:
     def position(self, contact_id: str) -> int | None:
         """How many smaller ranks wait in the same queue, plus one; None unless waiting."""
         entry = self._waiting.get(contact_id)
-        if entry is None:
-            return None
-        queued = self._queues[entry[-1].queue]
-        return int(bisect_left(queued, entry) if type(queued) is list else queued.bisect_left(entry)) + 1
+        return None if entry is None else self.place(entry[:2], entry[-1].queue)
+
+    def place(self, key: ContactKey, queue: str) -> int:
+        """The position that a contact of this rank would have in a queue."""
+        queued = self._queues.get(queue, [])
+        return int(bisect_left(queued, key) if type(queued) is list else queued.bisect_left(key)) + 1
 
     def waiting_in(self, queue: str, after: ContactKey | None = None) -> Iterator[str]:
         """The contacts that wait in a queue, first ranks first; only those after this rank where it is given."""
@@ -564,26 +563,38 @@ class Index:
 
     # -- explaining ---------------------------------------------------------------------------------------------
 
-    def excluded(self, signature: Signature, barred: Collection[str]) -> list[Exclusion]:
+    def excluded(self, signature: Signature, barred: Collection[str]) -> Excluded:
         """Everybody who is no candidate, by the first reason why.
 
         The reasons in this order: the codes of `misfit`, the statuses, `no_capacity`, `excluded` (the need says so),
-        `barred`.
-        Where the need names its agents, all others are `not_the_target`.
+        `barred`. Where the need names its agents, all others are `not_the_target`.
+
+        Where profiles take several pages, those of them who would not be candidates for anybody alike are counted but
+        once in so many questions for this signature: `age` says how many ago.
         """
         if signature.need.agents:
-            return self._excluded_named(signature.need, barred)
-        shown = list(self._absent(signature))
-        busy = self._busy(signature)
-        if busy is not None:
-            shown.append(busy)
-        shown += self._kept_off("excluded", signature, set(signature.need.not_agents))
-        shown += self._kept_off("barred", signature, set(barred) - set(signature.need.not_agents))
-        return shown
+            return Excluded(self._excluded_named(signature.need, barred))
+        counted, age = self._counted(signature)
+        not_agents = signature.need.not_agents
+        kept_off = self._kept_off("excluded", signature, set(not_agents)) if not_agents else []
+        if barred:
+            kept_off += self._kept_off("barred", signature, set(barred).difference(not_agents))
+        return Excluded((*counted, *kept_off), age)
+
+    def _counted(self, signature: Signature) -> tuple[tuple[Exclusion, ...], int]:
+        """Those who could not take it even if they were neither excluded nor barred, and how many questions ago."""
+        self._learn(signature)
+        kept = signature.counted
+        if kept is not None and kept[1] + 1 < len(self._profile_pages):
+            signature.counted = (kept[0], kept[1] + 1)
+        else:
+            busy = self._busy(signature)
+            absent = self._absent(signature)
+            signature.counted = (absent if busy is None else (*absent, busy), 0)
+        return signature.counted
 
     def _absent(self, signature: Signature) -> tuple[Exclusion, ...]:
-        """Those who cannot take it whatever their load; kept until somebody comes, goes, or changes its status."""
-        self._learn(signature)
+        """Those who are not there or do not fit; kept until somebody comes, goes, or changes its status."""
         kept = signature.absent
         if kept is None or kept[0] != self._presence_version:
             counts: dict[str, tuple[int, str | None]] = {}
@@ -605,15 +616,17 @@ class Index:
     def _busy(self, signature: Signature) -> Exclusion | None:
         """Those who are there and fit, but have no room for the channel."""
         channel, count, example = signature.need.channel, 0, None
-        for page, fits in zip(self._profile_pages, signature.fits, strict=True):
-            for place, tally in page.busy(channel) if fits else ():
-                profiles = fits & tally.some
-                if profiles:
-                    count += slices.total(tally.counts, profiles)
-                    example = example or page.example(profiles, place)
+        for number, page in enumerate(self._profile_pages):
+            fits = signature.fits[number]
+            if fits:
+                for place, tally in page.busy(channel):
+                    profiles = fits & tally.some
+                    if profiles:
+                        count += slices.total(tally.counts, profiles)
+                        example = example or page.example(profiles, place)
         return ("no_capacity", count, example) if count else None
 
-    def _kept_off(self, code: str, signature: Signature, agents: Collection[str]) -> list[Exclusion]:
+    def _kept_off(self, code: str, signature: Signature, agents: Iterable[str]) -> list[Exclusion]:
         """Those of these agents who would be candidates."""
         found = []
         for each in agents:
@@ -623,7 +636,7 @@ class Index:
                     found.append(each)
         return [(code, len(found), min(found))] if found else []
 
-    def _excluded_named(self, need: Need, barred: Collection[str]) -> list[Exclusion]:
+    def _excluded_named(self, need: Need, barred: Collection[str]) -> tuple[Exclusion, ...]:
         counts: dict[str, tuple[int, str | None]] = {}
         named = set(need.agents) & self._slots.keys()
         if len(named) < len(self._slots):
@@ -633,7 +646,7 @@ class Index:
             if code is not None:
                 count, example = counts.get(code, (0, None))
                 counts[code] = (count + 1, example or each)
-        return [(code, *each) for code, each in counts.items()]
+        return tuple((code, *each) for code, each in counts.items())
 
     def reason(self, agent_id: str, need: Need, barred: Collection[str]) -> str | None:
         """Why an agent is no candidate now: the first of the codes of `excluded` that holds, or None if it is one."""

@@ -4,18 +4,17 @@ Asked by the engine for a contact that has come, and by a dry run for one that h
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from zlib import crc32
 
-from src.router.classify import Facts, Rules, among, requirements_of
+from src.router.classify import NOTHING_HELD, Facts, Rules, among, requirements_of
 from src.router.commands import Receive
 from src.router.config import CONTROL, TRIAL, Config
 from src.router.model import DEFAULT_QUEUE, PilotConfig, Requirement, TagRequest, Terms
 from src.router.tagging import TagFinder
 
 
-@dataclass(frozen=True, slots=True)
-class Classified:
+class Classified(NamedTuple):
     """What was made of a contact. `preferred` are agents to be preferred, first ones first: (agent, kind)."""
 
     queue: str
@@ -49,28 +48,9 @@ class Intake:
             tags = tuple(TagRequest(each) for each in self.find_tags(command.text))
         pilot = self._pilot(command, now) if self._config.pilots else None
         rules = self._rules_of(pilot)
-        names = frozenset([each.tag for each in tags])
-        verdict = rules.judge(
-            Facts(
-                channel=command.channel,
-                account=command.account,
-                tags=names,
-                tier=command.tier,
-                language=command.language,
-                attributes=command.attributes,
-                customer_attributes=command.customer_attributes,
-                text=command.text,
-                repeat=not command.recent_tags.isdisjoint(names),
-                now=now,
-            )
-        )
+        verdict = rules.judge(_facts(command, tags, now)) if rules else NOTHING_HELD
         if verdict.tags:
             tags += tuple(TagRequest(each) for each in verdict.tags)
-        named = (
-            (command.dedicated_agent_id, "dedicated"),
-            (verdict.preferred_agent_id, "rule"),
-            (command.last_agent_id, "last"),
-        )
         return Classified(
             queue=command.queue or verdict.queue or DEFAULT_QUEUE,
             priority=command.priority + verdict.priority,
@@ -80,7 +60,15 @@ class Intake:
             terms=_joined(command.terms, verdict.terms),
             rules=verdict.rules,
             pilot=pilot,
-            preferred=tuple((agent_id, kind) for agent_id, kind in named if agent_id is not None),
+            preferred=tuple(
+                (agent_id, kind)
+                for agent_id, kind in (
+                    (command.dedicated_agent_id, "dedicated"),
+                    (verdict.preferred_agent_id, "rule"),
+                    (command.last_agent_id, "last"),
+                )
+                if agent_id is not None
+            ),
         )
 
     def find_tags(self, text: str | None) -> tuple[str, ...]:
@@ -109,6 +97,22 @@ class Intake:
             assert chosen is not None
             rules = self._rules[pilot] = Rules(chosen.values())
         return rules
+
+
+def _facts(command: Receive, tags: tuple[TagRequest, ...], now: int) -> Facts:
+    names = frozenset([each.tag for each in tags])
+    return Facts(
+        channel=command.channel,
+        account=command.account,
+        tags=names,
+        tier=command.tier,
+        language=command.language,
+        attributes=command.attributes,
+        customer_attributes=command.customer_attributes,
+        text=command.text,
+        repeat=not command.recent_tags.isdisjoint(names),
+        now=now,
+    )
 
 
 def _concerns(pilot: PilotConfig, attributes: Mapping[str, object], now: int) -> bool:

@@ -1,20 +1,17 @@
 """Profiles and signatures by number, in pages: what many of them have in common is one int, with a bit for each.
 
-A page holds a limited number, so that its ints stay short: changing one bit costs a copy. A few dozen operations on
-ints find all profiles of a page that fit a signature, or all signatures that a profile fits; nobody goes through them.
+A few dozen operations on ints find all profiles of a page that fit a signature, or all signatures that a profile fits;
+nobody goes through them.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from src.router import slices
 from src.router.fit import NO_CHANNEL, Ability, Need, is_language, level_of
+from src.router.lines import PAGE_BITS, Bookmark, Line
 from src.router.model import ANY_CHANNEL, LEVEL_MAX
-from src.router.ranking import Bookmark, Line
 from src.router.slices import Slices
-
-PROFILES_PER_PAGE: Final = 4_096
-SIGNATURES_PER_PAGE: Final = 1_024
 
 
 class Numbers:
@@ -61,16 +58,58 @@ class Place:
         return other.channels is not None and not self.free <= other.free
 
 
+class Places:
+    """All places that an agent has stood in, each once."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[tuple[str, tuple[str, ...]], Place] = {}
+        self._taking: dict[str, frozenset[Place]] = {}
+
+    def place(self, status: str, free: tuple[str, ...]) -> Place:
+        """The place of an agent with this status and these free channels, which count for an available one only."""
+        place = self._by_name.get((status, free))
+        if place is None:
+            channels = frozenset(free) if status == "available" else frozenset()
+            same = (each for each in self._by_name.values() if (each.status, each.free) == (status, channels))
+            place = self._by_name[(status, free)] = next(same, None) or Place(status, channels)
+            self._taking.clear()
+        return place
+
+    def taking(self, channel: str) -> frozenset[Place]:
+        """The places where an agent has room for a channel."""
+        taking = self._taking.get(channel)
+        if taking is None:
+            taking = frozenset(each for each in self._by_name.values() if each.takes(channel))
+            self._taking[channel] = taking
+        return taking
+
+
 class Group:
     """The agents of one profile in one place: whoever may take one may take all."""
 
-    __slots__ = ("agents", "bookmarks", "place", "profile")
+    __slots__ = ("agents", "bookmarks", "place", "profile", "tally")
 
-    def __init__(self, profile: "Profile", place: Place) -> None:
+    def __init__(self, profile: "Profile", place: Place, tally: "Tally") -> None:
         self.profile = profile
         self.place = place
+        self.tally = tally
         self.agents: dict[str, None] = {}
         self.bookmarks: dict[Any, Bookmark] = {}
+
+    def enter(self, agent_id: str) -> None:
+        """An agent stands here now."""
+        tally, mask = self.tally, self.profile.mask
+        self.agents[agent_id] = None
+        slices.one_more(tally.counts, mask)
+        tally.some |= mask
+
+    def leave(self, agent_id: str) -> None:
+        """An agent stands here no longer."""
+        tally, mask = self.tally, self.profile.mask
+        del self.agents[agent_id]
+        slices.one_less(tally.counts, mask)
+        if not self.agents:
+            tally.some ^= mask
 
 
 class Profile:
@@ -82,18 +121,11 @@ class Profile:
         self.ability = ability
         self.levels = dict(ability.skills)
         self.number = number
-        self.page, self.shift = divmod(number, PROFILES_PER_PAGE)
+        self.page, self.shift = divmod(number, 1 << PAGE_BITS)
         self.mask = 1 << self.shift
         self.size = 0
         self.groups: dict[Place, Group] = {}
         self.known: dict[int, tuple[int, int]] = {}
-
-    def group(self, place: Place) -> Group:
-        """The agents of this profile in a place."""
-        group = self.groups.get(place)
-        if group is None:
-            group = self.groups[place] = Group(self, place)
-        return group
 
     def level(self, skill: str) -> int:
         """The level in a skill, 0 for none."""
@@ -113,20 +145,9 @@ class Tally:
         self.some = 0
         self.counts: Slices = []
 
-    def come(self, group: Group) -> None:
-        """One more; the group holds it already."""
-        slices.one_more(self.counts, group.profile.mask)
-        self.some |= group.profile.mask
-
-    def go(self, group: Group) -> None:
-        """One less; the group does not hold it any more."""
-        slices.one_less(self.counts, group.profile.mask)
-        if not group.agents:
-            self.some ^= group.profile.mask
-
 
 class ProfilePage:
-    """Up to `PROFILES_PER_PAGE` profiles: which have what, how many `agents` have them, and how many stand where."""
+    """A page of profiles: which have what, how many `agents` have them, and how many stand where."""
 
     def __init__(self) -> None:
         self.version = 0
@@ -134,7 +155,7 @@ class ProfilePage:
         self.profiles: dict[int, Profile] = {}
         self.agents: Slices = []
         self.tallies: dict[Place, Tally] = {}
-        self._taking: dict[str, list[Tally]] = {}
+        self._taking: dict[str, list[tuple[Place, Tally]]] = {}
         self._busy: dict[str, list[tuple[Place, Tally]]] = {}
         self._skills: dict[str, Slices] = {}
         self._teams: dict[str, int] = {}
@@ -178,23 +199,30 @@ class ProfilePage:
         profile.size -= 1
         slices.one_less(self.agents, profile.mask)
 
-    def tally(self, place: Place) -> Tally:
-        """How many stand in a place."""
-        tally = self.tallies.get(place)
-        if tally is None:
-            tally = self.tallies[place] = Tally()
-            self._taking.clear()
-            self._busy.clear()
-        return tally
+    def group(self, profile: Profile, place: Place) -> Group:
+        """The agents of a profile in a place."""
+        group = profile.groups.get(place)
+        if group is None:
+            tally = self.tallies.get(place)
+            if tally is None:
+                tally = self.tallies[place] = Tally()
+                self._taking.clear()
+                self._busy.clear()
+            group = profile.groups[place] = Group(profile, place, tally)
+        return group
+
+    def taking(self, channel: str) -> list[tuple[Place, Tally]]:
+        """The places of available agents that have room for a channel; for `NO_CHANNEL` those of all available ones."""
+        taking = self._taking.get(channel)
+        if taking is None:
+            taking = self._taking[channel] = [each for each in self.tallies.items() if each[0].takes(channel)]
+        return taking
 
     def free(self, channel: str) -> int:
-        """The profiles with an available agent that has room for a channel; for `NO_CHANNEL` all available ones."""
-        tallies = self._taking.get(channel)
-        if tallies is None:
-            tallies = self._taking[channel] = [each for place, each in self.tallies.items() if place.takes(channel)]
+        """The profiles with an agent in one of these places."""
         profiles = 0
-        for each in tallies:
-            profiles |= each.some
+        for _, tally in self.taking(channel):
+            profiles |= tally.some
         return profiles
 
     def busy(self, channel: str) -> list[tuple[Place, Tally]]:
@@ -284,6 +312,7 @@ class Signature:
         "absent",
         "asked",
         "bookmarks",
+        "counted",
         "fits",
         "lines",
         "mask",
@@ -307,12 +336,13 @@ class Signature:
         self.scores: dict[int, Slices] = {}
         self.masteries: dict[int, Slices] = {}
         self.absent: tuple[int, tuple[tuple[str, int, str | None], ...]] | None = None
+        self.counted: tuple[tuple[tuple[str, int, str | None], ...], int] | None = None
         self.bookmarks: dict[Any, Bookmark] = {}
 
     def be_numbered(self, number: int) -> None:
         """Take a place on a page of signatures."""
         self.number = number
-        self.page, self.shift = divmod(number, SIGNATURES_PER_PAGE)
+        self.page, self.shift = divmod(number, 1 << PAGE_BITS)
         self.mask = 1 << self.shift
 
 
@@ -322,13 +352,13 @@ class WaitingLine(Line[Signature]):
     __slots__ = ("matchable", "queue")
 
     def __init__(self, owner: Signature, queue: str, *, matchable: bool) -> None:
-        super().__init__(owner)
+        super().__init__(owner, owner.number or 0)
         self.queue = queue
         self.matchable = matchable
 
 
 class SignaturePage:
-    """Up to `SIGNATURES_PER_PAGE` signatures: which ask for what, and with which somebody waits who can be matched."""
+    """A page of signatures: which ask for what, and with which somebody waits who can be matched."""
 
     def __init__(self) -> None:
         self.version = 0

@@ -86,7 +86,11 @@ def at_least(slices: Slices, number: int, among: int) -> int:
 
 def total(slices: Slices, among: int) -> int:
     """The sum of the numbers of a set."""
-    return sum((each & among).bit_count() << i for i, each in enumerate(slices))
+    count, worth = 0, 1
+    for each in slices:
+        count += (each & among).bit_count() * worth
+        worth += worth
+    return count
 
 
 def members(things: int) -> Iterator[int]:

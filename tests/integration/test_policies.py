@@ -189,7 +189,9 @@ async def test_skills_that_end_newcomers_and_exclusive_channels(client: Client) 
     assert "offered" == (await client.contact("c-2", channel="webchat", tags=["orders"]))["state"]
     assert "waiting" == (await client.contact("c-3", channel="webchat"))["state"], "a newcomer has half of 100"
     assert "waiting" == (await client.contact("c-4", channel="webchat", tags=["old"]))["state"]
-    for skill in ({"level": 60}, {"level": 60, "until": "2026-10-01T09:00:00"}, {"level": 60, "until": "soon"}, 101):
+    wrong = await client.call("PUT", "/v1/agents/nina", 422, json={"skills": {"refund": 101}})
+    assert "skills.refund" == wrong["errors"][0]["field"]
+    for skill in ({"level": 60}, {"level": 60, "until": "2026-10-01T09:00:00"}, {"level": 60, "until": "soon"}):
         await client.call("PUT", "/v1/agents/nina", 422, json={"skills": {"refund": skill}})
 
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.router import choice, index, pages, ranking
+from src.router import choice, index, lines, pages, ranking
 from src.router.fit import NO_CHANNEL, Ability, Need, mastery, misfit, preference
-from src.router.index import ContactKey, Index, Reach, Standing
+from src.router.index import ContactKey, Exclusion, Index, Reach, Standing
 from src.router.model import AgentConfig, ChannelLimit, Weights
 
 AGENTS = tuple(f"a{each}" for each in range(8))
@@ -257,12 +257,15 @@ class Pair:
 
     def _ask_candidates(self, need: Need, barred: frozenset[str], count: int, distribution: str, mix: Weights) -> None:
         signature = self.index.signature(need)
-        found = self.index.candidates(signature, barred, count, distribution, mix)
         expected = self.model.candidates(need, barred, count, distribution, mix)
+        near = self.index.candidates(signature, barred, count, distribution, mix, sure=1)
+        assert bool(near) == bool(expected)
+        assert expected[: len(near)] == [(each.agent_id, each.score) for each in near]
+        found = self.index.candidates(signature, barred, count, distribution, mix)
         assert expected == [(each.agent_id, each.score) for each in found]
         assert [self.model.agents[each].standing for each, _ in expected] == [each.standing for each in found]
         reasons = {each: self.model.reason(each, need, barred) for each in self.model.agents}
-        excluded = self.index.excluded(signature, barred)
+        excluded = self._excluded(need, barred)
         assert Counter(each for each in reasons.values() if each is not None) == {code: n for code, n, _ in excluded}
         assert len(excluded) == len({code for code, _, _ in excluded})
         for code, _, example in excluded:
@@ -270,6 +273,14 @@ class Pair:
             assert example is None or code == reasons[example]
         for agent_id, reason in reasons.items():
             assert reason == self.index.reason(agent_id, need, barred)
+
+    def _excluded(self, need: Need, barred: frozenset[str]) -> tuple[Exclusion, ...]:
+        """As it is now: what was counted before is forgotten."""
+        signature = self.index.signature(need)
+        signature.counted = None
+        excluded = self.index.excluded(signature, barred)
+        assert 0 == excluded.age
+        return excluded.reasons
 
     def _ask_agent(self, agent_id: str, contacts: frozenset[str]) -> None:
         agent = self.model.agents.get(agent_id)
@@ -295,6 +306,7 @@ class Pair:
             assert [key[1] for key in keys] == list(self.index.waiting_in(queue))
             assert [key[1] for key in keys[1:]] == list(self.index.waiting_in(queue, after=keys[0] if keys else None))
             assert list(range(1, len(keys) + 1)) == [self.index.position(each) for _, each in keys]
+            assert 1 + sum(each < (5, "c5") for each in keys) == self.index.place((5, "c5"), queue)
 
 
 @contextmanager
@@ -302,7 +314,7 @@ def small(**limits: int) -> Iterator[None]:
     """With limits so small that few agents and contacts reach them."""
     patch = pytest.MonkeyPatch()
     for name, limit in limits.items():
-        for module in (choice, index, pages, ranking):
+        for module in (choice, index, lines, pages, ranking):
             if hasattr(module, name):
                 patch.setattr(sys.modules[module.__name__], name, limit)
     try:
@@ -329,12 +341,13 @@ def test_the_index_answers_as_if_it_looked_at_everybody(tape: list[tuple[Any, ..
 def test_it_does_so_beyond_every_limit(tape: list[tuple[Any, ...]]) -> None:
     """Several pages, always walked, walks remembered, bookmarks voided, long lines, orders and signatures dropped."""
     with small(
-        PROFILES_PER_PAGE=2,
-        SIGNATURES_PER_PAGE=2,
+        PAGE_BITS=1,
+        BLOCK_MAX=2,
         HEADS_WORTH_A_WALK=0,
         WALK_UNREMEMBERED_MAX=0,
         LATE_MAX=3,
         STRIDE=1,
+        MILESTONE_AFTER=0,
         SHORT_MAX=2,
         RANKINGS_MAX=2,
         EMPTY_SIGNATURES_MAX=4,
@@ -345,7 +358,7 @@ def test_it_does_so_beyond_every_limit(tape: list[tuple[Any, ...]]) -> None:
 @settings(max_examples=40, deadline=None)
 @given(tapes())
 def test_when_all_have_gone_nothing_is_left(tape: list[tuple[Any, ...]]) -> None:
-    with small(PROFILES_PER_PAGE=2, SIGNATURES_PER_PAGE=2):
+    with small(PAGE_BITS=1):
         pair = play(tape)
         for agent_id in AGENTS:
             pair.play("remove_agent", agent_id)
@@ -353,8 +366,8 @@ def test_when_all_have_gone_nothing_is_left(tape: list[tuple[Any, ...]]) -> None
             pair.play("remove_waiting", contact_id)
         left = pair.index
         assert [{}] * 5 == [left._slots, left._profiles, left._waiting, left._queues, left._named]
-        assert not any(each.lines or each.heads.entries for each in left._rankings.values())
-        assert not left._waiting_heads.entries
+        assert not any(each.lines or len(each.heads) for each in left._rankings.values())
+        assert 0 == len(left._waiting_heads)
         for page in left._profile_pages:
             assert [{}] * 4 == [page.profiles, page._skills, page._teams, page._channels]
             assert not any(tally.some or any(tally.counts) for tally in page.tallies.values())

@@ -228,8 +228,8 @@ def test_a_rule_that_makes_no_sense_is_refused(settings: Mapping[str, Any], fiel
     [
         ({"queue": "nowhere"}, "then.queue", "there is no queue 'nowhere'"),
         ({"preferred_agent_id": "a9"}, "then.preferred_agent_id", "there is no agent 'a9'"),
-        ({"terms": Terms(agents=("a1", "a9"))}, "then.terms.agents.1", "there is no agent 'a9'"),
-        ({"terms": Terms(not_agents=("a9",))}, "then.terms.not_agents.0", "there is no agent 'a9'"),
+        ({"terms": Terms(agents=("a1", "a9"))}, "then.agents.include.1", "there is no agent 'a9'"),
+        ({"terms": Terms(not_agents=("a9",))}, "then.agents.exclude.0", "there is no agent 'a9'"),
     ],
     ids=str,
 )
@@ -264,7 +264,7 @@ def test_a_pilot_that_makes_sense_is_taken(settings: Mapping[str, Any]) -> None:
     [
         ({"percent": -1}, "percent", "from 0 to 100, not -1"),
         ({"percent": 101}, "percent", "not 101"),
-        ({"from_at": 5, "until_at": 5}, "until_at", "before it begins"),
+        ({"from_at": 5, "until_at": 5}, "until", "before it begins"),
         ({"attribute": "region"}, "values", "which values"),
         ({"attribute": "region", "values": ("a", [])}, "values.1", "a string, a number"),
         ({"attribute": "", "values": ("a",)}, "attribute", "must not be empty"),
@@ -325,10 +325,10 @@ def test_a_department_that_makes_sense_is_taken(settings: Mapping[str, Any]) -> 
     [
         ({"deadlines": Deadlines(progress_s=0)}, "deadlines.progress_s", "not 0"),
         ({"deadlines": Deadlines(solution_s=-5)}, "deadlines.solution_s", "not -5"),
-        ({"dated": (season(1, 2), season(5, 5))}, "dated.1.until_at", "before it begins"),
+        ({"dated": (season(1, 2), season(5, 5))}, "dated.1.until", "before it begins"),
         ({"dated": (season(1, 2, feedback_s=0),)}, "dated.0.deadlines.feedback_s", "not 0"),
-        ({"dated": (season(1, 5), season(4, 9))}, "dated.1.from_at", "before number 0 is over"),
-        ({"dated": (season(4, 9), season(1, 5))}, "dated.0.from_at", "before number 1 is over"),
+        ({"dated": (season(1, 5), season(4, 9))}, "dated.1.from", "before number 0 is over"),
+        ({"dated": (season(4, 9), season(1, 5))}, "dated.0.from", "before number 1 is over"),
     ],
     ids=str,
 )

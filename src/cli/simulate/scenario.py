@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from src.api.problems import field_path
 from src.api.schemas import (
     AgentBody,
     Body,
@@ -224,7 +225,7 @@ def load(path: Path | None = None) -> Scenario:
         raise StartupError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(each) for each in first["loc"]) or "the file"
+        place = field_path(first["loc"]) if first["loc"] else "the file"
         raise StartupError(f"{where}: {place}: {first['msg']}") from error
 
 

@@ -97,6 +97,12 @@ def cancel(room: Room, command: commands.Cancel) -> None:
 
 def transfer(room: Room, command: commands.Transfer) -> None:
     """To an agent, a queue, or to whoever has other skills: at its old rank, and not back to where it came from."""
+    contact, assignment, changed = transferred(room, command)
+    hand_on(room.board, contact, assignment, _target_json(command), command.by, command.reason, changed)
+
+
+def transferred(room: Room, command: commands.Transfer) -> tuple[Contact, Assignment, dict[str, Any]]:
+    """Who is to be transferred from whom, and what the contact needs then, as far as it changes."""
     board = room.board
     contact, assignment = _active(room, command.contact_id, command.agent_id, "transferred")
     room.check_queue(command.to_queue, "to.queue")
@@ -113,7 +119,7 @@ def transfer(room: Room, command: commands.Transfer) -> None:
             raise InvalidState("the contact is with this agent already")
         _check_there(board, target, contact.channel)
         changed |= {"target_agent_id": target.id, "target_kind": "transfer"}
-    hand_on(board, contact, assignment, _target_json(command), command.by, command.reason, changed)
+    return contact, assignment, changed
 
 
 def give_back(room: Room, command: commands.Return) -> None:

@@ -1,0 +1,279 @@
+"""Who comes first: lines of agents or contacts that are alike, in order, and the heads of all lines in order.
+
+Whoever may take one member of a line may take all. So the first that suits is the first of the heads whose line suits,
+and nobody looks behind the head of a line that does not.
+"""
+
+from array import array
+from bisect import bisect_left, insort
+from collections.abc import Callable, Container, Iterable, Iterator
+from itertools import chain, islice, repeat
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from sortedcontainers import SortedList
+
+Entry = tuple[Any, ...]
+"""What is ordered: the parts of the key, the id, and the line. The id decides ties, so lines are never compared."""
+
+Sorted = Any
+"""A list while it is short, a `SortedList` once it is not: most lines are short, and a list is smaller and quicker."""
+
+SHORT_MAX: Final = 1_000
+BLOCK_MAX: Final = 1_024
+PAGE_BITS: Final = 12
+"""Sets of lines are kept in pages of 2 ** 12, so that their ints stay short: changing one bit costs a copy."""
+
+WALK_UNREMEMBERED_MAX: Final = 32
+"""A walk over more heads than this that do not suit leaves a bookmark behind."""
+MILESTONE_AFTER: Final = 32
+"""A walk yields a milestone where it passed more heads than this since the last that it yielded."""
+LATE_MAX: Final = 4_096
+"""So many heads that came in front of a bookmark are kept; with one more all bookmarks are void."""
+
+T = TypeVar("T")
+
+
+def insert(items: Sorted, entry: Entry) -> Sorted:
+    """Put an entry in its place. Gives what holds the entries from now on."""
+    if type(items) is not list:
+        items.add(entry)
+        return items
+    if not items or items[-1] < entry:
+        items.append(entry)
+    else:
+        insort(items, entry)
+    return items if len(items) <= SHORT_MAX else SortedList(items)
+
+
+def delete(items: Sorted, entry: Entry) -> None:
+    """Take out an entry that is there."""
+    if type(items) is list:
+        del items[bisect_left(items, entry)]
+    else:
+        items.remove(entry)
+
+
+def since(items: Sorted, entry: Entry | None) -> Iterator[Entry]:
+    """The entries that are not before this one; all where there is none."""
+    if entry is None:
+        return iter(items)
+    if type(items) is list:
+        return islice(items, bisect_left(items, entry), None)
+    return iter(items.irange(entry))
+
+
+class Line(Generic[T]):
+    """Things that are alike, in order: those of an `owner`, by whose `number` they are asked for, and of a `kind`."""
+
+    __slots__ = ("kind", "members", "number", "owner")
+
+    def __init__(self, owner: T, number: int = 0, kind: object = None) -> None:
+        self.owner = owner
+        self.number = number
+        self.kind = kind
+        self.members: Sorted = []
+
+
+NOBODY: Final[Line[None]] = Line(None)
+"""The line of a milestone: a walk yields it where it has passed many heads that do not suit."""
+
+
+class Bookmark(msgspec.Struct, frozen=True):
+    """How far a walk got before it met the first line that suits: none before `entry` does, but for those in `late`."""
+
+    edition: object
+    late: int
+    entry: Entry
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which lines suit: those whose number is in the set of its page, and whose kind is one of `kinds` (None: any).
+
+    Whether a line suits an asker must never change. The asker keeps its `bookmarks`, by `purpose` if it has several.
+    """
+
+    sets: dict[int, int]
+    kinds: Container[object] | None = None
+    bookmarks: dict[Any, Bookmark] | None = None
+    purpose: object = None
+
+    def suits(self, line: Line[Any]) -> bool:
+        """Whether this line does."""
+        in_set = self.sets.get(line.number >> PAGE_BITS, 0) >> (line.number & (1 << PAGE_BITS) - 1) & 1
+        return bool(in_set) and (self.kinds is None or line.kind in self.kinds)
+
+
+class _Block:
+    """Some heads that stand together, and the numbers of their lines: these lie side by side in memory.
+
+    To pass a head by its number costs a tenth of what it costs to look at the head and its line where there are many.
+    """
+
+    __slots__ = ("entries", "numbers")
+
+    def __init__(self, entries: list[Entry], numbers: "array[int]") -> None:
+        self.entries = entries
+        self.numbers = numbers
+
+
+class Heads(Generic[T]):
+    """The first of each line, in order.
+
+    A walk that has to pass many heads that do not suit leaves a bookmark, and the next walk for the same begins there:
+    so each head is passed once by each asker, not once by each question. A line that lost its head stands further back
+    and needs no care; heads of new lines are noted if they come in front of a bookmark.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._size = 0
+        self._blocks = [_Block([], array("L"))]
+        self._lasts: list[Entry] = []  # of each block but the last one
+        self._far: Entry | None = None
+        self._late: list[Entry] = []
+        self._edition = object()
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, entry: Entry) -> None:
+        """Put an entry into its line."""
+        line: Line[T] = entry[-1]
+        head = line.members[0] if line.members else None
+        line.members = insert(line.members, entry)
+        if line.members[0] is not head:
+            if head is not None:
+                self._take_out(head)
+            self._put_in(entry)
+            if self._far is not None and entry < self._far:
+                self._note(entry)
+
+    def remove(self, entry: Entry) -> None:
+        """Take an entry out of its line."""
+        line: Line[T] = entry[-1]
+        is_head = line.members[0] is entry
+        delete(line.members, entry)
+        if is_head:
+            self._take_out(entry)
+            if line.members:
+                self._put_in(line.members[0])
+
+    def _put_in(self, entry: Entry) -> None:
+        self._size += 1
+        at = bisect_left(self._lasts, entry)
+        block = self._blocks[at]
+        entries, numbers = block.entries, block.numbers
+        if not entries or entries[-1] < entry:
+            entries.append(entry)
+            numbers.append(entry[-1].number)
+        else:
+            i = bisect_left(entries, entry)
+            entries.insert(i, entry)
+            numbers.insert(i, entry[-1].number)
+        if len(entries) > BLOCK_MAX:
+            half = len(entries) // 2
+            self._blocks.insert(at + 1, _Block(entries[half:], numbers[half:]))
+            self._lasts.insert(at, entries[half - 1])
+            del entries[half:], numbers[half:]
+
+    def _take_out(self, entry: Entry) -> None:
+        self._size -= 1
+        at = bisect_left(self._lasts, entry)
+        block = self._blocks[at]
+        i = bisect_left(block.entries, entry)
+        del block.entries[i], block.numbers[i]
+        if not block.entries and self._lasts:
+            del self._blocks[at], self._lasts[min(at, len(self._lasts) - 1)]
+
+    def walk(self, wanted: Wanted) -> Iterator[Entry]:
+        """The heads of the lines that suit, first ones first, with milestones between them."""
+        sets, kinds, bookmarks, mask = wanted.sets, wanted.kinds, wanted.bookmarks, (1 << PAGE_BITS) - 1
+        start, passed, counted = None, 0, 0
+        if bookmarks is not None and wanted.purpose in bookmarks:
+            start, passed = self._reopen(bookmarks[wanted.purpose], wanted)
+        for block, begin in self._since(start):
+            for i, number in enumerate(islice(block.numbers, begin, None) if begin else block.numbers, begin):
+                passed += 1
+                if sets.get(number >> PAGE_BITS, 0) >> (number & mask) & 1:
+                    entry = block.entries[i]
+                    if kinds is None or entry[-1].kind in kinds:
+                        if bookmarks is not None and passed > WALK_UNREMEMBERED_MAX:
+                            bookmarks[wanted.purpose] = self._bookmark(entry[:-1])
+                        bookmarks = None
+                        self.steps += passed - counted
+                        counted = passed
+                        yield entry
+                        continue
+                if passed - counted > MILESTONE_AFTER:
+                    self.steps += passed - counted
+                    counted = passed
+                    yield (*block.entries[i][:-1], NOBODY)
+
+    def _since(self, entry: Entry | None) -> Iterator[tuple[_Block, int]]:
+        """The blocks that hold entries which are not before this one, and where in them to begin."""
+        if entry is None:
+            return zip(self._blocks, repeat(0))
+        at = bisect_left(self._lasts, entry)
+        first = (self._blocks[at], bisect_left(self._blocks[at].entries, entry))
+        return chain([first], zip(self._blocks[at + 1 :], repeat(0)))
+
+    def _reopen(self, bookmark: Bookmark, wanted: Wanted) -> tuple[Entry | None, int]:
+        """Where a walk may begin, and how many heads were looked at to know."""
+        if bookmark.edition is not self._edition:
+            return None, 0
+        late = self._late[bookmark.late :]
+        return min((each[:-1] for each in late if wanted.suits(each[-1])), default=bookmark.entry), len(late)
+
+    def _bookmark(self, entry: Entry) -> Bookmark:
+        if self._far is None or self._far < entry:
+            self._far = entry
+        return Bookmark(self._edition, len(self._late), entry)
+
+    def _note(self, entry: Entry) -> None:
+        self._late.append(entry)
+        if len(self._late) > LATE_MAX:
+            self._edition = object()
+            self._late.clear()
+            self._far = None
+
+
+def first(
+    heads: Iterable[Entry], count: int, is_barred: Callable[[str], bool], sure: int | None = None
+) -> tuple[list[Entry], bool]:
+    """The first `count` entries that are not barred of the lines that begin with these heads, which come in order.
+
+    With `sure`, so many are enough where further ones are not near: then it is true that it gave up.
+    """
+    found: list[Entry] = []
+    lines: list[Line[Any]] = []
+    end: Entry | None = None
+    for head in heads:
+        line = head[-1]
+        if line is NOBODY:
+            if sure is not None and len(found) >= sure:
+                end = head
+                break
+            continue
+        lines.append(line)
+        if not is_barred(head[-2]):
+            found.append(head)
+            if len(found) == count:
+                break
+    for line in lines:
+        members = line.members
+        if len(members) > 1 and not (len(found) == count and found[-1] < members[1]):
+            _fill_up(found, members, count, is_barred, end)
+    return found, end is not None
+
+
+def _fill_up(
+    found: list[Entry], members: Sorted, count: int, is_barred: Callable[[str], bool], end: Entry | None
+) -> None:
+    """Find a place among the first ones for members of a line that stand behind its head, but in front of `end`."""
+    for entry in islice(members, 1, None):
+        if (found[-1] < entry) if len(found) == count else (end is not None and end < entry):
+            break
+        if not is_barred(entry[-2]):
+            insort(found, entry)
+            del found[count:]
