@@ -541,5 +541,5 @@ SELDOM: Final[dict[str, Operation]] = {
     "checkpoint": checkpoint,
 }
 OPERATIONS: Final = OFTEN | SOMETIMES | SELDOM
-NAMES: Final = ["receive", "accept"] * 8 + [*OFTEN] * 8 + [*SOMETIMES] * 2 + [*SELDOM]
+NAMES: Final = ["receive", "accept"] * 10 + [*OFTEN] * 10 + [*SOMETIMES] * 4 + [*SELDOM]
 """Every name, as often as it is to be drawn."""

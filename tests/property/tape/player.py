@@ -73,7 +73,7 @@ class Player:
         command = OPERATIONS[name](self, Dice(number))
         if command is not None:
             self.do(command)
-        self.check()
+            self.check()
 
     def do(self, command: c.Command) -> None:
         """What is due comes first, as in a loop; what the command makes due comes at once."""
@@ -158,6 +158,7 @@ class Player:
         self.promises.restarted(self.now, handed_over=not alike)
         self._decide(c.Restart(sockets if live else frozenset(), leases))
         self._tick()
+        self.check()
 
     # -- looking without touching -------------------------------------------------------------------------------
 
@@ -188,6 +189,7 @@ class Player:
         told = self.engine.dry_run(command, self.now)
         assert before == (state.seq, self.engine.next_due()), "a dry run changed something"
         self.do(command)
+        self.check()
         received = self.promises.received
         if received is None or received.contact_id != command.contact_id:
             return  # it was refused

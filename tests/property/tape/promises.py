@@ -29,6 +29,7 @@ class Promises:
         self.told: set[tuple[str, str, int, str]] = set()
         self.released: dict[str, list[Assignment]] = {}
         self.own: set[str] = set()
+        self.asked: set[tuple[str, str]] = set()
         self.received: Event | None = None
 
     @property
@@ -40,6 +41,7 @@ class Promises:
         self.command, self.config, self.now = command, config, event.at
         contact = self.state.contacts.get(event.contact_id or "")
         before = None if contact is None else (contact.priority, contact.target_agent_id, contact.target_kind)
+        queue = None if contact is None else contact.queue
         if before is not None and event.data.get("target_agent_id") not in (None, before[1]):
             self.barred.pop((event.contact_id or "", event.data["target_agent_id"]), None)
         name = event.type.replace(".", "_")
@@ -48,6 +50,8 @@ class Promises:
         getattr(self, f"_after_{name}", _nothing)(event)
         if contact is not None and before is not None:
             self._check_kept(event, contact, *before)
+            anew = (0, event.at) == (contact.step, contact.entered_at)
+            assert queue == contact.queue or anew, "steps and waits did not begin anew in another queue"
 
     def restarted(self, now: int, *, handed_over: bool) -> None:
         """Another process decides from now on: it does not know who was heard when, and offers live a little longer."""
@@ -167,6 +171,9 @@ class Promises:
         beside = [each for each in present(agent) if each is not assignment]
         fits = self.naive.fits_beside(agent.id, assignment.channel, assignment.cost, beside)
         assert fits, f"{assignment.id} has no room at {agent.id}"
+
+    def _before_contact_escalated(self, event: Event) -> None:
+        assert "escalated" not in self.state.contacts[event.contact_id or ""].flags, "escalated twice"
 
     def _before_contact_active(self, event: Event) -> None:
         offers = self.state.offers[event.contact_id or ""]
@@ -390,6 +397,7 @@ class Promises:
     def _before_collaboration_requested(self, event: Event) -> None:
         contact = self.state.contacts[event.contact_id or ""]
         lead = self._lead(contact)
+        self.asked.update((contact.id, each["skill"]) for each in event.data["requirements"])
         assert lead is None or event.agent_id != lead, "the lead is asked for help with its own contact"
         by_hand = isinstance(self.command, c.Collaborate)
         if not by_hand:

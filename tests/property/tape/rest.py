@@ -55,6 +55,8 @@ class Rest:
             callback = contact.state == "parked" and contact.assignment_id is None
             assert states == ([] if callback else [contact.state]), f"{contact.id} is {contact.state}: {states}"
             assert callback or contact.assignment_id == held[0].id
+            shared = {(contact.id, each.skill) for each in contact.requirements if each.shared}
+            assert callback or shared <= self.promises.asked, "nobody was asked for what the lead does not cover"
         else:
             assert not states, f"{contact.id} waits and is held"
             assert contact.assignment_id is None
@@ -136,6 +138,8 @@ class Rest:
             if each.wanted and each.state == "active":
                 fits = self.naive.fits_beside(agent_id, each.channel, each.cost, present(agent))
                 assert not fits, f"{each.id} could have its units back"
+        missed_too_often = agent.status == "available" and agent.misses >= self.config.settings.missed_offers_max
+        assert not missed_too_often, f"{agent_id} answers nothing and counts as there"
         assert agent.grace_until is None or agent.grace_until > self.now, f"{agent_id} is gone and counts as there"
 
     def _check_assignment(self, assignment: Assignment) -> None:

@@ -1,0 +1,448 @@
+"""Small faults, each of which takes away one guard of the engine. A test must notice every one of them."""
+
+from typing import Final, NamedTuple
+
+
+class Mutation(NamedTuple):
+    """In `src/router/<file>`, the text `old`, which stands there once, becomes `new`. `why` is what nobody may miss."""
+
+    file: str
+    old: str
+    new: str
+    why: str
+
+
+MUTATIONS: Final = (
+    Mutation(
+        "board.py",
+        "if policy.paused:\n            return False",
+        "if policy.paused:\n            return True",
+        "a paused queue offers its contacts",
+    ),
+    Mutation(
+        "matching.py",
+        "chosen = found[:wanted]",
+        "chosen = found[: wanted + 1]",
+        "a contact is offered to more agents at once than its queue says",
+    ),
+    Mutation(
+        "desk.py",
+        "if any(not self.interruptible(each.channel) for each in owed):\n            return ()",
+        "",
+        "something new goes before work that is owed its units",
+    ),
+    Mutation(
+        "index.py",
+        "if slot is None or not slot.group.place.takes(channel):",
+        "if slot is None:",
+        "a named agent without room is offered a contact",
+    ),
+    Mutation(
+        "folds.py",
+        "if until > event.at} or NONE",
+        "if False} or NONE",
+        "an agent that declined is asked again at once",
+    ),
+    Mutation(
+        "handlers/assignments.py",
+        'if contact.state == "offered" and contact.id not in board.state.offers:',
+        'if contact.state == "offered":',
+        "a declined contact is requeued although other offers of it stand",
+    ),
+    Mutation(
+        "queueing.py",
+        "if board.index.reach(board.need(contact)).present:\n        return False",
+        "",
+        "a step is skipped although somebody who is there fits without it",
+    ),
+    Mutation(
+        "transitions.py",
+        '("active", ev.CONTACT_PARKED): "parked",\n    ("active", ev.CONTACT_CLOSED)',
+        '("active", ev.CONTACT_PARKED): "active",\n    ("active", ev.CONTACT_CLOSED)',
+        "a parked contact counts as active",
+    ),
+    Mutation(
+        "deadlines.py",
+        "if contact.parked_until is not None and (due is None or contact.parked_until < due):",
+        "if False:",
+        "nobody is told that a promised time has passed",
+    ),
+    Mutation(
+        "classify.py",
+        "required=each.required and not (ALL in step.prefer or each.tag in step.prefer),",
+        "required=each.required,",
+        "a step does not turn what is required into what is preferred",
+    ),
+    Mutation(
+        "hours.py",
+        "for wall_day in range((start + offset) // _DAY_MS - 1, (end",
+        "for wall_day in range((start + offset) // _DAY_MS, (end",
+        "a span over midnight is over at midnight",
+    ),
+    Mutation(
+        "board.py",
+        "if contact.bars and min(contact.bars.values()) <= self.now:",
+        "if False:",
+        "a contact whose bar ran out unseen is forgotten",
+    ),
+    Mutation(
+        "board.py",
+        "self._retake(agent, desk)\n",
+        "pass\n",
+        "released work never gets its units back",
+    ),
+    Mutation(
+        "board.py",
+        'return policy.hours is None or contact.target_kind == "pinned" or hours.is_open(policy.hours, self.now)',
+        "return True",
+        "a closed queue offers its contacts",
+    ),
+    Mutation(
+        "board.py",
+        'if contact.target_agent_id is not None and contact.target_kind != "pinned":\n            self.release_target',
+        "if contact.target_agent_id is not None:\n            self.release_target",
+        "a pinned contact that is declined goes elsewhere",
+    ),
+    Mutation(
+        "board.py",
+        'self.say_help(ev.COLLABORATION_CLOSED, collaboration, reason="contact_closed", by=None)',
+        "pass",
+        "help goes on although its contact has ended",
+    ),
+    Mutation(
+        "board.py",
+        "due = max(assignment.expires_at, self.offer_floor.get(assignment.id, 0))",
+        "due = assignment.expires_at + 1",
+        "an offer lives on after its deadline, or dies with a restart",
+    ),
+    Mutation(
+        "board.py",
+        "if each.shared:\n            continue",
+        "pass",
+        "the lead is asked for what others help with",
+    ),
+    Mutation(
+        "board.py",
+        "teams=() if ALL in chosen else tuple(sorted(chosen)),",
+        "teams=tuple(sorted(chosen)),",
+        "a step that opens a queue to every team opens it to none",
+    ),
+    Mutation(
+        "board.py",
+        'if status == "available" else ()',
+        'if status != "offline" else ()',
+        "an agent that is away or paused has room",
+    ),
+    Mutation(
+        "matching.py",
+        'if other is not assignment:\n            board.say(ev.OFFER_REVOKED, other, reason="taken_by_another")',
+        "pass",
+        "an offer stands beside the one that was accepted",
+    ),
+    Mutation(
+        "matching.py",
+        "if policy.auto_accept:",
+        "if policy.auto_accept and policy.wrap_up_s:",
+        "what needs no answer waits for one",
+    ),
+    Mutation(
+        "matching.py",
+        'board.say(ev.ASSIGNMENT_RELEASED, assignment, reason="interrupted", wanted=True)',
+        'board.say(ev.ASSIGNMENT_RELEASED, assignment, reason="interrupted", wanted=False)',
+        "interrupted work is not owed its units",
+    ),
+    Mutation(
+        "matching.py",
+        "if len(fresh) > 1:\n        fresh.sort(key=_key)",
+        "if len(fresh) > 1:\n        fresh.sort(key=_key, reverse=True)",
+        "the largest rank goes first",
+    ),
+    Mutation(
+        "matching.py",
+        "if board.desk(assignment.agent_id).interruptible(assignment.channel):",
+        "if False:",
+        "accepting interruptible work makes room that nobody sees",
+    ),
+    Mutation(
+        "matching.py",
+        "if contact.id in board.fresh:  # it goes on",
+        "if False:  # it goes on",
+        "whoever skips a step is tried after those behind it",
+    ),
+    Mutation(
+        "matching.py",
+        "if contact.requirements or contact.id in board.state.helps:",
+        "if contact.id in board.state.helps:",
+        "nobody is asked for what the lead does not cover",
+    ),
+    Mutation(
+        "queueing.py",
+        "return board.index.length(contact.queue) > length",
+        "return board.index.length(contact.queue) > length + 1",
+        "one contact more than may wait is kept",
+    ),
+    Mutation(
+        "queueing.py",
+        "need = Loosened.of(contact)\n    for each in steps[contact.step : upto]:",
+        "need = Loosened.of(contact)\n    for each in steps[:upto]:",
+        "steps are taken a second time",
+    ),
+    Mutation(
+        "queueing.py",
+        "self.priority + each.priority,",
+        "self.priority,",
+        "a step does not raise the priority",
+    ),
+    Mutation(
+        "queueing.py",
+        "if not all(covered_by_anyone(each) for each in asked):\n        return False",
+        "",
+        "a contact is split although nobody can help with a part of it",
+    ),
+    Mutation(
+        "queueing.py",
+        "return sorted(found, key=lambda part: (-sum(each.weight for each in part), -len(part), part))",
+        "return sorted(found, key=lambda part: (sum(each.weight for each in part), -len(part), part))",
+        "the lead covers the smallest part",
+    ),
+    Mutation(
+        "desk.py",
+        "sum(each.cost for each in present) + cost <= self.now.capacity\n            and",
+        "True\n            and",
+        "an agent is given more than its capacity",
+    ),
+    Mutation(
+        "desk.py",
+        "sum(1 for each in present if each.channel == channel) < limit.max",
+        "sum(1 for each in present if each.channel == channel) <= limit.max",
+        "an agent is given more contacts of a channel than its maximum",
+    ),
+    Mutation(
+        "desk.py",
+        "return _excludes(channels.get(one), one, other) or _excludes(channels.get(other), other, one)",
+        "return _excludes(channels.get(one), one, other)",
+        "a channel is excluded one way round only",
+    ),
+    Mutation(
+        "desk.py",
+        'return assignment.state == "active" and not assignment.released and self.interruptible(assignment.channel)',
+        "return not assignment.released and self.interruptible(assignment.channel)",
+        "an offer is interrupted",
+    ),
+    Mutation(
+        "desk.py",
+        "if load > self.now.capacity or self.excluded(channel, each.channel):",
+        "if True:",
+        "work is interrupted for nothing",
+    ),
+    Mutation(
+        "desk.py",
+        "if config.newcomer_until is not None and config.newcomer_until > at:",
+        "if config.newcomer_until is not None:",
+        "a newcomer stays one for good",
+    ),
+    Mutation(
+        "desk.py",
+        "gone = {skill for skill, until in config.skills_until.items() if until <= at}",
+        "gone = {skill for skill, until in config.skills_until.items() if until < at}",
+        "a skill lasts longer than its time",
+    ),
+    Mutation(
+        "index.py",
+        "barred = {*barred, *need.not_agents}",
+        "pass",
+        "an agent that is excluded by name is offered the contact",
+    ),
+    Mutation(
+        "index.py",
+        "return place.takes_more_than(old)",
+        "return False",
+        "an agent with new room does not look for what waits",
+    ),
+    Mutation(
+        "index.py",
+        "ordered.append(((-score, *place, agent_id), Chosen(agent_id, score, value)))",
+        "ordered.append(((score, *place, agent_id), Chosen(agent_id, score, value)))",
+        "of the agents that a contact names, the worst is chosen",
+    ),
+    Mutation(
+        "index.py",
+        "if line.matchable and not need.agents:\n            self._waiting_heads.add(entry)",
+        "if not need.agents:\n            self._waiting_heads.add(entry)",
+        "what waits in a closed queue is found by agents with room",
+    ),
+    Mutation(
+        "choice.py",
+        "for score, tier in tiers(pools, signature.scores) if signature.need.preferred else [(0, pools)]:",
+        "for score, tier in [(0, pools)]:",
+        "preferred requirements do not count",
+    ),
+    Mutation(
+        "pages.py",
+        'yield "team_excluded", ~self._of_teams(need.not_teams)',
+        "pass",
+        "an excluded team is offered the contact",
+    ),
+    Mutation(
+        "ranking.py",
+        "is_head = line.members[0] is entry\n",
+        "is_head = False\n",
+        "who is gone is still found",
+    ),
+    Mutation(
+        "folds.py",
+        "if contact.target_agent_id != before and contact.target_agent_id in contact.bars:",
+        "if contact.target_agent_id in contact.bars:",
+        "a pinned contact's agent has no cool-down",
+    ),
+    Mutation(
+        "folds.py",
+        'restarted = "progress." if data["from"] == "helper" else "lead."',
+        'restarted = ("progress.", "lead.")',
+        "the lead is warned anew because the helper spoke",
+    ),
+    Mutation(
+        "folds.py",
+        "contact.queued_at, contact.step = event.at, 0\n\n\ndef _relaxed",
+        "contact.queued_at = event.at\n\n\ndef _relaxed",
+        "steps of one queue count in the next",
+    ),
+    Mutation(
+        "entities.py",
+        'return 0 if self.released or self.state == "parked" else self.cost',
+        "return 0 if self.released else self.cost",
+        "parked work takes capacity",
+    ),
+    Mutation(
+        "transitions.py",
+        '("offered", ev.CONTACT_REQUEUED): "waiting",',
+        '("offered", ev.CONTACT_REQUEUED): "offered",',
+        "nobody looks for another agent after a decline",
+    ),
+    Mutation(
+        "deadlines.py",
+        'if where is None or contact.overflows >= OVERFLOWS_MAX or contact.target_kind == "pinned":',
+        "if where is None or contact.overflows >= OVERFLOWS_MAX:",
+        "a pinned contact overflows",
+    ),
+    Mutation(
+        "deadlines.py",
+        "return bool(teams) and ALL not in teams and not set(where.teams) <= set(teams)",
+        "return True",
+        "an overflow that changes nothing is due for ever",
+    ),
+    Mutation(
+        "deadlines.py",
+        "if contact.answered_at is not None or contact.sla_stage > 1:",
+        "if contact.sla_stage > 1:",
+        "the service level is breached after the answer",
+    ),
+    Mutation(
+        "deadlines.py",
+        "return contact.parked_until - board.config.settings.park_return_s * 1000",
+        "return contact.parked_until",
+        "a contact comes back no earlier than it was promised",
+    ),
+    Mutation(
+        "classify.py",
+        "level=min(level for level in levels if level is not None),",
+        "level=each.level,",
+        "a step does not lower a level",
+    ),
+    Mutation(
+        "hours.py",
+        "return self._weekdays.get((wall_day + _EPOCH_WEEKDAY) % 7, ()) if dated is None else dated",
+        "return self._weekdays.get((wall_day + _EPOCH_WEEKDAY) % 7, ())",
+        "a holiday is a day like any other",
+    ),
+    Mutation(
+        "handlers/assignments.py",
+        "return FOREVER\n",
+        "return board.now\n",
+        "an agent is asked more often than the queue says",
+    ),
+    Mutation(
+        "handlers/assignments.py",
+        "wrap_up_s += policy.breather_s",
+        "pass",
+        "there is no breather after a hard contact",
+    ),
+    Mutation(
+        "handlers/contacts.py",
+        "if agent is None or not agent.there or not wait_s or agent_id in need.not_agents:",
+        "if agent is None or not wait_s or agent_id in need.not_agents:",
+        "an agent is waited for that is not there",
+    ),
+    Mutation(
+        "handlers/contacts.py",
+        "if FLAGGED_ESCALATED in contact.flags:\n        return",
+        "pass",
+        "a contact is escalated twice",
+    ),
+    Mutation(
+        "handlers/contacts.py",
+        "if assignment.released and not assignment.wanted:",
+        "if False:",
+        "a customer who writes again is not given units",
+    ),
+    Mutation(
+        "handlers/contacts.py",
+        "board.heard_at[assignment.id] = board.now",
+        "pass",
+        "units are taken although the customer wrote",
+    ),
+    Mutation(
+        "handlers/parking.py",
+        "if owner is not None and owner.there and",
+        "if owner is not None and",
+        "a contact comes back to an owner who is not there",
+    ),
+    Mutation(
+        "handlers/presence.py",
+        'if contact.target_kind != "pinned":\n            board.release_target',
+        "if False:\n            board.release_target",
+        "contacts wait for an agent that has left",
+    ),
+    Mutation(
+        "handlers/supervision.py",
+        'if not command.force and contact.channel not in free and "*" not in free:',
+        "if False:",
+        "a supervisor overloads an agent without meaning to",
+    ),
+    Mutation(
+        "handlers/time.py",
+        "if lapsed:\n",
+        "if False:\n",
+        "a requirement lasts longer than its time",
+    ),
+    Mutation(
+        "handlers/time.py",
+        'if agent.status == "available" and agent.misses >= board.config.settings.missed_offers_max:',
+        "if False:",
+        "an agent who answers nothing is offered everything",
+    ),
+    Mutation(
+        "handlers/configuration.py",
+        "board.note_contact(contact)\n    for name",
+        "pass\n    for name",
+        "offered contacts keep the deadlines of the policy before",
+    ),
+    Mutation(
+        "handlers/collaborations.py",
+        "if helper_id == lead_of(board, collaboration):\n        return False",
+        "pass",
+        "the lead helps itself",
+    ),
+    Mutation(
+        "collaborating.py",
+        "if each.shared and each.skill not in asked:",
+        "if each.shared:",
+        "help with one skill is asked for twice",
+    ),
+    Mutation(
+        "collaborating.py",
+        "helper = mentor or _helper(board, contact, requirements, department)",
+        "helper = _helper(board, contact, requirements, department)",
+        "a newcomer's mentor is not asked first",
+    ),
+)
