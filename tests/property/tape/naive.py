@@ -15,6 +15,7 @@ from src.router.model import ChannelLimit, Hours, Overflow, QueueConfig, Require
 from src.router.state import State
 
 OVERFLOWS_MAX = 8
+FOREVER = 2**53 - 1
 
 
 @dataclass(frozen=True)
@@ -186,9 +187,12 @@ class Naive:
             and all(self.level(agent_id, skill) >= level for skill, level in required(ask))
         )
 
-    def present_for(self, ask: Ask) -> bool:
-        """Whether somebody who is there could fit, whatever its load."""
-        return any(self.there(each) and self.suits(ask, each) for each in self.state.agents)
+    def present_for(self, ask: Ask, contact: Contact | None = None) -> bool:
+        """Whether somebody who is there could fit, whatever its load, and may still be asked at all."""
+        return any(
+            self.there(each) and self.suits(ask, each) and (contact is None or contact.bars.get(each, 0) < FOREVER)
+            for each in self.state.agents
+        )
 
     def anyone_for(self, ask: Ask) -> bool:
         """Whether anybody could fit, there or not."""

@@ -26,7 +26,7 @@ class Promises:
         self.refusals: dict[tuple[str, str], int] = {}
         self.heard: dict[str, int] = {}
         self.floors: dict[str, int] = {}
-        self.told: set[tuple[str, str, int, str]] = set()
+        self.told: set[tuple[str, str, int, str, str | None]] = set()
         self.released: dict[str, list[Assignment]] = {}
         self.own: set[str] = set()
         self.asked: set[tuple[str, str]] = set()
@@ -281,7 +281,7 @@ class Promises:
             assert contact.entered_at + steps[data["step"] - 1].after_s * 1000 <= self.now, "a step too early"
         else:
             assert contact.target_agent_id is None, "skipped a step although one agent is waited for"
-            reach = [naive.present_for(each) for each in before]
+            reach = [naive.present_for(each, contact) for each in before]
             assert reach == [False] * (len(reach) - 1) + [True], f"skipped wrongly: {reach}"
         said = Ask(
             ask.channel, requirements_from(data["requirements"]), data["language"], terms_from(data["terms"]), ask.teams

@@ -120,8 +120,8 @@ class Rest:
         if not steps:
             return
         assert contact.entered_at + steps[0].after_s * 1000 > self.now, f"{contact.id} did not take its step"
-        if contact.target_agent_id is None and not self.naive.present_for(ask):
-            reached = [each for each in _after(ask, steps) if self.naive.present_for(each)]
+        if contact.target_agent_id is None and not self.naive.present_for(ask, contact):
+            reached = [each for each in _after(ask, steps) if self.naive.present_for(each, contact)]
             assert not reached, f"{contact.id} waits for a step although nobody fits now"
 
     def _check_positions(self) -> None:
