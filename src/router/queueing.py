@@ -75,7 +75,7 @@ def _first_in_turn(board: Board, contact: Contact) -> Contact:
     if where is None or where.action != "teams":
         return contact
     waiting = (board.state.contacts[each] for each in islice(board.index.waiting_in(contact.queue), RESERVED_MAX))
-    return next((each for each in waiting if can_overflow(board, each, where)), contact)
+    return next((each for each in waiting if each.state == "waiting" and can_overflow(board, each, where)), contact)
 
 
 def _asked_all(board: Board, contact: Contact) -> bool:
