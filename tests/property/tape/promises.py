@@ -26,7 +26,7 @@ class Promises:
         self.refusals: dict[tuple[str, str], int] = {}
         self.heard: dict[str, int] = {}
         self.floors: dict[str, int] = {}
-        self.told: set[tuple[str, str, int, str]] = set()
+        self.told: set[tuple[str, str, int, str, str | None]] = set()
         self.released: dict[str, list[Assignment]] = {}
         self.own: set[str] = set()
         self.asked: set[tuple[str, str]] = set()
