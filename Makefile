@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-mutations lint openapi lock clean
+.PHONY: help run simulate test test-mutations bench-engine lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -34,6 +34,9 @@ test: $(DEV) ## every test (a part of them: ARGS=tests/unit)
 
 test-mutations: $(DEV) ## break the engine's guards one by one: the tests must notice each time (some minutes)
 	@CORDBOARD_TEST_MUTATIONS=all exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/mutation
+
+bench-engine: $(DEV) ## decisions a second and memory, from 100 agents to 100,000 (a minute: ARGS=--quick)
+	@exec $(BIN)/python -m bench.engine $(ARGS)
 
 lint: $(DEV) ## style, types, layers, and whether openapi.yaml is what the code says
 	@echo "ruff check" && $(BIN)/ruff check --quiet .

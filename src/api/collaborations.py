@@ -133,7 +133,7 @@ async def list_collaborations(
 ) -> Response:
     """Collaborations, newest first, without what was written.
 
-    An agent sees what is asked of it, and by `department` what is asked of one that it helps in.
+    An agent sees what is asked of it, and by `department` what is asked of one that it helps in or is told of.
     """
     if ctx.principal.role != "agent":
         ctx.principal.need("contacts:read")
@@ -148,10 +148,12 @@ async def _page(ctx: Context, **asked: Any) -> Response:
 
 
 async def _helps_in(ctx: Context, department: str | None) -> bool:
-    """Whether the agent is in one of the department's teams."""
+    """Whether the agent is in one of the department's teams, or is told when one of its deadlines is missed."""
     if department is None:
         return False
     queries = ctx.services.queries
     config = await queries.config_one(ctx.tenant, "department", department)
+    if config is not None and config.get("escalate_to") == ctx.principal.id:
+        return True
     agent = await queries.config_one(ctx.tenant, "agent", ctx.principal.id)
     return config is not None and agent is not None and not set(config["teams"]).isdisjoint(agent["teams"])

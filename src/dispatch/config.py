@@ -267,6 +267,7 @@ def settings_config(_name: str, body: Body) -> Settings:
             "wait_flag_s",
             "transfer_flag_count",
             "escalation_priority_s",
+            "transfer_wait_s",
             "park_return_s",
             "help_wait_s",
             "repeat_window_s",

@@ -29,6 +29,13 @@ NEEDS_MAX: Final = 10_000
 """Needs that are kept to be found again, up to this many."""
 
 
+HANDED_ON_MS: Final = 30_000
+"""At least so long a contact does not come back to whom it was taken from."""
+
+SWEEP_PAUSE_MS: Final = 50
+"""Between one go through a part of a queue and the next."""
+
+
 @dataclass(slots=True)
 class Decision:
     """What a command caused. `traces` are (contact id, number of the event that it explains, the trace)."""
@@ -59,6 +66,7 @@ class Board:
         self.idle: set[str] = set()
         self.told: dict[str, str] = {}
         self.arrivals: dict[str, str] = {}
+        self.received: dict[str, Mapping[str, Any]] = {}
         self.lease_until: dict[str, int] = {}
         self.offer_floor: dict[str, int] = {}
         self.heard_at: dict[str, int] = {}
@@ -68,7 +76,9 @@ class Board:
         self._collaborations: dict[str, Collaboration] = {}
         self._desks: dict[str, Desk] = {}
         self._needs: dict[tuple[Any, ...], Need] = {}
-        self._sweeps: dict[str, ContactKey] = {}
+        self._sweeps: dict[str, ContactKey | None] = {}
+        self._sweep_again: set[str] = set()
+        self._traced: dict[tuple[str, int], int] = {}
         for agent_id in state.agents:
             self._look_at_agent(agent_id)
         for contact in state.contacts.values():
@@ -86,8 +96,18 @@ class Board:
     def begin(self, now: int) -> None:
         """Begin a decision. Time never goes back behind the last event's."""
         self.now = max(now, self.state.at)
-        self.decision = Decision()
-        self.told, self.arrivals = {}, {}
+        self.decision, self._traced = Decision(), {}
+        self.told, self.arrivals, self.received = {}, {}, {}
+
+    def trace(self, contact: Contact, trace: dict[str, Any]) -> None:
+        """Keep the reason of what has just been decided of a contact: one for each contact and event."""
+        key, traces = (contact.id, self.state.seq), self.decision.traces
+        place = self._traced.get(key)
+        if place is None:
+            self._traced[key] = len(traces)
+            traces.append((*key, trace))
+        else:
+            traces[place] = (*key, traces[place][2] | trace)
 
     # -- saying -------------------------------------------------------------------------------------------------
 
@@ -98,6 +118,7 @@ class Board:
         self.decision.events.append(event)
         state.apply(event)
         self.told[contact_id] = self.arrivals[contact_id] = ev.CONTACT_RECEIVED
+        self.received[contact_id] = data
         self._contacts[contact_id] = state.contacts[contact_id]
 
     def emit(
@@ -116,7 +137,7 @@ class Board:
         if contact is not None:
             contact_id, customer_id = contact.id, contact.customer_id
             self.told[contact_id] = kind
-            if kind in _ARRIVES:
+            if kind in _ARRIVES or (kind == ev.CONTACT_RECLASSIFIED and data["queue"] != contact.queue):
                 self.arrivals[contact_id] = kind
             if kind not in _CONTACT_STAYS:
                 self._contacts[contact_id] = contact
@@ -127,6 +148,9 @@ class Board:
         event = Event(state.seq + 1, kind, self.now, contact_id, agent_id, customer_id, data)
         self.decision.events.append(event)
         state.apply(event)
+        if contact is not None and kind in _TRACED:
+            shown = {name: data[name] for name in _TRACED_DATA if data.get(name) is not None}
+            self.trace(contact, {"decision": kind.partition(".")[2], "event": kind, "at": self.now, **shown})
 
     def say(self, kind: str, assignment: Assignment, /, **data: Any) -> None:
         """An event of an assignment: it names the contact, the agent and the customer."""
@@ -194,6 +218,10 @@ class Board:
         """Look again at an assignment that has just come to be."""
         self._assignments[assignment.id] = assignment
 
+    def note_agent(self, agent_id: str) -> None:
+        """Look again at an agent."""
+        self._agents[agent_id] = None
+
     def note_collaboration(self, collaboration: Collaboration) -> None:
         """Look again at a collaboration."""
         self._collaborations[collaboration.id] = collaboration
@@ -224,6 +252,8 @@ class Board:
         """Whether it waits, where, and when something is due."""
         state = contact.state
         if state == "waiting":
+            if contact.id in self.fresh:
+                return
             if not self.index.waits(contact.id) or not self.index.stands(
                 contact.key, self.need(contact), contact.queue, matchable=self.is_open(contact)
             ):
@@ -232,8 +262,10 @@ class Board:
             if contact.bars and min(contact.bars.values()) <= self.now:
                 self.fresh[contact.id] = None  # an agent may be asked again: its deadline is gone once it has passed
                 return
-        elif self.index.remove_waiting(contact.id) and state != "offered":
-            self.waits.gone(contact.id)
+        else:
+            self.index.remove_waiting(contact.id)
+            if state != "offered":
+                self.waits.gone(contact.id)
         self.timers.set("contact", contact.id, contact_due_at(self, contact) if state in SOONER else None)
 
     def put_waiting(self, contact: Contact) -> None:
@@ -333,16 +365,23 @@ class Board:
         self.sweep_queue(name)
 
     def sweep_queue(self, name: str) -> None:
-        """Have everybody who waits in a queue tried again, some at a time, from its beginning."""
-        self._sweeps.pop(name, None)
-        self.timers.set("sweep", name, self.now)
+        """Have everybody who waits in a queue tried again, some at a time."""
+        if name in self._sweeps:
+            self._sweep_again.add(name)  # once more from the beginning, when it has come to the end
+        else:
+            self._sweeps[name] = None
+            self.timers.set("sweep", name, self.now)
 
     def swept(self, name: str, count: int) -> list[str]:
-        """The next contacts of a queue that is looked through; it goes on at once while there are more."""
-        found = list(islice(self.index.waiting_in(name, after=self._sweeps.pop(name, None)), count))
+        """The next contacts of a queue that is looked through. The next go comes a little later: others go between."""
+        found = list(islice(self.index.waiting_in(name, after=self._sweeps.pop(name)), count))
         if len(found) == count:
             self._sweeps[name] = self.state.contacts[found[-1]].key
-            self.timers.set("sweep", name, self.now)
+        elif name in self._sweep_again:
+            self._sweep_again.discard(name)
+            self._sweeps[name] = None
+        if name in self._sweeps:
+            self.timers.set("sweep", name, self.now + SWEEP_PAUSE_MS)
         return found
 
     # -- finding ------------------------------------------------------------------------------------------------
@@ -365,11 +404,16 @@ class Board:
         return self.config.queue(contact.queue, contact.pilot)
 
     def is_open(self, contact: Contact) -> bool:
-        """Whether the contact's queue offers its contacts now. A pinned contact's agent has it whatever the hours."""
+        """Whether the contact's queue offers its contacts now.
+
+        Hours are for those who come: who was answered before, or is pinned to an agent, is served whatever the hours.
+        """
         policy = self.policy(contact)
-        if policy.paused:
+        if policy.paused or self.config.queue(contact.queue).paused:
             return False
-        return policy.hours is None or contact.target_kind == "pinned" or hours.is_open(policy.hours, self.now)
+        if policy.hours is None or contact.answered_at is not None or contact.target_kind == "pinned":
+            return True
+        return hours.is_open(policy.hours, self.now)
 
     def need(self, contact: Contact) -> Need:
         """What a contact asks of an agent now."""
@@ -403,6 +447,10 @@ class Board:
         own = self.policy(contact).reoffer_after_s
         return (self.config.settings.reoffer_after_s if own is None else own) * 1000
 
+    def handed_on_ms(self, contact: Contact) -> int:
+        """How long a contact does not come back to the agent from whom it was taken, or who handed it on."""
+        return max(self.bar_ms(contact), HANDED_ON_MS)
+
     def estimate(self, contact: Contact) -> Estimate | None:
         """How long a waiting contact will likely wait from now; None if unknown, or not waiting."""
         position = self.index.position(contact.id)
@@ -411,6 +459,40 @@ class Board:
 
 _ARRIVES: Final = frozenset({ev.CONTACT_OVERFLOWED, ev.CONTACT_TRANSFERRED})
 """With these a contact comes to a queue, as with being received: it may be one too many, and is told its wait."""
+
+_TRACED: Final = frozenset(
+    {
+        ev.CONTACT_RECLASSIFIED,
+        ev.CONTACT_RELAXED,
+        ev.CONTACT_OVERFLOWED,
+        ev.CONTACT_TRANSFERRED,
+        ev.CONTACT_PARKED,
+        ev.CONTACT_RESUMED,
+        ev.CONTACT_ESCALATED,
+        ev.ASSIGNMENT_LOST,
+        ev.COLLABORATION_REQUESTED,
+    }
+)
+"""Events that are decisions about a contact themselves, and stand in its trace beside those of the matching."""
+
+_TRACED_DATA: Final = (
+    "reason",
+    "by",
+    "step",
+    "action",
+    "from_queue",
+    "to",
+    "queue",
+    "priority",
+    "requirements",
+    "terms",
+    "target_agent_id",
+    "target_kind",
+    "until",
+    "kind",
+    "department",
+)
+"""What a trace keeps of them, where it is said."""
 
 _CONTACT_STAYS: Final = frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING})
 """Events that name a contact, but change nothing that it is looked at for."""

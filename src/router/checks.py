@@ -159,14 +159,22 @@ def _check_overflow(overflow: Overflow, config: QueueConfig, queues: Mapping[str
             if way:
                 _refuse(f"contacts would go round in a circle: {' → '.join((config.name, *way))}", "queue")
         case "teams":
-            if not overflow.teams:
-                _refuse("which teams?", "teams")
+            _check_reserve(overflow, config)
         case "callback":
             if overflow.callback_after_s < 1:
                 _refuse("a call-back comes after one second at least", "callback_after_s")
         case "close":
             if not overflow.reason:
                 _refuse("closing a contact needs a reason", "reason")
+
+
+def _check_reserve(overflow: Overflow, config: QueueConfig) -> None:
+    if not overflow.teams:
+        _refuse("which teams?", "teams")
+    if not config.teams:
+        _refuse("any team may take this queue's contacts already", "teams")
+    if config.hours is not None and overflow is config.hours.closed:
+        _refuse("a closed queue offers its contacts to nobody", "action")
 
 
 def _way(start: str, goal: str, queues: Mapping[str, QueueConfig]) -> tuple[str, ...]:

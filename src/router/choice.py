@@ -15,8 +15,10 @@ from src.router.pages import Group, ProfilePage, Signature
 from src.router.ranking import Ranking, value_of
 from src.router.slices import Slices
 
-HEADS_WORTH_A_WALK: Final = 1
-"""Heads are walked, not gathered, where those that suit are more than the root of this many times all of them."""
+GATHERED_MAX: Final = 32
+"""Up to so many heads that suit are gathered rather than walked to."""
+WALKED_PER_GATHERED: Final = 4
+"""So many heads are passed in the time in which one is gathered, where there are many."""
 
 STRIDE: Final = 8
 """So many heads are looked at for each tier where weights mix both."""
@@ -129,6 +131,9 @@ class Choice:
         found += [(agent_id, score, -negated) for negated, _, agent_id in kept]
         return False
 
+    def _heads(self, pools: Pools, purpose: tuple[int, int | None]) -> Iterable[Entry]:
+        return heads_of(self._signature, self._ranking, self._places, pools, purpose)
+
     def _masteries(self, pools: Pools) -> dict[int, Slices]:
         """The mastery of the asked skills on each of these pages, worked out when it is first asked for."""
         kept = self._signature.masteries
@@ -137,23 +142,28 @@ class Choice:
                 kept[page] = self._pages[page].mastery(self._signature.asked)
         return kept
 
-    def _heads(self, pools: Pools, purpose: tuple[int, int | None]) -> Iterable[Entry]:
-        """The heads of the lines of these profiles that take the channel, in order."""
-        ranking = self._ranking
-        if is_worth_a_walk(pools, len(ranking.heads)):
-            wanted = Wanted(dict(pools), self._places, self._signature.bookmarks, (ranking.name, purpose))
-            return ranking.heads.walk(wanted)
-        heads: list[Entry] = []
-        for page, profiles in pools:
-            tables = [ranking.tables.get((each, page), ()) for each in self._places]
-            heads += [
-                entry
-                for shift in slices.members(profiles)
-                for table in tables
-                if shift < len(table) and (entry := table[shift]) is not None
-            ]
-        heads.sort()
-        return heads
+
+def heads_of(
+    signature: Signature,
+    ranking: Ranking[Group],
+    places: Collection[object],
+    pools: Pools,
+    purpose: tuple[int, int | None],
+) -> Iterable[Entry]:
+    """The heads of the lines of these profiles that stand in one of these places, in order."""
+    if is_worth_a_walk(pools, len(ranking.heads)):
+        return ranking.heads.walk(Wanted(dict(pools), places, signature.bookmarks, (ranking.name, purpose)))
+    heads: list[Entry] = []
+    for page, profiles in pools:
+        tables = [table for each in places if (table := ranking.tables.get((each, page))) is not None]
+        heads += [
+            entry
+            for shift in slices.members(profiles)
+            for table in tables
+            if shift < len(table) and (entry := table[shift]) is not None
+        ]
+    heads.sort()
+    return heads
 
 
 def is_worth_a_walk(pools: Pools, heads: int) -> bool:
@@ -161,7 +171,7 @@ def is_worth_a_walk(pools: Pools, heads: int) -> bool:
     size = 0
     for _, things in pools:
         size += things.bit_count()
-        if size * size > heads * HEADS_WORTH_A_WALK:
+        if size > GATHERED_MAX and size * size * WALKED_PER_GATHERED > heads:
             return True
     return False
 

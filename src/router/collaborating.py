@@ -1,24 +1,53 @@
 """Help with a contact: who is asked, and by when. The lead keeps the contact and stays responsible for it."""
 
+from dataclasses import replace
+from typing import Final
+
 from src.router import events as ev
 from src.router.board import Board, need_of
 from src.router.entities import Collaboration, Contact, deadlines_json, requirement_json
+from src.router.fit import misfit
 from src.router.model import NO_TERMS, CollaborationKind, Deadlines, DepartmentConfig, Requirement
+
+ASKED_IN_TURN_MAX: Final = 100
+"""Of so many who could help, the best ones, all are asked in turn."""
 
 
 def ask_for_shared(board: Board, contact: Contact, lead_id: str) -> None:
-    """Ask for help with what the lead does not cover, each requirement with its own deadline; once.
+    """Ask for help with what the lead of a split contact does not cover, each with its own deadline; once.
 
-    A helper that has become the lead helps no more: somebody else is asked.
+    What is shared is worked out anew for each lead: what it covers itself needs no help any more, and what it lacks is
+    asked for, also where an earlier lead covered it. A helper that has become the lead helps no more.
     """
+    split = any(each.shared for each in contact.requirements)
+    asked: set[str] = set()
     for collaboration in list(board.state.helps.get(contact.id, {}).values()):
         if collaboration.agent_id == lead_id:
             board.say_help(ev.COLLABORATION_CLOSED, collaboration, reason="helper_leads", by=None)
-    asked = {need.skill for each in board.state.helps.get(contact.id, {}).values() for need in each.requirements}
+        elif split and _is_for_a_share(board, collaboration) and _covers(board, lead_id, collaboration.requirements):
+            board.say_help(ev.COLLABORATION_CLOSED, collaboration, reason="lead_covers", by=None)
+        else:
+            asked.update(need.skill for need in collaboration.requirements)
+    if not split:
+        return
     for each in contact.requirements:
-        if each.shared and each.skill not in asked:
+        wanted = (each.shared or each.required) and (each.lapses_at is None or each.lapses_at > board.now)
+        alone = (each._replace(shared=False),)
+        if wanted and each.skill not in asked and not _covers(board, lead_id, alone):
             asked.add(each.skill)
-            request(board, contact, board.new_id(), by=lead_id, requirements=(each._replace(shared=False),))
+            request(board, contact, board.new_id(), by=lead_id, requirements=alone)
+
+
+def _is_for_a_share(board: Board, collaboration: Collaboration) -> bool:
+    """Whether it is help with one requirement of the contact, as splitting asks for it."""
+    if collaboration.kind != "help" or len(collaboration.requirements) != 1 or is_by_name(board, collaboration):
+        return False
+    contact = board.state.contacts[collaboration.contact_id]
+    return collaboration.requirements[0].skill in {each.skill for each in contact.requirements}
+
+
+def _covers(board: Board, agent_id: str, requirements: tuple[Requirement, ...]) -> bool:
+    return misfit(need_of("", requirements, None, (), NO_TERMS), board.desk(agent_id).ability) is None
 
 
 def request(
@@ -33,15 +62,21 @@ def request(
     to_agent_id: str | None = None,
     deadlines: Deadlines | None = None,
 ) -> None:
-    """Ask for help. Without a named agent: a newcomer's mentor first, then the best who is present."""
+    """Ask for help. Without a named agent: a newcomer's mentor first, then the best who is present.
+
+    What was asked of nobody by name is asked on, until somebody has accepted it (`asked_until`). Where there is a time
+    for the solution and none for feedback, the first answer is due within the solution's time, so that a request that
+    nobody accepts is warned of and escalated too; the solution's own time starts at acceptance.
+    """
     if deadlines is None:
         deadlines = board.config.settings.collaboration if department is None else department.deadlines_at(board.now)
+    if deadlines.feedback_s is None and deadlines.solution_s is not None:
+        deadlines = replace(deadlines, feedback_s=deadlines.solution_s)
     helper, asked_until = to_agent_id, None
     if helper is None:
         mentor = _mentor(board, contact) if department is None else None
         helper = mentor or _helper(board, contact, requirements, department)
-        if mentor is not None:
-            asked_until = board.now + board.config.settings.help_wait_s * 1000
+        asked_until = _asked_until(board)
     data = {
         "collaboration_id": collaboration_id,
         "kind": kind,
@@ -57,15 +92,55 @@ def request(
 
 
 def ask_on(board: Board, collaboration: Collaboration, reason: str) -> None:
-    """The mentor did not answer in time: ask whoever else can help."""
+    """Who was asked did not answer in time, or is gone: ask whoever else can help, all in turn.
+
+    Where nobody else is there, it stays with who was asked, and is tried again after the same time.
+    """
     contact = board.state.contacts[collaboration.contact_id]
     department = board.config.departments.get(collaboration.department or "")
-    helper = _helper(board, contact, collaboration.requirements, department, but=collaboration.agent_id)
-    if helper is None:
-        helper = collaboration.agent_id  # nobody else is there
-    asked = {"collaboration_id": collaboration.id, "asked_until": None, "reason": reason}
+    helper = _helper(board, contact, collaboration.requirements, department, after=collaboration.agent_id)
+    if helper is None and collaboration.agent_id in board.state.agents:
+        helper = collaboration.agent_id
+    asked = {"collaboration_id": collaboration.id, "asked_until": _asked_until(board), "reason": reason}
     board.note_collaboration(collaboration)
     board.emit(ev.COLLABORATION_ASKED, asked, contact=contact, agent_id=helper)
+
+
+def is_by_name(board: Board, collaboration: Collaboration) -> bool:
+    """Whether an open request is for one agent alone: it was named, and is there. Approvals always are."""
+    if collaboration.kind == "approval":
+        return True
+    named = collaboration.state == "requested" and collaboration.asked_until is None
+    return named and collaboration.agent_id is not None and collaboration.agent_id in board.state.agents
+
+
+def is_to_be_asked_on(board: Board, collaboration: Collaboration) -> bool:
+    """Whether somebody else is to be asked now."""
+    if collaboration.state != "requested" or is_by_name(board, collaboration):
+        return False
+    return collaboration.asked_until is None or collaboration.asked_until <= board.now
+
+
+def agent_gone(board: Board, agent_id: str) -> None:
+    """An agent was deleted: what was asked of it is asked of somebody else at once."""
+    for each in list(board.state.collaborations.values()):
+        if each.agent_id == agent_id and each.state == "requested" and each.kind != "approval":
+            ask_on(board, each, "agent_deleted")
+
+
+def concerned(board: Board, collaboration: Collaboration, deadline: str, *, escalated: bool) -> list[str | None]:
+    """Who is to hear of a deadline; nobody there: one entry, None.
+
+    It is whose word is due, the lead where the customer waits for it, and on escalation whom the department names.
+    """
+    department = board.config.departments.get(collaboration.department or "")
+    lead = lead_of(board, collaboration)
+    found = [lead] if deadline == "lead" else [collaboration.agent_id]
+    if deadline in {"feedback", "solution"}:
+        found.append(lead)
+    if escalated and department is not None:
+        found.append(department.escalate_to)
+    return list(dict.fromkeys(each for each in found if each in board.state.agents)) or [None]
 
 
 def accepted(board: Board, collaboration: Collaboration, helper_id: str) -> None:
@@ -101,7 +176,11 @@ def replied(board: Board, collaboration: Collaboration, who: str, kind: str, app
 
 def lead_of(board: Board, collaboration: Collaboration) -> str | None:
     """Who is responsible for the contact now."""
-    contact = board.state.contacts[collaboration.contact_id]
+    return lead_with(board, board.state.contacts[collaboration.contact_id])
+
+
+def lead_with(board: Board, contact: Contact) -> str | None:
+    """The same of a contact."""
     assignment = board.current(contact)
     return assignment.agent_id if assignment is not None else contact.owner_id
 
@@ -120,15 +199,28 @@ def _mentor(board: Board, contact: Contact) -> str | None:
     return mentor.id if mentor is not None and mentor.there else None
 
 
+def _asked_until(board: Board) -> int:
+    return board.now + max(1, board.config.settings.help_wait_s) * 1000
+
+
 def _helper(
     board: Board,
     contact: Contact,
     requirements: tuple[Requirement, ...],
     department: DepartmentConfig | None,
-    but: str | None = None,
+    after: str | None = None,
 ) -> str | None:
-    """The best who is there and can help, busy or not: helping takes no capacity."""
-    lead = board.current(contact)
+    """The best who is there and can help, busy or not: helping takes no capacity. Never the lead.
+
+    `after` an agent who was asked: the next by id, so that all are asked in turn; the best, if that one is not there.
+    """
     need = need_of("", requirements, None, () if department is None else department.teams, NO_TERMS)
-    not_these = {each for each in (but, None if lead is None else lead.agent_id) if each is not None}
-    return board.index.present_for(need, not_these)
+    lead = lead_with(board, contact)
+    not_these = {lead} if lead is not None else set()
+    if after is None:
+        return board.index.present_for(need, not_these)
+    found = board.index.candidates(board.index.signature(need), not_these, ASKED_IN_TURN_MAX, "present")
+    others = [each.agent_id for each in found if each.agent_id != after]
+    if len(others) == len(found):  # who was asked is not there, or need not fit, as a mentor
+        return next(iter(others), None)
+    return min((each for each in others if each > after), default=min(others, default=None))

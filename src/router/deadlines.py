@@ -54,9 +54,9 @@ def sla_due_at(board: "Board", contact: Contact) -> int | None:
 
 def flag_due_at(board: "Board", contact: Contact) -> int | None:
     """When the contact has waited for so long that it is marked."""
-    if contact.answered_at is not None or LONG_WAIT in contact.flags:
+    if LONG_WAIT in contact.flags:
         return None
-    return contact.created_at + board.config.settings.wait_flag_s * 1000
+    return contact.entered_at + board.config.settings.wait_flag_s * 1000
 
 
 def step_due_at(board: "Board", contact: Contact) -> int | None:
@@ -79,6 +79,8 @@ def can_overflow(board: "Board", contact: Contact, where: Overflow | None) -> bo
     """Whether this overflow would change anything for the contact."""
     if where is None or contact.overflows >= OVERFLOWS_MAX or contact.target_kind == "pinned":
         return False
+    if contact.answered_at is not None and where.action in ("close", "callback"):
+        return False  # whoever was being served is not sent away
     if where.action == "queue":
         return where.queue != contact.queue and where.queue in board.config.queues
     if where.action == "teams":
@@ -88,11 +90,12 @@ def can_overflow(board: "Board", contact: Contact, where: Overflow | None) -> bo
 
 
 def returns_at(board: "Board", contact: Contact) -> int | None:
-    """When a parked contact comes back: a little before a promised time."""
+    """When a parked contact comes back: a little before a promised time, but not in the first half of its parking."""
     assert contact.parked_until is not None
     if contact.park_reason != "promised":
         return contact.parked_until
-    return contact.parked_until - board.config.settings.park_return_s * 1000
+    before_ms = board.config.settings.park_return_s * 1000
+    return contact.parked_until - min(before_ms, max(0, contact.parked_until - contact.updated_at) // 2)
 
 
 def opens_at(board: "Board", contact: Contact) -> int | None:

@@ -139,14 +139,14 @@ def _excludes(limit: ChannelLimit | None, own: str, other: str) -> bool:
 
 
 def _lessened(config: AgentConfig) -> AgentConfig:
-    """A newcomer's share: of the capacity and of each channel's maximum, but always room for one contact."""
+    """A newcomer's share: of the capacity and of each channel's maximum, but always room for one contact of any."""
     percent, channels = config.newcomer_percent, config.channels
     if channels is None:
         return config
-    least = min((limit.cost for limit in channels.values()), default=0)
+    largest = max((limit.cost for limit in channels.values()), default=0)
     return replace(
         config,
-        capacity=max(config.capacity * percent // 100, min(least, config.capacity)),
+        capacity=max(config.capacity * percent // 100, min(largest, config.capacity)),
         channels={name: replace(limit, max=max(1, limit.max * percent // 100)) for name, limit in channels.items()},
     )
 

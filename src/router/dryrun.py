@@ -1,11 +1,12 @@
 """What would become of a contact, and why: who fits, who does not and for which reasons, at every step of its queue.
 
-It asks the same index and the same configuration that decide, and changes nothing. It looks at every agent, so it is
-for people who ask, never on the way of a contact.
+It asks the same index and the same configuration that decide, and changes nothing. It looks at some agents one by one,
+so it is for people who ask, never on the way of a contact.
 """
 
 from collections import Counter
 from collections.abc import Mapping
+from heapq import nsmallest
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -16,13 +17,13 @@ from src.router.commands import Receive
 from src.router.entities import Contact, requirement_json, requirements_from, terms_json
 from src.router.fit import Need, preference
 from src.router.handlers.contacts import preferred
-from src.router.index import ContactKey
+from src.router.index import ContactKey, Signature
 from src.router.intake import Intake
 from src.router.model import LANGUAGE, QueueConfig
 from src.router.queueing import Loosened
 
-AGENTS_MAX: Final = 1_000
-"""So many agents are shown one by one, those that fit first; the counts are over all."""
+AGENTS_MAX: Final = 200
+"""So many agents are looked at one by one, those that fit first; the counts are over all, and of the index."""
 
 
 def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
         "open": _is_open(policy, board.now),
         "step": 0,
         **_outlook(board, (board.now - found.priority * 1000, command.contact_id), found.queue),
-        **_agents(board, loosened.need(command.channel, policy.teams), {}),
+        **_agents(board, loosened.need(command.channel, policy.teams), {}, policy),
         "steps": _steps(board, loosened, policy, command.channel, 0),
     }
 
@@ -82,7 +83,7 @@ def of_contact(board: Board, contact: Contact) -> dict[str, Any]:
         "open": board.is_open(contact),
         "step": contact.step,
         **_outlook(board, contact.key, contact.queue, waits=contact.state == "waiting"),
-        **_agents(board, board.need(contact), board.barred(contact)),
+        **_agents(board, board.need(contact), board.barred(contact), policy),
         "steps": _steps(board, Loosened.of(contact), policy, contact.channel, contact.step),
     }
 
@@ -102,52 +103,55 @@ def _steps(board: Board, loosened: Loosened, policy: QueueConfig, channel: str, 
     shown = []
     for number, each in enumerate(policy.steps[done:], done + 1):
         loosened = loosened.after(each, policy.teams)
-        need = loosened.need(channel, policy.teams)
-        verdicts = Counter(_reasons(board, need, {}, agent_id)[0]["code"] for agent_id in board.config.agents)
+        fits, excluded = _counts(board, loosened.need(channel, policy.teams), {})
         shown.append(
-            {
-                "step": number,
-                "after_s": each.after_s,
-                **loosened.json(),
-                "fits": verdicts["fits"],
-                "excluded": [{"code": code, "count": n} for code, n in sorted(verdicts.items()) if code != "fits"],
-            }
+            {"step": number, "after_s": each.after_s, **loosened.json(), "fits": fits, "excluded": excluded},
         )
     return shown
 
 
-def _agents(board: Board, need: Need, barred: Mapping[str, int]) -> dict[str, Any]:
-    """Every agent with all the reasons against it, those that fit first, in the order in which they would be asked."""
+def _counts(board: Board, need: Need, barred: Mapping[str, int]) -> tuple[int, list[dict[str, Any]]]:
+    """How many fit, and how many do not by the first reason, without looking at each."""
+    signature = Signature(need)  # one that nobody waits with: counted now, and forgotten
     counts: Counter[str] = Counter()
-    shown: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-    for agent_id in board.config.agents:
-        reasons = _reasons(board, need, barred, agent_id)
-        counts[reasons[0]["code"]] += 1
-        agent, desk = board.state.agents[agent_id], board.desk(agent_id)
-        fits = reasons[0]["code"] == "fits"
-        score = preference(need, desk.ability)
-        order = (not fits, len(reasons), -score, agent.idle_since, agent_id)
-        shown.append(
-            (
-                order,
-                {
-                    "agent_id": agent_id,
-                    "fits": fits,
-                    "reasons": [] if fits else reasons,
-                    "score": score,
-                    "status": agent.status,
-                    "connected": agent.connected,
-                    "load": agent.load,
-                    "capacity": desk.now.capacity,
-                    "idle_since": agent.idle_since,
-                },
-            )
-        )
-    shown.sort(key=lambda each: each[0])
+    for code, count, _ in board.index.excluded(signature, barred).reasons:
+        counts[code] += count
+    excluded = [{"code": code, "count": n} for code, n in sorted(counts.items())]
+    return board.index.agents() - counts.total(), excluded
+
+
+def _agents(board: Board, need: Need, barred: Mapping[str, int], policy: QueueConfig) -> dict[str, Any]:
+    """Agents with all the reasons against them: those that fit, in the order in which they would be asked, and others.
+
+    The others are the first by id, those with the fewest reasons first.
+    """
+    fits, excluded = _counts(board, need, barred)
+    best = board.index.candidates(board.index.signature(need), barred, AGENTS_MAX, policy.distribution, policy.weights)
+    chosen = dict.fromkeys(each.agent_id for each in best)
+    others = nsmallest(AGENTS_MAX - len(chosen), (each for each in board.config.agents if each not in chosen))
+    shown = [_shown(board, need, barred, agent_id) for agent_id in others]
+    shown.sort(key=lambda each: (not each["fits"], len(each["reasons"]), -each["score"], each["idle_since"]))
     return {
-        "candidates": counts["fits"],
-        "excluded": [{"code": code, "count": n} for code, n in sorted(counts.items()) if code != "fits"],
-        "agents": [each for _, each in shown[:AGENTS_MAX]],
+        "candidates": fits,
+        "excluded": excluded,
+        "agents": [_shown(board, need, barred, agent_id) for agent_id in chosen] + shown,
+    }
+
+
+def _shown(board: Board, need: Need, barred: Mapping[str, int], agent_id: str) -> dict[str, Any]:
+    reasons = _reasons(board, need, barred, agent_id)
+    agent, desk = board.state.agents[agent_id], board.desk(agent_id)
+    fits = reasons[0]["code"] == "fits"
+    return {
+        "agent_id": agent_id,
+        "fits": fits,
+        "reasons": [] if fits else reasons,
+        "score": preference(need, desk.ability),
+        "status": agent.status,
+        "connected": agent.connected,
+        "load": agent.load,
+        "capacity": desk.now.capacity,
+        "idle_since": agent.idle_since,
     }
 
 

@@ -8,18 +8,18 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | type | data |
 |---|---|
 | contact.received | channel, account, *need*, rules, pilot |
-| contact.waiting | queue |
-| contact.offered | assignment_id, channel, cost, expires_at, matched, by |
+| contact.waiting | queue, position, estimate |
+| contact.offered | assignment_id, channel, cost, expires_at, matched, by, one_of |
 | contact.active | assignment_id |
 | contact.requeued | reason |
-| contact.reclassified | *need*, reason, by |
+| contact.reclassified | *need*, reason, by, anew |
 | contact.relaxed | *need*, step, reason (`time`, `nobody_fits`) |
 | contact.overflowed | *need*, action, from_queue, reason (`max_length`, `max_wait`, `closed`), message |
-| contact.transferred | assignment_id, to, reason, by, *need*, barred_until, transfers |
+| contact.transferred | assignment_id, to, reason, by, *need*, barred_until, transfers, anew |
 | contact.parked | assignment_id, until, reason, by |
 | contact.resumed | assignment_id, *need*, promised, reason, by |
 | contact.late | until |
-| contact.flagged | flag (`long_wait`, `transfers`) |
+| contact.flagged | flag (`long_wait`, `transfers`, `asked_all`) |
 | contact.escalated | reason, by, priority |
 | contact.closed | outcome, reason |
 | offer.declined | assignment_id, barred_until, reason |

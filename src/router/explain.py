@@ -23,7 +23,7 @@ def trace(
     `context` (queue, rank, rules …) is put in front. `excluded_age` is how many decisions for the same need ago the
     excluded were counted, if that was not now.
     """
-    excluded = index.excluded(signature, barred)
+    excluded = index.excluded(signature, barred, anew=not found)
     shown = {
         **context,
         "decision": "offered" if found else "waiting",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from src.router.state import State
 
 FLAGGED_ESCALATED: Final = "escalated"
+FLAGGED_ASKED_ALL: Final = "asked_all"
+"""Everybody who is there and could take it has been asked as often as allowed."""
 
 
 # -- moving ------------------------------------------------------------------------------------------------------------
@@ -54,7 +56,7 @@ def _move_assignment(state: "State", event: Event) -> Assignment:
         del state.assignments[assignment.id]
         agent = state.agents[assignment.agent_id]
         del agent.open[assignment.id]
-        if before != "parked":
+        if before != "parked" and event.data.get("reason") != "taken_by_another":
             agent.idle_since = event.at
         state.changed_agents[agent.id] = None
     return assignment
@@ -138,7 +140,8 @@ def _offered(state: "State", event: Event) -> None:
         contact.assignment_id = assignment.id
     state.open_assignment(assignment)
     agent = state.agents[event.agent_id]
-    agent.idle_since = event.at
+    if data.get("one_of", 1) == 1:
+        agent.idle_since = event.at  # of several, only the one who takes it has something to do
     if event.version > 1:
         agent.turn_at = event.at
     state.changed_agents[agent.id] = None
@@ -152,8 +155,9 @@ def _accepted(state: "State", event: Event) -> None:
     if contact.answered_at is None:
         contact.answered_at = event.at
     agent = state.agents[assignment.agent_id]
-    if agent.misses:
+    if agent.misses or agent.idle_since < assignment.offered_at:
         agent.misses = 0
+        agent.idle_since = max(agent.idle_since, assignment.offered_at)
         state.changed_agents[agent.id] = None
 
 
@@ -189,7 +193,12 @@ def _next_offer(state: "State", contact: Contact, ended: Assignment) -> bool:
 
 
 def _requeued(state: "State", event: Event) -> None:
-    _move_contact(state, event).assignment_id = None
+    assert event.contact_id is not None
+    was_active = state.contacts[event.contact_id].state == "active"
+    contact = _move_contact(state, event)
+    contact.assignment_id = None
+    if was_active and event.version > 1:
+        contact.queued_at = event.at  # it waits anew, at its old rank
 
 
 def _reclassified(state: "State", event: Event) -> None:
@@ -199,8 +208,8 @@ def _reclassified(state: "State", event: Event) -> None:
 
 
 def _enter(contact: Contact, event: Event) -> None:
-    """Steps and waits begin anew in another queue."""
-    if event.version > 1 and contact.queue != event.data["queue"]:
+    """Steps and waits begin anew in another queue, and with other wishes (`anew`)."""
+    if event.version > 1 and (contact.queue != event.data["queue"] or event.data.get("anew")):
         contact.queued_at, contact.step = event.at, 0
 
 
@@ -226,6 +235,7 @@ def _transferred(state: "State", event: Event) -> None:
     contact.transfers = data["transfers"] if "transfers" in data else contact.transfers + 1
     if event.version > 1:
         contact.previous_agent_id = assignment.agent_id
+        contact.queued_at, contact.asked = event.at, NONE
     _bar(contact, assignment.agent_id, data)
     if contact.target_agent_id in contact.bars:
         contact.bars = {agent: until for agent, until in contact.bars.items() if agent != contact.target_agent_id}
@@ -234,6 +244,7 @@ def _transferred(state: "State", event: Event) -> None:
 def _parked(state: "State", event: Event) -> None:
     contact, data = _move_contact(state, event), event.data
     contact.parked_until, contact.park_reason = data["until"], data["reason"]
+    contact.asked = NONE
     if data["assignment_id"] is not None:
         assignment = _move_assignment(state, event)
         assignment.released = assignment.wanted = False
@@ -254,20 +265,25 @@ def _resumed(state: "State", event: Event) -> None:
     _set_need(contact, data)
 
 
+def _flag(contact: Contact, flag: str) -> None:
+    if flag not in contact.flags:
+        contact.flags = (*contact.flags, flag)
+
+
 def _late(state: "State", event: Event) -> None:
     contact = _touch_contact(state, event)
     contact.parked_until = None
-    contact.flags = (*contact.flags, "late")
+    _flag(contact, "late")
 
 
 def _flagged(state: "State", event: Event) -> None:
     contact = _touch_contact(state, event)
-    contact.flags = (*contact.flags, event.data["flag"])
+    _flag(contact, event.data["flag"])
 
 
 def _escalated(state: "State", event: Event) -> None:
     contact = _touch_contact(state, event)
-    contact.flags = (*contact.flags, FLAGGED_ESCALATED)
+    _flag(contact, FLAGGED_ESCALATED)
     contact.priority = event.data["priority"]
     contact.updated_at = event.at
 

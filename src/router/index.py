@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from src.router import slices
-from src.router.choice import Choice, Chosen, Pools, is_worth_a_walk
+from src.router.choice import Choice, Chosen, Pools, heads_of, is_worth_a_walk
 from src.router.fit import NO_CHANNEL, Ability, Need, mastery, misfit, preference, primary
 from src.router.lines import NOBODY, Entry, Heads, Sorted, Wanted, delete, first, insert, since
 from src.router.model import Weights
@@ -55,6 +55,9 @@ EMPTY_SIGNATURES_MAX: Final = 10_000
 
 RANKINGS_MAX: Final = 16
 """Orders of the free agents that are kept up: one for each distribution in use, and for each mix of weights."""
+
+PROFILES_COUNTED_AT_ONCE: Final = 64
+"""The counts of who is excluded are made anew after as many questions as there are times so many profiles."""
 
 ContactKey = tuple[int, str]
 """Rank and id of a waiting contact: the smaller goes first."""
@@ -353,20 +356,7 @@ class Index:
         if need.agents:
             chosen = self._among(signature, barred, distribution, weights)[:count]
         else:
-            pools = self._free(signature)
-            if not pools:
-                return []
-            by_skill = distribution == "best_skilled" if weights is None else weights.skill > 0
-            choice = Choice(
-                self._profile_pages,
-                self._places.taking(need.channel),
-                signature,
-                self._ranking(distribution, weights),
-                barred.__contains__,
-                by_skill=by_skill and bool(signature.asked),
-                weights=weights,
-            )
-            chosen = choice.best(pools, count, count if sure is None else sure)
+            chosen = self._best(signature, barred, count, count if sure is None else sure, distribution, weights)
         slots = self._slots
         return [Candidate(agent_id, score, slots[agent_id].standing, value) for agent_id, score, value in chosen]
 
@@ -375,6 +365,39 @@ class Index:
         assert need.channel == NO_CHANNEL, "what takes capacity goes to a candidate"
         found = self.candidates(self.signature(need), but, 1, "present")
         return found[0].agent_id if found else None
+
+    def _best(
+        self,
+        signature: Signature,
+        barred: Collection[str],
+        count: int,
+        sure: int,
+        distribution: str,
+        weights: Weights | None,
+    ) -> list[Chosen]:
+        """The same where all agents may be chosen."""
+        self._learn(signature)
+        if not self._is_anybody_free(signature):
+            return []
+        ranking, places = self._ranking(distribution, weights), self._places.taking(signature.need.channel)
+        by_skill = bool(signature.asked) and (distribution == "best_skilled" if weights is None else weights.skill > 0)
+        if by_skill or weights is not None or signature.need.preferred:
+            choice = Choice(
+                self._profile_pages,
+                places,
+                signature,
+                ranking,
+                barred.__contains__,
+                by_skill=by_skill,
+                weights=weights,
+            )
+            return choice.best(self._free(signature), count, sure)
+        heads = heads_of(signature, ranking, places, signature.fitting, (0, None))
+        return [(each[-2], 0, None) for each in first(heads, count, barred.__contains__, sure)[0]]
+
+    def _is_anybody_free(self, signature: Signature) -> bool:
+        channel, pages = signature.need.channel, self._profile_pages
+        return any(fits & pages[number].free(channel) for number, fits in signature.fitting)
 
     def _among(
         self, signature: Signature, barred: Collection[str], distribution: str, weights: Weights | None
@@ -400,16 +423,8 @@ class Index:
 
     def _free(self, signature: Signature) -> Pools:
         """The profiles that fit and have an agent with room for the channel."""
-        if signature.version != self._abilities_version:
-            self._learn(signature)
-        channel, fits = signature.need.channel, signature.fits
-        pools = []
-        for number, page in enumerate(self._profile_pages):
-            if fits[number]:
-                free = fits[number] & page.free(channel)
-                if free:
-                    pools.append((number, free))
-        return pools
+        channel, pages = signature.need.channel, self._profile_pages
+        return [(number, free) for number, fits in signature.fitting if (free := fits & pages[number].free(channel))]
 
     def _learn(self, signature: Signature) -> None:
         """Bring what a signature knows of the profiles up to date, page by page."""
@@ -426,6 +441,7 @@ class Index:
             if need.preferred:
                 signature.scores[number] = page.scores(need)
         signature.version = self._abilities_version
+        signature.fitting = [(number, fits) for number, fits in enumerate(signature.fits) if fits]
 
     def _ranking(self, distribution: str, weights: Weights | None) -> Ranking[Group]:
         """The free agents in the order that a distribution goes by; from the first time on it is kept up."""
@@ -563,29 +579,29 @@ class Index:
 
     # -- explaining ---------------------------------------------------------------------------------------------
 
-    def excluded(self, signature: Signature, barred: Collection[str]) -> Excluded:
+    def excluded(self, signature: Signature, barred: Collection[str], *, anew: bool = False) -> Excluded:
         """Everybody who is no candidate, by the first reason why.
 
         The reasons in this order: the codes of `misfit`, the statuses, `no_capacity`, `excluded` (the need says so),
         `barred`. Where the need names its agents, all others are `not_the_target`.
 
-        Where profiles take several pages, those of them who would not be candidates for anybody alike are counted but
-        once in so many questions for this signature: `age` says how many ago.
+        Where there are more than `PROFILES_COUNTED_AT_ONCE` profiles, and it is not asked for `anew`, most of this is
+        counted only once in so many questions for this signature; `age` says how many questions ago.
         """
         if signature.need.agents:
             return Excluded(self._excluded_named(signature.need, barred))
-        counted, age = self._counted(signature)
+        counted, age = self._counted(signature, anew=anew)
         not_agents = signature.need.not_agents
         kept_off = self._kept_off("excluded", signature, set(not_agents)) if not_agents else []
         if barred:
             kept_off += self._kept_off("barred", signature, set(barred).difference(not_agents))
         return Excluded((*counted, *kept_off), age)
 
-    def _counted(self, signature: Signature) -> tuple[tuple[Exclusion, ...], int]:
+    def _counted(self, signature: Signature, *, anew: bool) -> tuple[tuple[Exclusion, ...], int]:
         """Those who could not take it even if they were neither excluded nor barred, and how many questions ago."""
         self._learn(signature)
         kept = signature.counted
-        if kept is not None and kept[1] + 1 < len(self._profile_pages):
+        if not anew and kept is not None and (kept[1] + 1) * PROFILES_COUNTED_AT_ONCE <= len(self._profiles):
             signature.counted = (kept[0], kept[1] + 1)
         else:
             busy = self._busy(signature)

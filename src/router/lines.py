@@ -129,7 +129,7 @@ class Heads(Generic[T]):
         self.steps = 0
         self._size = 0
         self._blocks = [_Block([], array("L"))]
-        self._lasts: list[Entry] = []  # of each block but the last one
+        self._lasts: list[Entry] = []  # what each block but the last one goes up to, without a line
         self._far: Entry | None = None
         self._late: list[Entry] = []
         self._edition = object()
@@ -137,31 +137,35 @@ class Heads(Generic[T]):
     def __len__(self) -> int:
         return self._size
 
-    def add(self, entry: Entry) -> None:
-        """Put an entry into its line."""
+    def add(self, entry: Entry) -> bool:
+        """Put an entry into its line; true if it is the head now."""
         line: Line[T] = entry[-1]
         head = line.members[0] if line.members else None
         line.members = insert(line.members, entry)
-        if line.members[0] is not head:
-            if head is not None:
-                self._take_out(head)
-            self._put_in(entry)
-            if self._far is not None and entry < self._far:
-                self._note(entry)
+        if head is not None:
+            if head < entry:
+                return False
+            self._take_out(head)
+        self._put_in(entry)
+        if self._far is not None and entry < self._far:
+            self._note(entry)
+        return True
 
-    def remove(self, entry: Entry) -> None:
-        """Take an entry out of its line."""
-        line: Line[T] = entry[-1]
-        is_head = line.members[0] is entry
-        delete(line.members, entry)
-        if is_head:
-            self._take_out(entry)
-            if line.members:
-                self._put_in(line.members[0])
+    def remove(self, entry: Entry) -> bool:
+        """Take an entry out of its line; true if it was the head."""
+        members = entry[-1].members
+        if members[0] is not entry:
+            delete(members, entry)
+            return False
+        del members[0]
+        self._take_out(entry)
+        if members:
+            self._put_in(members[0])
+        return True
 
     def _put_in(self, entry: Entry) -> None:
         self._size += 1
-        at = bisect_left(self._lasts, entry)
+        at = self._at(entry)
         block = self._blocks[at]
         entries, numbers = block.entries, block.numbers
         if not entries or entries[-1] < entry:
@@ -174,17 +178,21 @@ class Heads(Generic[T]):
         if len(entries) > BLOCK_MAX:
             half = len(entries) // 2
             self._blocks.insert(at + 1, _Block(entries[half:], numbers[half:]))
-            self._lasts.insert(at, entries[half - 1])
+            self._lasts.insert(at, entries[half - 1][:-1])
             del entries[half:], numbers[half:]
 
     def _take_out(self, entry: Entry) -> None:
         self._size -= 1
-        at = bisect_left(self._lasts, entry)
+        at = self._at(entry)
         block = self._blocks[at]
         i = bisect_left(block.entries, entry)
         del block.entries[i], block.numbers[i]
         if not block.entries and self._lasts:
             del self._blocks[at], self._lasts[min(at, len(self._lasts) - 1)]
+
+    def _at(self, entry: Entry) -> int:
+        """Which block an entry belongs to."""
+        return bisect_left(self._lasts, entry[:-1]) if self._lasts else 0
 
     def walk(self, wanted: Wanted) -> Iterator[Entry]:
         """The heads of the lines that suit, first ones first, with milestones between them."""
@@ -223,7 +231,7 @@ class Heads(Generic[T]):
         if bookmark.edition is not self._edition:
             return None, 0
         late = self._late[bookmark.late :]
-        return min((each[:-1] for each in late if wanted.suits(each[-1])), default=bookmark.entry), len(late)
+        return min([bookmark.entry, *(each[:-1] for each in late if wanted.suits(each[-1]))]), len(late)
 
     def _bookmark(self, entry: Entry) -> Bookmark:
         if self._far is None or self._far < entry:

@@ -17,7 +17,7 @@ from src.router.board import Board
 from src.router.collaborating import ask_for_shared
 from src.router.entities import Assignment, Contact
 from src.router.index import ContactKey
-from src.router.queueing import keep
+from src.router.queueing import drop_lapsed, keep
 from src.router.transitions import HELD
 
 
@@ -83,14 +83,16 @@ def _next_for_idle(board: Board) -> ContactKey | None:
 
 def _try(board: Board, contact: Contact) -> None:
     """Offer the contact to somebody; else let it wait, by the policy of its queue."""
+    if drop_lapsed(board, contact):
+        board.look()
     why_not = match(board, contact) if board.is_open(contact) else _closed(board, contact)
     if why_not is None:
         board.look()
         return
+    if why_not:
+        board.trace(contact, why_not)
     board.put_waiting(contact)
     keep(board, contact)
-    if why_not:
-        board.decision.traces.append((contact.id, board.state.seq, why_not))
     board.look()
     if contact.id in board.fresh:  # it goes on at once, before those behind it are tried
         del board.fresh[contact.id]
@@ -117,19 +119,9 @@ def match(board: Board, contact: Contact) -> dict[str, Any] | None:
     chosen = found[:wanted]
     if wanted > 1:
         trace["offered_to"] = [each.agent_id for each in chosen]
-    others_wait = board.index.length(contact.queue) > board.index.waits(contact.id)
-    left = board.waits.left(contact.id, contact.queue, board.now, others_wait=others_wait)
-    if left is not None:
-        told, waited_s = left
-        trace["estimate"] = {
-            "told_s": told.wait_s,
-            "low_s": told.low_s,
-            "high_s": told.high_s,
-            "waited_s": waited_s,
-        }
     for each in chosen:
-        offer(board, contact, each.agent_id)
-    board.decision.traces.append((contact.id, board.state.seq, trace))
+        offer(board, contact, each.agent_id, one_of=len(chosen))
+    board.trace(contact, trace)
     if policy.auto_accept:
         assignment = board.current(contact)
         assert assignment is not None
@@ -164,11 +156,14 @@ def _context(board: Board, contact: Contact) -> dict[str, Any]:
         context["target"] = {"agent_id": contact.target_agent_id, "kind": contact.target_kind}
     if contact.pilot is not None:
         context["pilot"] = contact.pilot
+    received = board.received.get(contact.id)
+    if received is not None:
+        context |= {name: received[name] for name in ("rules", "requirements", "language", "terms")}
     return context
 
 
-def offer(board: Board, contact: Contact, agent_id: str, by: str | None = None) -> Assignment:
-    """Offer a contact to an agent. Work of the agent that may be interrupted steps aside where it must."""
+def offer(board: Board, contact: Contact, agent_id: str, *, one_of: int = 1, by: str | None = None) -> Assignment:
+    """Offer a contact to an agent, perhaps one of several. Its work that may be interrupted steps aside if it must."""
     desk = board.desk(agent_id)
     agent = board.state.agents[agent_id]
     cost = desk.now.cost(contact.channel)
@@ -195,6 +190,7 @@ def offer(board: Board, contact: Contact, agent_id: str, by: str | None = None) 
                 for each in contact.requirements
             ],
             "by": by,
+            "one_of": one_of,
         },
         contact=contact,
         agent_id=agent_id,
@@ -210,7 +206,14 @@ def take(board: Board, assignment: Assignment) -> None:
     for other in list(board.state.offers.get(contact.id, {}).values()):
         if other is not assignment:
             board.say(ev.OFFER_REVOKED, other, reason="taken_by_another")
+            board.note_agent(assignment.agent_id)
     board.say(ev.CONTACT_ACTIVE, assignment)
+    others_wait = board.index.length(contact.queue) > 0
+    left = board.waits.left(contact.id, contact.queue, board.now, others_wait=others_wait)
+    if left is not None:
+        told, waited_s = left
+        estimate = {"told_s": told.wait_s, "low_s": told.low_s, "high_s": told.high_s, "waited_s": waited_s}
+        board.trace(contact, {"decision": "answered", "at": board.now, "estimate": estimate})
     if board.desk(assignment.agent_id).interruptible(assignment.channel):
         board.look_at_agent(assignment.agent_id)  # an offer gives way to nothing, but what is under way does
     if contact.requirements or contact.id in board.state.helps:
@@ -222,7 +225,7 @@ def withdraw(board: Board, contact: Contact, reason: str, by: str | None = None)
 
     Who had it is not asked again for a while.
     """
-    barred_until = board.now + board.bar_ms(contact)
+    barred_until = board.now + board.handed_on_ms(contact)
     for each in list(board.state.offers.get(contact.id, {}).values()):
         board.say(ev.OFFER_REVOKED, each, reason=reason, barred_until=barred_until)
     assignment = board.current(contact)

@@ -317,7 +317,8 @@ class Deadlines:
     """Deadlines in seconds, each with its own start; None: there is none.
 
     `feedback_s` runs from the request to the first answer, `progress_s` from one word to the next (of the helper, and
-    of the lead), `solution_s` from acceptance to the solution.
+    of the lead), `solution_s` from acceptance to the solution. Where only the solution has a time, the first answer is
+    due within it from the request on: what nobody accepts is escalated too.
     """
 
     progress_s: int | None = None
@@ -359,8 +360,9 @@ class Settings:
     `default_region` (ISO 3166) is where a telephone number without a country code is read. `silence_s`: after so many
     seconds without a word from the customer an active contact gives its units back until the customer writes.
     `wait_flag_s` and `transfer_flag_count` mark contacts that waited or wandered too long. `escalation_priority_s` is
-    the head start that escalating gives. A parked contact comes back `park_return_s` before its time.
-    `help_wait_s` is how long a mentor is asked alone. `repeat_window_s` is how far back a tag counts as asked before.
+    the head start that escalating gives. An agent to whom a contact was transferred is waited for `transfer_wait_s`. A
+    parked contact comes back `park_return_s` before its time. `help_wait_s` is how long one agent is asked for help
+    alone. `repeat_window_s` is how far back a tag counts as asked before.
     """
 
     presence_grace_s: int = 30
@@ -372,6 +374,7 @@ class Settings:
     wait_flag_s: int = 300
     transfer_flag_count: int = 3
     escalation_priority_s: int = 600
+    transfer_wait_s: int = 120
     park_return_s: int = 60
     collaboration: Deadlines = field(default_factory=lambda: Deadlines(progress_s=7200, feedback_s=7200))
     help_wait_s: int = 60

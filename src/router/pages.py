@@ -304,8 +304,8 @@ class ProfilePage:
 class Signature:
     """A need and who waits with it.
 
-    Of each page of profiles, as of `version`: those that fit, their scores, and their mastery of the asked skills (once
-    that was asked for). `number` is None until the first contact waits.
+    Of each page of profiles, as of `version`: those that fit (`fitting`: of the pages that have any), their scores, and
+    their mastery of the asked skills (once that was asked for). `number` is None until the first contact waits.
     """
 
     __slots__ = (
@@ -314,6 +314,7 @@ class Signature:
         "bookmarks",
         "counted",
         "fits",
+        "fitting",
         "lines",
         "mask",
         "masteries",
@@ -333,6 +334,7 @@ class Signature:
         self.lines: dict[tuple[str, bool], WaitingLine] = {}
         self.version = 0
         self.fits: list[int] = []
+        self.fitting: list[tuple[int, int]] = []
         self.scores: dict[int, Slices] = {}
         self.masteries: dict[int, Slices] = {}
         self.absent: tuple[int, tuple[tuple[str, int, str | None], ...]] | None = None

@@ -3,18 +3,27 @@
 It changes what a contact asks for, never who gets it.
 """
 
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from src.router import events as ev
 from src.router import hours
 from src.router.board import Board, need_of
 from src.router.classify import relaxed
-from src.router.deadlines import can_overflow, opens_at
+from src.router.deadlines import can_overflow, max_wait_due_at, opens_at
 from src.router.entities import Contact, requirement_json, terms_json
 from src.router.fit import Need
+from src.router.folds import FLAGGED_ASKED_ALL
 from src.router.index import Reach
 from src.router.model import ALL, NO_TERMS, Overflow, Requirement, Step, Terms
+
+FOREVER: Final = 2**53 - 1
+"""Until when an agent is barred that may not be asked again."""
+
+RESERVED_MAX: Final = 1_000
+"""So many contacts at the head of a queue are looked through for one that the reserve may not take yet."""
 
 SPLIT_TRIES_MAX: Final = 8
 """Of so many requirements at most, every part is tried for a lead; beyond that, they are given up one by one."""
@@ -24,10 +33,17 @@ def keep(board: Board, contact: Contact) -> None:
     """Begin to keep a contact that nobody can take now. It may move on at once: a step, another queue, a split."""
     policy = board.policy(contact)
     closed = policy.hours.closed if policy.hours is not None and is_closed(board, contact) else None
-    if overflow(board, contact, closed, "closed"):
+    if _send_on(board, contact, closed, "closed"):
         return
-    if _is_full(board, contact) and overflow(board, contact, policy.overflow, "max_length"):
+    waited_at = max_wait_due_at(board, contact)
+    if waited_at is not None and waited_at <= board.now and _send_on(board, contact, policy.overflow, "max_wait"):
         return
+    if _is_full(board, contact):
+        first = _first_in_turn(board, contact)
+        if _send_on(board, first, policy.overflow, "max_length") and first is contact:
+            return
+    if contact.bars and FLAGGED_ASKED_ALL not in contact.flags and _asked_all(board, contact):
+        board.tell(ev.CONTACT_FLAGGED, contact, flag=FLAGGED_ASKED_ALL)
     if contact.target_agent_id is None:
         if policy.split and split(board, contact):
             return
@@ -43,16 +59,62 @@ def keep(board: Board, contact: Contact) -> None:
             board.emit(ev.CONTACT_WAITING, data, contact=contact)
 
 
+def _send_on(board: Board, contact: Contact, where: Overflow | None, reason: str) -> bool:
+    """Overflow; a contact that waits for one agent is first tried on all the others."""
+    if not can_overflow(board, contact, where):
+        return False
+    if contact.target_agent_id is not None:
+        board.release_target(contact, "target_overflowed")
+        return True
+    return overflow(board, contact, where, reason)
+
+
+def _first_in_turn(board: Board, contact: Contact) -> Contact:
+    """Whom the overflow of a full queue concerns: the reserve is opened to whoever waits longest, not to the last."""
+    where = board.policy(contact).overflow
+    if where is None or where.action != "teams":
+        return contact
+    waiting = (board.state.contacts[each] for each in islice(board.index.waiting_in(contact.queue), RESERVED_MAX))
+    return next((each for each in waiting if can_overflow(board, each, where)), contact)
+
+
+def _asked_all(board: Board, contact: Contact) -> bool:
+    """Whether everybody who could take the contact has been asked as often as the queue allows."""
+    need = board.need(contact)
+    rest = without(need, contact)
+    return rest is not need and not board.index.reach(rest).present and board.index.reach(need).present
+
+
+def without(need: Need, contact: Contact) -> Need:
+    """The same need, without the agents that are not asked again for this contact."""
+    for_good = [agent_id for agent_id, until in contact.bars.items() if until >= FOREVER] if contact.bars else ()
+    return replace(need, not_agents=tuple(sorted({*need.not_agents, *for_good}))) if for_good else need
+
+
+def drop_lapsed(board: Board, contact: Contact) -> bool:
+    """Forget requirements whose time is over."""
+    for each in contact.requirements:
+        if each.lapses_at is not None and each.lapses_at <= board.now:
+            break
+    else:
+        return False
+    left = [each for each in contact.requirements if each.lapses_at is None or each.lapses_at > board.now]
+    board.reclassify(contact, "requirement_lapsed", requirements=[requirement_json(each) for each in left])
+    return True
+
+
 def is_closed(board: Board, contact: Contact) -> bool:
     """Whether the contact's queue has hours, and they are over."""
     policy = board.policy(contact)
+    if contact.answered_at is not None:
+        return False  # it did not come now
     return policy.hours is not None and not hours.is_open(policy.hours, board.now)
 
 
 def _is_full(board: Board, contact: Contact) -> bool:
     """Whether the contact, which has just come and waits already, is one too many."""
     length = board.policy(contact).max_length
-    if length is None or contact.id not in board.arrivals:
+    if length is None or contact.id not in board.arrivals or contact.answered_at is not None:
         return False
     return board.index.length(contact.queue) > length
 
@@ -71,13 +133,13 @@ def step(board: Board, contact: Contact, upto: int, reason: str) -> None:
 
 def skip(board: Board, contact: Contact) -> bool:
     """Go on at once to the first step at which somebody who is present could fit, if nobody could before."""
-    if board.index.reach(board.need(contact)).present:
+    if board.index.reach(without(board.need(contact), contact)).present:
         return False
     policy = board.policy(contact)
     need = Loosened.of(contact)
     for number, each in enumerate(policy.steps[contact.step :], contact.step + 1):
         need = need.after(each, policy.teams)
-        if board.index.reach(need.need(contact.channel, policy.teams)).present:
+        if board.index.reach(without(need.need(contact.channel, policy.teams), contact)).present:
             step(board, contact, number, "nobody_fits")
             return True
     return False

@@ -82,18 +82,18 @@ class Ranking(Generic[T]):
         if line is None:
             line = self.lines[group] = Line(group, number, kind)
         self._entries[agent_id] = entry = (*key, agent_id, line)
-        self.heads.add(entry)
-        self._tabulate(line)
+        if self.heads.add(entry):
+            self._tabulate(line)
 
     def remove(self, agent_id: str) -> None:
         """Take an agent out, if it is there."""
         entry = self._entries.pop(agent_id, None)
         if entry is not None:
             line: Line[T] = entry[-1]
-            self.heads.remove(entry)
-            self._tabulate(line)
-            if not line.members:
-                del self.lines[line.owner]
+            if self.heads.remove(entry):
+                self._tabulate(line)
+                if not line.members:
+                    del self.lines[line.owner]
 
     def _tabulate(self, line: Line[T]) -> None:
         page, place = line.number >> PAGE_BITS, line.number & (1 << PAGE_BITS) - 1

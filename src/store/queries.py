@@ -433,12 +433,23 @@ class Queries:
         return _page([tuple(row) for row in found], limit, lambda row: str(row[0]))
 
     async def helps_with(self, tenant: str, contact_id: str, agent_id: str) -> bool:
-        """Whether the agent is asked for help with the contact now, or helps or helped with it."""
-        each = tables.collaborations.c
+        """Whether the agent is asked for help with the contact now, or helps or helped with it.
+
+        Or a department does that escalates to the agent, while it is asked or from when it has accepted on.
+        """
+        each, config = tables.collaborations.c, tables.config.c
+        told = exists(
+            select(config.name).where(
+                config.tenant == tenant,
+                config.kind == "department",
+                config.name == each.department,
+                config.body.cast(JSONB)["escalate_to"].astext == agent_id,
+            )
+        )
         query = select(each.id).where(
             each.tenant == tenant,
             each.contact_id == contact_id,
-            each.agent_id == agent_id,
+            or_(each.agent_id == agent_id, told),
             or_(each.accepted_at.is_not(None), each.closed_at.is_(None)),
         )
         return await self._one(query) is not None

@@ -43,7 +43,7 @@ SECTIONS: Final = (
     Section(tables.agent_states, "put"),
     Section(tables.agent_states, "remove"),
     Section(tables.collaborations, "put"),
-    Section(tables.traces, "insert"),
+    Section(tables.traces, "put"),
     Section(tables.customers, "put"),
     Section(tables.identities, "put"),
     Section(tables.contact_facts, "put"),

@@ -536,6 +536,30 @@ async def test_a_department_helps_by_its_deadlines(client: Client) -> None:
     assert ("closed", "found it") == (closed["state"], closed["reason"])
 
 
+async def test_who_is_told_of_a_departments_misses_may_look_and_close(client: Client) -> None:
+    for name in ("boss", "stranger"):
+        await client.agent(name)
+    department = {"teams": ["depot"], "deadlines": {"solution_s": 1}, "escalate_to": "boss"}
+    await client.call("PUT", "/v1/departments/logistics", json=department)
+    await present(client, "anna")
+    contact = await taken(client, "c-1")
+    asked = await do(client, contact, "collaborations", department="logistics")
+    path, listed = f"/v1/collaborations/{asked['id']}", "/v1/collaborations?department=logistics"
+    async with acting(client, "stranger") as stranger:
+        await stranger.call("GET", path, 403)
+        await stranger.call("GET", f"/v1/contacts/{contact['id']}", 403)
+        await stranger.call("POST", f"{path}/close", 403)
+        assert [] == (await stranger.call("GET", listed))["items"]
+    await asyncio.sleep(1.5)
+    events = (await client.call("GET", "/v1/events?limit=1000"))["items"]
+    assert {"anna", "boss"} == {each["agent_id"] for each in events if each["type"] == "collaboration.escalated"}
+    async with acting(client, "boss") as boss:
+        assert asked["id"] == (await boss.call("GET", path))["id"]
+        assert contact["id"] == (await got(boss, contact))["id"]
+        assert [asked["id"]] == [each["id"] for each in (await boss.call("GET", listed))["items"]]
+        assert "closed" == (await boss.call("POST", f"{path}/close"))["state"]
+
+
 async def test_an_approval_has_one_approver(client: Client) -> None:
     await present(client, "anna")
     contact = await taken(client, "c-1")

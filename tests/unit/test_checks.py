@@ -73,7 +73,11 @@ def refusal(check: Callable[[], None], kind: type[Malformed] = Malformed) -> tup
         {"max_length": 10, "max_wait_s": 60, "overflow": Overflow("close")},
         {"overflow": to("b")},
         {"overflow": to("x")},  # others go round in a circle: they are to blame
-        {"overflow": Overflow("teams", teams=("reserve",)), "hours": night(Overflow("callback", message="later"))},
+        {
+            "teams": ("front",),
+            "overflow": Overflow("teams", teams=("reserve",)),
+            "hours": night(Overflow("callback", message="later")),
+        },
         {
             "hours": Hours(
                 "Europe/Berlin",

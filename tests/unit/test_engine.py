@@ -210,7 +210,7 @@ def test_why_it_waits(centre: Centre) -> None:
     centre.agent("other")
     decision = centre.engine.decide(c.Receive("x", "k", "chat", tags=(TagRequest("refund", level=50),)), centre.now)
     (_, seq, trace) = decision.traces[0]
-    assert decision.events[-1].seq == seq
+    assert decision.events[0].seq == seq
     reasons = {each["reason"]: (each["count"], each["example"]) for each in trace["excluded"]}
     assert {
         "away": (1, "away"),

@@ -16,11 +16,25 @@ def centre() -> Centre:
 
 
 def told(centre: Centre, deadline: str) -> list[str]:
-    return [
-        each.type.rpartition(".")[2]
+    """What was told of a deadline; several who are told the same at once count as one."""
+    found = [
+        (each.at, each.type.rpartition(".")[2])
         for each in centre.told("collaboration.warning", "collaboration.escalated")
         if each.data["deadline"] == deadline
     ]
+    return [kind for _, kind in dict.fromkeys(found)]
+
+
+def hearers(centre: Centre, kind: str) -> list[str | None]:
+    return [each.agent_id for each in centre.told(f"collaboration.{kind}")]
+
+
+def skills_asked(centre: Centre) -> list[str]:
+    return [need.skill for each in centre.engine.state.collaborations.values() for need in each.requirements]
+
+
+def asked(centre: Centre) -> str | None:
+    return centre.engine.state.collaborations["h"].agent_id
 
 
 # -- splitting ---------------------------------------------------------------------------------------------------------
@@ -82,6 +96,119 @@ def test_a_helper_that_becomes_the_lead_helps_no_more(centre: Centre) -> None:
     assert {} == centre.engine.state.collaborations
 
 
+def test_another_lead_shares_what_it_lacks_and_nothing_else(centre: Centre) -> None:
+    centre.agent("expert", skills={"fault": 50})
+    centre.do(c.Receive("x", "k", "chat", tags=(TagRequest("refund", weight=2), TagRequest("fault"))))
+    centre.accept("x")
+    centre.do(c.Transfer("x", by="lead", to_agent_id="expert"))
+    centre.accept("x")
+    assert ["refund"] == skills_asked(centre)
+    assert ["lead"] == [each.agent_id for each in centre.engine.state.collaborations.values()]
+
+
+def test_a_lead_that_covers_all_needs_no_help(centre: Centre) -> None:
+    centre.agent("expert", skills={"fault": 50})
+    centre.do(c.Receive("x", "k", "chat", tags=(TagRequest("refund", weight=2), TagRequest("fault"))))
+    centre.accept("x")
+    centre.agent("both", skills={"refund": 50, "fault": 50})
+    centre.do(c.Transfer("x", by="lead", to_agent_id="both"))
+    centre.accept("x")
+    assert {} == centre.engine.state.collaborations
+    assert ["lead_covers"] == [each.data["reason"] for each in centre.told("collaboration.closed")]
+
+
+def test_a_lead_keeps_the_help_that_was_asked_for(centre: Centre) -> None:
+    centre.agent("expert", skills={"fault": 50})
+    centre.agent("other", skills={"refund": 40})
+    centre.do(c.Receive("x", "k", "chat", tags=(TagRequest("refund", weight=2), TagRequest("fault"))))
+    lead = centre.holder("x")
+    centre.accept("x")
+    before = list(centre.engine.state.collaborations)
+    centre.do(c.Transfer("x", by=lead or "", to_agent_id="other" if lead == "lead" else "lead"))
+    centre.accept("x")
+    assert (before, ["fault"]) == (list(centre.engine.state.collaborations), skills_asked(centre))
+
+
+# -- asking on ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def helped(centre: Centre) -> Centre:
+    """Three who know the law, the first of them there."""
+    for name in ("h1", "h2", "h3"):
+        centre.agent(name, "away", skills={"law": 50})
+    centre.active("x", "refund")
+    centre.do(c.SetPresence("h1", "available"))
+    return centre
+
+
+def ask(centre: Centre) -> None:
+    centre.do(c.Collaborate("h", "x", by="lead", tags=(TagRequest("law"),)))
+
+
+def test_help_of_one_who_leaves_is_asked_of_another(helped: Centre) -> None:
+    ask(helped)
+    assert "h1" == asked(helped)
+    helped.do(c.SetPresence("h1", "offline"))
+    helped.do(c.SetPresence("h2", "available"))
+    helped.later(60)
+    assert "h2" == asked(helped)
+
+
+def test_help_is_asked_of_all_in_turn(helped: Centre) -> None:
+    for name in ("h2", "h3"):
+        helped.do(c.SetPresence(name, "available"))
+    ask(helped)
+    found = {asked(helped)}
+    for _ in range(2):
+        helped.later(60)
+        found.add(asked(helped))
+    assert {"h1", "h2", "h3"} == found
+
+
+def test_help_that_nobody_was_there_for_is_asked_of_who_comes(helped: Centre) -> None:
+    helped.do(c.SetPresence("h1", "away"))
+    ask(helped)
+    helped.later(150)
+    assert asked(helped) is None
+    helped.do(c.SetPresence("h3", "available"))
+    helped.later(60)
+    assert "h3" == asked(helped)
+
+
+def test_whoever_fits_may_take_what_was_asked_of_nobody_by_name(helped: Centre) -> None:
+    ask(helped)
+    helped.agent("stranger")
+    with pytest.raises(Forbidden):
+        helped.do(c.AcceptCollaboration("h", by="stranger", agent_id="stranger"))
+    helped.do(c.AcceptCollaboration("h", by="h2", agent_id="h2"))
+    helped.later(600)
+    assert ("h2", []) == (asked(helped), helped.told("collaboration.asked"))
+
+
+def test_help_of_a_named_agent_is_for_that_one_until_it_is_deleted(helped: Centre) -> None:
+    deadlines = Deadlines(feedback_s=1000)
+    tags = (TagRequest("law"),)
+    helped.do(c.Collaborate("h", "x", by="lead", tags=tags, to_agent_id="h2", deadlines=deadlines))
+    helped.later(600)
+    assert "h2" == asked(helped)
+    with pytest.raises(Forbidden):
+        helped.do(c.AcceptCollaboration("h", by="h1", agent_id="h1"))
+    helped.do(c.DeleteAgent("h2"))
+    helped.do(c.SetPresence("h1", "available"))
+    helped.later(201)
+    assert "h1" == asked(helped)
+    helped.do(c.AcceptCollaboration("h", by="h1", agent_id="h1"))
+
+
+def test_help_of_one_who_is_deleted_is_asked_of_another(helped: Centre) -> None:
+    ask(helped)
+    helped.do(c.DeleteAgent("h1"))
+    helped.do(c.SetPresence("h2", "available"))
+    helped.later(60)
+    assert "h2" == asked(helped)
+
+
 # -- departments and deadlines -----------------------------------------------------------------------------------------
 
 
@@ -105,6 +232,43 @@ def test_a_department_warns_before_and_escalates_after_its_deadline(centre: Cent
     centre.later(1000)
     assert ["warning", "escalated"] == told(centre, "feedback")
     assert "lead" == centre.told("collaboration.escalated")[0].data["escalate_to"]
+
+
+def test_everybody_who_is_concerned_hears_of_a_deadline(centre: Centre) -> None:
+    law = DepartmentConfig("law", teams=("law",), deadlines=Deadlines(feedback_s=100), escalate_to="boss")
+    centre.agent("boss", "away")
+    centre.do(c.PutDepartment(law))
+    centre.agent("lawyer", teams=("law",))
+    centre.active("x", "refund")
+    centre.do(c.Collaborate("h", "x", by="lead", department="law"))
+    centre.later(200)
+    assert ["lawyer", "lead"] == hearers(centre, "warning")
+    assert ["lawyer", "lead", "boss"] == hearers(centre, "escalated")
+    with pytest.raises(Forbidden):
+        centre.do(c.CloseCollaboration("h", by="stranger", agent_id="stranger"))
+    centre.do(c.CloseCollaboration("h", by="boss", reason="by phone", agent_id="boss"))
+    assert {} == centre.engine.state.collaborations
+
+
+def test_where_nobody_is_concerned_it_is_told_to_nobody(centre: Centre) -> None:
+    centre.contact("x", "unheard_of")
+    deadlines = Deadlines(feedback_s=100)
+    centre.do(c.Collaborate("h", "x", by="s", tags=(TagRequest("law"),), deadlines=deadlines))
+    centre.later(100)
+    assert ([None], [None]) == (hearers(centre, "warning"), hearers(centre, "escalated"))
+
+
+def test_a_solution_that_nobody_accepts_to_find_is_escalated(centre: Centre) -> None:
+    centre.do(c.PutDepartment(DepartmentConfig("lab", teams=("lab",), deadlines=Deadlines(solution_s=1000))))
+    centre.agent("tech", "away", teams=("lab",))
+    centre.active("x", "refund")
+    centre.do(c.Collaborate("h", "x", by="lead", department="lab"))
+    centre.later(801)
+    assert ["lead"] == hearers(centre, "warning")
+    centre.later(200)
+    assert ["lead"] == hearers(centre, "escalated")
+    centre.do(c.AcceptCollaboration("h", by="tech", agent_id="tech"))
+    assert centre.now + 1_000_000 == centre.engine.state.collaborations["h"].solution_by
 
 
 def test_a_season_has_deadlines_of_its_own(centre: Centre) -> None:

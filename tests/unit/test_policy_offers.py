@@ -161,7 +161,7 @@ def test_a_return_does_not_go_to_who_returns_it(centre: Centre) -> None:
     centre.agent("a")
     centre.active("x")
     centre.do(c.Transfer("x", by="a", to_queue="default"))
-    centre.later(5)
+    centre.later(30)
     centre.accept("x")
     centre.do(c.Return("x", by="a"))
     assert "waiting" == centre.state("x")
@@ -174,6 +174,7 @@ def test_the_third_transfer_and_the_long_wait_are_marked(centre: Centre) -> None
     for _ in range(3):
         assert [] == centre.told("contact.flagged")
         centre.do(c.Transfer("x", by="a", to_queue="default"))
+        centre.later(30)
         centre.accept("x")
     centre.contact("y", "rare")
     centre.later(60)

@@ -171,7 +171,7 @@ def test_who_has_waited_for_too_long_may_be_taken_by_the_reserve(centre: Centre)
 
 
 def test_an_overflow_that_changes_nothing_leaves_the_clock_at_rest(centre: Centre) -> None:
-    centre.queue(max_wait_s=60, overflow=Overflow("teams", teams=("reserve",)))
+    centre.queue(teams=("reserve",), max_wait_s=60, overflow=Overflow("teams", teams=("reserve",)))
     centre.contact("x")
     centre.later(600)
     assert [] == centre.told("contact.overflowed")
@@ -345,5 +345,6 @@ def test_the_estimate_is_a_range_and_is_held_against_what_came(centre: Centre) -
     assert (1, 10) == (centre.engine.position("late"), centre.engine.estimated_wait_s("late"))
     centre.later(10)
     centre.do(c.Complete(centre.accept("x7")))
+    centre.accept("late")
     accuracy = centre.engine.accuracy()["default"]
     assert (1, 1, 0) == (accuracy.contacts, accuracy.within, accuracy.error_s)

@@ -163,8 +163,9 @@ class SettingsBody(Body):
 
     After `silence_s` without a word from the customer an active contact gives its units back until the customer writes.
     A contact that waited `wait_flag_s`, or was transferred `transfer_flag_count` times, is marked. Escalating gives
-    `escalation_priority_s` of head start. A parked contact comes back `park_return_s` before its time. A mentor is
-    asked alone for `help_wait_s`. A tag counts as asked before for `repeat_window_s`.
+    `escalation_priority_s` of head start; an agent to whom a contact was transferred is waited for `transfer_wait_s`.
+    A parked contact comes back `park_return_s` before its time. One agent is asked alone for help for `help_wait_s`. A
+    tag counts as asked before for `repeat_window_s`.
     """
 
     presence_grace_s: Annotated[int, Field(ge=0, le=3_600)] = 30
@@ -178,6 +179,7 @@ class SettingsBody(Body):
     wait_flag_s: Annotated[int, Field(ge=1, le=86_400)] = 300
     transfer_flag_count: Annotated[int, Field(ge=1, le=100)] = 3
     escalation_priority_s: Annotated[int, Field(ge=0, le=10_000_000)] = 600
+    transfer_wait_s: WaitSeconds = 120
     park_return_s: Annotated[int, Field(ge=0, le=86_400)] = 60
     collaboration: CollaborationDeadlines = CollaborationDeadlines()
     help_wait_s: WaitSeconds = 60

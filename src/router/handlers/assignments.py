@@ -9,9 +9,7 @@ from src.router.board import Board
 from src.router.entities import Assignment, Contact
 from src.router.handlers.base import Room
 from src.router.matching import take
-
-FOREVER: Final = 2**53 - 1
-"""Until when an agent is barred that may not be asked again."""
+from src.router.queueing import FOREVER
 
 _DONE: Final = {
     "accept": frozenset({"active", "parked", "wrap_up", "completed"}),

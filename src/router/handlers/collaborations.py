@@ -7,7 +7,7 @@ from src.router import commands
 from src.router import events as ev
 from src.router.board import Board, need_of
 from src.router.classify import requirements_of
-from src.router.collaborating import accepted, lead_of, replied, request
+from src.router.collaborating import accepted, is_by_name, lead_of, replied, request
 from src.router.entities import Collaboration
 from src.router.fit import misfit
 from src.router.handlers.base import Room
@@ -62,7 +62,7 @@ def _filled(board: Board, command: commands.Collaborate) -> Deadlines | None:
 
 
 def accept(room: Room, command: commands.AcceptCollaboration) -> None:
-    """The agent helps. Whoever can may take what was asked of all; what was asked of one is for that one."""
+    """The agent helps. Whoever can may take what was asked of nobody by name; the rest is for that one."""
     collaboration = _collaboration(room, command.collaboration_id)
     helper_id = command.agent_id or collaboration.agent_id
     if collaboration.state == "accepted" and collaboration.agent_id == helper_id:
@@ -104,13 +104,14 @@ def reply(room: Room, command: commands.ReplyCollaboration) -> None:
 
 
 def close(room: Room, command: commands.CloseCollaboration) -> None:
-    """No more help is needed, or none is given. The lead, or who was asked, may say so."""
+    """No more help is needed, or none is given. The lead, who was asked, or who is told of misses may say so."""
     collaboration = _collaboration(room, command.collaboration_id)
     if collaboration.state == "closed":
         return
     if command.agent_id is not None:
-        lead = lead_of(room.board, collaboration)
-        if command.agent_id not in (lead, collaboration.agent_id, collaboration.by):
+        department = room.board.config.departments.get(collaboration.department or "")
+        told = None if department is None else department.escalate_to
+        if command.agent_id not in (lead_of(room.board, collaboration), collaboration.agent_id, collaboration.by, told):
             raise Forbidden("neither your contact nor your help")
     _close(room.board, collaboration, command.reason, command.by)
 
@@ -125,7 +126,7 @@ def _may_help(board: Board, collaboration: Collaboration, helper_id: str) -> boo
         return False
     if collaboration.agent_id == helper_id:
         return True
-    if collaboration.kind == "approval" or (collaboration.agent_id is not None and collaboration.department is None):
+    if is_by_name(board, collaboration):
         return False
     department = board.config.departments.get(collaboration.department or "")
     need = need_of("", collaboration.requirements, None, () if department is None else department.teams, NO_TERMS)

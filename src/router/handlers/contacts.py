@@ -15,7 +15,7 @@ from src.router.handlers.assignments import end_active
 from src.router.handlers.base import Room
 from src.router.handlers.parking import resume
 from src.router.intake import Classified
-from src.router.model import QueueConfig
+from src.router.model import QueueConfig, Terms
 
 FLAGGED_TRANSFERS = "transfers"
 
@@ -23,6 +23,8 @@ FLAGGED_TRANSFERS = "transfers"
 def receive(room: Room, command: commands.Receive) -> None:
     """A new contact: classify it; settling then finds its agent."""
     room.check_queue(command.queue, "queue")
+    if command.terms:
+        _check_terms(room, command.terms)
     board = room.board
     found = room.intake.classify(command, board.now)
     target = preferred(board, found, command.channel) if found.preferred else None
@@ -40,6 +42,12 @@ def receive(room: Room, command: commands.Receive) -> None:
         **(NO_TARGET if target is None else target),
     }
     board.receive(command.contact_id, command.customer_id, data)
+
+
+def _check_terms(room: Room, terms: Terms) -> None:
+    for place, agents in (("include", terms.agents), ("exclude", terms.not_agents)):
+        for number, agent_id in enumerate(agents):
+            room.named_agent(agent_id, f"agents.{place}.{number}")
 
 
 def preferred(board: Board, found: Classified, channel: str) -> dict[str, Any] | None:
@@ -113,12 +121,13 @@ def transferred(room: Room, command: commands.Transfer) -> tuple[Contact, Assign
         requirements = requirements_of(command.to_tags, board.config.tags, board.now)
         changed["requirements"] = [requirement_json(each) for each in requirements]
         changed["tags"] = [each.tag for each in command.to_tags]
+        changed["anew"] = True
     if command.to_agent_id is not None:
         target = room.named_agent(command.to_agent_id, "to.agent_id")
         if target.id == assignment.agent_id:
             raise InvalidState("the contact is with this agent already")
         _check_there(board, target, contact.channel)
-        changed |= {"target_agent_id": target.id, "target_kind": "transfer"}
+        changed |= _for(board, target.id)
     return contact, assignment, changed
 
 
@@ -132,9 +141,15 @@ def give_back(room: Room, command: commands.Return) -> None:
     if before is not None and before.id == assignment.agent_id:
         before = None  # it came from this very agent
     if before is not None and before.there and board.desk(before.id).now.cost(contact.channel) is not None:
-        changed |= {"target_agent_id": before.id, "target_kind": "transfer"}
+        changed |= _for(board, before.id)
         to = {"agent_id": before.id}
     hand_on(board, contact, assignment, {**to, "returned": True}, command.by, command.reason, changed, returned=True)
+
+
+def _for(board: Board, agent_id: str) -> dict[str, Any]:
+    """For this agent, and for all that fit when it does not come to it in time."""
+    until = board.now + board.config.settings.transfer_wait_s * 1000
+    return {"target_agent_id": agent_id, "target_kind": "transfer", "target_until": until}
 
 
 def hand_on(
@@ -150,7 +165,7 @@ def hand_on(
 ) -> None:
     """An active contact leaves its agent. One that wanders too long is marked."""
     transfers = contact.transfers + (0 if returned else 1)
-    barred_until = board.now + board.bar_ms(contact)
+    barred_until = board.now + board.handed_on_ms(contact)
     need = need_json(contact) | changed
     board.say(
         ev.CONTACT_TRANSFERRED,
@@ -191,13 +206,16 @@ def reclassify(room: Room, command: commands.Reclassify) -> None:
         requirements = requirements_of(command.tags, board.config.tags, board.now)
         changed["tags"] = [each.tag for each in command.tags]
         changed["requirements"] = [requirement_json(each) for each in requirements]
+        changed["anew"] = True
     if command.queue is not None:
         changed["queue"] = command.queue
     if (changed or command.terms is not None) and contact.target_kind != "pinned":
         changed |= NO_TARGET
     if command.priority is not None:
-        changed["priority"] = command.priority
+        escalated = FLAGGED_ESCALATED in contact.flags
+        changed["priority"] = command.priority + escalated * board.config.settings.escalation_priority_s
     if command.terms is not None:
+        _check_terms(room, command.terms)
         changed["terms"] = terms_json(command.terms)
     board.reclassify(contact, "requested", **changed, by=command.by)
 

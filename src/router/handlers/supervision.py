@@ -42,7 +42,10 @@ def assign(room: Room, command: commands.Assign) -> None:
     elif contact.state == "parked":
         resume(board, contact, "assigned", command.by)
     board.look()
-    take(board, offer(board, contact, target.id, by=command.by))
+    assigned = offer(board, contact, target.id, by=command.by)
+    why = {"decision": "assigned", "event": ev.CONTACT_OFFERED, "at": board.now, "by": command.by}
+    board.trace(contact, why | {"agent_id": target.id, "reason": command.reason, "forced": command.force})
+    take(board, assigned)
     board.fresh.pop(contact.id, None)
 
 

@@ -6,23 +6,22 @@ from typing import Any, Final
 from src.router import commands
 from src.router import events as ev
 from src.router.board import Board
-from src.router.collaborating import ask_on, lead_of
+from src.router.collaborating import ask_on, concerned, is_to_be_asked_on
 from src.router.deadlines import (
     collaboration_deadlines,
     flag_due_at,
-    max_wait_due_at,
     returns_at,
     sla_due_at,
 )
-from src.router.entities import Contact, requirement_json
+from src.router.entities import Contact
 from src.router.handlers.assignments import back_to_queue, barred_until, finish
 from src.router.handlers.base import Room
 from src.router.handlers.contacts import flag_long_wait
 from src.router.handlers.parking import resume
 from src.router.handlers.presence import lost, return_offers
-from src.router.queueing import overflow, step
+from src.router.queueing import drop_lapsed, step
 
-SWEPT_MAX: Final = 500
+SWEPT_MAX: Final = 200
 """So many contacts of a queue are looked at in one go, when it has changed or somebody has left."""
 
 
@@ -58,10 +57,7 @@ def _contact_due(board: Board, contact_id: str) -> None:
 
 def _waiting_due(board: Board, contact: Contact) -> None:
     now = board.now
-    lapsed = [each for each in contact.requirements if each.lapses_at is not None and each.lapses_at <= now]
-    if lapsed:
-        left = [requirement_json(each) for each in contact.requirements if each not in lapsed]
-        board.reclassify(contact, "requirement_lapsed", requirements=left)
+    drop_lapsed(board, contact)
     if contact.target_until is not None and contact.target_until <= now:
         board.release_target(contact, "target_lapsed")
     upto = contact.step
@@ -70,9 +66,7 @@ def _waiting_due(board: Board, contact: Contact) -> None:
         upto += 1
     if upto > contact.step:
         step(board, contact, upto, "time")
-    if (at := max_wait_due_at(board, contact)) is not None and at <= now:
-        overflow(board, contact, board.policy(contact).overflow, "max_wait")
-    board.fresh[contact.id] = None
+    board.fresh[contact.id] = None  # it is tried, and kept by its queue if nobody takes it
 
 
 def _assignment_due(board: Board, assignment_id: str) -> None:
@@ -116,20 +110,20 @@ def _sweep_due(board: Board, name: str) -> None:
 def _collaboration_due(board: Board, collaboration_id: str) -> None:
     collaboration, now = board.state.collaborations[collaboration_id], board.now
     board.note_collaboration(collaboration)
-    if collaboration.state == "requested" and (collaboration.asked_until or now + 1) <= now:
+    if is_to_be_asked_on(board, collaboration):
         ask_on(board, collaboration, "no_answer")
+    department = board.config.departments.get(collaboration.department or "")
     for name, at in collaboration_deadlines(collaboration):
         if at <= now:
             deadline, _, stage = name.partition(".")
-            department = board.config.departments.get(collaboration.department or "")
             by: dict[str, Any] = {
                 "deadline": deadline,
                 "due_at": getattr(collaboration, f"{deadline}_by"),
                 "escalate_to": None if department is None else department.escalate_to,
             }
             kind = ev.COLLABORATION_WARNING if stage == "warning" else ev.COLLABORATION_ESCALATED
-            to = lead_of(board, collaboration) if deadline == "lead" else None
-            board.say_help(kind, collaboration, to=to, **by)
+            for to in concerned(board, collaboration, deadline, escalated=stage == "escalated"):
+                board.say_help(kind, collaboration, to=to, **by)  # an event concerns one agent at most
 
 
 _DUE: Final[dict[str, Callable[[Board, str], None]]] = {

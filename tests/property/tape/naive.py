@@ -52,9 +52,12 @@ class Naive:
 
     def is_open(self, contact: Contact) -> bool:
         policy = self.policy(contact)
-        if policy.paused:
+        own = self.config.queues.get(contact.queue)
+        if policy.paused or (own is not None and own.paused):
             return False
-        return contact.target_kind == "pinned" or policy.hours is None or is_open(policy.hours, self.now)
+        if contact.target_kind == "pinned" or contact.answered_at is not None:
+            return True  # hours are for those who come
+        return policy.hours is None or is_open(policy.hours, self.now)
 
     def waiting(self, queue: str | None = None) -> list[Contact]:
         """Smallest rank first."""
@@ -64,6 +67,8 @@ class Naive:
     def overflows(self, contact: Contact, overflow: Overflow | None) -> bool:
         """Whether there is somewhere else to go."""
         if overflow is None or contact.target_kind == "pinned":
+            return False
+        if contact.answered_at is not None and overflow.action in ("close", "callback"):
             return False
         if overflow.action == "queue":
             return overflow.queue != contact.queue and overflow.queue in self.config.queues
@@ -96,7 +101,7 @@ class Naive:
         config = self.config.agents[agent_id]
         if config.channels is None or not self._is_newcomer(agent_id):
             return config.capacity
-        one = min(limit.cost for limit in config.channels.values())
+        one = max(limit.cost for limit in config.channels.values())
         return min(config.capacity, max(one, config.capacity * config.newcomer_percent // 100))
 
     def limit(self, agent_id: str, channel: str) -> ChannelLimit | None:

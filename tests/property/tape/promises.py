@@ -202,19 +202,26 @@ class Promises:
         """Who had it is not asked again for a while, if a supervisor took it away."""
         if isinstance(self.command, c.TakeBack | c.Assign) and event.data["reason"] != "taken_by_another":
             assignment = self.state.assignments[event.data["assignment_id"]]
-            self._bar(self.state.contacts[assignment.contact_id], assignment.agent_id)
+            self._bar(self.state.contacts[assignment.contact_id], assignment.agent_id, least_s=30)
 
     def _before_assignment_lost(self, event: Event) -> None:
         self._before_offer_revoked(event)
 
     def _before_contact_transferred(self, event: Event) -> None:
         assignment = self.state.assignments[event.data["assignment_id"]]
-        self._bar(self.state.contacts[assignment.contact_id], assignment.agent_id)
+        self._bar(self.state.contacts[assignment.contact_id], assignment.agent_id, least_s=30)
+        self._forget_refusals(event)
 
-    def _bar(self, contact: Contact, agent_id: str) -> None:
+    def _before_contact_parked(self, event: Event) -> None:
+        self._forget_refusals(event)
+
+    def _forget_refusals(self, event: Event) -> None:
+        self.refusals = {who: times for who, times in self.refusals.items() if who[0] != event.contact_id}
+
+    def _bar(self, contact: Contact, agent_id: str, least_s: int = 0) -> None:
         own = self.naive.policy(contact).reoffer_after_s
         seconds = self.config.settings.reoffer_after_s if own is None else own
-        self.barred[(contact.id, agent_id)] = self.now + seconds * 1000
+        self.barred[(contact.id, agent_id)] = self.now + max(seconds, least_s) * 1000
 
     # -- units --------------------------------------------------------------------------------------------------
 
@@ -367,7 +374,9 @@ class Promises:
         contact = self.state.contacts[event.contact_id or ""]
         assert event.data["flag"] not in contact.flags, "flagged twice"
         if event.data["flag"] == "long_wait":
-            assert contact.created_at + self.config.settings.wait_flag_s * 1000 <= self.now
+            assert contact.entered_at + self.config.settings.wait_flag_s * 1000 <= self.now
+        elif event.data["flag"] == "asked_all":
+            assert FOREVER in [until for (of, _), until in self.barred.items() if of == contact.id]
         else:
             assert contact.transfers >= self.config.settings.transfer_flag_count
 
@@ -416,7 +425,7 @@ class Promises:
 
     def _before_collaboration_escalated(self, event: Event) -> None:
         once = self._tell_once(event, "escalated", 1.0)
-        assert (*once, "warning") in self.told, "escalated without a warning"
+        assert any(each[:3] == once and each[3] == "warning" for each in self.told), "escalated without a warning"
 
     def _tell_once(self, event: Event, stage: str, share: float) -> tuple[str, str, int]:
         data = event.data
@@ -429,8 +438,8 @@ class Promises:
         }
         assert data["due_at"] - seconds[data["deadline"]] * 1000 * (1 - share) <= self.now + 1, f"{stage} too early"
         once = (help_.id, data["deadline"], data["due_at"])
-        assert (*once, stage) not in self.told, f"{stage} of {data['deadline']} twice"
-        self.told.add((*once, stage))
+        assert (*once, stage, event.agent_id) not in self.told, f"{stage} of {data['deadline']} twice for one agent"
+        self.told.add((*once, stage, event.agent_id))
         return once
 
     def _before_contact_closed(self, event: Event) -> None:

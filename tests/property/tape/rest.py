@@ -68,12 +68,14 @@ class Rest:
             if contact.answered_at is None:
                 stage = 2 if age >= within_s * 1000 else 1 if age >= within_s * 800 else 0
                 assert contact.sla_stage >= stage, f"{contact.id} was not warned of"
-                assert age < settings.wait_flag_s * 1000 or "long_wait" in contact.flags, f"{contact.id} is not flagged"
+            waited = self.now - contact.entered_at
+            assert waited < settings.wait_flag_s * 1000 or "long_wait" in contact.flags, f"{contact.id} is not flagged"
             assert contact.parked_until is None or contact.parked_until > self.now, f"nobody said {contact.id} is late"
         if contact.state == "parked":
-            early_s = settings.park_return_s if contact.park_reason == "promised" else 0
             assert contact.parked_until is not None
-            assert contact.parked_until - early_s * 1000 > self.now, f"{contact.id} did not come back"
+            half = (contact.parked_until - contact.updated_at) // 2
+            early = min(settings.park_return_s * 1000, half) if contact.park_reason == "promised" else 0
+            assert contact.parked_until - early > self.now, f"{contact.id} did not come back"
 
     def _check_waiting(self, contact: Contact) -> None:
         naive, policy, ask = self.naive, self.naive.policy(contact), self.naive.ask(contact)
@@ -95,7 +97,12 @@ class Rest:
 
     def _check_closed(self, contact: Contact, closed: Overflow | None) -> None:
         hours = self.naive.policy(contact).hours
-        if hours is not None and self.naive.overflows(contact, closed) and not self.naive.policy(contact).paused:
+        if (
+            contact.answered_at is None
+            and hours is not None
+            and self.naive.overflows(contact, closed)
+            and not self.naive.policy(contact).paused
+        ):
             assert self.naive.is_open(contact), f"{contact.id} waits in a queue that has closed"
 
     def _check_target(self, contact: Contact) -> None:

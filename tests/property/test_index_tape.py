@@ -275,10 +275,9 @@ class Pair:
             assert reason == self.index.reason(agent_id, need, barred)
 
     def _excluded(self, need: Need, barred: frozenset[str]) -> tuple[Exclusion, ...]:
-        """As it is now: what was counted before is forgotten."""
+        """As it is now."""
         signature = self.index.signature(need)
-        signature.counted = None
-        excluded = self.index.excluded(signature, barred)
+        excluded = self.index.excluded(signature, barred, anew=True)
         assert 0 == excluded.age
         return excluded.reasons
 
@@ -343,7 +342,8 @@ def test_it_does_so_beyond_every_limit(tape: list[tuple[Any, ...]]) -> None:
     with small(
         PAGE_BITS=1,
         BLOCK_MAX=2,
-        HEADS_WORTH_A_WALK=0,
+        GATHERED_MAX=0,
+        WALKED_PER_GATHERED=1_000,
         WALK_UNREMEMBERED_MAX=0,
         LATE_MAX=3,
         STRIDE=1,
@@ -373,3 +373,35 @@ def test_when_all_have_gone_nothing_is_left(tape: list[tuple[Any, ...]]) -> None
             assert not any(tally.some or any(tally.counts) for tally in page.tallies.values())
             assert not any(page.agents)
         assert not any(page.waiting for page in left._signature_pages)
+
+
+steps_of_heads = st.one_of(
+    st.tuples(st.just("add"), st.integers(0, 7), st.integers(0, 9), st.integers(0, 4)),
+    st.tuples(st.just("remove"), st.integers(0, 7)),
+    st.tuples(st.just("walk"), st.integers(0, 2)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.dictionaries(st.integers(0, 2), st.integers(0, 3)), min_size=3, max_size=3),
+    st.lists(steps_of_heads, min_size=10, max_size=60),
+)
+def test_a_walk_meets_every_head_that_suits_in_order(sets: list[dict[int, int]], tape: list[tuple[Any, ...]]) -> None:
+    """Lines are few and the limits small, so that walks begin at bookmarks and heads come in front of them."""
+    with small(PAGE_BITS=1, BLOCK_MAX=2, SHORT_MAX=2, LATE_MAX=3, WALK_UNREMEMBERED_MAX=0, MILESTONE_AFTER=0):
+        heads: lines.Heads[int] = lines.Heads()
+        own = [lines.Line(each, each) for each in range(5)]
+        entries: dict[int, lines.Entry] = {}
+        wanted = [lines.Wanted(each, bookmarks={}) for each in sets]
+        for kind, which, *at in tape:
+            if kind == "walk":
+                suiting = [each for each in own if each.members and wanted[which].suits(each)]
+                walked = [each for each in heads.walk(wanted[which]) if each[-1] is not lines.NOBODY]
+                assert sorted(each.members[0][:2] for each in suiting) == [each[:2] for each in walked]
+                continue
+            if which in entries:
+                heads.remove(entries.pop(which))
+            if kind == "add":
+                entries[which] = (at[0], which, own[at[1]])
+                heads.add(entries[which])

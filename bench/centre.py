@@ -1,0 +1,222 @@
+"""A contact centre in an engine, as large as wanted, and lives of contacts in it. Made alike each time."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count, cycle
+from random import Random
+from typing import Final
+
+from src.router import commands as c
+from src.router.config import Config
+from src.router.engine import Engine
+from src.router.model import (
+    AgentConfig,
+    ChannelLimit,
+    Hours,
+    Overflow,
+    PilotConfig,
+    QueueConfig,
+    RuleConfig,
+    Settings,
+    Step,
+    TagRequest,
+    TimeWindow,
+)
+from src.router.state import State
+
+BEGIN: Final = 1_790_000_000_000
+SHARED_PROFILES: Final = 200
+STEP: Final = 1_000
+NEEDS: Final = 100
+QUEUES: Final = ("default", "sales", "service", "vip")
+CHANNELS: Final = {
+    "voice": ChannelLimit(100, 1),
+    "webchat": ChannelLimit(50, 2),
+    "wechat": ChannelLimit(50, 2),
+}
+_SKILLS: Final = tuple(f"skill{each:02d}" for each in range(50))
+_NOBODY_HAS: Final = "a-skill-that-nobody-has"
+_ALWAYS: Final = dict.fromkeys(range(7), ((0, 1440),))
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many agents there are, whether each has a profile of its own, and how many contacts wait."""
+
+    agents: int
+    unique: bool = False
+    waiting: int = 0
+
+    @property
+    def busy(self) -> int:
+        """Agents that have something to do: half of them, or all while others wait."""
+        return self.agents if self.waiting else self.agents // 2
+
+    @property
+    def steps(self) -> int:
+        """What there is to make."""
+        return self.agents + self.busy + self.waiting
+
+
+def policies() -> Config:
+    """A configuration with every policy on. Nothing of it comes due while the benchmark runs."""
+    queues = {
+        name: QueueConfig(
+            name,
+            offer_timeout_s=600,
+            within_s=600,
+            asks_max=5,
+            last_agent_wait_s=30,
+            steps=(Step(600, prefer=("*",)), Step(900, drop=("*",), add_teams=("back",)), Step(1200, priority=60)),
+            max_length=10_000_000,
+            max_wait_s=86_400,
+            overflow=Overflow("close"),
+            hours=Hours("Asia/Shanghai", days=_ALWAYS),
+            required_fields=("reason",),
+            breather_s=10,
+            breather_tags=("complaint",),
+        )
+        for name in QUEUES
+    }
+    rules = {
+        f"rule{order}": RuleConfig(
+            f"rule{order}",
+            order,
+            tags_any=(_SKILLS[order], _SKILLS[-order]),
+            channels=("voice", "webchat"),
+            customer_tiers=("gold",),
+            attributes={"region": ("north", "south")},
+            time=TimeWindow("Asia/Shanghai", (0, 1440)),
+            priority=order,
+        )
+        for order in range(1, 9)
+    }
+    pilot = PilotConfig("pilot", percent=50, attribute="region", values=("east",), queues={"vip": QueueConfig("vip")})
+    settings = Settings(silence_s={"wechat": 600})
+    return Config(queues=queues, rules=rules, pilots={"pilot": pilot}, settings=settings)
+
+
+class Centre:
+    """An engine with agents who are there, and contacts that come, are accepted and completed.
+
+    Without anybody waiting, half of the agents are free and each contact is offered at once. With contacts waiting, no
+    agent is free: each that completes a contact takes the next one, while another comes and waits. A tenth of those who
+    wait has been there longest and fits nobody.
+    """
+
+    def __init__(self, size: Size, progress: Callable[[int], None]) -> None:
+        """`progress` is told how much of `size.steps` is done."""
+        self.size = size
+        self.offered = 0
+        self._random = Random(2026)  # noqa: S311  # the same each time
+        ids = count()
+        self._new_id = lambda: f"as{next(ids):012x}"
+        self._contact_ids = count()
+        self.engine = Engine(self._new_id, policies(), State())
+        self._now = BEGIN
+        self._active: deque[str] = deque()
+        self._done = 0
+        self._progress = progress
+        profiles = [self._skills() for _ in range(size.agents if size.unique else SHARED_PROFILES)]
+        self._hire(profiles)
+        self._needs = cycle([self._need(profiles) for _ in range(NEEDS)])
+        self._fill()
+
+    # -- building -----------------------------------------------------------------------------------------------
+
+    def _skills(self) -> dict[str, int]:
+        levels = range(1, 101) if self.size.unique else range(10, 101, 10)
+        return {each: self._random.choice(levels) for each in self._random.sample(_SKILLS, 5)}
+
+    def _need(self, profiles: Sequence[dict[str, int]]) -> tuple[str, str, tuple[TagRequest, ...]]:
+        """A queue, a channel, and what somebody has: one or two skills, and perhaps one that is preferred."""
+        skills = self._random.choice(profiles)
+        wanted = self._random.sample(sorted(skills), self._random.choice([1, 1, 2]))
+        tags = [TagRequest(each, level=max(1, skills[each] // 2)) for each in wanted]
+        if self._random.random() < 0.3:  # noqa: PLR2004
+            tags.append(TagRequest(self._random.choice(_SKILLS), required=False, weight=2))
+        channel = "voice" if self.size.waiting else self._random.choice(list(CHANNELS))
+        return self._random.choice(QUEUES), channel, tuple(tags)
+
+    def _hire(self, profiles: Sequence[dict[str, int]]) -> None:
+        for number, skills in zip(range(self.size.agents), cycle(profiles)):
+            agent_id = f"agent{number:06d}"
+            languages = ("zh",) if number % 3 else ("zh", "en")
+            config = AgentConfig(agent_id, skills=skills, languages=languages, channels=CHANNELS, teams=("front",))
+            self._decide(c.PutAgent(config))
+            self._now += number % 2
+            self._decide(c.SetPresence(agent_id, "available", lease_s=86_400))
+            self._step()
+
+    def _fill(self) -> None:
+        """Give agents something to do; then have contacts wait."""
+        for _ in range(self.size.busy):
+            self._take(self._decide(self._receive("default", "voice", ())))
+            self._step()
+        for number in range(self.size.waiting):
+            self._now += number % 100 == 0
+            queue, channel, tags = next(self._needs)
+            if number < self.size.waiting // 10:
+                tags = (*tags, TagRequest(_NOBODY_HAS))
+            self._decide(self._receive(queue, channel, tags))
+            self._step()
+
+    def _step(self) -> None:
+        self._done += 1
+        if self._done % STEP == 0:
+            self.drain()
+            self._progress(self._done)
+
+    def drain(self) -> None:
+        """Hand out what changed, as the store would take it."""
+        self.engine.state.drain()
+
+    # -- living -------------------------------------------------------------------------------------------------
+
+    def live(self, contacts: int) -> int:
+        """The lives of so many contacts; gives how many commands were decided for them."""
+        return sum(self._life() for _ in range(contacts))
+
+    def _life(self) -> int:
+        self._now += 1
+        queue, channel, tags = next(self._needs)
+        command = self._receive(queue, channel, tags)
+        offers = self._decide(command)
+        if self.size.waiting:
+            offers = self._complete()
+            self._take(offers)
+            return 3
+        if not offers:
+            self._decide(c.Cancel(command.contact_id))
+            return 2
+        self._take(offers)
+        self._complete()
+        return 3
+
+    def _receive(self, queue: str, channel: str, tags: tuple[TagRequest, ...]) -> c.Receive:
+        number = next(self._contact_ids)
+        return c.Receive(
+            f"ct{number:012x}",
+            f"cu{number:012x}",
+            channel,
+            tags=tags,
+            language="zh-CN",
+            queue=queue,
+            tier="gold" if number % 4 == 0 else None,
+            attributes={"region": "north"},
+        )
+
+    def _complete(self) -> list[str]:
+        return self._decide(c.Complete(self._active.popleft(), fields=frozenset({"reason"})))
+
+    def _take(self, offers: list[str]) -> None:
+        for assignment_id in offers:
+            self._decide(c.Accept(assignment_id))
+            self._active.append(assignment_id)
+            self.offered += 1
+
+    def _decide(self, command: c.Command) -> list[str]:
+        """The assignments that a command offered."""
+        decision = self.engine.decide(command, self._now)
+        return [each.data["assignment_id"] for each in decision.events if each.type == "contact.offered"]
