@@ -16,11 +16,11 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test bench-engine lint openapi lock clean
+.PHONY: help run simulate test test-mutations bench-engine lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The service takes the place of the shell, so that Ctrl-C and a signal to make reach it and nothing else.
 run: $(SERVICE) ## start the service (settings: CORDBOARD_*; more options: ARGS=...)
@@ -31,6 +31,9 @@ simulate: $(SERVICE) ## a contact centre's worth of customers and agents against
 
 test: $(DEV) ## every test (a part of them: ARGS=tests/unit)
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+test-mutations: $(DEV) ## break the engine's guards one by one: the tests must notice each time (some minutes)
+	@CORDBOARD_TEST_MUTATIONS=all exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/mutation
 
 bench-engine: $(DEV) ## decisions a second and memory, from 100 agents to 100,000 (a minute: ARGS=--quick)
 	@exec $(BIN)/python -m bench.engine $(ARGS)

@@ -32,6 +32,12 @@ MUTATIONS: Final = (
         "something new goes before work that is owed its units",
     ),
     Mutation(
+        "desk.py",
+        "if each.wanted:\n                return ()",
+        "",
+        "the same, of an agent whose channels all get along",
+    ),
+    Mutation(
         "index.py",
         "if slot is None or not slot.group.place.takes(channel):",
         "if slot is None:",
@@ -129,9 +135,9 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "board.py",
-        'if status == "available" else ()',
-        'if status != "offline" else ()',
-        "an agent that is away or paused has room",
+        'return "available" if agent.paused is None else "paused"',
+        'return "available"',
+        "a paused agent is offered contacts",
     ),
     Mutation(
         "matching.py",
@@ -261,8 +267,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "index.py",
-        "ordered.append(((-score, *place, agent_id), Chosen(agent_id, score, value)))",
-        "ordered.append(((score, *place, agent_id), Chosen(agent_id, score, value)))",
+        "((-score, *place, agent_id)",
+        "((score, *place, agent_id)",
         "of the agents that a contact names, the worst is chosen",
     ),
     Mutation(
@@ -273,8 +279,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "choice.py",
-        "for score, tier in tiers(pools, signature.scores) if signature.need.preferred else [(0, pools)]:",
-        "for score, tier in [(0, pools)]:",
+        "in tiers(pools, self._signature.scores) if self._signature.need.preferred else",
+        "in tiers(pools, self._signature.scores) if False else",
         "preferred requirements do not count",
     ),
     Mutation(
@@ -284,9 +290,9 @@ MUTATIONS: Final = (
         "an excluded team is offered the contact",
     ),
     Mutation(
-        "ranking.py",
-        "is_head = line.members[0] is entry\n",
-        "is_head = False\n",
+        "lines.py",
+        "is_head = line.members[0] is entry",
+        "is_head = False",
         "who is gone is still found",
     ),
     Mutation(

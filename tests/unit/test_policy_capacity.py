@@ -4,7 +4,7 @@ import pytest
 
 from src.errors import FieldsMissing
 from src.router import commands as c
-from src.router.model import AgentConfig, ChannelLimit
+from src.router.model import AgentConfig, ChannelLimit, Terms
 from tests.support.centre import CHATS, Centre
 
 
@@ -58,6 +58,22 @@ def test_mail_steps_aside_for_a_call_and_gets_its_units_back_first(centre: Centr
     centre.do(c.Complete(centre.assignment_id("call") or ""))
     assert ["mail"] == [each.contact_id for each in centre.told("assignment.retaken")]
     assert "a" == centre.holder("more mail")
+
+
+@pytest.mark.parametrize("interruptible", [False, True])
+def test_what_is_owed_its_units_goes_before_what_is_new(centre: Centre, interruptible: bool) -> None:
+    centre.settings(silence_s={"chat": 60})
+    limits = {"chat": ChannelLimit(50, 1), "mail": ChannelLimit(25, 9), "note": ChannelLimit(50, 1, (), interruptible)}
+    centre.agent("a", capacity=50, channels=limits)
+    centre.active("quiet")
+    centre.later(60)
+    for name in ("mail1", "mail2"):
+        centre.active(name, channel="mail")
+    centre.do(c.Message("quiet", "m1", "text"))
+    centre.do(c.Complete(centre.assignment_id("mail1") or ""))
+    assert centre.contact("mail3", channel="mail") is None, "what is left is kept for the chat"
+    centre.do(c.Complete(centre.assignment_id("mail2") or ""))
+    assert ["quiet"] == [each.contact_id for each in centre.told("assignment.retaken")]
 
 
 def test_an_offer_does_not_step_aside_but_makes_room_once_it_is_accepted(centre: Centre) -> None:
@@ -116,6 +132,7 @@ def test_a_mentor_is_asked_first_and_then_whoever_can_help(centre: Centre) -> No
     centre.agent("other")
     centre.later(1)
     centre.agent("mentor")
+    centre.active("busy", terms=Terms(agents=("mentor",)))
     centre.do(c.PutAgent(AgentConfig("newcomer", channels=CHATS, mentor_id="mentor", teams=("new",))))
     centre.do(c.SetPresence("newcomer", "available"))
     centre.contact("x")

@@ -304,6 +304,13 @@ def test_help_that_nobody_was_there_for_may_be_given_by_whoever_can(centre: Cent
     assert "accepted" == centre.engine.state.collaborations["h"].state
 
 
+def test_the_lead_does_not_help_itself(centre: Centre) -> None:
+    centre.active("x", "refund")
+    centre.do(c.Collaborate("h", "x", by="lead", tags=(TagRequest("refund"),)))
+    with pytest.raises(Forbidden):
+        centre.do(c.AcceptCollaboration("h", by="lead", agent_id="lead"))
+
+
 def test_a_word_restarts_the_time_of_who_said_it_and_of_nobody_else(centre: Centre) -> None:
     centre.agent("expert")
     centre.active("x", "refund")

@@ -5,7 +5,7 @@ import pytest
 from src.errors import AgentUnavailable
 from src.router import commands as c
 from src.router.engine import Engine
-from src.router.model import Step
+from src.router.model import Step, TagRequest, Terms
 from src.router.state import State
 from tests.support.centre import Centre
 
@@ -71,13 +71,22 @@ def test_a_requeued_contact_keeps_its_rank(centre: Centre) -> None:
     assert ("a", None) == (centre.holder("first"), centre.holder("second"))
 
 
+def test_of_those_that_a_contact_names_the_best_is_asked_first(centre: Centre) -> None:
+    centre.agent("idle")
+    centre.later(1)
+    centre.agent("expert", skills={"gold": 50})
+    tags = (TagRequest("gold", required=False),)
+    centre.do(c.Receive("x", "k", "chat", tags=tags, terms=Terms(agents=("idle", "expert"))))
+    assert "expert" == centre.holder("x")
+
+
 def test_a_bar_that_runs_out_unseen_is_not_forgotten(centre: Centre) -> None:
     centre.queue(reoffer_after_s=10)
     centre.agent("a")
     centre.contact("x")
     centre.decline("x")
     centre.now += 10_000
-    centre.do(c.Escalate("x", by="s"))
+    centre.do(c.Collaborate("h", "x", by="s"))
     assert "a" == centre.holder("x")
 
 

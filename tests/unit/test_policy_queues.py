@@ -120,6 +120,37 @@ def test_steps_that_are_put_later_hold_for_who_waits_already(centre: Centre) -> 
     assert "a" == centre.holder("x")
 
 
+def test_who_skips_a_step_is_tried_before_those_behind_it(centre: Centre) -> None:
+    centre.queue(steps=(Step(600, drop=("rare",)),), reoffer_after_s=60)
+    centre.agent("a", capacity=25)
+    centre.contact("second")
+    centre.decline("second")
+    centre.agent("expert", skills={"rare": 50}, capacity=0)
+    centre.do(c.SetPresence("expert", "available", lease_s=60))
+    centre.contact("first", "rare", priority=60)
+    centre.now += 60_000
+    centre.do(c.Tick())
+    assert ("a", None) == (centre.holder("first"), centre.holder("second"))
+
+
+def test_steps_begin_anew_in_another_queue(centre: Centre) -> None:
+    for name in ("default", "other"):
+        centre.queue(name, steps=(Step(30, priority=60),))
+    centre.contact("x")
+    centre.later(30)
+    centre.do(c.Reclassify("x", queue="other"))
+    assert 0 == centre.engine.state.contacts["x"].step
+    centre.later(30)
+    assert (1, 120) == (centre.engine.state.contacts["x"].step, centre.engine.state.contacts["x"].priority)
+
+
+def test_another_service_level_holds_for_what_is_offered_already(centre: Centre) -> None:
+    centre.agent("a")
+    centre.contact("x")
+    centre.queue(within_s=5)
+    assert ["sla.warning", "sla.breached"] == centre.later(5)
+
+
 # -- lengths and waits -------------------------------------------------------------------------------------------------
 
 
@@ -143,6 +174,7 @@ def test_an_overflow_that_changes_nothing_leaves_the_clock_at_rest(centre: Centr
     centre.queue(teams=("reserve",), max_wait_s=60, overflow=Overflow("teams", teams=("reserve",)))
     centre.contact("x")
     centre.later(600)
+    assert [] == centre.told("contact.overflowed")
     assert centre.engine.next_due() is None or centre.engine.next_due() > centre.now  # type: ignore[operator]
 
 

@@ -99,7 +99,8 @@ def receive(player: "Player", dice: Dice) -> c.Receive:
 
 
 def message(player: "Player", dice: Dice) -> c.Command | None:
-    contact = player.contact(dice, "active", "parked")
+    silent = {each.contact_id for each in player.engine.state.assignments.values() if each.released}
+    contact = player.contact(dice, "active", "parked", where=lambda each: not silent or each.id in silent)
     return None if contact is None else c.Message(contact, player.new_id(), "text")
 
 
@@ -292,7 +293,7 @@ def put_agent(player: "Player", dice: Dice) -> c.Command:
         AgentConfig(
             agent_id,
             skills=skills,
-            skills_until=dict.fromkeys(dice.some(skills, 1), player.now + 45000) if dice.once_in(4) else {},
+            skills_until=dict.fromkeys(dice.some(skills, 1), player.now + 20_000) if dice.once_in(4) else {},
             languages=dice.one((), (), (), ("zh",), ("zh", "en")),
             capacity=dice.one(50, 100, 100, 150),
             channels=None if dice.once_in(8) else _limits(dice),
@@ -513,6 +514,7 @@ SOMETIMES: Final[dict[str, Operation]] = {
     "assign": assign,
     "take_back": take_back,
     "pin": pin,
+    "escalate": escalate,
     "collaborate": collaborate,
     "accept_help": accept_help,
     "reply": reply,
@@ -520,7 +522,6 @@ SOMETIMES: Final[dict[str, Operation]] = {
 }
 SELDOM: Final[dict[str, Operation]] = {
     "cancel": cancel,
-    "escalate": escalate,
     "finish_wrap_up": finish_wrap_up,
     "pause_agent": pause_agent,
     "pause_queue": pause_queue,

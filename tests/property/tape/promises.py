@@ -295,6 +295,8 @@ class Promises:
         naive, contact = self.naive, self.state.contacts[event.contact_id or ""]
         policy = naive.policy(contact)
         assert contact.target_kind != "pinned", "a pinned contact overflowed"
+        closed = policy.hours.closed if policy.hours is not None and event.data["reason"] == "closed" else None
+        assert naive.overflows(contact, closed or policy.overflow), "overflowed although that changes nothing"
         match event.data["reason"]:
             case "max_length":
                 assert policy.max_length is not None
