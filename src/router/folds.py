@@ -433,7 +433,8 @@ def _help_closed(state: "State", event: Event) -> None:
 def _help_told(state: "State", event: Event) -> None:
     collaboration = state.collaborations[event.data["collaboration_id"]]
     stage = "warning" if event.type == ev.COLLABORATION_WARNING else "escalated"
-    collaboration.told = (*collaboration.told, f"{event.data['deadline']}.{stage}")
+    name = f"{event.data['deadline']}.{stage}"  # one event for each who is concerned
+    collaboration.told = tuple(dict.fromkeys((*collaboration.told, name)))
     state.changed_collaborations[collaboration.id] = collaboration
 
 

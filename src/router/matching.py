@@ -85,6 +85,7 @@ def _try(board: Board, contact: Contact) -> None:
     """Offer the contact to somebody; else let it wait, by the policy of its queue."""
     if drop_lapsed(board, contact):
         board.look()
+        board.fresh.pop(contact.id, None)  # it is being tried
     why_not = match(board, contact) if board.is_open(contact) else _closed(board, contact)
     if why_not is None:
         board.look()
@@ -94,7 +95,7 @@ def _try(board: Board, contact: Contact) -> None:
     board.put_waiting(contact)
     keep(board, contact)
     board.look()
-    if contact.id in board.fresh:  # it goes on at once, before those behind it are tried
+    if contact.state == "waiting" and contact.id in board.fresh:  # it goes on at once, before those behind it are tried
         del board.fresh[contact.id]
         _try(board, contact)
 

@@ -120,6 +120,7 @@ SETTINGS: dict[str, Any] = {
     "wait_flag_s": 60,
     "transfer_flag_count": 2,
     "escalation_priority_s": 60,
+    "transfer_wait_s": 11,
     "park_return_s": 10,
     "collaboration": {"progress_s": 60, "feedback_s": None, "solution_s": 600},
     "help_wait_s": 10,

@@ -7,6 +7,7 @@ from src.router import checks, commands
 from src.router import events as ev
 from src.router.board import Board
 from src.router.classify import Rules
+from src.router.collaborating import agent_gone
 from src.router.handlers.base import Room
 from src.router.model import DEFAULT_QUEUE
 from src.router.tagging import TagFinder
@@ -39,6 +40,7 @@ def delete_agent(room: Room, command: commands.DeleteAgent) -> None:
     del board.config.agents[agent.id]
     board.lease_until.pop(agent.id, None)
     board.emit(ev.AGENT_DELETED, {}, agent_id=agent.id)
+    agent_gone(board, agent.id)
     board.sweep()
 
 

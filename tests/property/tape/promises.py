@@ -315,7 +315,8 @@ class Promises:
         naive, contact = self.naive, self.state.contacts[event.contact_id or ""]
         policy, waiting = naive.policy(contact), naive.waiting(contact.queue)
         assert event.data["position"] == waiting.index(contact) + 1
-        if policy.max_length is not None and naive.may_overflow(contact):
+        reserve = policy.overflow is not None and policy.overflow.action == "teams"  # opened to whoever waits longest
+        if policy.max_length is not None and not reserve and naive.may_overflow(contact):
             assert len(waiting) <= policy.max_length, "the queue is too long"
         if policy.split and contact.target_agent_id is None:
             assert not self._parts(contact), "not split although it could be"
