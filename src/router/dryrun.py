@@ -14,25 +14,53 @@ from msgspec.structs import replace
 from src.router import hours
 from src.router.board import Board
 from src.router.commands import Receive
+from src.router.deadlines import can_overflow
 from src.router.entities import Contact, requirement_json, requirements_from, terms_json
 from src.router.fit import Need, preference
 from src.router.handlers.contacts import preferred
 from src.router.index import ContactKey, Signature
 from src.router.intake import Intake
-from src.router.model import LANGUAGE, QueueConfig
-from src.router.queueing import Loosened
+from src.router.model import LANGUAGE, Overflow, QueueConfig
+from src.router.queueing import Loosened, is_closed
+from src.router.splitting import parted
 
 AGENTS_MAX: Final = 200
 """So many agents are looked at one by one, those that fit first; the counts are over all, and of the index."""
 
 
 def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
-    """Of a contact that has not come."""
+    """Of a contact that has not come.
+
+    Where nobody takes it at once: what its queue would do with it (`overflow`), or how it would be split; then the
+    agents and the steps are those for the lead's part.
+    """
     found = intake.classify(command, board.now)
     policy = board.config.queue(found.queue, found.pilot)
-    loosened = Loosened(found.requirements, found.language, found.terms, found.priority)
     target = preferred(board, found, command.channel) if found.preferred else None
     named = None if target is None else str(target["target_agent_id"])
+    contact = Contact(
+        command.contact_id,
+        command.customer_id,
+        command.channel,
+        command.account,
+        board.now,
+        "waiting",
+        found.queue,
+        found.priority,
+        found.language,
+        tuple(each.tag for each in found.tags),
+        found.requirements,
+        pilot=found.pilot,
+        terms=found.terms,
+    )
+    agents = _agents(board, board.need(contact), {}, policy)
+    sent_on, split = None, None
+    if not (agents["candidates"] and board.is_open(contact)):
+        sent_on = _overflow(board, contact)
+        split = parted(board, contact) if policy.split and target is None and sent_on is None else None
+    if split is not None:
+        contact.requirements = split.mark(contact.requirements)
+        agents = _agents(board, board.need(contact), {}, policy)
     return {
         "rules": list(found.rules),
         "queue": found.queue,
@@ -45,9 +73,17 @@ def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
         "preferred": None if target is None else {"agent_id": named, "kind": target["target_kind"]},
         "open": _is_open(policy, board.now),
         "step": 0,
+        "full": _is_full(board, contact),
+        "overflow": sent_on,
+        "split": None
+        if split is None
+        else {
+            "lead": [requirement_json(each) for each in split.lead],
+            "shared": [requirement_json(each) for each in split.shared],
+        },
         **_outlook(board, (board.now - found.priority * 1000, command.contact_id), found.queue),
-        **_agents(board, loosened.need(command.channel, policy.teams), {}, policy),
-        "steps": _steps(board, loosened, policy, command.channel, 0),
+        **agents,
+        "steps": _steps(board, Loosened.of(contact), policy, command.channel, 0),
     }
 
 
@@ -85,6 +121,34 @@ def of_contact(board: Board, contact: Contact) -> dict[str, Any]:
         **_outlook(board, contact.key, contact.queue, waits=contact.state == "waiting"),
         **_agents(board, board.need(contact), board.barred(contact), policy),
         "steps": _steps(board, Loosened.of(contact), policy, contact.channel, contact.step),
+    }
+
+
+def _is_full(board: Board, contact: Contact) -> bool:
+    """Whether its queue has no place for one more."""
+    length = board.policy(contact).max_length
+    return length is not None and board.index.length(contact.queue) >= length
+
+
+def _overflow(board: Board, contact: Contact) -> dict[str, Any] | None:
+    """What its queue would do with a contact that nobody takes at once; None: it would keep it."""
+    policy = board.policy(contact)
+    if is_closed(board, contact):
+        closed = None if policy.hours is None else policy.hours.closed
+        if closed is not None and can_overflow(board, contact, closed):
+            return _overflow_json(closed, "closed")
+    if policy.overflow is not None and _is_full(board, contact) and can_overflow(board, contact, policy.overflow):
+        return _overflow_json(policy.overflow, "max_length")
+    return None
+
+
+def _overflow_json(where: Overflow, reason: str) -> dict[str, Any]:
+    return {
+        "reason": reason,
+        "action": where.action,
+        "queue": where.queue,
+        "teams": list(where.teams),
+        "message": where.message or None,
     }
 
 

@@ -3,7 +3,7 @@
 It changes what a contact asks for, never who gets it.
 """
 
-from itertools import combinations, islice
+from itertools import islice
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -16,17 +16,14 @@ from src.router.deadlines import can_overflow, max_wait_due_at, opens_at
 from src.router.entities import Contact, requirement_json, terms_json
 from src.router.fit import Need
 from src.router.folds import FLAGGED_ASKED_ALL
-from src.router.index import Reach
-from src.router.model import ALL, NO_TERMS, Overflow, Requirement, Step, Terms
+from src.router.model import ALL, Overflow, Requirement, Step, Terms
+from src.router.splitting import parted
 
 FOREVER: Final = 2**53 - 1
 """Until when an agent is barred that may not be asked again."""
 
 RESERVED_MAX: Final = 1_000
 """So many contacts at the head of a queue are looked through for one that the reserve may not take yet."""
-
-SPLIT_TRIES_MAX: Final = 8
-"""Of so many requirements at most, every part is tried for a lead; beyond that, they are given up one by one."""
 
 
 def keep(board: Board, contact: Contact) -> None:
@@ -75,7 +72,7 @@ def _first_in_turn(board: Board, contact: Contact) -> Contact:
     if where is None or where.action != "teams":
         return contact
     waiting = (board.state.contacts[each] for each in islice(board.index.waiting_in(contact.queue), RESERVED_MAX))
-    return next((each for each in waiting if can_overflow(board, each, where)), contact)
+    return next((each for each in waiting if each.state == "waiting" and can_overflow(board, each, where)), contact)
 
 
 def _asked_all(board: Board, contact: Contact) -> bool:
@@ -229,40 +226,10 @@ def overflow(board: Board, contact: Contact, where: Overflow | None, reason: str
 
 
 def split(board: Board, contact: Contact) -> bool:
-    """Give a contact that no agent covers alone a lead for the larger part, and leave the rest to be shared.
-
-    The lead's part is the one of most weight that some agent covers, agents who are present before others; every other
-    requirement must be covered by somebody too, or the contact waits as it is.
-    """
-    asked = [each for each in contact.requirements if each.required and not each.shared]
-    if len(asked) < 2 or board.index.reach(board.need(contact)).anyone:  # noqa: PLR2004  # one cannot be split
+    """Give a contact that no agent covers alone a lead for the larger part, and leave the rest to be shared."""
+    found = parted(board, contact)
+    if found is None:
         return False
-    teams = board.policy(contact).teams
-
-    def reach(part: tuple[Requirement, ...]) -> Reach:
-        return board.index.reach(need_of(contact.channel, part, contact.language, teams, contact.terms))
-
-    def covered_by_anyone(each: Requirement) -> bool:
-        return board.index.reach(need_of("", (each,), None, (), NO_TERMS)).anyone
-
-    if not all(covered_by_anyone(each) for each in asked):
-        return False
-    parts = _parts(asked)
-    lead = next((part for part in parts if reach(part).present), None)
-    if lead is None:
-        lead = next((part for part in parts if reach(part).anyone), None)
-    if lead is None:
-        return False
-    shared = [each for each in asked if each not in lead]
-    parted = [each._replace(shared=True) if each in shared else each for each in contact.requirements]
-    board.reclassify(contact, "split", requirements=[requirement_json(each) for each in parted])
+    marked = [requirement_json(each) for each in found.mark(contact.requirements)]
+    board.reclassify(contact, "split", requirements=marked)
     return True
-
-
-def _parts(asked: list[Requirement]) -> list[tuple[Requirement, ...]]:
-    """Parts of what is asked that a lead could cover, most weight first."""
-    if len(asked) > SPLIT_TRIES_MAX:
-        ordered = sorted(asked, key=lambda each: (-each.weight, each.skill))
-        return [tuple(ordered[:size]) for size in range(len(ordered) - 1, 0, -1)] + [(each,) for each in ordered]
-    found = [part for size in range(len(asked) - 1, 0, -1) for part in combinations(asked, size)]
-    return sorted(found, key=lambda part: (-sum(each.weight for each in part), -len(part), part))

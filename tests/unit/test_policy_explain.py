@@ -3,7 +3,8 @@
 import pytest
 
 from src.router import commands as c
-from src.router.model import Step, TagRequest
+from src.router import dryrun
+from src.router.model import Overflow, Step, TagRequest
 from tests.support.centre import Centre
 
 
@@ -51,3 +52,36 @@ def test_the_trace_of_an_offer_names_the_winner_the_runners_up_and_the_step(cent
         [each["agent_id"] for each in trace["runners_up"]],
         trace["step"],
     )
+
+
+def test_a_dry_run_says_how_a_contact_would_be_split(centre: Centre) -> None:
+    centre.agent("a", skills={"refund": 50})
+    centre.agent("b", skills={"fault": 50})
+    asked = c.Receive("x", "k", "chat", tags=(TagRequest("refund", weight=2), TagRequest("fault")))
+    told = centre.engine.dry_run(asked, centre.now)
+    assert (["refund"], ["fault"]) == tuple([each["skill"] for each in part] for part in told["split"].values())
+    assert (1, "a") == (told["candidates"], told["agents"][0]["agent_id"])
+    centre.do(asked)
+    assert "a" == centre.holder("x")
+
+
+def test_a_dry_run_says_what_a_full_queue_would_do(centre: Centre) -> None:
+    centre.queue("b")
+    centre.queue(max_length=1, overflow=Overflow("queue", queue="b"))
+    asked = c.Receive("x", "k", "chat", tags=())
+    told = centre.engine.dry_run(asked, centre.now)
+    assert (False, None, None) == (told["full"], told["overflow"], told["split"])
+    centre.contact("first")
+    told = centre.engine.dry_run(asked, centre.now)
+    assert (True, "max_length", "b") == (told["full"], told["overflow"]["reason"], told["overflow"]["queue"])
+    centre.do(asked)
+    assert "b" == centre.engine.state.contacts["x"].queue
+
+
+def test_agents_are_looked_at_one_by_one_up_to_a_number_and_all_are_counted(centre: Centre) -> None:
+    for number in range(dryrun.AGENTS_MAX + 10):
+        centre.agent(f"a{number:04d}", "away")
+    centre.agent("z")
+    told = centre.engine.dry_run(c.Receive("x", "k", "chat", tags=()), centre.now)
+    assert (1, "z", dryrun.AGENTS_MAX) == (told["candidates"], told["agents"][0]["agent_id"], len(told["agents"]))
+    assert [{"code": "away", "count": dryrun.AGENTS_MAX + 10}] == told["excluded"]
