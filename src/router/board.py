@@ -366,11 +366,11 @@ class Board:
 
     def sweep_queue(self, name: str) -> None:
         """Have everybody who waits in a queue tried again, some at a time."""
-        if name in self._sweeps:
-            self._sweep_again.add(name)  # once more from the beginning, when it has come to the end
-        else:
+        if name not in self._sweeps:
             self._sweeps[name] = None
             self.timers.set("sweep", name, self.now)
+        elif self._sweeps[name] is not None:
+            self._sweep_again.add(name)  # once more from the beginning, when it has come to the end
 
     def swept(self, name: str, count: int) -> list[str]:
         """The next contacts of a queue that is looked through. The next go comes a little later: others go between."""

@@ -4,7 +4,7 @@ It reads the folded state and the configuration, and shares no code with the ind
 or the opening hours.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,7 +15,6 @@ from src.router.model import ChannelLimit, Hours, Overflow, QueueConfig, Require
 from src.router.state import State
 
 OVERFLOWS_MAX = 8
-FOREVER = 2**53 - 1
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,13 @@ class Naive:
         return self.config.queues.get(contact.queue, self.config.queues["default"])
 
     def is_open(self, contact: Contact) -> bool:
-        policy = self.policy(contact)
-        own = self.config.queues.get(contact.queue)
-        if policy.paused or (own is not None and own.paused):
-            return False
-        if contact.target_kind == "pinned" or contact.answered_at is not None:
-            return True  # hours are for those who come
-        return policy.hours is None or is_open(policy.hours, self.now)
+        """Hours are for those who come: who was answered before, or is pinned, is served whatever the hours."""
+        paused = self.policy(contact).paused or self.config.queues[contact.queue].paused
+        return not paused and (contact.target_kind == "pinned" or not self.is_closed(contact))
+
+    def is_closed(self, contact: Contact) -> bool:
+        hours = self.policy(contact).hours
+        return hours is not None and contact.answered_at is None and not is_open(hours, self.now)
 
     def waiting(self, queue: str | None = None) -> list[Contact]:
         """Smallest rank first."""
@@ -187,12 +186,9 @@ class Naive:
             and all(self.level(agent_id, skill) >= level for skill, level in required(ask))
         )
 
-    def present_for(self, ask: Ask, contact: Contact | None = None) -> bool:
-        """Whether somebody who is there could fit, whatever its load, and may still be asked at all."""
-        return any(
-            self.there(each) and self.suits(ask, each) and (contact is None or contact.bars.get(each, 0) < FOREVER)
-            for each in self.state.agents
-        )
+    def present_for(self, ask: Ask, but: Collection[str] = ()) -> bool:
+        """Whether somebody who is there could fit, whatever its load."""
+        return any(self.there(each) and self.suits(ask, each) for each in self.state.agents if each not in but)
 
     def anyone_for(self, ask: Ask) -> bool:
         """Whether anybody could fit, there or not."""

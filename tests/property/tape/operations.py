@@ -298,7 +298,7 @@ def put_agent(player: "Player", dice: Dice) -> c.Command:
             capacity=dice.one(50, 100, 100, 150),
             channels=None if dice.once_in(8) else _limits(dice),
             teams=dice.one((), ("front",), ("vip",), ("law",), ("front", "law")),
-            mentor_id=dice.one(*(set(AGENTS) - {agent_id})) if dice.once_in(4) else None,
+            mentor_id=dice.one(*(each for each in AGENTS if each != agent_id)) if dice.once_in(4) else None,
             newcomer_until=player.now + dice.one(30_000, 600_000) if dice.once_in(5) else None,
             newcomer_percent=dice.one(10, 50),
         )
@@ -333,10 +333,11 @@ def _steps(dice: Dice) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _overflow(dice: Dice, name: str) -> Overflow:
-    match dice.one("queue", "queue", "teams", "callback", "close"):
+def _overflow(dice: Dice, name: str, *, teams: bool) -> Overflow:
+    action: str = dice.one("queue", "queue", "teams" if teams else "queue", "callback", "close")
+    match action:
         case "queue":
-            return Overflow("queue", queue=dice.one(*(set(QUEUES) - {name})))
+            return Overflow("queue", queue=dice.one(*(each for each in QUEUES if each != name)))
         case "teams":
             return Overflow("teams", teams=(dice.one(*TEAMS),))
         case "callback":
@@ -351,13 +352,17 @@ def _hours(dice: Dice, name: str) -> Hours:
     dates = {"1970-01-01": dice.one((), ((0, 40),))} if dice.once_in(3) else {}
     days = dict.fromkeys(range(7), spans)
     return Hours(
-        dice.one("UTC", "UTC", "Europe/Lisbon"), days, dates, _overflow(dice, name) if dice.once_in(2) else None
+        dice.one("UTC", "UTC", "Europe/Lisbon"),
+        days,
+        dates,
+        _overflow(dice, name, teams=False) if dice.once_in(2) else None,
     )
 
 
 def queue_config(dice: Dice, name: str) -> QueueConfig:
     """A policy at random; one that contradicts itself is refused."""
     limited, slow, auto = dice.once_in(5), dice.once_in(5), dice.once_in(4)
+    teams = ("front", "vip") if dice.once_in(4) else ()
     distribution = dice.one("longest_idle", "longest_idle", "least_loaded", "round_robin", "best_skilled", "weighted")
     return QueueConfig(
         name,
@@ -365,13 +370,13 @@ def queue_config(dice: Dice, name: str) -> QueueConfig:
         offer_timeout_s=dice.one(10, 20),
         wrap_up_s=dice.one(0, 0, 15),
         reoffer_after_s=dice.one(None, 0, 25),
-        teams=("front", "vip") if dice.once_in(5) else (),
+        teams=teams,
         distribution=distribution,  # type: ignore[arg-type]
         weights=dice.one(Weights(), Weights(1, 1, 5, 1), Weights(0, 0, 1, 2)) if distribution == "weighted" else None,
         steps=_steps(dice) if dice.once_in(2) else (),
         max_length=dice.one(0, 1, 3) if limited else None,
         max_wait_s=dice.one(15, 50) if slow else None,
-        overflow=_overflow(dice, name) if limited or slow else None,
+        overflow=_overflow(dice, name, teams=bool(teams)) if limited or slow else None,
         hours=_hours(dice, name) if dice.once_in(8) else None,
         paused=dice.once_in(25),
         auto_accept=auto,

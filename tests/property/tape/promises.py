@@ -1,7 +1,6 @@
 """What must be true of each event, looked at just before and just after it is folded."""
 
 from itertools import combinations
-from typing import Any
 
 from src.router import commands as c
 from src.router.config import Config
@@ -30,6 +29,7 @@ class Promises:
         self.released: dict[str, list[Assignment]] = {}
         self.own: set[str] = set()
         self.asked: set[tuple[str, str]] = set()
+        self.accepted: set[str] = set()
         self.received: Event | None = None
 
     @property
@@ -51,7 +51,9 @@ class Promises:
         if contact is not None and before is not None:
             self._check_kept(event, contact, *before)
             anew = (0, event.at) == (contact.step, contact.entered_at)
-            assert queue == contact.queue or anew, "steps and waits did not begin anew in another queue"
+            assert (queue == contact.queue and not event.data.get("anew")) or anew, (
+                "steps and waits did not begin anew in another queue"
+            )
 
     def restarted(self, now: int, *, handed_over: bool) -> None:
         """Another process decides from now on: it does not know who was heard when, and offers live a little longer."""
@@ -181,6 +183,7 @@ class Promises:
 
     def _after_contact_active(self, event: Event) -> None:
         self.heard[event.data["assignment_id"]] = event.at
+        self.accepted.add(event.contact_id or "")
 
     # -- cool-downs ---------------------------------------------------------------------------------------------
 
@@ -222,6 +225,10 @@ class Promises:
         own = self.naive.policy(contact).reoffer_after_s
         seconds = self.config.settings.reoffer_after_s if own is None else own
         self.barred[(contact.id, agent_id)] = self.now + max(seconds, least_s) * 1000
+
+    def barred_for_good(self, contact: Contact) -> set[str]:
+        """Agents who have been asked as often as the queue allows."""
+        return {agent_id for (of, agent_id), until in self.barred.items() if of == contact.id and until == FOREVER}
 
     # -- units --------------------------------------------------------------------------------------------------
 
@@ -281,7 +288,7 @@ class Promises:
             assert contact.entered_at + steps[data["step"] - 1].after_s * 1000 <= self.now, "a step too early"
         else:
             assert contact.target_agent_id is None, "skipped a step although one agent is waited for"
-            reach = [naive.present_for(each, contact) for each in before]
+            reach = [naive.present_for(each, self.barred_for_good(contact)) for each in before]
             assert reach == [False] * (len(reach) - 1) + [True], f"skipped wrongly: {reach}"
         said = Ask(
             ask.channel, requirements_from(data["requirements"]), data["language"], terms_from(data["terms"]), ask.teams
@@ -315,8 +322,8 @@ class Promises:
         naive, contact = self.naive, self.state.contacts[event.contact_id or ""]
         policy, waiting = naive.policy(contact), naive.waiting(contact.queue)
         assert event.data["position"] == waiting.index(contact) + 1
-        reserve = policy.overflow is not None and policy.overflow.action == "teams"  # opened to whoever waits longest
-        if policy.max_length is not None and not reserve and naive.may_overflow(contact):
+        goes = policy.overflow is not None and policy.overflow.action != "teams"
+        if policy.max_length is not None and goes and naive.may_overflow(contact):
             assert len(waiting) <= policy.max_length, "the queue is too long"
         if policy.split and contact.target_agent_id is None:
             assert not self._parts(contact), "not split although it could be"
@@ -377,7 +384,9 @@ class Promises:
         if event.data["flag"] == "long_wait":
             assert contact.entered_at + self.config.settings.wait_flag_s * 1000 <= self.now
         elif event.data["flag"] == "asked_all":
-            assert FOREVER in [until for (of, _), until in self.barred.items() if of == contact.id]
+            naive, ask = self.naive, self.naive.ask(contact)
+            assert naive.present_for(ask), "nobody could take it, asked or not"
+            assert not naive.present_for(ask, self.barred_for_good(contact)), "somebody may still be asked"
         else:
             assert contact.transfers >= self.config.settings.transfer_flag_count
 
@@ -431,14 +440,15 @@ class Promises:
     def _tell_once(self, event: Event, stage: str, share: float) -> tuple[str, str, int]:
         data = event.data
         help_ = self.state.collaborations[data["collaboration_id"]]
-        seconds: dict[str, Any] = {
+        seconds: dict[str, int | None] = {
             "feedback": help_.deadlines.feedback_s,
             "progress": help_.deadlines.progress_s,
             "lead": help_.deadlines.progress_s,
             "solution": help_.deadlines.solution_s,
         }
-        assert data["due_at"] - seconds[data["deadline"]] * 1000 * (1 - share) <= self.now + 1, f"{stage} too early"
-        once = (help_.id, data["deadline"], data["due_at"])
+        early_ms = (seconds[data["deadline"]] or 0) * 1000 * (1 - share)
+        assert data["due_at"] - early_ms <= self.now + 1, f"{stage} too early"
+        once: tuple[str, str, int] = (help_.id, data["deadline"], data["due_at"])
         assert (*once, stage, event.agent_id) not in self.told, f"{stage} of {data['deadline']} twice for one agent"
         self.told.add((*once, stage, event.agent_id))
         return once

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from src.router.engine import Engine
 from src.router.entities import Assignment, Collaboration, Contact
 from src.router.model import Overflow, Step
-from tests.property.tape.naive import Ask, Naive, present, relaxed
+from tests.property.tape.naive import OVERFLOWS_MAX, Ask, Naive, present, relaxed
 from tests.property.tape.promises import Promises
 
 ONE = frozenset({"active", "parked", "wrap_up"})
@@ -34,6 +34,9 @@ class Rest:
             self._check_agent(agent_id)
         for assignment in self.state.assignments.values():
             self._check_assignment(assignment)
+            if assignment.state == "active" and assignment.contact_id in self.promises.accepted:
+                self._check_share(assignment)
+        self.promises.accepted.clear()
         for collaboration in self.state.collaborations.values():
             self._check_collaboration(collaboration)
 
@@ -55,19 +58,9 @@ class Rest:
             callback = contact.state == "parked" and contact.assignment_id is None
             assert states == ([] if callback else [contact.state]), f"{contact.id} is {contact.state}: {states}"
             assert callback or contact.assignment_id == held[0].id
-            if contact.state == "active":
-                self._check_shared(contact, held[0].agent_id)
         else:
             assert not states, f"{contact.id} waits and is held"
             assert contact.assignment_id is None
-
-    def _check_shared(self, contact: Contact, lead_id: str) -> None:
-        """Somebody was asked for each shared requirement that the lead itself does not meet."""
-        for each in contact.requirements:
-            lasts = each.lapses_at is None  # what lapses may have done so before the lead took it
-            if each.shared and lasts and self.naive.level(lead_id, each.skill) < each.level:
-                asked = (contact.id, each.skill) in self.promises.asked
-                assert asked, "nobody was asked for what the lead does not cover"
 
     def _check_deadlines(self, contact: Contact) -> None:
         age, settings = self.now - contact.created_at, self.config.settings
@@ -104,14 +97,8 @@ class Rest:
         return self.promises.barred.get((contact.id, agent_id), 0) <= self.now
 
     def _check_closed(self, contact: Contact, closed: Overflow | None) -> None:
-        hours = self.naive.policy(contact).hours
-        if (
-            contact.answered_at is None
-            and hours is not None
-            and self.naive.overflows(contact, closed)
-            and not self.naive.policy(contact).paused
-        ):
-            assert self.naive.is_open(contact), f"{contact.id} waits in a queue that has closed"
+        if contact.overflows < OVERFLOWS_MAX and self.naive.overflows(contact, closed):
+            assert not self.naive.is_closed(contact), f"{contact.id} waits in a queue that has closed"
 
     def _check_target(self, contact: Contact) -> None:
         """Whoever is waited for is there, or about to come back."""
@@ -128,8 +115,9 @@ class Rest:
         if not steps:
             return
         assert contact.entered_at + steps[0].after_s * 1000 > self.now, f"{contact.id} did not take its step"
-        if contact.target_agent_id is None and not self.naive.present_for(ask, contact):
-            reached = [each for each in _after(ask, steps) if self.naive.present_for(each, contact)]
+        but = self.promises.barred_for_good(contact)
+        if contact.target_agent_id is None and not self.naive.present_for(ask, but):
+            reached = [each for each in _after(ask, steps) if self.naive.present_for(each, but)]
             assert not reached, f"{contact.id} waits for a step although nobody fits now"
 
     def _check_positions(self) -> None:
@@ -162,6 +150,18 @@ class Rest:
             silence_ms = self.config.settings.silence_ms(assignment.channel)
             heard = self.promises.heard[assignment.id]
             assert silence_ms is None or heard + silence_ms > self.now, f"{assignment.id} keeps units in the silence"
+
+    def _check_share(self, assignment: Assignment) -> None:
+        """Of a contact that has just been taken: somebody was asked for what its lead does not cover."""
+        for each in self.state.contacts[assignment.contact_id].requirements:
+            lasts = each.lapses_at is None or each.lapses_at > self.now
+            if (
+                each.shared
+                and each.required
+                and lasts
+                and self.naive.level(assignment.agent_id, each.skill) < each.level
+            ):
+                assert (assignment.contact_id, each.skill) in self.promises.asked, f"nobody helps with {each.skill}"
 
     def _check_collaboration(self, collaboration: Collaboration) -> None:
         assert collaboration.contact_id in self.state.contacts, "help with a contact that has ended"
