@@ -68,11 +68,15 @@ def _send_on(board: Board, contact: Contact, where: Overflow | None, reason: str
 
 def _first_in_turn(board: Board, contact: Contact) -> Contact:
     """Whom the overflow of a full queue concerns: the reserve is opened to whoever waits longest, not to the last."""
-    where = board.policy(contact).overflow
+    policy = board.policy(contact)
+    where = policy.overflow
     if where is None or where.action != "teams":
         return contact
-    waiting = (board.state.contacts[each] for each in islice(board.index.waiting_in(contact.queue), RESERVED_MAX))
-    return next((each for each in waiting if each.state == "waiting" and can_overflow(board, each, where)), contact)
+    for contact_id in islice(board.index.waiting_in(contact.queue), RESERVED_MAX):
+        each = board.state.contacts[contact_id]
+        if each.state == "waiting" and board.policy(each) is policy and can_overflow(board, each, where):
+            return each
+    return contact
 
 
 def _asked_all(board: Board, contact: Contact) -> bool:
