@@ -105,6 +105,7 @@ def build(sizes: tuple[Size, ...], progress: Progress) -> Iterator[Cell]:
     for size in sizes:
         ours, theirs = context.Pipe()
         context.Process(target=hold, args=(size, theirs), daemon=True).start()
+        theirs.close()  # so that a process that fails is noticed
         progress.update(whole, description=f"building {describe(size)}")
         before = progress.tasks[whole].completed
         while isinstance(message := ours.recv(), int):

@@ -2,7 +2,7 @@
 
 Contacts that need the same have one *signature*; agents that can do the same have one *profile*. Both are numbered, and
 what they have in common is kept in bit sets (`pages.py`), so that who fits whom is a few operations on ints. Free
-agents and waiting contacts stand in lines whose heads are in order (`ranking.py`). After that:
+agents and waiting contacts stand in lines whose heads are in order (`lines.py`). After that:
 
 - the best free agent of a contact is the first head of a line whose profile fits;
 - the next contact of an agent is the first head of a line whose signature it fits.
