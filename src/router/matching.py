@@ -97,8 +97,7 @@ def _try(board: Board, contact: Contact) -> None:
     board.look()
     if contact.state == "waiting" and contact.id in board.fresh:  # it goes on at once, before those behind it are tried
         del board.fresh[contact.id]
-        if contact.state == "waiting":
-            _try(board, contact)
+        _try(board, contact)
 
 
 def match(board: Board, contact: Contact) -> dict[str, Any] | None:

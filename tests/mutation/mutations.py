@@ -15,8 +15,8 @@ class Mutation(NamedTuple):
 MUTATIONS: Final = (
     Mutation(
         "board.py",
-        "if policy.paused:\n            return False",
-        "if policy.paused:\n            return True",
+        "if policy.paused or self.config.queue(contact.queue).paused:",
+        "if False:",
         "a paused queue offers its contacts",
     ),
     Mutation(
@@ -57,7 +57,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "queueing.py",
-        "if board.index.reach(board.need(contact)).present:\n        return False",
+        "if board.index.reach(without(board.need(contact), contact)).present:\n        return False",
         "",
         "a step is skipped although somebody who is there fits without it",
     ),
@@ -99,8 +99,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "board.py",
-        'return policy.hours is None or contact.target_kind == "pinned" or hours.is_open(policy.hours, self.now)',
-        "return True",
+        "        return hours.is_open(policy.hours, self.now)",
+        "        return True",
         "a closed queue offers its contacts",
     ),
     Mutation(
@@ -141,8 +141,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "matching.py",
-        'if other is not assignment:\n            board.say(ev.OFFER_REVOKED, other, reason="taken_by_another")',
-        "pass",
+        "if other is not assignment:",
+        "if False:",
         "an offer stands beside the one that was accepted",
     ),
     Mutation(
@@ -200,13 +200,13 @@ MUTATIONS: Final = (
         "a step does not raise the priority",
     ),
     Mutation(
-        "queueing.py",
-        "if not all(covered_by_anyone(each) for each in asked):\n        return False",
+        "splitting.py",
+        "if not all(covered_by_anyone(each) for each in asked):\n        return None",
         "",
         "a contact is split although nobody can help with a part of it",
     ),
     Mutation(
-        "queueing.py",
+        "splitting.py",
         "return sorted(found, key=lambda part: (-sum(each.weight for each in part), -len(part), part))",
         "return sorted(found, key=lambda part: (sum(each.weight for each in part), -len(part), part))",
         "the lead covers the smallest part",
@@ -291,8 +291,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "lines.py",
-        "is_head = line.members[0] is entry",
-        "is_head = False",
+        "self._take_out(entry)\n        if members:",
+        "if members:",
         "who is gone is still found",
     ),
     Mutation(
@@ -345,7 +345,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "deadlines.py",
-        "return contact.parked_until - board.config.settings.park_return_s * 1000",
+        "return contact.parked_until - min(before_ms, max(0, contact.parked_until - contact.updated_at) // 2)",
         "return contact.parked_until",
         "a contact comes back no earlier than it was promised",
     ),
@@ -416,9 +416,9 @@ MUTATIONS: Final = (
         "a supervisor overloads an agent without meaning to",
     ),
     Mutation(
-        "handlers/time.py",
-        "if lapsed:\n",
-        "if False:\n",
+        "queueing.py",
+        "if each.lapses_at is not None and each.lapses_at <= board.now:",
+        "if False:",
         "a requirement lasts longer than its time",
     ),
     Mutation(
@@ -441,8 +441,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "collaborating.py",
-        "if each.shared and each.skill not in asked:",
-        "if each.shared:",
+        "if wanted and each.skill not in asked and",
+        "if wanted and",
         "help with one skill is asked for twice",
     ),
     Mutation(
@@ -450,5 +450,29 @@ MUTATIONS: Final = (
         "helper = mentor or _helper(board, contact, requirements, department)",
         "helper = _helper(board, contact, requirements, department)",
         "a newcomer's mentor is not asked first",
+    ),
+    Mutation(
+        "queueing.py",
+        "if not can_overflow(board, contact, where):\n        return False\n    if contact.target",
+        "if where is None:\n        return False\n    if contact.target",
+        "a contact is sent on although that changes nothing",
+    ),
+    Mutation(
+        "folds.py",
+        "contact.queued_at, contact.asked = event.at, NONE",
+        "contact.queued_at = event.at",
+        "how often an agent was asked counts on after a transfer",
+    ),
+    Mutation(
+        "collaborating.py",
+        "if collaboration.agent_id == lead_id:",
+        "if False:",
+        "a helper that has become the lead helps itself",
+    ),
+    Mutation(
+        "board.py",
+        "return max(self.bar_ms(contact), HANDED_ON_MS)",
+        "return self.bar_ms(contact)",
+        "a contact comes straight back to whom it was taken from",
     ),
 )

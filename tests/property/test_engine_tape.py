@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.property.tape.operations import NAMES
 from tests.property.tape.player import Operation, Player
 
-TAPES = int(os.environ.get("CORDBOARD_TEST_TAPES", "300"))
+TAPES = int(os.environ.get("CORDBOARD_TEST_TAPES", "200"))
 
 operations = st.tuples(st.sampled_from(NAMES), st.integers(0, 2**16))
 
