@@ -171,8 +171,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "matching.py",
-        "if contact.id in board.fresh:  # it goes on",
-        "if False:  # it goes on",
+        "and contact.id in board.fresh:  # it goes on",
+        "and False:  # it goes on",
         "whoever skips a step is tried after those behind it",
     ),
     Mutation(
