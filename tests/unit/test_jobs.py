@@ -45,6 +45,7 @@ class Desk:
         self.engine = Keeping(lambda: next(self.ids))
         self.engine.asked = []
         self.now = NOW
+        self.turn().decide(c.PutAgent(AgentConfig("a1")))  # whom contacts may ask for by name
 
     def turn(self, known: Known | None = None) -> Turn:
         self.now += 10
