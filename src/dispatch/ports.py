@@ -306,15 +306,51 @@ class Store(Protocol):
     async def events(self, tenant: str, after: int, limit: int, *, agent_id: str | None = None) -> Sequence[Event]:
         """The journal after a number, in order; only one agent's, if asked."""
 
+    async def heads(self, tenants: Sequence[str]) -> Mapping[str, int]:
+        """The last number of each of these tenants' journals, as committed; those that are not there are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of the service. `address` (`http://host:port`) is where the others reach it; None: they do not.
+
+    `version` is the newest journal that it can read. One that is `draining` is about to leave and gets nothing more.
+    """
+
+    id: str
+    address: str | None = None
+    draining: bool = False
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Every process that lives, by id, and by tenant whose it is: perhaps that of a process which does not."""
+
+    live: Mapping[str, Process]
+    owners: Mapping[str, str | None]
+
 
 class Leases(Protocol):
     """Who serves which tenant. It saves wasted work; the fence alone keeps what is written right."""
 
-    async def renew(self, process: str, lease_s: float) -> None:
-        """Say that the process lives, for so many seconds from now by the store's clock."""
+    async def renew(self, process: str, lease_s: float, address: str | None = None, version: int = 1) -> bool:
+        """Say that the process lives, for so many seconds by the store's clock; true if its lease still ran."""
+
+    async def drain(self, process: str) -> None:
+        """Say that the process is about to leave."""
 
     async def claim(self, process: str, tenant: str) -> bool:
         """Take a tenant that nobody serves, or whose process has lapsed; true if it is (now) this process's."""
+
+    async def hand(self, process: str, tenant: str, successor: str | None) -> bool:
+        """Give a tenant to a process that lives and stays, or to nobody; true if it was this process's to give."""
+
+    async def who_serves(self, tenant: str) -> Process | None:
+        """The process that has the tenant, if it lives."""
+
+    async def survey(self) -> Survey:
+        """Every process that lives, and who has which tenant."""
 
     async def release(self, process: str) -> None:
         """Give up everything at once, so that the next process need not wait."""

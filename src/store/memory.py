@@ -6,15 +6,15 @@ hold are taken from the schema, so that there is one truth about them.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Integer, SmallInteger, Table, UniqueConstraint
 
 from src.dispatch.clock import new_id
-from src.dispatch.ports import RECENT_CONTACTS_MAX, Batch, Clock, Head, KeyFact, Known, Loaded, Wanted
+from src.dispatch.ports import RECENT_CONTACTS_MAX, Batch, Clock, Head, KeyFact, Known, Loaded, Process, Survey, Wanted
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router.entities import Row
 from src.router.events import Event
@@ -132,8 +132,9 @@ class MemoryStore:
         self._tables = {name: _Table(table) for name, table in metadata.tables.items()}
         self._tenants: dict[str, str] = {}
         self._heads: dict[str, Head] = {}
-        self._owners: dict[str, str] = {}
+        self._owners: dict[str, str | None] = {}
         self._lease_until: dict[str, float] = {}
+        self._processes: dict[str, Process] = {}
         self._contacts_of: dict[Key, dict[Key, None]] = defaultdict(dict)
 
     async def create_tenant(self, name: str, jwt_secret: str, key: KeyFact | None = None) -> str:  # noqa: ARG002 - nobody reads it here
@@ -220,6 +221,10 @@ class MemoryStore:
             raise
         self._heads[batch.tenant] = batch.head
 
+    async def heads(self, tenants: Sequence[str]) -> Mapping[str, int]:
+        """The last number of each of these tenants' journals."""
+        return {each: self._heads[each].seq for each in tenants if each in self._heads}
+
     async def events(self, tenant: str, after: int, limit: int, *, agent_id: str | None = None) -> Sequence[Event]:
         """The journal after a number, in order; only one agent's, if asked."""
         journal, seq = self._tables["journal"].rows, after + 1
@@ -233,9 +238,18 @@ class MemoryStore:
 
     # -- leases -------------------------------------------------------------------------------------------------
 
-    async def renew(self, process: str, lease_s: float) -> None:
+    async def renew(self, process: str, lease_s: float, address: str | None = None, version: int = 1) -> bool:
         """Say that the process lives, for so many seconds from now."""
+        ran = self._lives(process)
+        before = self._processes.get(process)
+        self._processes[process] = Process(process, address, before is not None and before.draining, version)
         self._lease_until[process] = self._clock.monotonic() + lease_s
+        return ran
+
+    async def drain(self, process: str) -> None:
+        """Say that the process is about to leave."""
+        if process in self._processes:
+            self._processes[process] = replace(self._processes[process], draining=True)
 
     async def claim(self, process: str, tenant: str) -> bool:
         """Take a tenant that nobody serves, or whose process has lapsed. A process that has lapsed gets none."""
@@ -249,9 +263,29 @@ class MemoryStore:
         self._owners[tenant] = process
         return True
 
+    async def hand(self, process: str, tenant: str, successor: str | None) -> bool:
+        """Give a tenant to another process that lives and stays, or to nobody."""
+        if self._owners.get(tenant) != process:
+            return False
+        if successor is not None and (not self._lives(successor) or self._processes[successor].draining):
+            return False
+        self._owners[tenant] = successor
+        return True
+
+    async def who_serves(self, tenant: str) -> Process | None:
+        """The process that has the tenant, if it lives."""
+        owner = self._owners.get(tenant)
+        return self._processes[owner] if owner is not None and self._lives(owner) else None
+
+    async def survey(self) -> Survey:
+        """Every process that lives, and who has which tenant."""
+        live = {name: each for name, each in sorted(self._processes.items()) if self._lives(name)}
+        return Survey(live, {tenant: self._owners.get(tenant) for tenant in sorted(self._heads)})
+
     async def release(self, process: str) -> None:
         """Give up everything at once."""
         self._lease_until.pop(process, None)
+        self._processes.pop(process, None)
 
     # -- within -------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 A commit is one statement and one round trip; so is a lookup. Reads for callers are in `queries.py`.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self
 
@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy import Table
 
 from src.dispatch.clock import new_id
-from src.dispatch.ports import Batch, Head, KeyFact, Known, Loaded, Wanted
+from src.dispatch.ports import Batch, Head, KeyFact, Known, Loaded, Process, Survey, Wanted
 from src.errors import Conflict, Fenced, NotFound, StoreError
 from src.router.entities import Row
 from src.router.events import Event
@@ -27,6 +27,9 @@ YOUNG_ROWS: Final = 100_000
 
 FORGET_ANSWERS: Final = 1_000
 """So many stored answers are removed at a time."""
+
+BURIED_AFTER_S: Final = 3600.0
+"""Rows of processes that died are kept for so long, for whoever looks what happened."""
 
 LOAD_PAGE_ROWS: Final = 500
 """So many rows are taken over at a time, that others get their turn in between."""
@@ -177,6 +180,12 @@ class PostgresStore:
                 found = await connection.fetch(statements.EVENTS_OF_AGENT, tenant, after, limit, agent_id)
         return [rows.event_from(each) for each in found]
 
+    async def heads(self, tenants: Sequence[str]) -> Mapping[str, int]:
+        """The last number of each of these tenants' journals, as committed."""
+        async with self._connection() as connection:
+            found = await connection.fetch(statements.HEADS, list(tenants))
+        return {row[0]: row[1] for row in found}
+
     async def forget_answers(self, before: int) -> int:
         """Remove stored answers that are older than a time, of all tenants, some at a time; returns how many."""
         async with self._connection() as connection:
@@ -185,10 +194,16 @@ class PostgresStore:
 
     # -- leases -------------------------------------------------------------------------------------------------
 
-    async def renew(self, process: str, lease_s: float) -> None:
+    async def renew(self, process: str, lease_s: float, address: str | None = None, version: int = 1) -> bool:
         """Say that the process lives, for so many seconds from now by the database's clock."""
         async with self._connection() as connection:
-            await connection.execute(statements.RENEW, process, lease_s)
+            ran: bool = await connection.fetchval(statements.RENEW, process, lease_s, address, version)
+        return ran
+
+    async def drain(self, process: str) -> None:
+        """Say that the process is about to leave."""
+        async with self._connection() as connection:
+            await connection.execute(statements.DRAIN, process)
 
     async def claim(self, process: str, tenant: str) -> bool:
         """Take a tenant that nobody serves, or whose process has lapsed. A process that has lapsed gets none."""
@@ -196,10 +211,30 @@ class PostgresStore:
             taken = await connection.fetchval(statements.CLAIM, process, tenant)
         return taken is not None
 
+    async def hand(self, process: str, tenant: str, successor: str | None) -> bool:
+        """Give a tenant to another process that lives and stays, or to nobody."""
+        async with self._connection() as connection:
+            given = await connection.fetchval(statements.HAND, process, tenant, successor)
+        return given is not None
+
+    async def who_serves(self, tenant: str) -> Process | None:
+        """The process that has the tenant, if it lives."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow(statements.WHO_SERVES, tenant)
+        return None if row is None else Process(*row)
+
+    async def survey(self) -> Survey:
+        """Every process that lives, and who has which tenant."""
+        async with self._connection() as connection:
+            live = await connection.fetch(statements.LIVE)
+            owners = await connection.fetch(statements.OWNERS)
+        return Survey({row[0]: Process(*row) for row in live}, {row[0]: row[1] for row in owners})
+
     async def release(self, process: str) -> None:
         """Give up everything at once: a process that is not there holds nothing."""
         async with self._connection() as connection:
             await connection.execute(statements.RELEASE, process)
+            await connection.execute(statements.BURY, BURIED_AFTER_S)
 
 
 def _keys(given: Collection[Any], parts: int) -> str:

@@ -104,8 +104,17 @@ def repeating(table: Table) -> tuple[int, ...]:
 # -- who serves a tenant -----------------------------------------------------------------------------------------------
 
 RENEW: Final = """\
-INSERT INTO processes (id, expires_at) VALUES ($1, clock_timestamp() + make_interval(secs => $2))
-ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at"""
+WITH before AS (SELECT expires_at FROM processes WHERE id = $1)
+INSERT INTO processes (id, expires_at, internal_address, version)
+VALUES ($1, clock_timestamp() + make_interval(secs => $2), $3, $4)
+ON CONFLICT (id) DO UPDATE
+  SET expires_at = excluded.expires_at, internal_address = excluded.internal_address, version = excluded.version
+RETURNING coalesce((SELECT expires_at > clock_timestamp() FROM before), false)"""
+"""Its value: whether the lease still ran."""
+
+DRAIN: Final = "UPDATE processes SET draining = true WHERE id = $1"
+
+_LIVE: Final = "expires_at > clock_timestamp()"
 
 CLAIM: Final = """\
 UPDATE tenant_heads SET owner = $1 WHERE tenant = $2
@@ -114,7 +123,24 @@ UPDATE tenant_heads SET owner = $1 WHERE tenant = $2
     OR NOT EXISTS (SELECT FROM processes WHERE id = owner AND expires_at > clock_timestamp()))
 RETURNING tenant"""
 
+HAND: Final = f"""\
+UPDATE tenant_heads SET owner = $3 WHERE tenant = $2 AND owner = $1
+  AND ($3::text IS NULL OR EXISTS (SELECT FROM processes WHERE id = $3 AND NOT draining AND {_LIVE}))
+RETURNING tenant"""
+
+WHO_SERVES: Final = f"""\
+SELECT id, internal_address, draining, version
+FROM tenant_heads JOIN processes ON id = owner WHERE tenant = $1 AND {_LIVE}"""
+
+LIVE: Final = f"SELECT id, internal_address, draining, version FROM processes WHERE {_LIVE} ORDER BY id"
+
+OWNERS: Final = "SELECT tenant, owner FROM tenant_heads ORDER BY tenant"
+
 RELEASE: Final = "DELETE FROM processes WHERE id = $1"
+
+BURY: Final = "DELETE FROM processes WHERE expires_at < clock_timestamp() - make_interval(secs => $1)"
+
+HEADS: Final = "SELECT tenant, seq FROM tenant_heads WHERE tenant = ANY($1::text[])"
 
 # -- the commit --------------------------------------------------------------------------------------------------------
 

@@ -104,6 +104,8 @@ processes: Final = Table(
     _key("id"),
     _text("internal_address"),
     Column("expires_at", DateTime(timezone=True), nullable=False),  # judged by the database's clock alone
+    _flag("draining", before="false"),
+    _number("version", SmallInteger, before="1"),
     PrimaryKeyConstraint("id"),
     postgresql_with=_ROOM_FOR_MANY_UPDATES,
 )

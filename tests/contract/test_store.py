@@ -23,7 +23,9 @@ from src.dispatch.ports import (
     KeyFact,
     MessageFact,
     NoteFact,
+    Process,
     Recent,
+    Survey,
     Wanted,
 )
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
@@ -741,3 +743,49 @@ async def test_of_those_who_claim_at_once_one_gets_it(store: AnyStore) -> None:
     for process in processes:
         await store.renew(process, 60)
     assert 1 == sum(await asyncio.gather(*(store.claim(each, tenant) for each in processes)))
+
+
+async def test_a_tenant_is_handed_to_a_process_that_stays(store: AnyStore) -> None:
+    tenant = await store.create_tenant("t", "sealed")
+    for process in ("p1", "p2", "p3"):
+        await store.renew(process, 60)
+    await store.renew("gone", 0.05)
+    await store.drain("p3")
+    assert await store.claim("p1", tenant)
+    await asyncio.sleep(0.1)
+    assert not await store.hand("p2", tenant, "p2"), "it is not p2's to give"
+    assert not await store.hand("p1", tenant, "p3"), "p3 is about to leave"
+    assert not await store.hand("p1", tenant, "gone")
+    assert not await store.hand("p1", tenant, "nobody")
+    assert await store.hand("p1", tenant, "p2")
+    assert not await store.claim("p1", tenant)
+    assert await store.claim("p2", tenant)
+    assert await store.hand("p2", tenant, None)
+    assert await store.claim("p1", tenant)
+
+
+async def test_who_lives_and_who_serves_what(store: AnyStore) -> None:
+    first, second = [await store.create_tenant(each, "sealed") for each in ("t", "u")]
+    assert not await store.renew("p1", 0.2, "http://one:1", 2), "it had no lease before"
+    assert await store.renew("p1", 0.2, "http://one:1", 2)
+    await store.renew("p2", 60, "http://two:2", 3)
+    assert await store.claim("p1", first)
+    assert Process("p1", "http://one:1", draining=False, version=2) == await store.who_serves(first)
+    assert await store.who_serves(second) is None
+    await store.drain("p2")
+    live = {
+        "p1": Process("p1", "http://one:1", draining=False, version=2),
+        "p2": Process("p2", "http://two:2", draining=True, version=3),
+    }
+    assert Survey(live, {first: "p1", second: None}) == await store.survey()
+    await asyncio.sleep(0.25)
+    assert await store.who_serves(first) is None
+    assert {"p2"} == (await store.survey()).live.keys()
+    assert not await store.renew("p1", 60), "it had lapsed"
+
+
+async def test_how_far_journals_are(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1")
+    await store.commit(writer.batch())
+    other = await store.create_tenant("other", "sealed")
+    assert {writer.tenant: writer.state.seq, other: 0} == await store.heads([writer.tenant, other, "nobody"])

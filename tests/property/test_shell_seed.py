@@ -9,16 +9,16 @@ import contextlib
 import os
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
 import pytest
 
-from src.dispatch import jobs
+from src.dispatch import jobs, ports
 from src.dispatch.inbound import Identity, InboundContact
 from src.dispatch.owner import LeaseKeeper, Owner
-from src.dispatch.ports import Batch, ConfigFact, Known, Loaded, Wanted
+from src.dispatch.ports import Batch, ConfigFact, Known, Loaded, Survey, Wanted
 from src.dispatch.tenant import Parts
 from src.errors import Refused, StoreUnreachable, Unavailable
 from src.router import commands as c
@@ -89,13 +89,33 @@ class FaultyStore:
         with contextlib.suppress(Refused):
             await self.store.commit(batch)
 
-    async def renew(self, process: str, lease_s: float) -> None:
+    async def heads(self, tenants: Sequence[str]) -> Mapping[str, int]:
         await self._way()
-        await self.store.renew(process, lease_s)
+        return await self.store.heads(tenants)
+
+    async def renew(self, process: str, lease_s: float, address: str | None = None, version: int = 1) -> bool:
+        await self._way()
+        return await self.store.renew(process, lease_s, address, version)
+
+    async def drain(self, process: str) -> None:
+        await self._way()
+        await self.store.drain(process)
 
     async def claim(self, process: str, tenant: str) -> bool:
         await self._way()
         return await self.store.claim(process, tenant)
+
+    async def hand(self, process: str, tenant: str, successor: str | None) -> bool:
+        await self._way()
+        return await self.store.hand(process, tenant, successor)
+
+    async def who_serves(self, tenant: str) -> ports.Process | None:
+        await self._way()
+        return await self.store.who_serves(tenant)
+
+    async def survey(self) -> Survey:
+        await self._way()
+        return await self.store.survey()
 
     async def release(self, process: str) -> None:
         await self.store.release(process)
