@@ -41,10 +41,14 @@ from src.api.auth import SCOPES, Authenticator, key_hash, new_key
 from src.api.context import Services
 from src.api.edge import BODY_BYTES_MAX, Edge
 from src.channels.base import discover
+from src.cluster.internal import InternalApp, InternalServer, SignalFreeServer
+from src.cluster.peers import HttpPeers
 from src.config import Settings
+from src.delivery.announce import Announcer, Follower
 from src.delivery.hub import Hub
 from src.dispatch.clock import SystemClock, new_id
-from src.dispatch.owner import CLAIM_S, LeaseKeeper, Owner
+from src.dispatch.lease import LeaseKeeper
+from src.dispatch.owner import CLAIM_S, Owner
 from src.dispatch.ports import KeyFact
 from src.dispatch.tenant import Parts
 from src.errors import Conflict, StartupError, StoreUnreachable, Unavailable
@@ -177,8 +181,8 @@ async def opened(url: str, **options: int) -> AsyncIterator[PostgresStore]:
 class _LeaseThread:
     """Keeps the process's lease from a thread and a connection of its own, so that no load can make it late."""
 
-    def __init__(self, url: str, process: str, clock: SystemClock) -> None:
-        self._url, self._process, self._clock = url, process, clock
+    def __init__(self, url: str, process: str, clock: SystemClock, address: str | None) -> None:
+        self._url, self._process, self._clock, self._address = url, process, clock, address
         self.keeper: LeaseKeeper | None = None
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -198,6 +202,9 @@ class _LeaseThread:
     def good(self) -> bool:
         return self.keeper is not None and self.keeper.good()
 
+    def lapses(self) -> int:
+        return 0 if self.keeper is None else self.keeper.lapses
+
     def _main(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             asyncio.run(self._keep())
@@ -205,7 +212,7 @@ class _LeaseThread:
     async def _keep(self) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         async with opened(self._url, connections_max=1) as store:
-            keeper = LeaseKeeper(self._process, store, self._clock)
+            keeper = LeaseKeeper(self._process, store, self._clock, self._address)
             await keeper.renew()
             self.keeper = keeper
             self._ready.set()
@@ -215,14 +222,23 @@ class _LeaseThread:
 @contextlib.asynccontextmanager
 async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, Notice | None]]:
     """The whole service over a migrated database: the application, and what a first start has to say."""
-    clock, process = SystemClock(), new_id()
-    sealer = Sealer(secret_key(settings))
-    lease = _LeaseThread(url, process, clock)
-    async with opened(url) as store, Queries.over(url) as queries:
-        hub = Hub(store, clock)
+    clock, process, secret = SystemClock(), new_id(), secret_key(settings)
+    sealer = Sealer(secret)
+    async with opened(url) as store, Queries.over(url) as queries, contextlib.AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(_redis(settings))
+        announcer = None if redis is None else Announcer(redis)
+        hub = Hub(store, clock, None if announcer is None else announcer.announce)
+        peers, internal = None, None
+        if settings.database_url:  # there may be other processes
+            peers = await stack.enter_async_context(HttpPeers(secret))
+            internal = InternalServer.bound(settings.internal_host, settings.internal_port)
+        address = None if internal is None else settings.internal_address or internal.address(towards=url)
+        lease = _LeaseThread(url, process, clock, address)
         lease.start()
         parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions)
-        owner = Owner(process, store, parts)
+        owner = Owner(process, store, parts, peers)
+        if internal is not None:
+            await stack.enter_async_context(internal.serving(InternalApp(process, secret, owner.carry_out)))
         found = Services(
             owner=owner,
             store=store,
@@ -233,24 +249,38 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             auth=Authenticator(queries, sealer),
             sealer=sealer,
             channels=discover(src.channels.__path__, "src.channels"),
-            redis_answers=partial(_redis_answers, settings.redis_url) if settings.redis_url else None,
+            redis_answers=None if redis is None else partial(_redis_answers, redis),
         )
         notice = await _first_start(settings, store, queries, sealer)
-        housekeeping = asyncio.create_task(_keep_house(owner, store, queries, clock))
+        tasks = [asyncio.create_task(_keep_house(found, store, lease))]
+        if announcer is not None:
+            tasks.append(asyncio.create_task(announcer.run()))
+        if peers is not None:
+            tasks.append(asyncio.create_task(Follower(hub, store, redis).run()))
         try:
             yield build_api(found), notice
         finally:
-            housekeeping.cancel()
             await owner.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             lease.stop()
 
 
-async def _redis_answers(url: str) -> bool:
-    async with Redis.from_url(url, socket_timeout=REDIS_S_MAX, socket_connect_timeout=REDIS_S_MAX) as redis:
-        try:
-            return bool(await redis.ping())
-        except (RedisError, OSError):
-            return False
+@contextlib.asynccontextmanager
+async def _redis(settings: Settings) -> AsyncIterator[Redis | None]:
+    if not settings.redis_url:
+        yield None
+        return
+    async with Redis.from_url(settings.redis_url, socket_timeout=REDIS_S_MAX, socket_connect_timeout=REDIS_S_MAX) as it:
+        yield it
+
+
+async def _redis_answers(redis: Redis) -> bool:
+    try:
+        return bool(await redis.ping())
+    except (RedisError, OSError):
+        return False
 
 
 async def _first_start(settings: Settings, store: PostgresStore, queries: Queries, sealer: Sealer) -> Notice | None:
@@ -263,12 +293,15 @@ async def _first_start(settings: Settings, store: PostgresStore, queries: Querie
     return None if key else notice
 
 
-async def _keep_house(owner: Owner, store: PostgresStore, queries: Queries, clock: SystemClock) -> None:
-    """Now and then: claim tenants that nobody serves, forget answers that are too old."""
-    swept_at = 0.0
+async def _keep_house(found: Services, store: PostgresStore, lease: _LeaseThread) -> None:
+    """Now and then: look who lives and who serves what, take leases again that lapsed, forget answers that are old."""
+    swept_at, lapses, clock = 0.0, 0, found.clock
     while True:
         try:
-            await owner.serve(await queries.tenant_ids())
+            await found.owner.keep()
+            if lease.lapses() > lapses:
+                lapses = lease.lapses()
+                await stream.reconnect(found)
             if clock.monotonic() - swept_at > SWEEP_S:
                 while await store.forget_answers(clock.now_ms() - ANSWERS_KEPT_MS):
                     pass
@@ -320,19 +353,39 @@ async def _serve(
     async with service(settings, url) as (api, notice):
         server = http_server(api)
         loop = asyncio.get_running_loop()
+        leaving = Leaving(server, api.state.services.owner, settings.drain_s)
         for each in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(each, server.told_to_stop)
+            loop.add_signal_handler(each, leaving.begin)
         announce(notice)
         await server.serve([listening])
 
 
-class HttpServer(uvicorn.Server):
-    """Leaves signals to whoever runs it, so that what stands behind it can be stopped in order."""
+class Leaving:
+    """A stop without harm: tenants go to the other processes first, then nobody is let in, then sockets are closed."""
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
+    def __init__(self, server: "HttpServer", owner: Owner, drain_s: float) -> None:
+        self._server = server
+        self._owner = owner
+        self._drain_s = drain_s
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Leave; told twice, at once."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._leave(), name="leave")
+        else:
+            self._server.told_to_stop()
+
+    async def _leave(self) -> None:
+        try:
+            await self._owner.drain()
+            await asyncio.sleep(self._drain_s)
+        finally:
+            self._server.told_to_stop()
+
+
+class HttpServer(SignalFreeServer):
+    """The public one."""
 
     def told_to_stop(self) -> None:
         """Finish what is under way; told twice, do not wait for it."""

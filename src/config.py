@@ -17,6 +17,14 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path(".cordboard"), description="the embedded database, and all else on disk")
     database_url: str = Field(default="", description="an existing PostgreSQL (14 or newer); empty: embedded")
     redis_url: str = Field(default="", description="an existing Redis (6.2 or newer), needed with several processes")
+    internal_host: str = Field(default="127.0.0.1", description="where the other processes reach this one")
+    internal_port: int = Field(default=0, ge=0, le=65535, description="the same; 0: any that is free")
+    internal_address: str = Field(
+        default="", description="the same as they see it (http://host:port); empty: worked out from the two"
+    )
+    drain_s: float = Field(
+        default=0.0, ge=0, le=600, description="so long it goes on answering while /readyz says that it is leaving"
+    )
     admin_key: SecretStr = Field(
         default=SecretStr(""), description="the first admin key of tenant `default`; empty: one is made"
     )

@@ -26,6 +26,7 @@
     │       ├── NotOwner            not_owner: another process serves this tenant
     │       │   └── NewerJournal      not_owner: a newer release has written to it
     │       └── Fenced              fenced: another process took this tenant over in the middle
+    ├── PeerLost                the connection to another process was lost; it is asked again
     └── StoreError              what the store tells the dispatch room, never a caller
         ├── StoreUnreachable      the connection was lost; whether a commit went through is unknown
         └── StoreRejected         the database refused the data of a batch
@@ -194,9 +195,20 @@ class NewerJournal(NotOwner):
 
 
 class Fenced(Unavailable):
-    """Another process took the tenant over while this was under way."""
+    """Another process took the tenant over while this was under way.
+
+    `in_doubt`: the connection was lost before, so it may have been done.
+    """
 
     code = "fenced"
+
+    def __init__(self, detail: str, *, in_doubt: bool = False) -> None:
+        super().__init__(detail)
+        self.in_doubt = in_doubt
+
+
+class PeerLost(CordboardError):
+    """The connection to another process was lost. Whether it did what was asked is unknown."""
 
 
 class StoreError(CordboardError):

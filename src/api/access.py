@@ -1,6 +1,7 @@
 """Who and what may come in: channel accounts, API keys, agent tokens."""
 
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -9,15 +10,15 @@ from src.api.auth import new_key
 from src.api.configuration import insist_on_queue
 from src.api.context import Context, Ctx, Json
 from src.api.schemas import AccountBody, Id, KeyBody, Name, TokenBody
+from src.cluster.wire import forwardable
 from src.delivery import views
+from src.delivery.hub import CLOSE_CREDENTIAL
 from src.dispatch import jobs
 from src.dispatch.ports import AccountFact, Answer, KeyFact
 from src.errors import AccountTaken, Malformed, NotFound
 from src.router import commands
 
 router = APIRouter(prefix="/v1", tags=["configuration"])
-
-CLOSE_CREDENTIAL: Final = 4001
 
 
 # -- channel accounts ----------------------------------------------------------------------------------------------
@@ -102,6 +103,11 @@ def _key(fact: KeyFact) -> views.Json:
     }
 
 
+@forwardable
+def _render_made(made: views.Json, _: object) -> tuple[int, views.Json]:
+    return 201, made
+
+
 @router.post("/keys", status_code=201)
 async def post_key(body: KeyBody, ctx: Ctx) -> Response:
     """Make an API key. The key itself is in this answer and nowhere else."""
@@ -112,7 +118,7 @@ async def post_key(body: KeyBody, ctx: Ctx) -> Response:
     fact = KeyFact(services.new_id(), hashed, body.name, scopes, services.clock.now_ms())
     sealed = services.sealer.seal(key)
     job = jobs.Configure(commands.Note("key.updated", fact.id), fact)
-    done = await ctx.once(job, lambda _: (201, {**_key(fact), "sealed": sealed}))
+    done = await ctx.once(job, partial(_render_made, {**_key(fact), "sealed": sealed}))
     if isinstance(done, Answer):
         stored = {name: value for name, value in done.body.items() if name != "sealed"}
         return Json({**stored, "key": services.sealer.open(done.body["sealed"])}, done.status)
@@ -156,7 +162,7 @@ async def post_token(body: TokenBody, ctx: Ctx) -> Response:
         "ttl_s": body.ttl_s,
     }
     if "idempotency-key" in ctx.request.headers:
-        done = await ctx.once(jobs.Remember(terms), lambda _: (201, terms))
+        done = await ctx.once(jobs.Remember(terms), partial(_render_made, terms))
         terms = dict(done.body) if isinstance(done, Answer) else terms
     token = await ctx.services.auth.mint(
         ctx.tenant, terms["agent_id"], terms["role"], terms["issued_at_s"], terms["ttl_s"]

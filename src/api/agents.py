@@ -12,6 +12,7 @@ from starlette.responses import Response
 from src.api.contacts import LIMIT_MAX
 from src.api.context import Context, Ctx, Json, Services
 from src.api.schemas import AgentBody, CompleteBody, DeclineBody, Id, Name, PresenceBody, ReasonBody
+from src.cluster.wire import forwardable
 from src.delivery import views
 from src.delivery.hub import Subscriber
 from src.dispatch import jobs
@@ -134,13 +135,14 @@ async def unpause_agent(agent_id: Name, ctx: Ctx, body: ReasonBody | None = None
 async def _set_paused(ctx: Context, agent_id: str, body: ReasonBody | None, *, paused: bool) -> Response:
     ctx.principal.need("agents:write", supervisor=True)
     command = commands.PauseAgent(agent_id, ctx.principal.id, paused, None if body is None else body.reason)
+    done = await ctx.once(jobs.OnAgent(agent_id, command), _render_presence)
+    return Json(done.body, done.status) if isinstance(done, Answer) else Json(_render_presence(done)[1])
 
-    def shown(view: jobs.AgentView | None) -> views.Json:
-        assert view is not None
-        return presence_answer(view)
 
-    done = await ctx.once(jobs.OnAgent(agent_id, command), lambda view: (200, shown(view)))
-    return Json(done.body, done.status) if isinstance(done, Answer) else Json(shown(done))
+@forwardable
+def _render_presence(view: jobs.AgentView | None) -> tuple[int, views.Json]:
+    assert view is not None
+    return 200, presence_answer(view)
 
 
 @router.get("/agents/{agent_id}/assignments")
@@ -158,6 +160,7 @@ async def list_assignments(
     subscriber = Subscriber(ctx.tenant, agent_id)
     ctx.services.hub.attach(subscriber)
     try:
+        await ctx.services.hub.ready(ctx.tenant)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s or None):
                 while not (items := await _held(ctx, agent_id, state)):
@@ -223,6 +226,7 @@ async def complete(assignment_id: Id, ctx: Ctx, body: CompleteBody | None = None
     return await _act(ctx, Complete(assignment_id, ctx.principal.acting_agent, body or CompleteBody()))
 
 
+@forwardable
 @dataclass(frozen=True, slots=True)
 class Complete:
     """End an assignment. The fields that are given are kept with the contact, as its attribute `fields`."""
@@ -266,5 +270,10 @@ async def wrap_up_done(assignment_id: Id, ctx: Ctx) -> Response:
 async def _act(ctx: Context, job: Job[Row]) -> Response:
     if ctx.principal.role != "agent":
         ctx.principal.need("agents:write", supervisor=True)
-    done = await ctx.once(job, lambda row: (200, views.assignment(row)))
+    done = await ctx.once(job, _render_assignment)
     return Json(done.body, done.status) if isinstance(done, Answer) else Json(views.assignment(done))
+
+
+@forwardable
+def _render_assignment(row: Row) -> tuple[int, views.Json]:
+    return 200, views.assignment(row)

@@ -1,5 +1,6 @@
 """Help with a contact: asked of an agent, a department, or whoever has the skills. The lead keeps the contact."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -17,6 +18,7 @@ from src.api.schemas import (
     ReplyBody,
     tag_requests,
 )
+from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import jobs
 from src.dispatch.config import deadlines
@@ -95,8 +97,13 @@ def _may_act(ctx: Context) -> None:
 
 
 async def _done(ctx: Context, job: Job[Row], status: int = 200) -> Response:
-    done = await ctx.once(job, lambda row: (status, views.collaboration(row)))
+    done = await ctx.once(job, partial(_render_collaboration, status))
     return Json(done.body, done.status) if isinstance(done, Answer) else Json(views.collaboration(done), status)
+
+
+@forwardable
+def _render_collaboration(status: int, row: Row) -> tuple[int, views.Json]:
+    return status, views.collaboration(row)
 
 
 @router.get("/contacts/{contact_id}/collaborations")

@@ -20,6 +20,7 @@ from src.api.schemas import (
     SettingsBody,
     TagConfigBody,
 )
+from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import jobs
 from src.dispatch.config import (
@@ -161,10 +162,16 @@ async def resume_queue(name: Name, ctx: Ctx, body: ReasonBody | None = None) -> 
 async def _set_paused(ctx: Context, name: str, *, paused: bool, reason: str | None) -> Response:
     ctx.principal.need("config:write", supervisor=True)
     body = {**await _read(ctx, "queue", name), "paused": paused}
-    done = await ctx.once(_Pause(name, body, ctx.principal.id, reason), lambda answer: (200, answer))
+    done = await ctx.once(_Pause(name, body, ctx.principal.id, reason), _render_paused)
     return Json(done.body, done.status) if isinstance(done, Answer) else Json(done)
 
 
+@forwardable
+def _render_paused(answer: views.Json) -> tuple[int, views.Json]:
+    return 200, answer
+
+
+@forwardable
 @dataclass(frozen=True, slots=True)
 class _Pause:
     """Stop a queue or let it go on; `body` is the queue as it was read, with `paused` set."""

@@ -20,18 +20,19 @@ from src.api.schemas import (
     NeedBody,
     tag_requests,
 )
+from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import jobs
 from src.dispatch.config import terms
 from src.dispatch.inbound import Identity, InboundContact
+from src.dispatch.orders import NO_OUTLOOK
 from src.dispatch.ports import Answer, MessageFact, Wanted
 from src.dispatch.turn import ContactSnapshot, Turn
 from src.errors import Forbidden, NotFound, Refused
 from src.router import commands
-from src.router.entities import CONTACT_COLUMNS, Row
+from src.router.entities import CONTACT_COLUMNS
 from src.router.model import Terms
 from src.router.state import State
-from src.router.waits import Estimate
 from src.store.queries import ContactRead
 
 router = APIRouter(prefix="/v1", tags=["contacts"])
@@ -87,12 +88,14 @@ def snapshot(each: ContactSnapshot) -> views.Json:
     )
 
 
+@forwardable
 def _render_taken(taken: jobs.Taken) -> tuple[int, Mapping[str, Any]]:
     if taken.snapshot is None:
         return 200, {"id": taken.contact_id}
     return 201, snapshot(replace(taken.snapshot, fact=None))
 
 
+@forwardable
 def _render_snapshot(each: ContactSnapshot) -> tuple[int, Mapping[str, Any]]:
     return 200, snapshot(replace(each, fact=None))
 
@@ -108,6 +111,7 @@ async def _whole(ctx: Context, stored: Mapping[str, Any]) -> views.Json:
     return {**now, **stored, **personal} if "state" in stored else now
 
 
+@forwardable
 @dataclass(frozen=True, slots=True)
 class _TakeMany:
     """Several contacts in one turn, each judged on its own."""
@@ -166,6 +170,7 @@ async def _item(ctx: Context, done: jobs.Taken | Refused) -> dict[str, Any]:
     return {"status": 200, "contact": await read(ctx, done.contact_id or "")}
 
 
+@forwardable
 def _render_many(done: list[jobs.Taken | Refused]) -> tuple[int, Mapping[str, Any]]:
     items: list[dict[str, Any]] = []
     for each in done:
@@ -192,7 +197,8 @@ async def read(ctx: Context, contact_id: str) -> views.Json:
 async def _shown(ctx: Context, found: ContactRead) -> views.Json:
     position, wait = None, None
     if found.contact[_STATE] == "waiting":
-        position, wait = ctx.services.owner.outlook(ctx.tenant, found.contact[0])
+        contact_id = found.contact[0]
+        position, wait = (await ctx.services.owner.outlook(ctx.tenant, [contact_id]))[contact_id]
         position = position or await ctx.services.queries.position(ctx.tenant, found.contact[0])
     return views.contact(found.contact, found.fact, found.assignment, position, wait, found.collaborations)
 
@@ -243,13 +249,12 @@ async def list_contacts(  # noqa: PLR0917  # one parameter for each filter
         limit=limit,
         cursor=cursor,
     )
-
-    def outlook(row: Row) -> tuple[int | None, Estimate | None]:
-        waits = row[_STATE] == "waiting"
-        return ctx.services.owner.outlook(ctx.tenant, row[0]) if waits else (None, None)
-
+    waiting = [each.contact[0] for each in page.items if each.contact[_STATE] == "waiting"]
+    outlook = await ctx.services.owner.outlook(ctx.tenant, waiting)
     items = [
-        views.contact(each.contact, each.fact, each.assignment, *outlook(each.contact), each.collaborations)
+        views.contact(
+            each.contact, each.fact, each.assignment, *outlook.get(each.contact[0], NO_OUTLOOK), each.collaborations
+        )
         for each in page.items
     ]
     return Json({"items": items, "next_cursor": page.next_cursor})
@@ -262,6 +267,7 @@ async def patch_contact(contact_id: Id, body: ContactPatch, ctx: Ctx) -> Respons
     return Json(snapshot(await ctx.submit(_Reclassify(contact_id, body, ctx.principal.id))))
 
 
+@forwardable
 @dataclass(frozen=True, slots=True)
 class _Reclassify:
     """Change what a contact needs. Of agents and teams the one that is left out stays as the contact has it."""
@@ -329,6 +335,7 @@ async def post_message(contact_id: Id, body: MessageBody, ctx: Ctx) -> Response:
     return Json(views.message(message), 201 if created else 200)
 
 
+@forwardable
 def _render_message(done: tuple[MessageFact, bool]) -> tuple[int, Mapping[str, Any]]:
     message, created = done
     return 201 if created else 200, {"id": message.id, "contact_id": message.contact_id}

@@ -46,11 +46,16 @@ class Services:
 
 async def default_region(found: Services, tenant: str) -> str:
     """Where the tenant's telephone numbers without a country code are read (ISO 3166)."""
+    return (await settings_of(found, tenant)).default_region
+
+
+async def settings_of(found: Services, tenant: str) -> Settings:
+    """The tenant's settings: those that its loop goes by, or as they are stored where another process serves it."""
     settings = found.owner.settings(tenant)
     if settings is not None:
-        return settings.default_region
+        return settings
     stored = await found.queries.config_one(tenant, "settings", SETTINGS_NAME)
-    return Settings().default_region if stored is None else settings_config(SETTINGS_NAME, stored).default_region
+    return Settings() if stored is None else settings_config(SETTINGS_NAME, stored)
 
 
 def services(request: Request) -> Services:
@@ -81,11 +86,14 @@ class Context:
     async def once(self, job: Job[T], render: Callable[[T], tuple[int, Mapping[str, Any]]]) -> T | Answer:
         """Run a job under the request's idempotency key, if it has one; a repeat gives the stored answer instead.
 
-        `render` makes what is stored: a status and a body of ids and codes, no personal data.
+        `render` makes what is stored: a status and a body of ids and codes, no personal data. Where another process
+        serves the tenant it runs there: it is `forwardable`, as the job is.
         """
         key = self.request.headers.get("idempotency-key")
         if key is None:
-            return await self.submit(job)
+            own = Once(f"command {self.services.new_id()}", "", render, given=False)
+            result = await self.services.owner.submit(self.tenant, job, own)
+            return result.answer if isinstance(result, Repeated) else result
         if not key or len(key) > IDEMPOTENCY_KEY_CHARS_MAX or not key.isprintable():
             raise Malformed(f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable characters")
         request = self.request

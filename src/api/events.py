@@ -33,6 +33,7 @@ async def list_events(
     subscriber = Subscriber(ctx.tenant, None)
     services.hub.attach(subscriber)
     try:
+        await services.hub.ready(ctx.tenant)
         found = await services.store.events(ctx.tenant, after, limit)
         if not found and wait_s:
             with contextlib.suppress(TimeoutError):

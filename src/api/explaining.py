@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from src.api.contacts import LIMIT_MAX, region, terms_of
-from src.api.context import Context, Ctx, Json
+from src.api.context import Context, Ctx, Json, settings_of
 from src.api.schemas import ExplainBody, tag_requests
+from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch.ports import Wanted
 from src.dispatch.turn import Turn
@@ -16,7 +17,6 @@ from src.errors import NotFound, UnknownReference
 from src.profile.identities import Identity, normalised
 from src.router import commands
 from src.router.entities import ASSIGNMENT_COLUMNS, Contact
-from src.router.model import Settings
 from src.router.state import State
 from src.store.queries import CustomerRead
 
@@ -41,6 +41,7 @@ async def explain_routing(
     return Json(views.public({**found, **wait, "agents": found["agents"][:limit]}))
 
 
+@forwardable
 @dataclass(frozen=True, slots=True)
 class _ExplainOpen:
     """Of a contact that is open."""
@@ -55,6 +56,7 @@ class _ExplainOpen:
         return turn.engine.explain_contact(self.contact_id, turn.now)
 
 
+@forwardable
 @dataclass(frozen=True, slots=True)
 class _ExplainNew:
     """Of a contact that has not come."""
@@ -75,7 +77,7 @@ class _ExplainNew:
 async def _receive(ctx: Context, body: ExplainBody) -> commands.Receive:
     """The command that such a contact would come with, with what is known of its customer."""
     customer = await _customer(ctx, body)
-    settings = ctx.services.owner.settings(ctx.tenant) or Settings()
+    settings = await settings_of(ctx.services, ctx.tenant)
     since = ctx.services.clock.now_ms() - settings.repeat_window_s * 1000
     known = {} if customer is None else _known(customer, since)
     return commands.Receive(

@@ -19,6 +19,7 @@ from src.api.schemas import (
     TransferBody,
     tag_requests,
 )
+from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch.config import milliseconds
 from src.dispatch.ports import Wanted
@@ -115,6 +116,7 @@ async def pin_contact(contact_id: Id, body: PinBody, ctx: Ctx) -> Response:
     return await on_contact(ctx, contact_id, commands.Pin(contact_id, body.agent_id, ctx.principal.id, body.reason))
 
 
+@forwardable
 @dataclass(frozen=True, slots=True)
 class _Outlook:
     """What a transfer would come to: how long the wait would be, and who could take the contact."""

@@ -20,7 +20,10 @@ async def healthz() -> Response:  # an endpoint
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """The database answers, and this process serves its tenants. Redis that is away is said, not failed."""
+    """The database answers, and this process serves its tenants and knows who serves the others.
+
+    It is not ready while it is about to leave. Redis that is away is said, not failed.
+    """
     found = services(request)
     database = "ok"
     try:
@@ -30,9 +33,10 @@ async def readyz(request: Request) -> Response:
     except StoreUnreachable:
         database = "unreachable"
     redis = "not_used" if found.redis_answers is None else "ok" if await found.redis_answers() else "unreachable"
-    serving = found.owner.tenants()
-    ready = database == "ok" and found.owner.lease_good() and serving > 0
-    body = {"status": "ready" if ready else "not_ready", "database": database, "tenants": serving, "redis": redis}
+    owner = found.owner
+    ready = database == "ok" and owner.lease_good() and owner.settled() and not owner.draining()
+    status = "ready" if ready else "draining" if owner.draining() else "not_ready"
+    body = {"status": status, "database": database, "tenants": owner.tenants(), "redis": redis}
     return Json(body, 200 if ready else 503)
 
 
@@ -42,7 +46,7 @@ async def stats(ctx: Ctx) -> Response:
     ctx.principal.need("contacts:read", supervisor=True)
     found = await ctx.services.queries.stats(ctx.tenant)
     now = ctx.services.clock.now_ms()
-    accuracy = ctx.services.owner.accuracy(ctx.tenant)
+    accuracy = await ctx.services.owner.accuracy(ctx.tenant)
     queues = {
         name: {
             "waiting": 0,

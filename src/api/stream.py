@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, repeat
 from typing import Any, Final, Literal
 
 import msgspec
@@ -22,9 +23,11 @@ from src.api.auth import Principal
 from src.api.context import Services
 from src.api.schemas import Body, CompleteBody, DeclineBody, Id, Name, PresenceBody, Short
 from src.api.sockets import GONE, read_text
+from src.cluster.wire import forwardable
 from src.delivery import views
-from src.delivery.hub import Subscriber, encode
+from src.delivery.hub import CLOSE_CREDENTIAL, CLOSE_REPLACED, CLOSE_TOO_SLOW, Subscriber, encode
 from src.dispatch import jobs
+from src.dispatch.owner import session_of
 from src.dispatch.ports import Known
 from src.dispatch.turn import Job, Repeated
 from src.errors import Forbidden, Malformed, Refused, StoreUnreachable, Unauthenticated, Unavailable
@@ -43,8 +46,7 @@ FRAME_CHARS_MAX: Final = 64 * 1024
 HELP_MAX: Final = 200
 """So many open collaborations stand in an agent's snapshot, the newest."""
 
-DISCONNECT_RETRY_S: Final = 0.5
-DISCONNECT_TRIES_MAX: Final = 60
+DISCONNECT_RETRIES_S: Final = (0.5, 1.0, 2.0, 5.0)
 
 _QUEUE: Final = CONTACT_COLUMNS.index("queue")
 _CHANNEL: Final = CONTACT_COLUMNS.index("channel")
@@ -52,7 +54,12 @@ _CHANNEL: Final = CONTACT_COLUMNS.index("channel")
 CLOSE_HELLO: Final = 4000
 CLOSE_TOKEN: Final = 4001
 CLOSE_RESTART: Final = 1012
-CLOSE_REASONS: Final = {4002: "session.replaced", 4008: "too_slow"}
+CLOSE_REASONS: Final = {
+    CLOSE_CREDENTIAL: "token not valid",
+    CLOSE_REPLACED: "session.replaced",
+    CLOSE_TOO_SLOW: "too_slow",
+    CLOSE_RESTART: Unavailable.code,
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -98,6 +105,7 @@ class Decline(DeclineBody, _Act):
     assignment_id: Id
 
 
+@forwardable
 class Complete(CompleteBody, _Act):
     """The customer has been served."""
 
@@ -178,13 +186,12 @@ class _Stream:
 
     async def _connect(self, agent_id: str) -> tuple[int, views.Json]:
         services = self.services
-        services.hub.session_opened(self.session)
+        services.hub.session_opened(self.session, self.subscriber)
         job = jobs.OnAgent(agent_id, commands.Connect(agent_id, self.session))
         view = await services.owner.submit(self.tenant, job)
         assert view is not None
         assert not isinstance(view, Repeated)
-        self.subscriber.connected_seq = view.seq
-        services.hub.replace_others(self.subscriber)
+        services.hub.connected(self.subscriber, view.seq)
         helping = await services.queries.collaborations(self.tenant, agent_id=agent_id, state="open", limit=HELP_MAX)
         return view.seq, {
             "presence": presence(view.agent),
@@ -376,9 +383,12 @@ async def _serve(websocket: WebSocket, services: Services, principal: Principal,
         principal.need("events:read", supervisor=True)
     personal = agent_id is not None or principal.may("contacts:read")
     subscriber = Subscriber(principal.tenant, agent_id, principal.id, personal)
-    each = _Stream(websocket, services, principal, subscriber, services.new_id())
+    session = session_of(services.owner.process, services.new_id())
+    subscriber.session = session
+    each = _Stream(websocket, services, principal, subscriber, session)
     services.hub.attach(subscriber)
     try:
+        await services.hub.ready(principal.tenant)
         await each.welcome(after)
         await _until_first(each.write, each.read)
     finally:
@@ -411,12 +421,30 @@ def _keep(task: "asyncio.Task[None]") -> None:
 
 
 async def _disconnect(services: Services, tenant: str, agent_id: str, session: str) -> None:
-    """Say that the socket is gone, until it has been heard: the grace period must start."""
-    for _ in range(DISCONNECT_TRIES_MAX):
+    """Say that the socket is gone, until it has been heard: the grace period must start.
+
+    It stops with the process. Then the tenant's owner notices that nobody vouches for the socket any more.
+    """
+    for pause_s in chain(DISCONNECT_RETRIES_S, repeat(DISCONNECT_RETRIES_S[-1])):
         try:
             await services.owner.submit(tenant, jobs.OnAgent(agent_id, commands.Disconnect(agent_id, session)))
-        except Refused:
-            await asyncio.sleep(DISCONNECT_RETRY_S)
+        except Refused as refusal:
+            _log.warning("stream.disconnect_not_heard", tenant=tenant, agent_id=agent_id, code=refusal.code)
+            await asyncio.sleep(pause_s)
         else:
             return
-    _log.error("stream.disconnect_not_heard", tenant=tenant, agent_id=agent_id)
+
+
+async def reconnect(services: Services) -> None:
+    """This process was taken for dead, and its sockets with it: take their agents' leases again.
+
+    A socket whose agent has a later one is closed; one for which that cannot be found out too, and its desktop resumes.
+    """
+    for session, subscriber in services.hub.sessions():
+        assert subscriber.agent_id is not None
+        job = jobs.Reconnect(subscriber.agent_id, session)
+        try:
+            if await services.owner.submit(subscriber.tenant, job) is False:
+                subscriber.close(CLOSE_REPLACED)
+        except Refused:
+            subscriber.close(CLOSE_RESTART)

@@ -1,6 +1,7 @@
 """Who is told, within this process: subscribers by tenant, each with a bounded buffer. It never slows the loop.
 
-Events reach a subscriber once each, in the order of the journal. What an event is joined with is looked up at most once
+Events come from the tenants' loops of this process, from other processes and from the journal, whichever is first; they
+reach a subscriber once each, in the order of the journal. What an event is joined with is looked up at most once
 for each commit, and an event is encoded once for all who hear of it.
 """
 
@@ -28,8 +29,14 @@ PUTS_AT_A_TIME: Final = 200
 
 RETRY_PAUSE_S: Final = 0.2
 
+CLOSE_CREDENTIAL: Final = 4001
 CLOSE_REPLACED: Final = 4002
 CLOSE_TOO_SLOW: Final = 4008
+
+KEY_DELETED: Final = "key.deleted"
+
+Announce = Callable[[str, Sequence[Event]], None]
+"""Tells the other processes of a tenant's events. It must not wait, and may lose some."""
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +48,8 @@ class Subscriber:
     It collects from the moment it is attached; `start` drops what the subscriber knows already and opens it.
     `wants` is asked with the event and the row of its contact, which is only there where `by_contact` asks for it.
     `personal`: what is known of contact and customer may be joined. `credential` is the id of the key or agent.
-    `connected_seq` is the number at which this socket took the agent's lease: the later one keeps it.
+    `session` is the socket's name, and `connected_seq` the number at which it took the agent's lease: of several
+    sockets of one agent, the later one keeps it.
     """
 
     tenant: str
@@ -50,6 +58,7 @@ class Subscriber:
     personal: bool = True
     wants: Callable[[Event, Row | None], bool] = field(default=lambda _event, _row: True)
     by_contact: bool = False
+    session: str | None = None
     connected_seq: int | None = None
     close_code: int | None = None
     prev: int = 0
@@ -118,11 +127,15 @@ class Subscriber:
 
 @dataclass
 class _Channel:
-    """The subscribers of one tenant, and what waits to be handed to them."""
+    """The subscribers of one tenant, and what waits to be handed to them.
+
+    `connected` is the number at which a socket last took the lease of an agent that has subscribers here.
+    """
 
     everyone: dict[Subscriber, None] = field(default_factory=dict)
     by_agent: dict[str, dict[Subscriber, None]] = field(default_factory=dict)
     pending: deque[tuple[Sequence[Event], Known]] = field(default_factory=deque)
+    connected: dict[str, int] = field(default_factory=dict)
     published: int | None = None
     handed: int = 0
     pump: "asyncio.Task[None] | None" = None
@@ -133,6 +146,10 @@ class _Channel:
         own = self.by_agent.get(event.agent_id, {}) if event.agent_id is not None else {}
         return [each for each in (*self.everyone, *own) if each.hears(event, row)]
 
+    def listens(self) -> bool:
+        """Whether there is any subscriber."""
+        return bool(self.everyone or self.by_agent)
+
     def all(self) -> list[Subscriber]:
         """Every subscriber of the tenant."""
         return [*self.everyone, *(each for same in self.by_agent.values() for each in same)]
@@ -141,26 +158,58 @@ class _Channel:
 class Hub:
     """Delivery within the process."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, announce: Announce | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._announce = announce
         self._tenants: dict[str, _Channel] = {}
-        self._sessions: set[str] = set()
+        self._sessions: dict[str, Subscriber] = {}
+        self.followed_changed = asyncio.Event()
 
     # -- the Delivery port --------------------------------------------------------------------------------------
 
     def publish(self, tenant: str, events: Sequence[Event], known: Known) -> None:
-        """Tell of committed events. A commit that only wrote facts has none."""
-        if not events:
-            return
+        """Tell of events that a loop of this process committed. A commit that only wrote facts has none."""
+        if events:
+            if self._announce is not None:
+                self._announce(tenant, events)
+            self.deliver(tenant, events, known)
+
+    def deliver(self, tenant: str, events: Sequence[Event], known: Known) -> bool:
+        """Hand committed events to the subscribers, as far as they are news; false: some are missing before them.
+
+        What it is that is missing stands in the journal, after `reached`.
+        """
         channel = self._tenants.setdefault(tenant, _Channel())
+        if channel.published is not None:
+            if events[-1].seq <= channel.published:
+                return True
+            if events[0].seq > channel.published + 1:
+                return False
+            events = [each for each in events if each.seq > channel.published]
         channel.published = events[-1].seq
-        if not channel.everyone and not channel.by_agent and channel.pump is None:
+        self._obey(tenant, channel, events)
+        if not channel.listens() and channel.pump is None:
             channel.handed = channel.published
-            return
+            return True
         channel.pending.append((events, known))
         if channel.pump is None:
             channel.pump = asyncio.create_task(self._pump(tenant, channel), name=f"deliver {tenant}")
+        return True
+
+    def _obey(self, tenant: str, channel: _Channel, events: Sequence[Event]) -> None:
+        """Close the sockets that an event ends: a later one took the agent's lease, or its key was revoked."""
+        for event in events:
+            if event.type == ev.AGENT_PRESENCE and event.data["session"] is not None:
+                same = channel.by_agent.get(event.agent_id or "", ())
+                if same:
+                    channel.connected[event.agent_id or ""] = event.seq
+                for each in same:
+                    taken_at = each.connected_seq
+                    if taken_at is not None and taken_at < event.seq and each.session != event.data["session"]:
+                        each.close(CLOSE_REPLACED)
+            elif event.type == KEY_DELETED:
+                self.close_credential(tenant, event.data["name"], CLOSE_CREDENTIAL)
 
     def reached(self, tenant: str) -> int | None:
         """The number of the last event that was published."""
@@ -170,12 +219,35 @@ class Hub:
     # -- subscribers --------------------------------------------------------------------------------------------
 
     def attach(self, subscriber: Subscriber) -> None:
-        """From now on, collect what the subscriber is to hear."""
+        """From now on, collect what the subscriber is to hear. Wait for `ready` before looking at what was before."""
         channel = self._tenants.setdefault(subscriber.tenant, _Channel())
         if subscriber.agent_id is None:
             channel.everyone[subscriber] = None
         else:
             channel.by_agent.setdefault(subscriber.agent_id, {})[subscriber] = None
+        self.followed_changed.set()
+
+    async def ready(self, tenant: str) -> None:
+        """Know from which number on what is told is news, where no loop of this process has told anything yet.
+
+        Raises:
+            StoreUnreachable: it could not be found out.
+        """
+        channel = self._tenants[tenant]
+        if channel.published is None:
+            seq = (await self._store.heads([tenant])).get(tenant, 0)
+            if channel.published is None:
+                channel.published = channel.handed = seq
+
+    def connected(self, subscriber: Subscriber, seq: int) -> None:
+        """The subscriber's socket took its agent's lease at this number; if a later one did too, it is closed."""
+        subscriber.connected_seq = seq
+        if self._tenants[subscriber.tenant].connected.get(subscriber.agent_id or "", 0) > seq:
+            subscriber.close(CLOSE_REPLACED)
+
+    def followed(self) -> Sequence[str]:
+        """The tenants that have subscribers here."""
+        return [tenant for tenant, channel in self._tenants.items() if channel.listens()]
 
     def detach(self, subscriber: Subscriber) -> None:
         """Forget the subscriber."""
@@ -186,15 +258,10 @@ class Hub:
             same.pop(subscriber, None)
             if not same:
                 channel.by_agent.pop(subscriber.agent_id, None)
-
-    def replace_others(self, subscriber: Subscriber) -> None:
-        """Of several sockets of one agent the one that connected last stays; the others are closed."""
-        assert subscriber.agent_id is not None
-        assert subscriber.connected_seq is not None
-        for other in list(self._tenants[subscriber.tenant].by_agent.get(subscriber.agent_id, ())):
-            if other.connected_seq is not None and other is not subscriber:
-                older = min(other, subscriber, key=lambda each: each.connected_seq or 0)
-                older.close(CLOSE_REPLACED)
+                channel.connected.pop(subscriber.agent_id, None)
+        if not channel.listens():
+            channel.published = None  # nobody misses anything: whoever comes next begins anew
+            self.followed_changed.set()
 
     def close_credential(self, tenant: str, credential: str, code: int) -> None:
         """Close every stream that was opened with a credential."""
@@ -207,17 +274,21 @@ class Hub:
         """Everything up to this number has been handed to the subscribers that it concerns."""
         return self._tenants[tenant].handed
 
-    def session_opened(self, session: str) -> None:
+    def session_opened(self, session: str, subscriber: Subscriber) -> None:
         """A socket of this process holds an agent's lease."""
-        self._sessions.add(session)
+        self._sessions[session] = subscriber
 
     def session_closed(self, session: str) -> None:
         """It no longer does."""
-        self._sessions.discard(session)
+        self._sessions.pop(session, None)
 
     def live_sessions(self) -> frozenset[str]:
         """The sessions that this process vouches for."""
         return frozenset(self._sessions)
+
+    def sessions(self) -> Sequence[tuple[str, Subscriber]]:
+        """The same, each with its subscriber."""
+        return list(self._sessions.items())
 
     # -- handing over -------------------------------------------------------------------------------------------
 

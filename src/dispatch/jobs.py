@@ -406,6 +406,42 @@ class OnAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class Disconnected:
+    """Sockets died with the process that held them: agent and session of each."""
+
+    sockets: Sequence[tuple[str, str]]
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        """Everything that it needs to know is in the engine."""
+
+    def run(self, turn: Turn) -> None:
+        for agent_id, session in self.sockets:
+            turn.decide(commands.Disconnect(agent_id, session))
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """A socket is there, though it may have been taken for dead; the result is whether it holds the agent's lease.
+
+    It takes the lease again, unless a later socket has it.
+    """
+
+    agent_id: str
+    session: str
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        """Everything that it needs to know is in the engine."""
+
+    def run(self, turn: Turn) -> bool:
+        agent = turn.engine.state.agents.get(self.agent_id)
+        if agent is None or agent.session not in (None, self.session):
+            return False
+        if agent.session is None:
+            turn.decide(commands.Connect(self.agent_id, self.session))
+        return True
+
+
+@dataclass(frozen=True, slots=True)
 class Configure:
     """A change of configuration: a command for the engine, and the fact to write with it."""
 

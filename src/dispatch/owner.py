@@ -1,129 +1,277 @@
-"""Which tenants this process serves: claims them, runs their loops, keeps its lease, hands them over."""
+"""Which tenants this process serves, and the way of every order to the process that serves its tenant.
+
+An order goes to the loop of this process, or to the owner's. Where its tenant is on its way from one process to another
+it is tried again for some seconds, so that a hand-over or a process that died refuses nobody who can wait so long.
+"""
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Collection, Mapping
+from typing import Any, Final, TypeVar, cast
 
 import structlog
 
-from src.dispatch.ports import Clock, Leases
+from src.dispatch import jobs
+from src.dispatch.balance import plan
+from src.dispatch.orders import NO_OUTLOOK, Accuracies, Look, Order, Outlook, Peers, Wake
+from src.dispatch.ports import Leases, Process, Survey
 from src.dispatch.tenant import Parts, TenantLoop
 from src.dispatch.turn import Job, Once, Repeated
-from src.errors import Fenced, NewerJournal, NotOwner, StoreUnreachable, Unavailable
+from src.errors import (
+    Fenced,
+    NewerJournal,
+    NotOwner,
+    Overloaded,
+    PeerLost,
+    Refused,
+    StoreUnreachable,
+    Unavailable,
+)
 from src.router.model import Settings
 from src.router.waits import Accuracy, Estimate
 
-LEASE_S: Final = 6.0
-"""How long a process counts as alive after it last said so."""
+ORDER_S_MAX: Final = 10.0
+"""So long an order is tried again: longer than it takes until a process that died is followed by another."""
 
-RENEW_S: Final = 2.0
-"""How often it says so."""
+LOOK_S_MAX: Final = 1.0
+"""So long a question may take: what it asks for is advice."""
+
+ORDERS_MAX: Final = 10_000
+"""Orders that may be on their way from this process at a time; beyond it the caller is told to come back."""
+
+RETRY_S_MIN: Final = 0.02
+RETRY_S_MAX: Final = 0.25
 
 STOP_S_MAX: Final = 15.0
-"""How long a stop waits for commits that are under way."""
+"""How long a stop or a hand-over waits for commits that are under way."""
 
 CLAIM_S: Final = 2.0
-"""How often it looks for tenants that nobody serves."""
+"""How often it looks who lives, and for tenants that nobody serves."""
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-class LeaseKeeper:
-    """Renews the process's lease. Runs apart from everything else, so that no load can make it late.
+class Owner:
+    """The tenants of one process. `submit` is how everything reaches a tenant's loop, wherever that runs.
 
-    `good` judges by the process's own monotonic clock, counted from before the renewal was sent.
+    `peers` None: this is the only process.
     """
 
-    def __init__(self, process: str, leases: Leases, clock: Clock) -> None:
-        self.process = process
-        self._leases = leases
-        self._clock = clock
-        self._good_until = 0.0
-
-    def good(self) -> bool:
-        """Whether the lease certainly still runs."""
-        return self._clock.monotonic() < self._good_until
-
-    async def renew(self) -> None:
-        """Say once that the process lives."""
-        started = self._clock.monotonic()
-        await self._leases.renew(self.process, LEASE_S)
-        self._good_until = started + LEASE_S
-
-    async def run(self) -> None:
-        """Renew for ever."""
-        while True:
-            try:
-                await self.renew()
-            except StoreUnreachable as error:
-                _log.warning("lease.not_renewed", process=self.process, error=str(error))
-            await asyncio.sleep(RENEW_S)
-
-
-class Owner:
-    """The tenants of one process. `submit` is how everything reaches a tenant's loop."""
-
-    def __init__(self, process: str, leases: Leases, parts: Parts) -> None:
+    def __init__(self, process: str, leases: Leases, parts: Parts, peers: Peers | None = None) -> None:
         self.process = process
         self._leases = leases
         self._parts = parts
+        self._peers = peers
         self._loops: dict[str, tuple[TenantLoop, asyncio.Task[None]]] = {}
         self._claiming = asyncio.Lock()
         self._beyond: set[str] = set()
+        self._handing: set[str] = set()
         self._stopping = False
+        self._draining = False
+        self._settled = False
+        self._on_the_way = 0
+        self._survey: Survey | None = None
+        self._places: dict[str, Process] = {}
+        self._strays: set[str] = set()
+        self._to_check: set[str] = set()
+
+    # -- orders -------------------------------------------------------------------------------------------------
 
     async def submit(self, tenant: str, job: Job[T], once: Once[T] | None = None) -> T | Repeated:
-        """Run a job in its tenant's loop.
+        """Have a job run in its tenant's loop.
 
         Raises:
-            NotOwner: another process serves the tenant.
+            NotOwner: nobody could be found in time who serves the tenant.
             Refused: what the job was refused with.
         """
-        entry = self._loops.get(tenant)
-        if entry is None:
-            try:
-                entry = await self._claim(tenant)
-            except StoreUnreachable as error:
-                raise Unavailable("the database cannot be reached") from error
-        return await entry[0].submit(job, once)
+        return cast("T | Repeated", await self._order(tenant, Order(self._parts.new_id(), job, once), ORDER_S_MAX))
 
-    def outlook(self, tenant: str, contact_id: str) -> tuple[int | None, Estimate | None]:
-        """Position and estimated wait of a waiting contact, if this process serves the tenant."""
-        entry = self._loops.get(tenant)
-        return (None, None) if entry is None else entry[0].outlook(contact_id)
+    async def outlook(
+        self, tenant: str, contact_ids: Collection[str]
+    ) -> Mapping[str, tuple[int | None, Estimate | None]]:
+        """Position and estimated wait of waiting contacts, as far as the owner answers; the others have neither."""
+        found = await self._look(tenant, Outlook(tuple(contact_ids)), {}) if contact_ids else {}
+        return {each: found.get(each, NO_OUTLOOK) for each in contact_ids}
 
-    def accuracy(self, tenant: str) -> Mapping[str, Accuracy]:
-        """By queue, how far off the estimated waits were since this process serves the tenant."""
-        entry = self._loops.get(tenant)
-        return {} if entry is None else entry[0].accuracy()
+    async def accuracy(self, tenant: str) -> Mapping[str, Accuracy]:
+        """By queue, how far off the estimated waits were since the tenant was loaded."""
+        return await self._look(tenant, Accuracies(), {})
 
     def settings(self, tenant: str) -> Settings | None:
         """The tenant's settings, where this process has them at hand."""
         entry = self._loops.get(tenant)
         return None if entry is None else entry[0].settings()
 
-    async def serve(self, tenants: Sequence[str]) -> None:
-        """Claim whatever of these nobody serves."""
-        for tenant in tenants:
-            if tenant not in self._loops and not self._stopping:
-                with contextlib.suppress(NotOwner, StoreUnreachable):
-                    await self._claim(tenant)
+    async def carry_out(self, tenant: str, order: Order[Any], left_s: float) -> Any:  # noqa: ANN401  # its result
+        """Carry out an order that another process sent here. It is not sent on.
+
+        Raises:
+            NotOwner: this process does not serve the tenant, and may not claim it.
+            Refused: what it was refused with.
+        """
+        entry = self._loops.get(tenant)
+        loop = entry[0] if entry is not None else await self._claim(tenant)
+        return await _run_here(loop, order, self._parts.clock.monotonic() + left_s, travelled=True)
+
+    async def _look(self, tenant: str, look: Look[T], otherwise: T) -> T:
+        try:
+            return cast("T", await self._order(tenant, Order(self._parts.new_id(), look), LOOK_S_MAX))
+        except (Unavailable, StoreUnreachable):
+            return otherwise
+
+    async def _order(self, tenant: str, order: Order[Any], left_s: float) -> Any:  # noqa: ANN401  # its result
+        if self._on_the_way >= ORDERS_MAX:
+            raise Overloaded("too many requests are on their way")
+        deadline = self._parts.clock.monotonic() + left_s
+        self._on_the_way += 1
+        try:
+            return await self._until(deadline, tenant, order)
+        finally:
+            self._on_the_way -= 1
+
+    async def _until(self, deadline: float, tenant: str, order: Order[Any]) -> Any:  # noqa: ANN401  # its result
+        """Try, and try again for as long as somebody else may be found who serves the tenant."""
+        pause_s, travelled = RETRY_S_MIN, False
+        while True:
+            left_s = deadline - self._parts.clock.monotonic()
+            try:
+                place = await self._where(tenant)
+                if isinstance(place, TenantLoop):
+                    return await _run_here(place, order, deadline, travelled=travelled)
+                assert self._peers is not None
+                travelled = True
+                return await self._peers.ask(place, tenant, order, left_s)
+            except NewerJournal:
+                raise
+            except (NotOwner, Fenced, PeerLost) as error:
+                self._places.pop(tenant, None)
+                unkeyed = order.once is not None and not order.once.given and not travelled
+                if isinstance(error, Fenced) and error.in_doubt and unkeyed:
+                    raise  # it may stand in the journal, and nothing there would tell a repeat
+                if self._stopping or self._peers is None or pause_s >= left_s:
+                    raise error if isinstance(error, Refused) else NotOwner(str(error)) from error
+            except StoreUnreachable as error:
+                raise Unavailable("the database cannot be reached") from error
+            await asyncio.sleep(pause_s)
+            pause_s = min(RETRY_S_MAX, pause_s * 2)
+
+    async def _where(self, tenant: str) -> Process | TenantLoop:
+        """Whom to ask: another process, or a loop of this one, which claims the tenant if nobody has it."""
+        entry = self._loops.get(tenant)
+        if entry is not None:
+            return entry[0]
+        known = self._places.get(tenant)
+        if known is not None:
+            return known
+        peer = await self._leases.who_serves(tenant) if self._peers is not None else None
+        if peer is None and self._draining:
+            peer = self._successor()
+        if peer is None or peer.id == self.process:
+            return await self._claim(tenant)
+        if peer.address is None:
+            raise NewerJournal("another process serves this tenant, and cannot be reached")
+        self._places[tenant] = peer
+        return peer
+
+    def _successor(self) -> Process | None:
+        live = [] if self._survey is None else self._survey.live.values()
+        return next((each for each in live if not each.draining and each.id != self.process), None)
+
+    # -- ownership ----------------------------------------------------------------------------------------------
 
     def tenants(self) -> int:
         """How many tenants this process serves now."""
         return len(self._loops)
 
+    def loops(self) -> Collection[TenantLoop]:
+        """The loops of the tenants that it serves."""
+        return [loop for loop, _ in self._loops.values()]
+
     def lease_good(self) -> bool:
         """Whether this process may answer for them."""
         return self._parts.lease_good()
 
+    def settled(self) -> bool:
+        """Whether it has seen who lives, and claimed what is for it to serve."""
+        return self._settled
+
+    def draining(self) -> bool:
+        """Whether it is about to leave."""
+        return self._draining
+
+    async def keep(self) -> None:
+        """Look who lives: claim what nobody serves, hand over what others should, forget sockets that died.
+
+        Raises:
+            StoreUnreachable: nothing could be seen.
+        """
+        before, survey = self._survey, await self._leases.survey()
+        self._survey = survey
+        self._places = {
+            tenant: peer
+            for tenant, owner in survey.owners.items()
+            if (peer := survey.live.get(owner or "")) is not None and owner != self.process and peer.address is not None
+        }
+        if before is not None and before.live.keys() - survey.live.keys():
+            self._to_check.update(self._loops)
+        self._stop_strays(survey)
+        wanted = plan(survey, self.process, self._loops, self._beyond)
+        for tenant in () if self._stopping else wanted.claim:
+            with contextlib.suppress(NotOwner, StoreUnreachable):
+                await self._claim(tenant)
+        self._settled = self._settled or bool(self._loops or self._places)
+        await self._hand_over(wanted.hand)
+        await self._check_sessions()
+
+    async def drain(self) -> None:
+        """Take nothing more, and hand everything to the others, as far as there are any."""
+        self._draining = True
+        with contextlib.suppress(StoreUnreachable):
+            await self._leases.drain(self.process)
+            self._survey = await self._leases.survey()
+            await self._hand_over(plan(self._survey, self.process, self._loops).hand)
+
     async def stop(self) -> None:
         """Finish what waits, then give everything up."""
         self._stopping = True
+        await self._ended(list(self._loops))
+        with contextlib.suppress(StoreUnreachable):
+            await self._leases.release(self.process)
+
+    def _stop_strays(self, survey: Survey) -> None:
+        """End loops of tenants that others have had for two surveys: the fence would, at their next commit."""
+        others = {each for each in self._loops if survey.owners.get(each) != self.process}
+        for tenant in others & self._strays:
+            self._loops[tenant][0].stop()
+        self._strays = others
+
+    async def _hand_over(self, hand: Collection[tuple[str, str]]) -> None:
+        """End these loops behind what waits, and give their tenants on."""
+        served = [(tenant, successor) for tenant, successor in hand if tenant in self._loops]
+        await asyncio.gather(*(self._hand_one(tenant, successor) for tenant, successor in served))
+
+    async def _hand_one(self, tenant: str, successor: str) -> None:
+        assert self._survey is not None
+        assert self._peers is not None
+        self._handing.add(tenant)
+        try:
+            await self._ended([tenant])
+            given = await self._leases.hand(self.process, tenant, successor)
+        except StoreUnreachable as error:
+            _log.warning("tenant.not_handed_over", tenant=tenant, error=str(error))
+            return
+        finally:
+            self._handing.discard(tenant)
+        if given:
+            _log.info("tenant.handed_over", tenant=tenant, successor=successor)
+            peer = self._places[tenant] = self._survey.live[successor]
+            with contextlib.suppress(Refused, PeerLost):
+                await self._peers.ask(peer, tenant, Order(self._parts.new_id(), Wake()), LOOK_S_MAX)
+
+    async def _ended(self, tenants: Collection[str]) -> None:
         tasks = []
-        for loop, task in self._loops.values():
+        for loop, task in [self._loops[each] for each in tenants if each in self._loops]:
             loop.stop()
             tasks.append(task)
         if tasks:
@@ -131,31 +279,79 @@ class Owner:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        with contextlib.suppress(StoreUnreachable):
-            await self._leases.release(self.process)
 
-    async def _claim(self, tenant: str) -> tuple[TenantLoop, "asyncio.Task[None]"]:
+    async def _claim(self, tenant: str) -> TenantLoop:
         async with self._claiming:
             entry = self._loops.get(tenant)
             if entry is not None:
-                return entry
+                return entry[0]
             if tenant in self._beyond:
                 raise NewerJournal("a newer release has written to this tenant")
-            if self._stopping or not await self._leases.claim(self.process, tenant):
+            if self._stopping or self._draining or tenant in self._handing:
+                raise NotOwner("this process takes no tenants")
+            if not await self._leases.claim(self.process, tenant):
                 raise NotOwner("another process serves this tenant")
-            loop = TenantLoop(tenant, self._parts)
+            loop = TenantLoop(tenant, self._parts, self._vouched)
             task = asyncio.create_task(self._run(loop), name=f"tenant {tenant}")
             self._loops[tenant] = (loop, task)
-            return self._loops[tenant]
+            return loop
 
     async def _run(self, loop: TenantLoop) -> None:
         try:
             await loop.run()
         except (Fenced, NotOwner) as error:
+            _log.warning("tenant.released", tenant=loop.tenant, process=self.process, reason=error.detail)
             if isinstance(error, NewerJournal):
                 self._beyond.add(loop.tenant)  # it stays so for as long as this release runs
-            _log.warning("tenant.released", tenant=loop.tenant, process=self.process, reason=error.detail)
+                with contextlib.suppress(StoreUnreachable):
+                    await self._leases.hand(self.process, loop.tenant, None)
         except Exception:  # noqa: BLE001  # whatever it is, the next caller claims the tenant anew
             _log.exception("tenant.failed", tenant=loop.tenant)
         finally:
             self._loops.pop(loop.tenant, None)
+
+    # -- sockets ------------------------------------------------------------------------------------------------
+
+    async def _vouched(self, sessions: Collection[str]) -> frozenset[str]:
+        """Which of these sockets are there: this process knows its own, and others are believed while they live."""
+        own = self._parts.live_sessions()
+        live: Collection[str] = ()
+        if any(process_of(each) != self.process for each in sessions):
+            live = (await self._leases.survey()).live.keys()
+        return frozenset(
+            each for each in sessions if (each in own if process_of(each) == self.process else process_of(each) in live)
+        )
+
+    async def _check_sessions(self) -> None:
+        """Where a process has died, its sockets are gone: the grace of their agents begins."""
+        for tenant in list(self._to_check):
+            entry = self._loops.get(tenant)
+            if entry is not None:
+                sessions = entry[0].sessions()
+                gone = sessions.keys() - await self._vouched(sessions)
+                try:
+                    await entry[0].submit(jobs.Disconnected(tuple((sessions[each], each) for each in gone)))
+                except (NotOwner, Fenced):
+                    pass  # whoever loads the tenant next looks for itself
+                except Unavailable:
+                    continue
+            self._to_check.discard(tenant)
+
+
+async def _run_here(loop: TenantLoop, order: Order[Any], deadline: float, *, travelled: bool) -> Any:  # noqa: ANN401
+    wanted, once = order.wanted, order.once
+    if isinstance(wanted, Look):
+        return wanted.look(loop.engine())
+    if once is not None and not once.given and not travelled:
+        once = None
+    return await loop.submit(wanted, once, deadline if travelled else None)
+
+
+def session_of(process: str, socket: str) -> str:
+    """The name of a socket that a process holds: it says whose it is."""
+    return f"{process}.{socket}"
+
+
+def process_of(session: str) -> str:
+    """The process that holds a socket."""
+    return session.partition(".")[0]

@@ -12,7 +12,7 @@ What the loop holds in memory is thrown away whenever it may differ from what is
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -41,7 +41,6 @@ from src.router.engine import Engine
 from src.router.events import Event
 from src.router.model import Settings
 from src.router.state import State
-from src.router.waits import Accuracy, Estimate
 
 INBOX_JOBS_MAX: Final = 10_000
 """Jobs that may wait for one tenant; beyond it the caller is told to come back."""
@@ -63,6 +62,9 @@ RETRY_PAUSE_S: Final = 0.2
 CATCH_UP_EVENTS: Final = 1_000
 """Events read at a time when some were committed but not told."""
 
+Vouched = Callable[[Collection[str]], Awaitable[frozenset[str]]]
+"""Says which of these sockets are there."""
+
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
@@ -78,6 +80,7 @@ class _Item:
     job: Job[Any]
     once: Once[Any] | None
     future: "asyncio.Future[Any]"
+    deadline: float | None = None
     outcome: Any = None
     error: Refused | None = None
 
@@ -120,9 +123,10 @@ class Parts:
 class TenantLoop:
     """Serves one tenant. `run` returns when it is stopped, and raises `Fenced` when another process has taken over."""
 
-    def __init__(self, tenant: str, parts: Parts) -> None:
+    def __init__(self, tenant: str, parts: Parts, vouched: Vouched | None = None) -> None:
         self.tenant = tenant
         self._parts = parts
+        self._vouched = vouched
         self._inbox: deque[_Item] = deque()
         self._wake = asyncio.Event()
         self._timer = _Timer()
@@ -133,8 +137,10 @@ class TenantLoop:
 
     # -- for callers --------------------------------------------------------------------------------------------
 
-    async def submit(self, job: Job[T], once: Once[T] | None = None) -> T | Repeated:
+    async def submit(self, job: Job[T], once: Once[T] | None = None, deadline: float | None = None) -> T | Repeated:
         """Run a job in its turn; returns when what it did, or what it was refused upon, is committed.
+
+        One whose turn comes behind its `deadline` (monotonic seconds) is dropped: nobody waits for it any more.
 
         Raises:
             Refused: what the job raised, or an `Unavailable` that asks the caller to try again.
@@ -143,21 +149,19 @@ class TenantLoop:
             raise NotOwner("the tenant is being handed over")
         if len(self._inbox) >= INBOX_JOBS_MAX:
             raise Overloaded("too many requests wait for this tenant")
-        item = _Item(job, once, asyncio.get_running_loop().create_future())
+        item = _Item(job, once, asyncio.get_running_loop().create_future(), deadline)
         self._inbox.append(item)
         self._wake.set()
         result: T | Repeated = await item.future
         return result
 
-    def outlook(self, contact_id: str) -> tuple[int | None, Estimate | None]:
-        """Position and estimated wait of a contact, as far as known here now. Advice, not an answer."""
-        if self._engine is None:
-            return None, None
-        return self._engine.position(contact_id), self._engine.estimate(contact_id)
+    def engine(self) -> Engine | None:
+        """The engine, to be looked at; None while none is loaded."""
+        return self._engine
 
-    def accuracy(self) -> Mapping[str, Accuracy]:
-        """By queue, how far off the estimated waits were since the engine was loaded."""
-        return {} if self._engine is None else self._engine.accuracy()
+    def sessions(self) -> Mapping[str, str]:
+        """The sockets that hold agents' leases, and whose they are."""
+        return {} if self._engine is None else _sessions(self._engine)
 
     def settings(self) -> Settings | None:
         """The tenant's settings; None while no engine is loaded."""
@@ -180,8 +184,7 @@ class TenantLoop:
                 await self._wait()
                 if self._stopping and not self._inbox:
                     return
-                batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), BATCH_JOBS_MAX))]
-                await self._serve(batch)
+                await self._serve(self._next_batch())
         finally:
             self._stopping = True
             self._timer.set(None, 0, self._wake.set)
@@ -207,6 +210,17 @@ class TenantLoop:
             await self._wake.wait()
         self._wake.clear()
 
+    def _next_batch(self) -> list[_Item]:
+        batch: list[_Item] = []
+        now = self._parts.clock.monotonic()
+        while self._inbox and len(batch) < BATCH_JOBS_MAX:
+            item = self._inbox.popleft()
+            if item.deadline is not None and item.deadline < now:
+                _fail(item, Unavailable("its time was over before its turn came"))
+            else:
+                batch.append(item)
+        return batch
+
     def _due(self) -> bool:
         assert self._engine is not None
         due_at = self._engine.next_due()
@@ -219,7 +233,9 @@ class TenantLoop:
         self._head = loaded.head
         await self._catch_up(loaded.head.seq)
         turn = self._turn(Known())
-        turn.decide(commands.Restart(self._parts.live_sessions(), self._leases))
+        sessions = _sessions(self._engine)
+        live = self._parts.live_sessions() if self._vouched is None else await self._vouched(sessions)
+        turn.decide(commands.Restart(live & sessions.keys(), self._leases))
         await self._commit(turn)
 
     def _discard(self) -> None:
@@ -375,7 +391,7 @@ class TenantLoop:
             except Fenced:
                 if doubt and await self._went_through(batch):
                     return
-                raise
+                raise Fenced("another process took this tenant over", in_doubt=doubt) from None
             except StoreUnreachable:
                 doubt = True
                 if self._parts.clock.monotonic() >= deadline:
@@ -386,6 +402,10 @@ class TenantLoop:
 
     async def _went_through(self, batch: Batch) -> bool:
         return (await self._parts.store.head(self.tenant)).batch == batch.head.batch
+
+
+def _sessions(engine: Engine) -> Mapping[str, str]:
+    return {each.session: each.id for each in engine.state.agents.values() if each.session is not None}
 
 
 def _understand(events: Sequence[Event]) -> None:

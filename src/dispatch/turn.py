@@ -168,12 +168,15 @@ class Job(Protocol[T_co]):
 class Once(Generic[T]):
     """An idempotency key: `scope` names the key and whose it is, `body_hash` what was asked.
 
-    `render` makes of the result what is stored: a status and a body of ids and codes, no personal data.
+    `render` makes of the result what is stored: a status and a body of ids and codes, no personal data. `given` false:
+    the caller gave no key. Then one is made, and written down only where the job travels between processes: a lost
+    connection leads to its being sent again.
     """
 
     scope: str
     body_hash: str
     render: Callable[[T], tuple[int, Mapping[str, Any]]]
+    given: bool = True
 
 
 @dataclass(frozen=True, slots=True)

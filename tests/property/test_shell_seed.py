@@ -17,7 +17,8 @@ import pytest
 
 from src.dispatch import jobs, ports
 from src.dispatch.inbound import Identity, InboundContact
-from src.dispatch.owner import LeaseKeeper, Owner
+from src.dispatch.lease import LeaseKeeper
+from src.dispatch.owner import Owner
 from src.dispatch.ports import Batch, ConfigFact, Known, Loaded, Survey, Wanted
 from src.dispatch.tenant import Parts
 from src.errors import Refused, StoreUnreachable, Unavailable

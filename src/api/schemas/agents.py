@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from src.api.schemas.base import Body, ChannelName, Language, Level, Moment, Name, Short, Teams, Text
+from src.cluster.wire import forwardable
 
 
 class ChannelLimitBody(Body):
@@ -64,6 +65,7 @@ class DeclineBody(Body):
     reason: Short | None = None
 
 
+@forwardable
 class CompleteBody(Body):
     """How it ended. A queue may require some `fields`; the note counts as the field `note`."""
 

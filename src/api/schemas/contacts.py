@@ -21,6 +21,7 @@ from src.api.schemas.base import (
     Short,
     Text,
 )
+from src.cluster.wire import forwardable
 from src.dispatch.inbound import TagRequest
 
 
@@ -95,6 +96,7 @@ class BatchBody(Body):
     items: Annotated[list[Any], Field(min_length=1, max_length=500)]
 
 
+@forwardable
 class ContactPatch(Body):
     """What may change while a contact waits; what is left out stays."""
 

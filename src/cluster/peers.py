@@ -1,0 +1,161 @@
+"""Orders to other processes, over HTTP: what waits for one tenant travels in one request."""
+
+import asyncio
+import hmac
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final, Self
+
+import httpx
+import structlog
+
+from src.cluster import wire
+from src.dispatch.orders import Order
+from src.dispatch.ports import Process
+from src.errors import Internal, NotOwner, PeerLost, Refused
+
+PATH: Final = "/internal/orders"
+MAC_HEADER: Final = "x-cordboard-mac"
+
+FLIGHTS_MAX: Final = 4
+"""Requests that are under way for one tenant at a time; what comes meanwhile gathers."""
+
+ORDERS_A_FLIGHT: Final = 200
+
+CONNECT_S_MAX: Final = 1.0
+SPARE_S: Final = 0.5
+"""So much longer than the owner has for an order it is waited for its answer."""
+
+WRONG_PROCESS: Final = 421
+"""Another process listens there now than the one that was asked (HTTP's "misdirected request")."""
+
+_log = structlog.get_logger(__name__)
+
+
+def signature(secret: str, process: str, body: bytes) -> str:
+    """What shows that a request comes from a process of the same service, and is meant for this one (hex)."""
+    key = hmac.digest(secret.encode(), b"cordboard internal", sha256)
+    return hmac.new(key, process.encode() + b"\n" + body, sha256).hexdigest()
+
+
+@dataclass(slots=True)
+class _Passenger:
+    """An order that travels, and who waits for what comes of it."""
+
+    encoded: bytes
+    deadline: float
+    future: "asyncio.Future[Any]"
+
+
+@dataclass(slots=True)
+class _Line:
+    """What travels to one process for one tenant."""
+
+    peer: Process
+    tenant: str
+    waiting: deque[_Passenger] = field(default_factory=deque)
+    flights: int = 0
+
+
+class HttpPeers:
+    """The way to the other processes of the service, which share its secret."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(None, connect=CONNECT_S_MAX),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30),
+            trust_env=False,
+        )
+        self._lines: dict[tuple[str, str], _Line] = {}
+        self._flying: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End what is under way."""
+        for task in self._flying:
+            task.cancel()
+        await self._client.aclose()
+
+    async def ask(self, peer: Process, tenant: str, order: Order[Any], left_s: float) -> Any:  # noqa: ANN401  # its result
+        """Have an order carried out by the process that serves its tenant, within so many seconds.
+
+        Raises:
+            NotOwner: it does not serve the tenant (any more); nothing was done.
+            PeerLost: the connection was lost; whether it was done is unknown.
+            Refused: what the order was refused with there.
+        """
+        try:
+            encoded = wire.dump(order)
+        except wire.Untravelled as error:
+            _log.exception("order.cannot_travel", order=type(order.wanted).__name__)
+            raise Internal("the service could not do this") from error
+        loop = asyncio.get_running_loop()
+        passenger = _Passenger(encoded, loop.time() + left_s, loop.create_future())
+        line = self._lines.setdefault((peer.id, tenant), _Line(peer, tenant))
+        line.waiting.append(passenger)
+        if line.flights < FLIGHTS_MAX:
+            line.flights += 1
+            task = asyncio.create_task(self._fly(line), name=f"orders for {tenant}")
+            self._flying.add(task)
+            task.add_done_callback(self._flying.discard)
+        try:
+            async with asyncio.timeout(left_s + SPARE_S):
+                return await passenger.future
+        except TimeoutError as error:
+            raise PeerLost("the process that serves this tenant does not answer") from error
+
+    async def _fly(self, line: _Line) -> None:
+        try:
+            while line.waiting:
+                some = [line.waiting.popleft() for _ in range(min(len(line.waiting), ORDERS_A_FLIGHT))]
+                await self._post(line, [each for each in some if not each.future.done()])
+        finally:
+            line.flights -= 1
+            if not line.flights and not line.waiting:
+                self._lines.pop((line.peer.id, line.tenant), None)
+
+    async def _post(self, line: _Line, passengers: Sequence[_Passenger]) -> None:
+        if not passengers:
+            return
+        now = asyncio.get_running_loop().time()
+        body = wire.dump([line.tenant, [[each.encoded, max(0.0, each.deadline - now)] for each in passengers]])
+        headers = {MAC_HEADER: signature(self._secret, line.peer.id, body), "content-type": "application/msgpack"}
+        longest_s = max(each.deadline for each in passengers) - now
+        try:
+            async with asyncio.timeout(longest_s + SPARE_S):
+                answer = await self._client.post(f"{line.peer.address}{PATH}", content=body, headers=headers)
+            outcomes = _outcomes(answer, len(passengers))
+        except (httpx.HTTPError, TimeoutError, wire.Untravelled, OSError) as error:
+            outcomes = [PeerLost(f"the process that serves this tenant cannot be reached: {error!r}")] * len(passengers)
+        except NotOwner as refusal:
+            outcomes = [refusal] * len(passengers)
+        for each, outcome in zip(passengers, outcomes, strict=True):
+            if each.future.done():
+                continue
+            if isinstance(outcome, Refused | PeerLost):
+                each.future.set_exception(outcome)
+            else:
+                each.future.set_result(outcome[0])
+
+
+def _outcomes(answer: httpx.Response, count: int) -> list[Any]:
+    """What came of each order: its result in a list of one, or the refusal."""
+    if answer.status_code == WRONG_PROCESS:
+        raise NotOwner("another process has taken its place")
+    if answer.status_code != httpx.codes.OK:
+        _log.error("orders.refused", status=answer.status_code, detail=answer.text[:200])
+        raise wire.Untravelled(f"answered with {answer.status_code}")
+    outcomes: list[Any] = []
+    for encoded in wire.load(answer.content):
+        try:
+            outcomes.append(wire.load(encoded))
+        except wire.Untravelled as error:
+            outcomes.append(PeerLost(str(error)))
+    if len(outcomes) != count:
+        raise wire.Untravelled("answers are missing")
+    return outcomes

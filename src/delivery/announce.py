@@ -1,0 +1,176 @@
+"""Events between processes: announced over Redis as hints, and whatever gets lost is read from the journal.
+
+Redis keeps nothing. A process hears the tenants that have subscribers in it. A lost announcement shows as a gap before
+the next one; a lost last one shows when the heads of those tenants are compared with what was told, once a second. With
+Redis away that comparison alone goes on: everything is told, up to a second later.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from src.delivery.hub import Hub
+from src.dispatch.ports import Known, Store
+from src.errors import StoreUnreachable
+from src.router.events import Event
+
+CHANNEL: Final = "cordboard:events:"
+"""Prefix of a tenant's channel; behind it stands the tenant's id."""
+
+COMPARE_S: Final = 1.0
+"""How often the heads of the tenants with subscribers are compared with what was told."""
+
+ANNOUNCED_MAX: Final = 10_000
+"""Commits that wait to be announced; with more, the oldest are left to the comparison."""
+
+AT_A_TIME: Final = 500
+"""Announcements in one round trip."""
+
+FILL_EVENTS: Final = 1_000
+"""Events read at a time to fill a gap."""
+
+RETRY_S: Final = 0.5
+PATIENCE_S: Final = 5.0
+"""A Redis that says nothing for so long is asked whether it is there."""
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(list[Event])
+_log = structlog.get_logger(__name__)
+
+
+class Announcer:
+    """Tells the other processes of what this one committed. `announce` never waits."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._waiting: deque[tuple[str, Sequence[Event]]] = deque(maxlen=ANNOUNCED_MAX)
+        self._wake = asyncio.Event()
+
+    def announce(self, tenant: str, events: Sequence[Event]) -> None:
+        """Tell of a commit's events, soon and perhaps."""
+        self._waiting.append((tenant, events))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send what waits, for ever. What cannot be sent is forgotten."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                some = [self._waiting.popleft() for _ in range(min(len(self._waiting), AT_A_TIME))]
+                try:
+                    async with self._redis.pipeline(transaction=False) as pipeline:
+                        for tenant, events in some:
+                            pipeline.publish(CHANNEL + tenant, _ENCODER.encode(events))
+                        await pipeline.execute()
+                except (RedisError, OSError, TimeoutError) as error:
+                    _log.warning("redis.unreachable", error=repr(error), left_to_comparison=len(some))
+                    await asyncio.sleep(RETRY_S)
+
+
+class Follower:
+    """Hears what other processes committed, for the subscribers of this one. `redis` None: by comparison alone."""
+
+    def __init__(self, hub: Hub, store: Store, redis: Redis | None) -> None:
+        self._hub = hub
+        self._store = store
+        self._redis = redis
+        self._filling: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Follow, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._compare())
+            if self._redis is not None:
+                group.create_task(self._listen(self._redis))
+
+    # -- the journal ------------------------------------------------------------------------------------------------
+
+    async def _compare(self) -> None:
+        while True:
+            await asyncio.sleep(COMPARE_S)
+            tenants = self._hub.followed()
+            if not tenants:
+                continue
+            try:
+                heads = await self._store.heads(tenants)
+            except StoreUnreachable as error:
+                _log.warning("heads.not_compared", error=str(error))
+                continue
+            for tenant, seq in heads.items():
+                reached = self._hub.reached(tenant)
+                if reached is not None and reached < seq:
+                    self._fill(tenant)
+
+    def _fill(self, tenant: str) -> None:
+        """Tell what stands in the journal and was not told. One task for each tenant at a time."""
+        if tenant not in self._filling:
+            task = self._filling[tenant] = asyncio.create_task(self._fill_now(tenant), name=f"fill {tenant}")
+            task.add_done_callback(lambda _: self._filling.pop(tenant, None))
+
+    async def _fill_now(self, tenant: str) -> None:
+        with contextlib.suppress(StoreUnreachable):  # the next comparison finds it again
+            while (reached := self._hub.reached(tenant)) is not None:
+                events = await self._store.events(tenant, reached, FILL_EVENTS)
+                if not events or self._hub.reached(tenant) is None:
+                    return
+                self._hub.deliver(tenant, events, Known())
+
+    # -- Redis ------------------------------------------------------------------------------------------------------
+
+    async def _listen(self, redis: Redis) -> None:
+        while True:
+            try:
+                async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    await pubsub.subscribe(CHANNEL)  # nobody speaks there: it holds the connection
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(self._subscribe(pubsub))
+                        group.create_task(self._receive(pubsub))
+            except* (RedisError, OSError, TimeoutError) as errors:
+                _log.warning("redis.unreachable", error=repr(errors.exceptions[0]))
+            await asyncio.sleep(RETRY_S)
+
+    async def _subscribe(self, pubsub: PubSub) -> None:
+        """Keep to the tenants that have subscribers here."""
+        heard: set[str] = set()
+        while True:
+            self._hub.followed_changed.clear()
+            wanted = {CHANNEL + each for each in self._hub.followed()}
+            if new := wanted - heard:
+                await pubsub.subscribe(*new)
+            if old := heard - wanted:
+                await pubsub.unsubscribe(*old)
+            heard = wanted
+            await self._hub.followed_changed.wait()
+
+    async def _receive(self, pubsub: PubSub) -> None:
+        """Take in announcements while the connection lasts; where all is silent, Redis is asked whether it is there."""
+        asked = False
+        while True:
+            message = await pubsub.get_message(timeout=PATIENCE_S)
+            if message is None and asked:
+                raise TimeoutError("Redis does not answer")
+            if message is None:
+                await pubsub.ping()
+            elif message["type"] == "message":
+                self._heard(message)
+            asked = message is None
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        tenant = message["channel"].decode()[len(CHANNEL) :]
+        try:
+            events = _DECODER.decode(message["data"])
+        except msgspec.DecodeError as error:
+            _log.warning("announcement.not_understood", tenant=tenant, error=str(error))
+            return
+        reached = self._hub.reached(tenant)
+        if events and reached is not None and not self._hub.deliver(tenant, events, Known()):
+            self._fill(tenant)
