@@ -11,7 +11,7 @@ import httpx
 import websockets
 from pydantic import SecretStr
 
-from src.app import bind, http_server, service
+from src.app import Leaving, bind, http_server, service
 from src.config import Settings
 
 ADMIN_KEY = "cb_" + "a" * 40
@@ -122,6 +122,6 @@ async def running(database_url: str, folder: Path) -> AsyncIterator[Client]:
             yield client
         finally:
             await client.http.aclose()
-            server.should_exit = True
+            Leaving(server, api.state.services.owner, drain_s=0).begin()
             await task
             listening.close()
