@@ -18,6 +18,7 @@ from src.cluster.peers import MAC_HEADER, PATH
 from src.store.seal import Sealer
 from tests.support.service import Client, running
 
+PHONE = {"type": "phone", "value": "+8613800138000"}
 CHATS = {"webchat": {"cost": 10, "max": 5}, "voice": {"cost": 100, "max": 1}}
 
 
@@ -82,13 +83,13 @@ async def test_refusals_come_back_as_they_are(two: tuple[Client, Client]) -> Non
             "POST",
             "/v1/contacts",
             422,
-            json={"channel": "voice", "identity": {"type": "phone", "value": "+8613800138000"}, "queue": "none"},
+            json={"channel": "voice", "identity": PHONE, "queue": "none"},
         )
         assert ("unknown_reference", "queue") == (refused["code"], refused["field"])
 
 
 async def test_an_idempotency_key_holds_across_processes(two: tuple[Client, Client], database: str) -> None:
-    body = {"channel": "voice", "identity": {"type": "phone", "value": "+8613800138000"}}
+    body = {"channel": "voice", "identity": PHONE}
     key = {"idempotency-key": "k1"}
     answers = await asyncio.gather(
         *(each.call("POST", "/v1/contacts", 201, json=body, headers=key) for each in two for _ in range(5))
@@ -167,7 +168,11 @@ async def test_tenants_spread_over_processes_that_come_and_go(database: str, tmp
         async def gateway(number: int, client: Client) -> None:
             count = 0
             while not stop.is_set():
-                body = {"channel": "voice", "external_id": f"x{count}", "identity": {"type": "phone", "value": "+8613800138000"}}
+                body = {
+                    "channel": "voice",
+                    "external_id": f"x{count}",
+                    "identity": PHONE,
+                }
                 answer = await client.http.post("/v1/contacts", json=body)
                 if answer.status_code == 201:
                     posted.append(answer.json()["id"])

@@ -45,7 +45,7 @@ def test_it_settles_evenly_and_stays_so(seed: int) -> None:
 
 def test_one_that_leaves_gives_everything_away_and_takes_nothing() -> None:
     survey = world(3, 10, {f"t{each:03d}": "p0" for each in range(7)})
-    survey = Survey(survey.live | {"p0": Process("p0", "http://p0", draining=True)}, survey.owners)
+    survey = Survey({**survey.live, "p0": Process("p0", "http://p0", draining=True)}, survey.owners)
     found = plan(survey, "p0", [f"t{each:03d}" for each in range(7)])
     assert not found.claim
     assert 7 == len(found.hand)

@@ -2,8 +2,7 @@
 
 import inspect
 from functools import partial
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,6 +21,9 @@ from src.router import commands
 from src.router.model import TagRequest, Terms
 from src.router.waits import Estimate
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
 ORDER: Order[Any] = Order(
     "o1",
     jobs.TakeContact(
@@ -33,7 +35,7 @@ ORDER: Order[Any] = Order(
             "help 退款",
             (TagRequest("refund", 3), TagRequest("zh")),
             attributes={"a": [1, 2.5, None, True, {"!": "not a kind", "b": {}}], "big": 10**30},
-            terms=Terms(agents=frozenset({"a1", "a2"})),
+            terms=Terms(agents=("a1", "a2")),
         )
     ),
     Once("scope", "hash", _render_taken, given=False),
