@@ -28,7 +28,7 @@ from src.dispatch.inbound import Identity, InboundContact
 from src.dispatch.orders import NO_OUTLOOK
 from src.dispatch.ports import Answer, MessageFact, Wanted
 from src.dispatch.turn import ContactSnapshot, Turn
-from src.errors import Forbidden, NotFound, Refused
+from src.errors import Forbidden, Internal, NotFound, Refused, Unavailable
 from src.router import commands
 from src.router.entities import CONTACT_COLUMNS
 from src.router.model import Terms
@@ -118,6 +118,10 @@ class _TakeMany:
 
     each: Sequence[jobs.TakeContact | Refused]
 
+    def aside(self) -> "_TakeMany":
+        """As it is: whoever asked does them one by one then."""
+        return self
+
     def wants(self, wanted: Wanted, state: State) -> None:
         """Everything that any of them wants."""
         for job in self.each:
@@ -141,7 +145,11 @@ async def post_contacts(body: BatchBody, ctx: Ctx) -> Response:
     """Take in up to 500 contacts. Each is answered on its own, in order."""
     ctx.principal.need("contacts:write")
     read_in = await region(ctx)
-    done = await ctx.once(_TakeMany([_parsed(item, read_in) for item in body.items]), _render_many)
+    asked = [_parsed(item, read_in) for item in body.items]
+    try:
+        done = await ctx.once(_TakeMany(asked), _render_many)
+    except Internal:  # one of them is more than the engine can bear: each in a turn of its own
+        done = [job if isinstance(job, Refused) else await _alone(ctx, job) for job in asked]
     if isinstance(done, Answer):
         items = [
             {"status": each["status"], "contact": await _whole(ctx, each["contact"])} if "contact" in each else each
@@ -149,6 +157,15 @@ async def post_contacts(body: BatchBody, ctx: Ctx) -> Response:
         ]
         return Json({"items": items}, done.status)
     return Json({"items": [await _item(ctx, each) for each in done]})
+
+
+async def _alone(ctx: Context, job: jobs.TakeContact) -> jobs.Taken | Refused:
+    try:
+        return await ctx.submit(job)
+    except Unavailable:
+        raise
+    except Refused as refusal:
+        return refusal
 
 
 def _parsed(item: Any, read_in: str) -> jobs.TakeContact | Refused:  # noqa: ANN401  # whatever stood in the list

@@ -45,9 +45,16 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class TakeContact:
-    """A new contact. The same external id again: the same contact, and nothing happens."""
+    """A new contact. The same external id again: the same contact, and nothing happens.
+
+    `set_aside`: it is written down as it came, but neither classified nor matched.
+    """
 
     inbound: InboundContact
+    set_aside: bool = False
+
+    def aside(self) -> "TakeContact":
+        return replace(self, set_aside=True)
 
     def wants(self, wanted: Wanted, state: State) -> None:
         wanted.identities.add(self.inbound.identity.key)
@@ -61,14 +68,21 @@ class TakeContact:
             known = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
             if known is not None:
                 return Taken(known, created=False)
-        return _open(turn, inbound, kind="text", payload={}, message_external_id=None)
+        return _open(turn, inbound, kind="text", payload={}, message_external_id=None, aside=self.set_aside)
 
 
 @dataclass(frozen=True, slots=True)
 class TakeMessage:
-    """A customer's message: it joins the customer's open contact on that account, or opens one."""
+    """A customer's message: it joins the customer's open contact on that account, or opens one.
+
+    `set_aside`: where it opens one, that is neither classified nor matched.
+    """
 
     inbound: InboundMessage
+    set_aside: bool = False
+
+    def aside(self) -> "TakeMessage":
+        return replace(self, set_aside=True)
 
     def wants(self, wanted: Wanted, state: State) -> None:
         inbound = self.inbound
@@ -102,7 +116,7 @@ class TakeMessage:
             queue=inbound.queue,
             attributes=inbound.attributes,
         )
-        return _open(turn, opening, inbound.kind, inbound.payload, inbound.external_id)
+        return _open(turn, opening, inbound.kind, inbound.payload, inbound.external_id, aside=self.set_aside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +153,23 @@ def take(inbound: Inbound, default_region: str | None = None) -> "TakeContact | 
 
 
 def _open(
-    turn: Turn, inbound: InboundContact, kind: str, payload: Mapping[str, object], message_external_id: str | None
+    turn: Turn,
+    inbound: InboundContact,
+    kind: str,
+    payload: Mapping[str, object],
+    message_external_id: str | None,
+    *,
+    aside: bool,
 ) -> Taken:
     known = turn.known.identities.get(inbound.identity.key) if inbound.identity.strong else None
     customer_id, contact_id = known or turn.new_id(), turn.new_id()
     customer = turn.known.customers[known] if known is not None else Customer(customer_id, turn.now)
     recent = turn.recent(customer_id)
+    bare = commands.Receive(contact_id, customer_id, inbound.channel, inbound.account, tags=(), aside=True)
     turn.decide(
-        commands.Receive(
+        bare
+        if aside
+        else commands.Receive(
             contact_id=contact_id,
             customer_id=customer_id,
             channel=inbound.channel,

@@ -5,7 +5,9 @@ What the loop holds in memory is thrown away whenever it may differ from what is
 
 - fenced: another process serves the tenant; the loop ends, and whoever waits is told to try again;
 - the data was rejected, or a job raised: the engine is loaded anew and the batch's jobs run one by one, so that only
-  the offender is refused;
+  the offender is refused. A contact that was coming in is written down all the same, set aside for people to look at;
+- the engine fails upon a contact that is there already, whoever's turn it is, or in being loaded: the engine is loaded
+  without it, and its first command sets that contact aside;
 - the connection was lost in a commit: the same batch is sent again; the head row's batch id tells whether it had gone
   through.
 """
@@ -19,8 +21,9 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from src.dispatch.config import engine_config
+from src.dispatch.culprit import culprit
 from src.dispatch.ports import Answer, Batch, Clock, Delivery, Head, Known, Loaded, Store, Wanted
-from src.dispatch.turn import Job, Once, Repeated, Turn
+from src.dispatch.turn import Job, Keepable, Once, Repeated, Turn
 from src.errors import (
     Conflict,
     Fenced,
@@ -61,6 +64,9 @@ RETRY_PAUSE_S: Final = 0.2
 
 CATCH_UP_EVENTS: Final = 1_000
 """Events read at a time when some were committed but not told."""
+
+ASIDE_MAX: Final = 10
+"""So many contacts upon which the engine fails are set aside since the loop began: more are no fault of contacts."""
 
 Vouched = Callable[[Collection[str]], Awaitable[frozenset[str]]]
 """Says which of these sockets are there."""
@@ -134,6 +140,8 @@ class TenantLoop:
         self._engine: Engine | None = None
         self._leases: dict[str, int] | None = None
         self._head: Head | None = None
+        self._aside: dict[str, None] = {}
+        self._aside_left = ASIDE_MAX
 
     # -- for callers --------------------------------------------------------------------------------------------
 
@@ -229,14 +237,38 @@ class TenantLoop:
     async def _load(self) -> None:
         loaded = await self._parts.store.load(self.tenant)
         _understand(await self._parts.store.events(self.tenant, max(0, loaded.head.seq - 1), 1))
-        self._engine = self._make_engine(loaded)
         self._head = loaded.head
         await self._catch_up(loaded.head.seq)
-        turn = self._turn(Known())
-        sessions = _sessions(self._engine)
-        live = self._parts.live_sessions() if self._vouched is None else await self._vouched(sessions)
-        turn.decide(commands.Restart(live & sessions.keys(), self._leases))
+        try:
+            self._engine = self._make_engine(loaded)
+            sessions = _sessions(self._engine)
+            live = self._parts.live_sessions() if self._vouched is None else await self._vouched(sessions)
+            turn = self._turn(Known())
+            for each in self._aside:
+                turn.decide(commands.SetAside(each))
+            turn.decide(commands.Restart(live & sessions.keys(), self._leases))
+        except StoreUnreachable:
+            raise
+        except Exception as error:
+            self._engine = None
+            if not await self._is_to_go_aside(error):
+                raise
+            return  # and is loaded again, without that contact
         await self._commit(turn)
+        self._aside.clear()
+
+    async def _is_to_go_aside(self, error: BaseException | None) -> bool:
+        """Whether a contact that is stored is to blame, which the next engine is to be loaded without."""
+        found = culprit(error)
+        if found is None or found in self._aside or not self._aside_left:
+            return False
+        known = await self._parts.store.lookup(self.tenant, Wanted(contacts={found}))
+        if found not in known.contacts:
+            return False
+        self._aside[found] = None
+        self._aside_left -= 1
+        _log.error("contact.set_aside", tenant=self.tenant, contact_id=found, exc_info=error)
+        return True
 
     def _discard(self) -> None:
         """Throw the engine away; what is only in its memory and still good goes to the next."""
@@ -266,7 +298,7 @@ class TenantLoop:
             loaded.collaborations,
         )
         assert state.hash == loaded.head.state_hash, f"the tables of tenant {self.tenant} are not what its journal says"
-        return Engine(self._parts.new_id, engine_config(loaded.config), state)
+        return Engine(self._parts.new_id, engine_config(loaded.config), state, self._aside)
 
     def _turn(self, known: Known) -> Turn:
         assert self._engine is not None
@@ -299,6 +331,8 @@ class TenantLoop:
             await self._attempt(items, known)
         except (StoreRejected, _Poisoned) as error:
             self._discard()
+            if isinstance(error, _Poisoned) and await self._recover(items, error.__cause__):
+                return
             if len(items) <= 1:
                 # What a database refuses it quotes: only a fault of ours is logged with its cause.
                 cause = error.__cause__ if isinstance(error, _Poisoned) else None
@@ -307,6 +341,26 @@ class TenantLoop:
         except StoreUnreachable as error:
             self._discard()
             self._give_up(items, error)
+
+    async def _recover(self, items: Sequence[_Item], error: BaseException | None) -> bool:
+        """Do the jobs without the contact that the engine failed upon, if that can be told; whether they are done."""
+        try:
+            blamed = await self._is_to_go_aside(error)
+        except StoreUnreachable as unreachable:
+            self._give_up(items, unreachable)
+            return True
+        if not blamed:
+            job: object = items[0].job if len(items) == 1 else None
+            bare: Job[Any] | None = job.aside() if isinstance(job, Keepable) else None
+            if bare is None or bare == items[0].job:
+                return False
+            _log.error("job.set_aside", tenant=self.tenant, exc_info=error)
+            items[0].job = bare
+        await self._ready()
+        if self._engine is None:
+            raise NotOwner("the tenant is being handed over")
+        await self._attempt_or_part(items)
+        return True
 
     async def _part(self, items: Sequence[_Item], verdict: Refused) -> None:
         """Do each on its own; what is on its own already gets the verdict."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from src.dispatch.ports import (
     RECENT_CONTACTS_MAX,
@@ -162,6 +162,14 @@ class Job(Protocol[T_co]):
         Raises:
             Refused: the answer is no.
         """
+
+
+@runtime_checkable
+class Keepable(Protocol):
+    """A job that must not be lost: where the engine fails upon it, `aside` is done in its place."""
+
+    def aside(self) -> Job[Any]:
+        """The same, as little of it as keeps what came."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ names is only noted; `look` goes over the notes before the index is asked anythi
 What it must not do: know a command, refuse one, or choose an agent. Those are the handlers' and the matching's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
@@ -52,7 +52,7 @@ class Board:
     `lease_until`, `offer_floor` and `heard_at` are this process's own: they begin anew when another one takes over.
     """
 
-    def __init__(self, new_id: Callable[[], str], config: Config, state: State) -> None:
+    def __init__(self, new_id: Callable[[], str], config: Config, state: State, aside: Collection[str] = ()) -> None:
         self.new_id = new_id
         self.config = config
         self.state = state
@@ -82,12 +82,15 @@ class Board:
         for agent_id in state.agents:
             self._look_at_agent(agent_id)
         for contact in state.contacts.values():
+            if contact.id in aside:
+                continue
             if contact.state == "waiting":
                 self.put_waiting(contact)  # it was tried on all agents before it was written down
             else:
                 self.look_at_contact(contact)
         for assignment in state.assignments.values():
-            self.look_at_assignment(assignment)
+            if assignment.contact_id not in aside:
+                self.look_at_assignment(assignment)
         for collaboration in state.collaborations.values():
             self.look_at_collaboration(collaboration)
         for name in config.queues:

@@ -31,7 +31,7 @@ class Receive:
     """A new contact. `tags` None: found in `text`. `queue` None: the rules decide.
 
     `tier`, `customer_attributes`, `dedicated_agent_id`, `last_agent_id` and `recent_tags` (those of its contacts within
-    the tenant's repeat window) are what is known of the customer.
+    the tenant's repeat window) are what is known of the customer. `aside`: it is parked at once, for people to look at.
     """
 
     contact_id: str
@@ -50,6 +50,7 @@ class Receive:
     last_agent_id: str | None = None
     recent_tags: frozenset[str] = frozenset()
     terms: Terms = NO_TERMS
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,13 @@ class Resume:
     by: str
     agent_id: str | None = None
     reason: str = "requested"
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """The engine fails upon this contact: it is parked, out of everybody's way, for people to look at."""
+
+    contact_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +419,7 @@ Command = (
     | Reclassify
     | Park
     | Resume
+    | SetAside
     | Escalate
     | Assign
     | TakeBack

@@ -6,7 +6,7 @@ Each event is applied as soon as it is decided, because what follows in the same
 Commands only say what is so (`handlers`); after every one the matching asks the board who can be matched now.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from src.errors import NotFound
@@ -32,12 +32,21 @@ __all__ = ["Archive", "Config", "Decision", "Engine"]
 
 
 class Engine:
-    """One tenant's router. `new_id` gives ids for assignments: unique, and sorted by when they were made."""
+    """One tenant's router. `new_id` gives ids for assignments: unique, and sorted by when they were made.
 
-    def __init__(self, new_id: Callable[[], str], config: Config | None = None, state: State | None = None) -> None:
+    Contacts in `aside` are in the state, but nothing looks at them: the next command must be their `SetAside`.
+    """
+
+    def __init__(
+        self,
+        new_id: Callable[[], str],
+        config: Config | None = None,
+        state: State | None = None,
+        aside: Collection[str] = (),
+    ) -> None:
         self.config = config or Config()
         self.state = state or State()
-        self._board = Board(new_id, self.config, self.state)
+        self._board = Board(new_id, self.config, self.state, aside)
         self._room = Room(self._board, Intake(self.config))
 
     def decide(self, command: commands.Command, now: int, archive: Archive = NOTHING) -> Decision:
@@ -129,6 +138,7 @@ _HANDLERS: Final[dict[type, Callable[[Room, Any], None]]] = {
     commands.FinishWrapUp: assignments.finish_wrap_up,
     commands.Park: parking.park,
     commands.Resume: parking.unpark,
+    commands.SetAside: parking.set_aside,
     commands.Assign: supervision.assign,
     commands.TakeBack: supervision.take_back,
     commands.Pin: supervision.pin,

@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 
+from src.api.schemas import AgentBody
 from src.dispatch import jobs
+from src.dispatch import tenant as tenant_loop
 from src.dispatch.inbound import Identity, InboundContact
 from src.dispatch.ports import Batch, ConfigFact, IdentityFact, Known, Loaded, Wanted
 from src.dispatch.tenant import Parts, TenantLoop
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Fenced, Internal, Malformed, NotOwner, Refused, StoreUnreachable
 from src.router import commands as c
+from src.router import matching
+from src.router.board import Board
+from src.router.entities import CONTACT_COLUMNS, Contact
 from src.router.events import Event
 from src.router.model import AgentConfig
 from src.router.state import State
@@ -208,3 +213,94 @@ class Lossy:
         if self.left > 0:
             raise StoreUnreachable("lost")
         await self.store.commit(batch)
+
+
+def _poison(number: int) -> jobs.TakeContact:
+    return jobs.TakeContact(InboundContact("poison", "", f"p{number}", Identity("phone", "+8613800138000")))
+
+
+def _raise_on_poison(at: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a fault of ours into a function of the engine: it cannot bear contacts of one channel."""
+    sound = getattr(at, name)
+
+    def faulty(board: Board, contact: Contact) -> Any:
+        if contact.channel == "poison":
+            raise RuntimeError("a fault of ours")
+        return sound(board, contact)
+
+    monkeypatch.setattr(at, name, faulty)
+
+
+def _agent(name: str) -> jobs.Configure:
+    return jobs.Configure(
+        c.PutAgent(AgentConfig(name, capacity=100)), ConfigFact("agent", name, AgentBody(capacity=100).model_dump())
+    )
+
+
+def _there(name: str) -> jobs.OnAgent:
+    return jobs.OnAgent(name, c.SetPresence(name, "available", None, 3600))
+
+
+async def _states(store: MemoryStore, tenant: str) -> list[str]:
+    """Of all open contacts, in the order in which they came."""
+    return [Contact.from_row(each).state for each in (await store.load(tenant)).contacts]
+
+
+_ids = (f"{n:06d}" for n in range(1_000_000))
+
+
+async def _served(store: MemoryStore, tenant: str, *asked: Any) -> list[Any]:
+    """A loop of its own for these jobs, one after the other."""
+    loop = TenantLoop(tenant, Parts(store, Silent(), VirtualClock(), lambda: next(_ids)))  # type: ignore[arg-type]
+    task = asyncio.create_task(loop.run())
+    try:
+        async with asyncio.timeout(60):
+            return [await loop.submit(each) for each in asked]
+    finally:
+        loop.stop()
+        await task
+
+
+def test_a_contact_that_the_engine_cannot_bear_is_written_down_and_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    _raise_on_poison(matching, "_try", monkeypatch)
+
+    async def main() -> None:
+        store = MemoryStore(VirtualClock())
+        tenant = await store.create_tenant("t", "secret")
+        done = await _served(store, tenant, _contact(1), _poison(1), _contact(2), _poison(1))
+        assert done[1].contact_id == done[3].contact_id
+        assert done[1].snapshot.contact[CONTACT_COLUMNS.index("state")] == "parked"
+        assert ["waiting", "parked", "waiting"] == await _states(store, tenant)
+
+    run(main())
+
+
+@pytest.mark.parametrize("place", [(matching, "match"), (Board, "put_waiting"), (Board, "need")])
+def test_a_contact_that_turns_out_bad_later_is_set_aside_and_all_others_go_on(
+    place: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        store = MemoryStore(VirtualClock())
+        tenant = await store.create_tenant("t", "secret")
+        await _served(store, tenant, _poison(1), _contact(1))
+        _raise_on_poison(*place, monkeypatch)
+        await _served(store, tenant, _agent("anna"), _there("anna"), _contact(2))
+        assert ["parked", "offered", "waiting"] == await _states(store, tenant)
+        events = await store.events(tenant, 0, 1000)
+        assert ["set_aside"] == [each.data["reason"] for each in events if each.type == "contact.parked"]
+
+    run(main())
+
+
+def test_an_engine_that_fails_upon_every_contact_does_not_park_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        store = MemoryStore(VirtualClock())
+        tenant = await store.create_tenant("t", "secret")
+        monkeypatch.setattr(tenant_loop, "ASIDE_MAX", 2)
+        await _served(store, tenant, *(_poison(number) for number in range(6)))
+        _raise_on_poison(matching, "match", monkeypatch)
+        with pytest.raises(Internal):
+            await _served(store, tenant, _agent("anna"), _there("anna"))
+        assert 2 == (await _states(store, tenant)).count("parked")
+
+    run(main())

@@ -13,7 +13,7 @@ from src.router.fit import misfit
 from src.router.folds import FLAGGED_ESCALATED
 from src.router.handlers.assignments import end_active
 from src.router.handlers.base import Room
-from src.router.handlers.parking import resume
+from src.router.handlers.parking import lay_aside, resume
 from src.router.intake import Classified
 from src.router.model import QueueConfig, Terms
 
@@ -42,6 +42,8 @@ def receive(room: Room, command: commands.Receive) -> None:
         **(NO_TARGET if target is None else target),
     }
     board.receive(command.contact_id, command.customer_id, data)
+    if command.aside:
+        lay_aside(board, board.state.contacts[command.contact_id])
 
 
 def _check_terms(room: Room, terms: Terms) -> None:

@@ -8,6 +8,10 @@ from src.router import events as ev
 from src.router.board import NO_TARGET, Board, need_json
 from src.router.entities import Contact
 from src.router.handlers.base import Room
+from src.router.matching import withdraw
+
+SET_ASIDE = "set_aside"
+"""The reason of a contact that was parked because the engine fails upon it."""
 
 PARKED_S_MAX = 90 * 86_400
 """Nothing is parked for longer than a quarter of a year."""
@@ -32,6 +36,35 @@ def unpark(room: Room, command: commands.Resume) -> None:
     contact = room.open_contact(command.contact_id, "parked", to="resumed")
     room.held(contact, command.agent_id)
     resume(room.board, contact, command.reason, command.by)
+
+
+def set_aside(room: Room, command: commands.SetAside) -> None:
+    """Take a contact out of everybody's way, whatever state it is in; one that is parked already has to end."""
+    contact = room.board.state.contacts.get(command.contact_id)
+    if contact is not None:
+        lay_aside(room.board, contact)
+
+
+def lay_aside(board: Board, contact: Contact) -> None:
+    """Park an open contact until people look at it: it comes back when they resume it, or after a quarter of a year."""
+    if contact.state in ("parked", "wrap_up"):
+        assignment = board.current(contact)
+        outcome = "cancelled"
+        if assignment is not None:
+            outcome = assignment.outcome or outcome
+            said = {"resolved": assignment.resolved, "disposition": assignment.disposition}
+            board.say(ev.ASSIGNMENT_COMPLETED, assignment, **said)
+        board.close(contact, outcome, SET_ASIDE)
+        return
+    if contact.state != "waiting":
+        withdraw(board, contact, SET_ASIDE)
+        board.emit(ev.CONTACT_REQUEUED, {"reason": SET_ASIDE}, contact=contact)
+    until = board.now + PARKED_S_MAX * 1000
+    board.emit(
+        ev.CONTACT_PARKED,
+        {"assignment_id": None, "until": until, "reason": SET_ASIDE, "by": None},
+        contact=contact,
+    )
 
 
 def resume(board: Board, contact: Contact, reason: str, by: str | None) -> None:
