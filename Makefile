@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-mutations bench-engine lint openapi lock clean
+.PHONY: help run simulate test test-faults test-mutations bench-engine lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -31,6 +31,9 @@ simulate: $(SERVICE) ## a contact centre's worth of customers and agents against
 
 test: $(DEV) ## every test (a part of them: ARGS=tests/unit)
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+test-faults: $(DEV) ## kill, pause, cut off and fill up several processes under load (twenty times each: ARGS=--count=20)
+	@CORDBOARD_TEST_FAULTS=all exec $(BIN)/python -m pytest -v $(ARGS) tests/fault
 
 test-mutations: $(DEV) ## break the engine's guards one by one: the tests must notice each time (some minutes)
 	@CORDBOARD_TEST_MUTATIONS=all exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/mutation

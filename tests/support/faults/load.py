@@ -1,0 +1,271 @@
+"""Gateways that post, desks that take and finish, an integrator that listens: all on whichever process will have them.
+
+Each repeats what was not answered, on another process, and keeps a book of what was. None of them gives up.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import random
+import time
+from typing import Any, Final
+
+import httpx
+import websockets
+
+from tests.support.faults.books import Books, StreamBook
+from tests.support.faults.cluster import Cluster, Node
+
+AGENTS: Final = 6
+CHANNEL: Final = "webchat"
+COST: Final = 25
+CAPACITY: Final = 100
+GATEWAYS: Final = 8
+PAUSE_S: Final = 0.06
+ANSWER_S_MAX: Final = 3.0
+RETRYABLE: Final = frozenset({429, 502, 503, 504})
+STREAM_CONNECT_S_MAX: Final = 4.0
+PING_S: Final = 1.0
+
+
+class Load:
+    """The clients of one tenant."""
+
+    def __init__(self, cluster: Cluster, key: str, seed: int) -> None:
+        self.cluster = cluster
+        self.books = Books()
+        self.agents = [f"a{number}" for number in range(AGENTS)]
+        self.posting = True
+        self._key = key
+        self._rng = random.Random(seed)
+        self._numbers = itertools.count()
+        self._tokens: dict[str, str] = {}
+        self.desks: list[Desk] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._gateways: list[asyncio.Task[None]] = []
+        self._http = httpx.AsyncClient(
+            headers={"authorization": f"Bearer {key}"},
+            timeout=ANSWER_S_MAX,
+            limits=httpx.Limits(max_connections=200, keepalive_expiry=2),
+        )
+
+    async def start(self) -> None:
+        """Make the agents, open their desks, and begin to post."""
+        body: dict[str, Any] = {"capacity": CAPACITY, "channels": {CHANNEL: {"cost": COST, "max": CAPACITY // COST}}}
+        for each in self.agents:
+            await self.insist("PUT", f"/v1/agents/{each}", json=body)
+            made = await self.insist("POST", "/v1/tokens", json={"agent_id": each, "role": "agent", "ttl_s": 3600})
+            desk = Desk(self, each, made.json()["token"])
+            self.desks.append(desk)
+            self._tasks.append(asyncio.create_task(desk.run(), name=each))
+        self._tasks.append(asyncio.create_task(Listener(self, self._key).run(), name="integrator"))
+        async with asyncio.timeout(20):
+            while not all(each.connected for each in self.desks):
+                await asyncio.sleep(0.05)
+        self._gateways = [asyncio.create_task(self._gateway(), name="gateway") for _ in range(GATEWAYS)]
+
+    async def stop_posting(self) -> None:
+        """Let every post be answered, and begin no other."""
+        self.posting = False
+        async with asyncio.timeout(30):
+            await asyncio.gather(*self._gateways)
+
+    async def stop(self) -> None:
+        """Everybody goes home."""
+        for each in (*self._gateways, *self._tasks):
+            each.cancel()
+        done = await asyncio.gather(*self._gateways, *self._tasks, return_exceptions=True)
+        await self._http.aclose()
+        for error in done:
+            if error is not None and not isinstance(error, asyncio.CancelledError):
+                raise error
+
+    def somewhere(self) -> Node:
+        """One of the processes, whatever state it is in: clients do not know."""
+        return self._rng.choice(self.cluster.nodes)
+
+    async def insist(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        """Repeat a request, at one process after the other, until it is answered with something that is no "again"."""
+        first = self._rng.randrange(len(self.cluster.nodes))
+        for tries in itertools.count():
+            node = self.cluster.nodes[(first + tries) % len(self.cluster.nodes)]
+            with contextlib.suppress(httpx.TransportError):
+                answer = await self._http.request(method, node.url + path, **kwargs)
+                if answer.status_code not in RETRYABLE:
+                    answer.extensions["tries"] = tries + 1
+                    return answer
+            self.books.retries += 1
+            await asyncio.sleep(0.02 + 0.05 * self._rng.random())
+        raise AssertionError
+
+    async def post(self, external_id: str, channel: str = CHANNEL) -> httpx.Response:
+        """Post one contact until it is answered; the book says what became of it."""
+        body: dict[str, Any] = {
+            "channel": channel,
+            "external_id": external_id,
+            "identity": {"type": "web_user", "value": f"u{self._rng.randrange(200)}"},
+            "tags": [],
+        }
+        self.books.in_doubt.add(external_id)
+        sent_at_s = time.monotonic()
+        headers = {"idempotency-key": external_id} if self._rng.random() < 0.5 else {}
+        answer = await self.insist("POST", "/v1/contacts", json=body, headers=headers)
+        if answer.status_code in (200, 201):
+            self.books.acknowledged(external_id, answer.json()["id"], sent_at_s, answer.extensions["tries"])
+        return answer
+
+    async def _gateway(self) -> None:
+        while self.posting:
+            external_id = f"x{next(self._numbers)}"
+            answer = await self.post(external_id)
+            if answer.status_code not in (200, 201):
+                self.books.refused.append(f"{external_id}: {answer.status_code} {answer.text[:200]}")
+            await asyncio.sleep(PAUSE_S * (0.5 + self._rng.random()))
+
+
+class _Subscriber:
+    """A WebSocket that is opened again and again, and resumed where it was."""
+
+    def __init__(self, load: Load, book: StreamBook) -> None:
+        self.load = load
+        self.book = book
+        self.connected = False
+        load.books.streams.append(book)
+
+    async def run(self) -> None:
+        """Be connected, for ever."""
+        while True:
+            node = self.load.somewhere()
+            with contextlib.suppress(OSError, TimeoutError, websockets.WebSocketException, _NotWelcome):
+                await self._connection(node)
+            self.connected = False
+            await asyncio.sleep(0.05 + 0.1 * self.load._rng.random())
+
+    async def _connection(self, node: Node) -> None:
+        url = node.url.replace("http", "ws") + "/v1/stream"
+        async with websockets.connect(
+            url,
+            open_timeout=STREAM_CONNECT_S_MAX,
+            close_timeout=0.5,
+            ping_interval=PING_S,
+            ping_timeout=2 * PING_S,
+            max_size=None,
+            **self.options(),
+        ) as socket_:
+            await socket_.send(json.dumps(self.hello() | ({} if self.book.last is None else {"after": self.book.last})))
+            async with asyncio.timeout(STREAM_CONNECT_S_MAX):
+                welcome = json.loads(await socket_.recv())
+            if welcome["type"] != "welcome":
+                raise _NotWelcome
+            self.book.welcome(welcome["seq"], resumed=welcome["resumed"])
+            await self.welcomed(socket_, welcome)
+            self.connected = True
+            async for text in socket_:
+                frame = json.loads(text)
+                if frame["type"] == "event":
+                    self.load.books.heard_at_s.append(time.monotonic())
+                    if self.book.event(frame["prev"], frame["event"]["seq"]):
+                        await self.told(socket_, frame["event"])
+                elif frame["type"] == "mark":
+                    self.book.mark(frame["seq"])
+                elif frame["type"] == "reply":
+                    await self.replied(socket_, frame)
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def hello(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    async def welcomed(self, socket_: Any, welcome: dict[str, Any]) -> None: ...
+
+    async def told(self, socket_: Any, event: dict[str, Any]) -> None: ...
+
+    async def replied(self, socket_: Any, reply: dict[str, Any]) -> None: ...
+
+
+class _NotWelcome(Exception):
+    """The service closed, or said something else."""
+
+
+class Listener(_Subscriber):
+    """An integrator: hears everything, and reads nothing while it `looks_away`."""
+
+    def __init__(self, load: Load, key: str, name: str = "integrator") -> None:
+        super().__init__(load, StreamBook(name, lambda _agent_id: True))
+        self._key = key
+        self.looks_away = False
+
+    def options(self) -> dict[str, Any]:
+        return {"additional_headers": {"authorization": f"Bearer {self._key}"}}
+
+    def hello(self) -> dict[str, Any]:
+        return {"type": "hello"}
+
+    async def told(self, socket_: Any, event: dict[str, Any]) -> None:
+        while self.looks_away:
+            await asyncio.sleep(0.05)
+
+
+class Desk(_Subscriber):
+    """An agent's desktop: takes what it is offered, and finishes it a moment later."""
+
+    def __init__(self, load: Load, agent_id: str, token: str) -> None:
+        super().__init__(load, StreamBook(agent_id, lambda of: of == agent_id))
+        self.agent_id = agent_id
+        self._token = token
+        self._refs = itertools.count()
+        self._asked: dict[str, dict[str, Any]] = {}
+        self._later: set[asyncio.Task[None]] = set()
+
+    def hello(self) -> dict[str, Any]:
+        return {"type": "hello", "token": self._token}
+
+    async def welcomed(self, socket_: Any, welcome: dict[str, Any]) -> None:
+        self._asked.clear()
+        if welcome["snapshot"]["presence"]["status"] != "available":
+            await self._ask(socket_, type="presence", status="available")
+        for each in welcome["snapshot"]["assignments"]:
+            await self._go_on(socket_, each["assignment_id"], each["state"])
+
+    async def told(self, socket_: Any, event: dict[str, Any]) -> None:
+        if event["type"] == "contact.offered":
+            await self._go_on(socket_, event["data"]["assignment_id"], "offered")
+        elif event["type"] == "contact.active":
+            await self._go_on(socket_, event["data"]["assignment_id"], "active")
+        elif event["type"] == "agent.presence" and event["data"]["status"] == "away":
+            await self._ask(socket_, type="presence", status="available")
+
+    async def replied(self, socket_: Any, reply: dict[str, Any]) -> None:
+        asked = self._asked.pop(reply["ref"], None)
+        if asked is None:
+            return
+        if reply["ok"]:
+            done = {"accept": self.load.books.accepted, "complete": self.load.books.completed}.get(asked["type"])
+            if done is not None:
+                done.add(asked["assignment_id"])
+        elif reply["problem"]["status"] in RETRYABLE:
+            self._after(0.2, socket_, asked)
+
+    async def _go_on(self, socket_: Any, assignment_id: str, state: str) -> None:
+        if state == "offered":
+            await self._ask(socket_, type="accept", assignment_id=assignment_id)
+        elif state == "active":
+            patience_s = 0.05 + 0.15 * self.load._rng.random()
+            self._after(patience_s, socket_, {"type": "complete", "assignment_id": assignment_id})
+
+    def _after(self, seconds: float, socket_: Any, frame: dict[str, Any]) -> None:
+        async def ask() -> None:
+            await asyncio.sleep(seconds)
+            with contextlib.suppress(websockets.ConnectionClosed):
+                await self._ask(socket_, **frame)
+
+        task = asyncio.create_task(ask())
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    async def _ask(self, socket_: Any, **frame: Any) -> None:
+        ref = str(next(self._refs))
+        self._asked[ref] = frame
+        await socket_.send(json.dumps({**frame, "ref": ref}))

@@ -1,0 +1,134 @@
+"""One scenario: a tenant of its own under load, something that breaks, and the books held against the journal."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from src.app import opened
+from src.router.events import Event
+from src.store import replay
+from src.store.postgres import PostgresStore
+from tests.support.faults.checker import check
+from tests.support.faults.cluster import Cluster, Node
+from tests.support.faults.load import Load
+
+WARM_S: Final = 1.0
+AFTER_S: Final = 1.5
+RECOVERY_S_MAX: Final = 30.0
+DRAIN_S_MAX: Final = 15.0
+TOLD_S_MAX: Final = 5.0
+PAGE: Final = 1_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table of times. `outage_s`: how long nothing was acknowledged; the others are since the mending."""
+
+    name: str
+    outage_s: float
+    acknowledged_s: float
+    whole_s: float
+    contacts: int
+    retries: int
+
+
+TABLE: list[Row] = []
+"""What this session has measured; printed at its end."""
+
+
+@dataclass
+class Run:
+    """A scenario under way."""
+
+    name: str
+    cluster: Cluster
+    tenant: str
+    load: Load
+    broken_at_s: float = 0.0
+    mended_at_s: float = 0.0
+    _rows: list[Row] = field(default_factory=list)
+
+    async def owner(self) -> Node:
+        """The process that serves the tenant."""
+        return await self.cluster.owner(self.tenant)
+
+    async def others(self) -> Sequence[Node]:
+        """The processes that do not."""
+        owner = await self.owner()
+        return [each for each in self.cluster.nodes if each is not owner]
+
+    @asynccontextmanager
+    async def fault(self) -> AsyncIterator[None]:
+        """What happens inside is the fault; it is over at the end."""
+        self.broken_at_s = time.monotonic()
+        yield
+        self.mended_at_s = time.monotonic()
+
+    async def recovered(self) -> None:
+        """Wait until posts that began after the mending are acknowledged, desks hear, and everybody is connected."""
+        books, mended_at_s = self.load.books, self.mended_at_s
+        acknowledged_s = whole_s = 0.0
+        while not whole_s:
+            await asyncio.sleep(0.02)
+            now_s = time.monotonic()
+            assert now_s - mended_at_s < RECOVERY_S_MAX, f"{self.name}: it does not recover"
+            if not acknowledged_s and any(each.sent_at_s > mended_at_s for each in books.posts[-20:]):
+                acknowledged_s = now_s - mended_at_s
+            heard = bool(books.heard_at_s) and books.heard_at_s[-1] > mended_at_s
+            if acknowledged_s and heard and all(each.connected for each in self.load.desks):
+                whole_s = now_s - mended_at_s
+        outage_s = books.silence_s(self.broken_at_s, time.monotonic())
+        self._rows.append(Row(self.name, outage_s, acknowledged_s, whole_s, len(books.posts), books.retries))
+
+    async def finish(self, *, ended: bool = True) -> list[str]:
+        """End the load and hold the books against the journal: every broken promise."""
+        since_s = time.monotonic() if not self.mended_at_s else self.mended_at_s
+        recovered_at = round((time.time() - time.monotonic() + since_s) * 1000)
+        if self._rows:
+            recovered_at += round(self._rows[-1].whole_s * 1000)
+        await self.load.stop_posting()
+        async with opened(self.cluster.database_url, connections_max=2) as store:
+            journal = await self._journal(store, [])
+            deadline = time.monotonic() + DRAIN_S_MAX
+            while ended and check(journal, self.load.books, recovered_at=recovered_at) and time.monotonic() < deadline:
+                await asyncio.sleep(0.2)
+                journal = await self._journal(store, journal)
+            deadline = time.monotonic() + TOLD_S_MAX
+            while time.monotonic() < deadline and any(
+                line.startswith("stream: ") for line in self._check(journal, recovered_at, ended=ended)
+            ):
+                await asyncio.sleep(0.2)
+                journal = await self._journal(store, journal)
+            await self.load.stop()
+            found = self._check(journal, recovered_at, ended=ended)
+            found += [f"tables: {each}" for each in await replay.compare(store, self.tenant)]
+        TABLE.extend(self._rows)
+        return found
+
+    def _check(self, journal: Sequence[Event], recovered_at: int, *, ended: bool) -> list[str]:
+        return check(journal, self.load.books, recovered_at=recovered_at, ended=ended)
+
+    async def _journal(self, store: PostgresStore, known: list[Event]) -> list[Event]:
+        while page := await store.events(self.tenant, len(known), PAGE):
+            known = [*known, *page]
+        return known
+
+
+@asynccontextmanager
+async def running(name: str, cluster: Cluster, *, seed: int = 1) -> AsyncIterator[Run]:
+    """A new tenant under load, warm. Whatever was broken is mended in the end."""
+    key = "cb_" + secrets.token_hex(20)
+    tenant = await cluster.tenant(f"{name} {secrets.token_hex(4)}", key)
+    load = Load(cluster, key, seed)
+    run = Run(name, cluster, tenant, load)
+    try:
+        await load.start()
+        await asyncio.sleep(WARM_S)
+        yield run
+    finally:
+        await load.stop()
+        await cluster.mend()
