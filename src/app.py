@@ -39,6 +39,7 @@ from src.api import (
 )
 from src.api.auth import SCOPES, Authenticator, key_hash, new_key
 from src.api.context import Services
+from src.api.door import Door
 from src.api.edge import BODY_BYTES_MAX, Edge
 from src.channels.base import discover
 from src.cluster.internal import InternalApp, InternalServer, SignalFreeServer
@@ -62,6 +63,7 @@ from src.store.seal import Sealer
 DEFAULT_TENANT: Final = "default"
 KEY_FILE: Final = "service.key"
 ADMIN_KEY_CHARS_MIN: Final = 8
+LISTENERS: Final = 16
 SHUTDOWN_S_MAX: Final = 8
 REDIS_S_MAX: Final = 1.0
 SWEEP_S: Final = 600.0
@@ -249,6 +251,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             auth=Authenticator(queries, sealer),
             sealer=sealer,
             channels=discover(src.channels.__path__, "src.channels"),
+            door=Door(clock),
             redis_answers=None if redis is None else partial(_redis_answers, redis),
         )
         notice = await _first_start(settings, store, queries, sealer)
@@ -357,7 +360,8 @@ async def _serve(
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(each, leaving.begin)
         announce(notice)
-        await server.serve([listening])
+        # An event loop takes in one connection for each listening socket at a time: in a rush one would be too few.
+        await server.serve([listening, *(listening.dup() for _ in range(LISTENERS - 1))])
 
 
 class Leaving:

@@ -22,7 +22,8 @@
     │   ├── BodyTooLarge          body_too_large
     │   ├── Internal              internal: a fault of ours; this request was set aside, others go on
     │   └── Unavailable           unavailable: try again; nothing was done, or the repeat finds what was
-    │       ├── Overloaded          overloaded: a queue inside the service is full
+    │       ├── Overloaded          overloaded: this process has more to do than it can do soon
+    │       │   └── TenantOverloaded  overloaded: this tenant asks for more than can be done soon
     │       ├── NotOwner            not_owner: another process serves this tenant
     │       │   └── NewerJournal      not_owner: a newer release has written to it
     │       └── Fenced              fenced: another process took this tenant over in the middle
@@ -179,9 +180,13 @@ class Unavailable(Refused):
 
 
 class Overloaded(Unavailable):
-    """A bounded queue inside the service is full."""
+    """The process has more to do than it can do soon. Nothing was done."""
 
     code = "overloaded"
+
+
+class TenantOverloaded(Overloaded):
+    """One tenant asks for more than can be done soon; others are served. Nothing was done."""
 
 
 class NotOwner(Unavailable):

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from src.api.auth import Authenticator, Principal
+from src.api.door import Door
 from src.channels.base import Channel
 from src.delivery.hub import Hub, encode
 from src.dispatch.config import SETTINGS_NAME, settings_config
@@ -41,6 +42,7 @@ class Services:
     auth: Authenticator
     sealer: Sealer
     channels: Mapping[str, Channel]
+    door: Door
     redis_answers: Callable[[], Awaitable[bool]] | None = None
 
 

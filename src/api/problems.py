@@ -20,6 +20,7 @@ STATUS: Final[dict[type[errors.Refused], int]] = {
     errors.Conflict: 409,
     errors.BodyTooLarge: 413,
     errors.Internal: 500,
+    errors.TenantOverloaded: 429,
     errors.Unavailable: 503,
 }
 """A subclass has the status of the nearest class above it."""

@@ -30,7 +30,7 @@ from src.dispatch import jobs
 from src.dispatch.owner import session_of
 from src.dispatch.ports import Known
 from src.dispatch.turn import Job, Repeated
-from src.errors import Forbidden, Malformed, Refused, StoreUnreachable, Unauthenticated, Unavailable
+from src.errors import Forbidden, Malformed, Overloaded, Refused, StoreUnreachable, Unauthenticated, Unavailable
 from src.router import commands
 from src.router.entities import CONTACT_COLUMNS, Row
 from src.router.events import Event
@@ -54,6 +54,7 @@ _CHANNEL: Final = CONTACT_COLUMNS.index("channel")
 CLOSE_HELLO: Final = 4000
 CLOSE_TOKEN: Final = 4001
 CLOSE_RESTART: Final = 1012
+CLOSE_LATER: Final = 1013
 CLOSE_REASONS: Final = {
     CLOSE_CREDENTIAL: "token not valid",
     CLOSE_REPLACED: "session.replaced",
@@ -357,6 +358,8 @@ async def stream(websocket: WebSocket) -> None:
             await _serve(websocket, services, principal, hello.after)
         except Unauthenticated:
             await _close(websocket, CLOSE_TOKEN, "token not valid")
+        except Overloaded as refusal:
+            await _close(websocket, CLOSE_LATER, f"{refusal.code}; retry after {refusal.retry_after_s} s")
         except (Unavailable, StoreUnreachable):
             await _close(websocket, CLOSE_RESTART, Unavailable.code)
         except Refused as refusal:
@@ -388,8 +391,9 @@ async def _serve(websocket: WebSocket, services: Services, principal: Principal,
     each = _Stream(websocket, services, principal, subscriber, session)
     services.hub.attach(subscriber)
     try:
-        await services.hub.ready(principal.tenant)
-        await each.welcome(after)
+        async with services.door.passed():
+            await services.hub.ready(principal.tenant)
+            await each.welcome(after)
         await _until_first(each.write, each.read)
     finally:
         services.hub.detach(subscriber)

@@ -24,6 +24,9 @@ from src.router.events import Event
 BUFFER_FRAMES_MAX: Final = 5_000
 """Frames that wait for one subscriber; one that reads slower is closed and resumes."""
 
+PENDING_COMMITS_MAX: Final = 2_000
+"""Commits that wait to be handed over; with more, those who listen are closed and resume from the journal."""
+
 PUTS_AT_A_TIME: Final = 200
 """So many events are handed over before the sockets get their turn."""
 
@@ -192,6 +195,10 @@ class Hub:
         if not channel.listens() and channel.pump is None:
             channel.handed = channel.published
             return True
+        if len(channel.pending) >= PENDING_COMMITS_MAX:
+            channel.pending.clear()
+            for each in channel.all():
+                each.close(CLOSE_TOO_SLOW)
         channel.pending.append((events, known))
         if channel.pump is None:
             channel.pump = asyncio.create_task(self._pump(tenant, channel), name=f"deliver {tenant}")

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from src.dispatch.admission import Admission
 from src.dispatch.config import engine_config
 from src.dispatch.culprit import culprit
 from src.dispatch.ports import Answer, Batch, Clock, Delivery, Head, Known, Loaded, Store, Wanted
@@ -32,10 +33,10 @@ from src.errors import (
     Malformed,
     NewerJournal,
     NotOwner,
-    Overloaded,
     Refused,
     StoreRejected,
     StoreUnreachable,
+    TenantOverloaded,
     Unavailable,
 )
 from src.router import commands
@@ -45,8 +46,15 @@ from src.router.events import Event
 from src.router.model import Settings
 from src.router.state import State
 
-INBOX_JOBS_MAX: Final = 10_000
-"""Jobs that may wait for one tenant; beyond it the caller is told to come back."""
+INBOX_WAIT_S: Final = 1.0
+"""What comes in from customers is refused when it would wait longer than this for its turn and commit."""
+
+INBOX_JOBS_FIRST: Final = 1_000
+INBOX_JOBS_LEAST: Final = 200
+"""Jobs that are let in while the rate is not known, and however low it is."""
+
+PRESSING: Final = 4.0
+"""What agents and supervisors do frees the service of work: so many times as much of it may wait."""
 
 BATCH_JOBS_MAX: Final = 1_000
 """Jobs that one commit takes."""
@@ -140,6 +148,7 @@ class TenantLoop:
         self._engine: Engine | None = None
         self._leases: dict[str, int] | None = None
         self._head: Head | None = None
+        self._admission = Admission(parts.clock, wait_s=INBOX_WAIT_S, first=INBOX_JOBS_FIRST, least=INBOX_JOBS_LEAST)
         self._aside: dict[str, None] = {}
         self._aside_left = ASIDE_MAX
 
@@ -155,12 +164,23 @@ class TenantLoop:
         """
         if self._stopping:
             raise NotOwner("the tenant is being handed over")
-        if len(self._inbox) >= INBOX_JOBS_MAX:
-            raise Overloaded("too many requests wait for this tenant")
+        admission = self._admission
+        if not admission.fits(share=1.0 if hasattr(job, "aside") else PRESSING):
+            retry_after_s = admission.turn_away()
+            raise TenantOverloaded("too many requests wait for this tenant", retry_after_s=retry_after_s)
         item = _Item(job, once, asyncio.get_running_loop().create_future(), deadline)
         self._inbox.append(item)
         self._wake.set()
-        result: T | Repeated = await item.future
+        admission.enter()
+        served = False
+        try:
+            result: T | Repeated = await item.future
+            served = True
+        except Refused as refusal:
+            served = not isinstance(refusal, Unavailable)
+            raise
+        finally:
+            admission.leave(served=served)
         return result
 
     def engine(self) -> Engine | None:

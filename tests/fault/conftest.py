@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.faults.cluster import Cluster, cluster
-from tests.support.faults.run import TABLE
+from tests.support.faults.run import NOTES, TABLE
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +31,8 @@ async def the_cluster() -> AsyncIterator[Cluster]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for note in NOTES:
+        terminalreporter.write_line(note)
     if not TABLE:
         return
     terminalreporter.section("times to recover, in seconds")

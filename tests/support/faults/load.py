@@ -32,12 +32,15 @@ PING_S: Final = 1.0
 class Load:
     """The clients of one tenant."""
 
-    def __init__(self, cluster: Cluster, key: str, seed: int) -> None:
+    def __init__(
+        self, cluster: Cluster, key: str, seed: int, *, agents: int = AGENTS, gateways: int = GATEWAYS
+    ) -> None:
         self.cluster = cluster
         self.books = Books()
-        self.agents = [f"a{number}" for number in range(AGENTS)]
+        self.agents = [f"a{number}" for number in range(agents)]
         self.posting = True
-        self._key = key
+        self._gateways_wanted = gateways
+        self.key = key
         self._rng = random.Random(seed)
         self._numbers = itertools.count()
         self._tokens: dict[str, str] = {}
@@ -59,11 +62,11 @@ class Load:
             desk = Desk(self, each, made.json()["token"])
             self.desks.append(desk)
             self._tasks.append(asyncio.create_task(desk.run(), name=each))
-        self._tasks.append(asyncio.create_task(Listener(self, self._key).run(), name="integrator"))
+        self._tasks.append(asyncio.create_task(Listener(self, self.key).run(), name="integrator"))
         async with asyncio.timeout(20):
             while not all(each.connected for each in self.desks):
                 await asyncio.sleep(0.05)
-        self._gateways = [asyncio.create_task(self._gateway(), name="gateway") for _ in range(GATEWAYS)]
+        self._gateways = [asyncio.create_task(self._gateway(), name="gateway") for _ in range(self._gateways_wanted)]
 
     async def stop_posting(self) -> None:
         """Let every post be answered, and begin no other."""
@@ -194,11 +197,11 @@ class Listener(_Subscriber):
 
     def __init__(self, load: Load, key: str, name: str = "integrator") -> None:
         super().__init__(load, StreamBook(name, lambda _agent_id: True))
-        self._key = key
+        self.key = key
         self.looks_away = False
 
     def options(self) -> dict[str, Any]:
-        return {"additional_headers": {"authorization": f"Bearer {self._key}"}}
+        return {"additional_headers": {"authorization": f"Bearer {self.key}"}}
 
     def hello(self) -> dict[str, Any]:
         return {"type": "hello"}

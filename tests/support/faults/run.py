@@ -37,6 +37,7 @@ class Row:
 
 
 TABLE: list[Row] = []
+NOTES: list[str] = []
 """What this session has measured; printed at its end."""
 
 
@@ -119,11 +120,11 @@ class Run:
 
 
 @asynccontextmanager
-async def running(name: str, cluster: Cluster, *, seed: int = 1) -> AsyncIterator[Run]:
+async def running(name: str, cluster: Cluster, *, seed: int = 1, **load_options: int) -> AsyncIterator[Run]:
     """A new tenant under load, warm. Whatever was broken is mended in the end."""
     key = "cb_" + secrets.token_hex(20)
     tenant = await cluster.tenant(f"{name} {secrets.token_hex(4)}", key)
-    load = Load(cluster, key, seed)
+    load = Load(cluster, key, seed, **load_options)
     run = Run(name, cluster, tenant, load)
     try:
         await load.start()

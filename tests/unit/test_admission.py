@@ -1,0 +1,174 @@
+"""What is let in waits for a bounded time, and who is turned away knows when to come back."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from src.api.door import AT_ONCE, SOCKETS_FIRST, Door
+from src.delivery.hub import CLOSE_TOO_SLOW, PENDING_COMMITS_MAX, Hub, Subscriber
+from src.dispatch.admission import RETRY_S_MAX, RETRY_S_MIN, Admission
+from src.dispatch.ports import Known, Wanted
+from src.errors import Overloaded
+from src.router.events import Event
+from src.store.memory import MemoryStore
+from tests.support.virtual import VirtualClock, run
+
+WAIT_S = 0.5
+
+
+class Hand:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.at_s = 100.0
+
+    def now_ms(self) -> int:
+        return int(self.at_s * 1000)
+
+    def monotonic(self) -> float:
+        return self.at_s
+
+
+def _served(admission: Admission, clock: Hand, rate: float, arriving: float, seconds: float) -> list[float]:
+    """Serve first come, first served, at a rate; the waits of all that were let in."""
+    line: list[float] = []
+    waits: list[float] = []
+    step = 0.001
+    come = done = 0.0
+    for _ in range(int(seconds / step)):
+        clock.at_s += step
+        come += arriving * step
+        while come >= 1:
+            come -= 1
+            if admission.fits():
+                admission.enter()
+                line.append(clock.at_s)
+        done = min(done + rate * step, 1.0 if not line else done + rate * step)
+        while done >= 1 and line:
+            done -= 1
+            waits.append(clock.at_s - line.pop(0))
+            admission.leave()
+    return waits
+
+
+@pytest.mark.parametrize("rate", [100, 1_000])
+def test_at_three_times_the_rate_all_that_is_let_in_waits_about_as_long_as_it_may(rate: float) -> None:
+    clock = Hand()
+    admission = Admission(clock, wait_s=WAIT_S, first=200, least=16)
+    waits = _served(admission, clock, rate, 3 * rate, 10)
+    assert len(waits) > 0.95 * 10 * rate, "the server is never idle"
+    assert max(waits[len(waits) // 2 :]) < 1.2 * WAIT_S
+
+
+def test_below_the_rate_nobody_is_turned_away() -> None:
+    clock = Hand()
+    admission = Admission(clock, wait_s=WAIT_S, first=200, least=16)
+    waits = _served(admission, clock, 500, 450, 10)
+    assert len(waits) > 0.99 * 450 * 10
+
+
+def test_a_service_that_stands_still_is_asked_again_now_and_then() -> None:
+    clock = Hand()
+    admission = Admission(clock, wait_s=WAIT_S, first=200, least=16)
+    while admission.fits():
+        admission.enter()
+        clock.at_s += 0.01
+    assert 16 <= admission.inside <= 200
+    for _ in range(admission.inside):
+        clock.at_s += 0.1
+        admission.leave()
+    assert admission.fits(16)
+
+
+def test_what_is_refused_further_in_does_not_count_as_served() -> None:
+    clock = Hand()
+    admission = Admission(clock, wait_s=WAIT_S, first=200, least=16)
+    for _ in range(2_000):
+        if admission.fits():
+            admission.enter()
+        if admission.inside > 20:
+            admission.leave(served=False)
+        clock.at_s += 0.001
+    assert 16 == admission.limit()
+
+
+def test_many_who_are_turned_away_are_spread_over_the_time_that_it_takes_to_serve_them() -> None:
+    clock = Hand()
+    few, many = (Admission(clock, wait_s=1.0, first=200, least=16) for _ in range(2))
+    assert set(range(1, RETRY_S_MIN + 1)) == {few.turn_away() for _ in range(100)}
+    told = [many.turn_away() for _ in range(4_000)]
+    assert 15 <= max(told) <= RETRY_S_MAX
+
+
+def test_a_door_lets_in_a_few_at_a_time_and_tells_the_rest_when_to_come_back() -> None:
+    async def main() -> None:
+        door = Door(VirtualClock())
+        inside, most, refused = 0, 0, []
+
+        async def one() -> None:
+            nonlocal inside, most
+            try:
+                async with door.passed():
+                    inside += 1
+                    most = max(most, inside)
+                    await asyncio.sleep(0.01)
+                    inside -= 1
+            except Overloaded as refusal:
+                refused.append(refusal.retry_after_s)
+
+        await asyncio.gather(*(one() for _ in range(SOCKETS_FIRST + 500)))
+        assert (AT_ONCE, 500, 0) == (most, len(refused), inside)
+        assert min(refused) >= 1
+
+    run(main())
+
+
+def test_who_is_slow_at_the_door_holds_up_nobody_for_long() -> None:
+    async def main() -> None:
+        door = Door(VirtualClock())
+
+        async def slow() -> None:
+            async with door.passed():
+                await asyncio.sleep(1_000)
+
+        tasks = [asyncio.create_task(slow()) for _ in range(AT_ONCE)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10), door.passed():
+            pass
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert AT_ONCE == door._steps._value
+
+    run(main())
+
+
+class Stuck(MemoryStore):
+    """A store that finds nothing, for ever."""
+
+    async def lookup(self, tenant: str, wanted: Wanted) -> Known:
+        await asyncio.Event().wait()
+        return Known()
+
+
+def test_commits_that_cannot_be_handed_over_do_not_pile_up() -> None:
+    def offers(seq: int) -> Sequence[Event]:
+        return [Event(seq, "contact.offered", 1, "c", "anna", "u", {"assignment_id": "a"})]
+
+    async def main() -> None:
+        hub = Hub(Stuck(VirtualClock()), VirtualClock())
+        anna = Subscriber("t", "anna")
+        hub.attach(anna)
+        for seq in range(1, PENDING_COMMITS_MAX + 2):
+            hub.deliver("t", offers(seq), Known())
+            await asyncio.sleep(0)
+        assert not anna._ready.is_set()
+        hub.deliver("t", offers(PENDING_COMMITS_MAX + 2), Known())
+        assert anna.close_code == CLOSE_TOO_SLOW
+        channel = hub._tenants["t"]
+        assert len(channel.pending) == 1
+        assert channel.pump is not None
+        channel.pump.cancel()
+
+    run(main())
