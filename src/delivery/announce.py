@@ -129,7 +129,7 @@ class Follower:
     async def _listen(self, redis: Redis) -> None:
         while True:
             try:
-                async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                async with redis.pubsub() as pubsub:  # what confirms a subscription is a sign of life too
                     await pubsub.subscribe(CHANNEL)  # nobody speaks there: it holds the connection
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._subscribe(pubsub))
