@@ -21,6 +21,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from src.dispatch.admission import Admission
+from src.dispatch.clock import TenantTime
 from src.dispatch.config import engine_config
 from src.dispatch.culprit import culprit
 from src.dispatch.ports import Answer, Batch, Clock, Delivery, Head, Known, Loaded, Store, Wanted
@@ -144,6 +145,7 @@ class TenantLoop:
         self._inbox: deque[_Item] = deque()
         self._wake = asyncio.Event()
         self._timer = _Timer()
+        self._time = TenantTime(parts.clock)
         self._stopping = False
         self._engine: Engine | None = None
         self._leases: dict[str, int] | None = None
@@ -233,7 +235,7 @@ class TenantLoop:
 
     async def _wait(self) -> None:
         assert self._engine is not None
-        self._timer.set(self._engine.next_due(), self._parts.clock.now_ms(), self._wake.set)
+        self._timer.set(self._engine.next_due(), self._time.now_ms(), self._wake.set)
         if not self._inbox and not self._stopping and not self._due():
             await self._wake.wait()
         self._wake.clear()
@@ -252,12 +254,13 @@ class TenantLoop:
     def _due(self) -> bool:
         assert self._engine is not None
         due_at = self._engine.next_due()
-        return due_at is not None and due_at <= self._parts.clock.now_ms()
+        return due_at is not None and due_at <= self._time.now_ms()
 
     async def _load(self) -> None:
         loaded = await self._parts.store.load(self.tenant)
         _understand(await self._parts.store.events(self.tenant, max(0, loaded.head.seq - 1), 1))
         self._head = loaded.head
+        self._time.not_before(loaded.head.at)
         await self._catch_up(loaded.head.seq)
         try:
             self._engine = self._make_engine(loaded)
@@ -322,7 +325,7 @@ class TenantLoop:
 
     def _turn(self, known: Known) -> Turn:
         assert self._engine is not None
-        return Turn(self._engine, known, self._parts.clock.now_ms(), self._parts.new_id)
+        return Turn(self._engine, known, self._time.now_ms(), self._parts.new_id)
 
     # -- a batch ------------------------------------------------------------------------------------------------
 
