@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-faults test-mutations bench-engine lint openapi lock clean
+.PHONY: help run simulate test test-faults test-storm test-mutations bench-engine lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -35,7 +35,10 @@ test: $(DEV) ## every test (a part of them: ARGS=tests/unit)
 test-faults: $(DEV) ## kill, pause, cut off and fill up several processes under load (twenty times each: ARGS=--count=20)
 	@CORDBOARD_TEST_FAULTS=all exec $(BIN)/python -m pytest -v $(ARGS) tests/fault
 
-test-mutations: $(DEV) ## break the engine's guards one by one: the tests must notice each time (some minutes)
+test-storm: $(DEV) ## ten thousand desktops that come back at once (some minutes; fewer: DESKTOPS=2000)
+	@CORDBOARD_TEST_DESKTOPS=$(or $(DESKTOPS),10000) exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/fault/test_subscribers.py -k storm
+
+test-mutations: $(DEV) ## break the guards of engine and service one by one: the tests must notice (many minutes)
 	@CORDBOARD_TEST_MUTATIONS=all exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/mutation
 
 bench-engine: $(DEV) ## decisions a second and memory, from 100 agents to 100,000 (a minute: ARGS=--quick)

@@ -25,6 +25,7 @@ class StreamBook:
     breaks: list[str] = field(default_factory=list)
     skipped: list[Piece] = field(default_factory=list)
     connections: int = 0
+    closed: list[int] = field(default_factory=list)
 
     def welcome(self, seq: int, *, resumed: bool) -> None:
         """A connection was opened."""
@@ -66,6 +67,15 @@ class Acknowledgement:
     tries: int
 
 
+@dataclass(frozen=True)
+class Hearing:
+    """An event was heard over a socket of this process, at a monotonic time; `late_s` behind the event's own time."""
+
+    at_s: float
+    node: str
+    late_s: float
+
+
 @dataclass
 class Books:
     """All records of one run. `in_doubt` are posts that were not answered, `aside` contacts that nobody can take."""
@@ -77,7 +87,7 @@ class Books:
     accepted: set[str] = field(default_factory=set)
     completed: set[str] = field(default_factory=set)
     streams: list[StreamBook] = field(default_factory=list)
-    heard_at_s: list[float] = field(default_factory=list)
+    heard: list[Hearing] = field(default_factory=list)
     retries: int = 0
 
     def acknowledged(self, external_id: str, contact_id: str, sent_at_s: float, tries: int) -> None:

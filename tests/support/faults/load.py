@@ -8,13 +8,15 @@ import contextlib
 import itertools
 import json
 import random
+import socket
 import time
+from datetime import datetime
 from typing import Any, Final
 
 import httpx
 import websockets
 
-from tests.support.faults.books import Books, StreamBook
+from tests.support.faults.books import Books, Hearing, StreamBook
 from tests.support.faults.cluster import Cluster, Node
 
 AGENTS: Final = 6
@@ -45,7 +47,8 @@ class Load:
         self._numbers = itertools.count()
         self._tokens: dict[str, str] = {}
         self.desks: list[Desk] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self.listener = Listener(self, key)
+        self.tasks: dict[str, asyncio.Task[None]] = {}
         self._gateways: list[asyncio.Task[None]] = []
         self._http = httpx.AsyncClient(
             headers={"authorization": f"Bearer {key}"},
@@ -61,12 +64,16 @@ class Load:
             made = await self.insist("POST", "/v1/tokens", json={"agent_id": each, "role": "agent", "ttl_s": 3600})
             desk = Desk(self, each, made.json()["token"])
             self.desks.append(desk)
-            self._tasks.append(asyncio.create_task(desk.run(), name=each))
-        self._tasks.append(asyncio.create_task(Listener(self, self.key).run(), name="integrator"))
+            self.tasks[each] = asyncio.create_task(desk.run(), name=each)
+        self.listen(self.listener)
         async with asyncio.timeout(20):
             while not all(each.connected for each in self.desks):
                 await asyncio.sleep(0.05)
         self._gateways = [asyncio.create_task(self._gateway(), name="gateway") for _ in range(self._gateways_wanted)]
+
+    def listen(self, listener: "Listener") -> None:
+        """One more who hears everything."""
+        self.tasks[listener.book.name] = asyncio.create_task(listener.run(), name=listener.book.name)
 
     async def stop_posting(self) -> None:
         """Let every post be answered, and begin no other."""
@@ -76,9 +83,9 @@ class Load:
 
     async def stop(self) -> None:
         """Everybody goes home."""
-        for each in (*self._gateways, *self._tasks):
+        for each in (*self._gateways, *self.tasks.values()):
             each.cancel()
-        done = await asyncio.gather(*self._gateways, *self._tasks, return_exceptions=True)
+        done = await asyncio.gather(*self._gateways, *self.tasks.values(), return_exceptions=True)
         await self._http.aclose()
         for error in done:
             if error is not None and not isinstance(error, asyncio.CancelledError):
@@ -134,27 +141,26 @@ class _Subscriber:
         self.load = load
         self.book = book
         self.connected = False
+        self.node: Node | None = None
         load.books.streams.append(book)
 
     async def run(self) -> None:
         """Be connected, for ever."""
         while True:
-            node = self.load.somewhere()
-            with contextlib.suppress(OSError, TimeoutError, websockets.WebSocketException, _NotWelcome):
+            node = self.node = self.load.somewhere()
+            try:
                 await self._connection(node)
+            except websockets.ConnectionClosed as closed:
+                self.book.closed.append(closed.rcvd.code if closed.rcvd is not None else 0)
+            except (OSError, TimeoutError, websockets.WebSocketException, _NotWelcome):
+                pass  # it tries again
             self.connected = False
             await asyncio.sleep(0.05 + 0.1 * self.load._rng.random())
 
     async def _connection(self, node: Node) -> None:
         url = node.url.replace("http", "ws") + "/v1/stream"
         async with websockets.connect(
-            url,
-            open_timeout=STREAM_CONNECT_S_MAX,
-            close_timeout=0.5,
-            ping_interval=PING_S,
-            ping_timeout=2 * PING_S,
-            max_size=None,
-            **self.options(),
+            url, open_timeout=STREAM_CONNECT_S_MAX, close_timeout=0.5, max_size=None, **self.options(node)
         ) as socket_:
             await socket_.send(json.dumps(self.hello() | ({} if self.book.last is None else {"after": self.book.last})))
             async with asyncio.timeout(STREAM_CONNECT_S_MAX):
@@ -167,7 +173,8 @@ class _Subscriber:
             async for text in socket_:
                 frame = json.loads(text)
                 if frame["type"] == "event":
-                    self.load.books.heard_at_s.append(time.monotonic())
+                    late_s = time.time() - datetime.fromisoformat(frame["event"]["at"]).timestamp()
+                    self.load.books.heard.append(Hearing(time.monotonic(), node.name, late_s))
                     if self.book.event(frame["prev"], frame["event"]["seq"]):
                         await self.told(socket_, frame["event"])
                 elif frame["type"] == "mark":
@@ -175,8 +182,8 @@ class _Subscriber:
                 elif frame["type"] == "reply":
                     await self.replied(socket_, frame)
 
-    def options(self) -> dict[str, Any]:
-        return {}
+    def options(self, node: Node) -> dict[str, Any]:
+        return {"ping_interval": PING_S, "ping_timeout": 2 * PING_S}
 
     def hello(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -193,15 +200,23 @@ class _NotWelcome(Exception):
 
 
 class Listener(_Subscriber):
-    """An integrator: hears everything, and reads nothing while it `looks_away`."""
+    """An integrator: hears everything. A `slow` one has a narrow line, and reads nothing while it `looks_away`."""
 
-    def __init__(self, load: Load, key: str, name: str = "integrator") -> None:
+    def __init__(self, load: Load, key: str, name: str = "integrator", *, slow: bool = False) -> None:
         super().__init__(load, StreamBook(name, lambda _agent_id: True))
+        self.slow = slow
         self.key = key
         self.looks_away = False
 
-    def options(self) -> dict[str, Any]:
-        return {"additional_headers": {"authorization": f"Bearer {self.key}"}}
+    def options(self, node: Node) -> dict[str, Any]:
+        found = super().options(node) | {"additional_headers": {"authorization": f"Bearer {self.key}"}}
+        if self.slow:
+            # Little fits into its line, and it has no patience of its own: whoever hangs up is the service.
+            narrow = socket.socket()
+            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            narrow.connect(("127.0.0.1", node.port))
+            found |= {"sock": narrow, "ping_interval": None}
+        return found
 
     def hello(self) -> dict[str, Any]:
         return {"type": "hello"}
@@ -224,6 +239,12 @@ class Desk(_Subscriber):
 
     def hello(self) -> dict[str, Any]:
         return {"type": "hello", "token": self._token}
+
+    def leave(self) -> None:
+        """Go home without a word, and do not come back. What it is told from now on it does not hear."""
+        self.load.books.streams.remove(self.book)
+        self.load.desks.remove(self)
+        self.load.tasks[self.agent_id].cancel()
 
     async def welcomed(self, socket_: Any, welcome: dict[str, Any]) -> None:
         self._asked.clear()

@@ -1,0 +1,46 @@
+"""Each fault of `broken_builds` is put into a copy of the service; the fault suite must notice.
+
+CI tries one of them, another one each day. `make test-mutations` tries all.
+"""
+
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.mutation.broken_builds import BUILDS, Build
+from tests.support.faults.cluster import ROOT, cluster
+from tests.support.faults.scenarios import broken_by
+
+SAMPLE = os.environ.get("CORDBOARD_TEST_MUTATIONS", "1")
+"""`all`, or only the one of the day."""
+
+
+def _sample() -> list[Build]:
+    if SAMPLE == "all":
+        return list(BUILDS)
+    return [BUILDS[datetime.now(UTC).toordinal() % len(BUILDS)]]
+
+
+def test_every_fault_still_finds_its_place() -> None:
+    for file, old, _ in (change for each in BUILDS for change in each.changes):
+        count = (ROOT / "src" / file).read_text().count(old)
+        assert count == 1, f"{file}: {old!r} stands there {count} times"
+
+
+@pytest.mark.parametrize("build", _sample(), ids=lambda each: each.why)
+async def test_the_fault_suite_notices(build: Build, tmp_path: Path) -> None:
+    source = tmp_path / "build"
+    for each in ("src", "migrations"):
+        shutil.copytree(ROOT / each, source / each, ignore=shutil.ignore_patterns("__pycache__"))
+    for file, old, new in build.changes:
+        path = source / "src" / file
+        path.write_text(path.read_text().replace(old, new))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    tmp_path.chmod(0o711)
+    async with cluster(folder, source=source) as found:
+        broken = await broken_by(build.scenario, found)
+    assert any(line.startswith(build.noticed) for line in broken), f"nobody notices that {build.why}: {broken}"

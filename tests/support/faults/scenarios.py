@@ -1,0 +1,194 @@
+"""What is broken, each as one function of a run under load, and what is found of every promise afterwards."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from tests.support.faults.cluster import Cluster
+from tests.support.faults.run import AFTER_S, Run, running
+
+LEASE_S = 6.0
+GRACE_S = 2
+POSTS_MIN = 100
+LATE_S_MAX = 0.3
+Fault = Callable[[Run], Awaitable[None]]
+
+
+async def kill_the_owner(run: Run) -> None:
+    """kill -9 of the process that serves the tenant."""
+    (await run.owner()).kill()
+
+
+async def kill_another(run: Run) -> None:
+    """kill -9 of a process that holds sockets, but does not serve the tenant."""
+    (await run.others())[0].kill()
+
+
+async def kill_the_integrators(run: Run) -> None:
+    """kill -9 of the process that an integrator is connected to: it resumes on another one."""
+    node = run.load.listener.node
+    assert node is not None
+    node.kill()
+
+
+async def kill_desks(run: Run) -> None:
+    """kill -9 of a process, and two of its desks do not come back: what they had goes to others after their grace."""
+    await run.load.insist("PUT", "/v1/settings", json={"presence_grace_s": GRACE_S})
+    others = await run.others()
+    node = max(others, key=lambda each: sum(desk.node is each for desk in run.load.desks))
+    node.kill()
+    for desk in [each for each in run.load.desks if each.node is node][:2]:
+        desk.leave()
+    await asyncio.sleep(LEASE_S + GRACE_S + 3)
+
+
+async def pause_the_owner(run: Run) -> None:
+    """SIGSTOP of the owner past its lease, and its return: it finds somebody else in its place."""
+    owner = await run.owner()
+    owner.pause()
+    await asyncio.sleep(LEASE_S + 3)
+    owner.go_on()
+
+
+async def kill_postgres(run: Run) -> None:
+    """kill -9 of PostgreSQL, and its start."""
+    run.cluster.postgres.kill()
+
+
+async def kill_redis(run: Run) -> None:
+    """Redis is killed and comes back empty."""
+    run.cluster.redis.kill()
+    await asyncio.sleep(1)
+    await run.cluster.redis.start()
+
+
+async def lose_redis(run: Run) -> None:
+    """Redis is gone for good: everything goes on without it."""
+    run.cluster.redis.kill()
+
+
+async def cut_the_owner_from_postgres(run: Run) -> None:
+    """The owner's connections to PostgreSQL are cut and refused past its lease."""
+    owner = await run.owner()
+    await owner.postgres.cut()
+    await asyncio.sleep(LEASE_S + 2)
+    await owner.postgres.heal()
+
+
+async def silence_between_owner_and_postgres(run: Run) -> None:
+    """A cable is out: nothing comes through between owner and PostgreSQL past its lease, and nobody is told."""
+    owner = await run.owner()
+    owner.postgres.silence()
+    await asyncio.sleep(LEASE_S + 2)
+    await owner.postgres.heal()
+
+
+async def half_open_to_postgres(run: Run) -> None:
+    """The owner's commits reach PostgreSQL, and the answers are lost."""
+    owner = await run.owner()
+    owner.postgres.deafen()
+    await asyncio.sleep(2)
+    await owner.postgres.heal()
+
+
+async def slow_postgres(run: Run) -> None:
+    """Every byte between the owner and PostgreSQL takes 100 ms longer, each way."""
+    owner = await run.owner()
+    owner.postgres.delay(0.1)
+    await asyncio.sleep(4)
+    await owner.postgres.heal()
+
+
+async def cut_from_redis(run: Run) -> None:
+    """Owner and one other are cut off from Redis, each in its own way, and both come back."""
+    owner, other = await run.owner(), (await run.others())[0]
+    await owner.redis.cut()
+    other.redis.silence()
+    await asyncio.sleep(3)
+    await owner.redis.heal()
+    await other.redis.heal()
+
+
+async def slow_redis(run: Run) -> None:
+    """Announcements take half a second longer."""
+    for node in run.cluster.nodes:
+        node.redis.delay(0.25)
+    await asyncio.sleep(3)
+    for node in run.cluster.nodes:
+        await node.redis.heal()
+
+
+async def fill_the_disk(run: Run) -> None:
+    """PostgreSQL's disk is full for some seconds."""
+    disk = run.cluster.postgres.disk
+    disk.fill()
+    await asyncio.sleep(4)
+    disk.free()
+
+
+async def clock_jumps_ahead(run: Run) -> None:
+    """The owner's clock jumps an hour ahead, then it dies: its successor's time is an hour behind the journal's.
+
+    A desk does not come back, and what it has must go to others after its grace all the same.
+    """
+    await run.load.insist("PUT", "/v1/settings", json={"presence_grace_s": GRACE_S})
+    owner = await run.owner()
+    owner.levers.put_clock(3600)
+    await asyncio.sleep(1)
+    owner.kill()
+    owner.levers.put_clock(0)
+    run.load.desks[0].leave()
+    await asyncio.sleep(LEASE_S + GRACE_S + 3)
+
+
+async def clock_goes_back(run: Run) -> None:
+    """The owner's clock is put back by an hour while it serves, and a desk does not come back."""
+    await run.load.insist("PUT", "/v1/settings", json={"presence_grace_s": GRACE_S})
+    (await run.owner()).levers.put_clock(-3600)
+    run.load.desks[0].leave()
+    await asyncio.sleep(GRACE_S + 2)
+
+
+FAULTS: tuple[Fault, ...] = (
+    kill_the_owner,
+    kill_another,
+    kill_the_integrators,
+    kill_desks,
+    pause_the_owner,
+    kill_postgres,
+    kill_redis,
+    lose_redis,
+    cut_the_owner_from_postgres,
+    silence_between_owner_and_postgres,
+    half_open_to_postgres,
+    slow_postgres,
+    cut_from_redis,
+    slow_redis,
+    fill_the_disk,
+    clock_jumps_ahead,
+    clock_goes_back,
+)
+TOLD_LATE = (lose_redis, clock_jumps_ahead, clock_goes_back)
+"""Redis is not there, or the journal's time is no clock's."""
+
+
+async def broken_by(fault: Fault, on: Cluster) -> list[str]:
+    """Break one thing under load; every promise that did not hold."""
+    async with running(fault.__name__.replace("_", " "), on) as run:
+        async with run.fault():
+            await fault(run)
+        if not await run.recovered():
+            return ["it does not recover"]
+        whole_s = time.monotonic()
+        await asyncio.sleep(AFTER_S)
+        late = [] if fault in TOLD_LATE else [line async for line in _late(run, whole_s)]
+        broken = [*await run.finish(), *late]
+        return broken if len(run.load.books.posts) > POSTS_MIN else [*broken, "there was no load to speak of"]
+
+
+async def _late(run: Run, since_s: float) -> AsyncIterator[str]:
+    """Who hears by comparison alone, once a second, although Redis is there?"""
+    for node in await run.others():
+        late_s = run.late_s(node, since_s)
+        if late_s is not None and late_s > LATE_S_MAX:
+            yield f"told late: {node.name}'s subscribers hear after {late_s:.2f} s"
