@@ -10,12 +10,16 @@ from alembic import context
 from sqlalchemy import Connection
 
 from src.store import migrate
-from src.store.tables import metadata
+from src.store.tables import is_partition, metadata
 
 
 def run(connection: Connection) -> None:
     """Run the command on an open connection, in one transaction."""
-    context.configure(connection=connection, target_metadata=metadata)
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        include_name=lambda name, kind, _: kind != "table" or not is_partition(name or ""),
+    )
     with context.begin_transaction():
         context.run_migrations()
 

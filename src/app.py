@@ -52,12 +52,13 @@ from src.dispatch.lease import LeaseKeeper
 from src.dispatch.owner import CLAIM_S, Owner
 from src.dispatch.ports import KeyFact
 from src.dispatch.tenant import Parts
-from src.errors import Conflict, StartupError, StoreUnreachable, Unavailable
-from src.store import replay
+from src.errors import Conflict, StartupError, StoreError, StoreUnreachable, Unavailable
+from src.store import archive, replay
 from src.store.embedded import EmbeddedPostgres, running_url
 from src.store.migrate import upgrade
 from src.store.postgres import PostgresStore
 from src.store.queries import Queries
+from src.store.retention import keep_journal
 from src.store.seal import Sealer
 
 DEFAULT_TENANT: Final = "default"
@@ -67,6 +68,7 @@ LISTENERS: Final = 16
 SHUTDOWN_S_MAX: Final = 8
 REDIS_S_MAX: Final = 1.0
 SWEEP_S: Final = 600.0
+JOURNAL_S: Final = 3600.0
 ANSWERS_KEPT_MS: Final = 24 * 3600 * 1000
 
 _log = structlog.get_logger(__name__)
@@ -255,7 +257,10 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             redis_answers=None if redis is None else partial(_redis_answers, redis),
         )
         notice = await _first_start(settings, store, queries, sealer)
-        tasks = [asyncio.create_task(_keep_house(found, store, lease))]
+        tasks = [
+            asyncio.create_task(_keep_house(found, store, lease)),
+            asyncio.create_task(_keep_journal(url, clock, settings.journal_keep_days, archive_dir(settings))),
+        ]
         if announcer is not None:
             tasks.append(asyncio.create_task(announcer.run()))
         if peers is not None:
@@ -312,6 +317,29 @@ async def _keep_house(found: Services, store: PostgresStore, lease: _LeaseThread
         except (StoreUnreachable, Unavailable) as error:
             _log.warning("housekeeping.failed", error=str(error))
         await asyncio.sleep(CLAIM_S)
+
+
+async def _keep_journal(url: str, clock: SystemClock, keep_days: int, folder: Path | None) -> None:
+    """At the start and then every hour: make partitions ahead, and archive and drop old ones."""
+    while True:
+        try:
+            await keep_journal(url, clock.now_ms(), keep_days, folder)
+        except StoreError as error:
+            _log.error("journal.not_kept", error=str(error))
+        await asyncio.sleep(JOURNAL_S)
+
+
+def archive_dir(settings: Settings) -> Path | None:
+    """Where the journal is archived; None: nothing is dropped.
+
+    Raises:
+        StartupError: it is to be dropped, and there is no place of the operator's choice for the archive.
+    """
+    if settings.archive_dir is None and settings.database_url:
+        if settings.journal_keep_days:
+            raise StartupError("CORDBOARD_ARCHIVE_DIR must be set together with CORDBOARD_JOURNAL_KEEP_DAYS")
+        return None
+    return settings.archive_dir or settings.data_dir / "archive"
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -424,13 +452,16 @@ async def make_tenant(settings: Settings, url: str, name: str) -> Notice:
             raise StartupError(error.detail) from error
 
 
-async def compare(url: str, name: str) -> list[str]:
-    """Where the tables differ from the fold of the journal; empty: nowhere."""
+async def compare(url: str, name: str, archived: Path | None = None) -> list[str]:
+    """Where the tables differ from the fold of the journal; empty: nowhere. `archived`: a folder to fold too."""
     async with opened(url) as store, Queries.over(url) as queries:
         tenant = await queries.tenant_by_name(name)
         if tenant is None:
             raise StartupError(f"there is no tenant {name}")
-        return await replay.compare(store, tenant.id)
+        if archived is None:
+            return await replay.compare(store, tenant.id)
+        own = (line.value for line in archive.read(archived) if line.tenant == tenant.id)
+        return await replay.compare(store, tenant.id, own)
 
 
 def data_dir(settings: Settings) -> Path:

@@ -29,4 +29,10 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="the first admin key of tenant `default`; empty: one is made"
     )
     secret_key: SecretStr = Field(default=SecretStr(""), description="seals secrets; embedded: made on first start")
+    journal_keep_days: int = Field(
+        default=0, ge=0, description="events older than this are archived and dropped, by the week; 0: all are kept"
+    )
+    archive_dir: Path | None = Field(
+        default=None, description="where they are archived; embedded: `archive` in the data folder"
+    )
     log_format: Literal["", "text", "json"] = Field(default="", description="empty: text on a terminal, json otherwise")

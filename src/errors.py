@@ -12,6 +12,7 @@
     │   │   └── StaleTimestamp      stale_timestamp
     │   ├── Forbidden             forbidden: a good credential, but not for this
     │   ├── NotFound              not_found: also what belongs to another tenant
+    │   ├── CursorExpired         cursor_expired: older than what is kept of the journal
     │   ├── Conflict              conflict: not in this state
     │   │   ├── InvalidState        invalid_state: the state machine has no such move
     │   │   ├── OfferEnded          offer_ended: the offer expired or was revoked
@@ -113,6 +114,12 @@ class NotFound(Refused):
     """Not there, or another tenant's."""
 
     code = "not_found"
+
+
+class CursorExpired(Refused):
+    """What was asked for is older than what is kept of the journal."""
+
+    code = "cursor_expired"
 
 
 class Conflict(Refused):

@@ -11,6 +11,7 @@ from src.api.context import Ctx, Json
 from src.delivery import views
 from src.delivery.hub import Subscriber
 from src.dispatch.ports import Known
+from src.errors import CursorExpired
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
@@ -35,6 +36,10 @@ async def list_events(
     try:
         await services.hub.ready(ctx.tenant)
         found = await services.store.events(ctx.tenant, after, limit)
+        if not found or found[0].seq != after + 1:
+            dropped = await services.store.dropped(ctx.tenant)
+            if after < dropped:
+                raise CursorExpired(f"the journal is kept from event {dropped + 1} on: ask for what is after {dropped}")
         if not found and wait_s:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):

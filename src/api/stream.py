@@ -169,6 +169,8 @@ class _Stream:
         else:
             seq, snapshot = await self._connect(self.subscriber.agent_id)
         resumed = after is not None and 0 <= after <= seq and seq - after <= RESUME_EVENTS_MAX
+        if resumed and after is not None and after < seq:
+            resumed = after >= await services.store.dropped(self.tenant)
         frame = {
             "type": "welcome",
             "session": self.session,

@@ -120,13 +120,19 @@ def openapi(
 
 @app.command()
 @one_line
-def replay(tenant: Annotated[str, typer.Argument(help="the tenant's name")] = "default") -> None:
-    """Fold the journal anew and compare with the tables. Run it while nothing writes."""
+def replay(
+    tenant: Annotated[str, typer.Argument(help="the tenant's name")] = "default",
+    archive: Annotated[Path | None, typer.Option(help="fold what was dropped too, from this folder")] = None,
+) -> None:
+    """Fold the journal anew and compare with the tables. Run it while nothing writes.
+
+    Where old events were dropped it goes on from the checkpoint that was written then.
+    """
     from src import app as composition  # noqa: PLC0415
 
     settings = _prepared(composition)
     with composition.database_beside(settings) as url:
-        differences = asyncio.run(composition.compare(url, tenant))
+        differences = asyncio.run(composition.compare(url, tenant, archive))
     for each in differences:
         print(each)
     if differences:

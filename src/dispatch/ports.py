@@ -205,6 +205,19 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a tenant's journal adds up to at a number: what was before it may be dropped.
+
+    `rows` are those of contacts, assignments, agents and collaborations, as an engine is loaded with them.
+    """
+
+    seq: int
+    at: int
+    state_hash: int
+    rows: Sequence[Sequence[Row]]
+
+
+@dataclass(frozen=True, slots=True)
 class Recent:
     """A contact of a customer, as far as the next one is concerned with it.
 
@@ -305,6 +318,12 @@ class Store(Protocol):
 
     async def events(self, tenant: str, after: int, limit: int, *, agent_id: str | None = None) -> Sequence[Event]:
         """The journal after a number, in order; only one agent's, if asked."""
+
+    async def checkpoint(self, tenant: str) -> Checkpoint | None:
+        """The tenant's last checkpoint; None: its whole journal is kept."""
+
+    async def dropped(self, tenant: str) -> int:
+        """The number of the last event that is no longer kept in the journal; 0: all are."""
 
     async def heads(self, tenants: Sequence[str]) -> Mapping[str, int]:
         """The last number of each of these tenants' journals, as committed; those that are not there are left out."""

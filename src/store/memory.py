@@ -14,7 +14,19 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Integer, SmallInteger, Table, UniqueConstraint
 
 from src.dispatch.clock import new_id
-from src.dispatch.ports import RECENT_CONTACTS_MAX, Batch, Clock, Head, KeyFact, Known, Loaded, Process, Survey, Wanted
+from src.dispatch.ports import (
+    RECENT_CONTACTS_MAX,
+    Batch,
+    Checkpoint,
+    Clock,
+    Head,
+    KeyFact,
+    Known,
+    Loaded,
+    Process,
+    Survey,
+    Wanted,
+)
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router.entities import Row
 from src.router.events import Event
@@ -220,6 +232,14 @@ class MemoryStore:
                 table.change(key, old)
             raise
         self._heads[batch.tenant] = batch.head
+
+    async def checkpoint(self, tenant: str) -> Checkpoint | None:  # noqa: ARG002 - nothing is ever dropped here
+        """None: the whole journal is kept."""
+        return None
+
+    async def dropped(self, tenant: str) -> int:  # noqa: ARG002 - nothing is ever dropped here
+        """Nothing is."""
+        return 0
 
     async def heads(self, tenants: Sequence[str]) -> Mapping[str, int]:
         """The last number of each of these tenants' journals."""

@@ -27,7 +27,14 @@ FOLDER: Final = Path(__file__).resolve().parents[2] / "migrations"
 TURN_S_MAX: Final = 600.0
 """So long a process waits for another one that is migrating the same database."""
 
+LOCK_TRIES: Final = 60
+LOCK_PAUSE_S: Final = 1.0
+"""A change that does not get its lock gives way to whoever waits behind it, and is tried again after this pause."""
+
 _TURN_POLL_S: Final = 0.1
+_NO_LOCK: Final = "55P03"
+"""PostgreSQL's code for a lock that was not to be had within `lock_timeout`."""
+
 _LOCK: Final = 0x436F7264
 """The advisory lock of whoever migrates: a number of our own."""
 
@@ -76,8 +83,16 @@ async def _run(url: str, task: Callable[[Config], None]) -> None:
     async with connected(url) as connection:
         await _turn(connection)
         try:
-            await connection.run_sync(_with_config, task)
-            await connection.commit()
+            for tries_left in reversed(range(LOCK_TRIES)):
+                try:
+                    await connection.run_sync(_with_config, task)
+                    await connection.commit()
+                    break
+                except DBAPIError as error:
+                    if getattr(error.orig, "sqlstate", None) != _NO_LOCK or not tries_left:
+                        raise
+                    await connection.rollback()
+                await asyncio.sleep(LOCK_PAUSE_S)
         except DBAPIError as error:
             raise StartupError(f"The schema cannot be brought up to date: {error.orig}".splitlines()[0]) from error
         except CommandError as error:

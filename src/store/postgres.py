@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy import Table
 
 from src.dispatch.clock import new_id
-from src.dispatch.ports import Batch, Head, KeyFact, Known, Loaded, Process, Survey, Wanted
+from src.dispatch.ports import Batch, Checkpoint, Head, KeyFact, Known, Loaded, Process, Survey, Wanted
 from src.errors import Conflict, Fenced, NotFound, StoreError
 from src.router.entities import Row
 from src.router.events import Event
@@ -179,6 +179,17 @@ class PostgresStore:
             else:
                 found = await connection.fetch(statements.EVENTS_OF_AGENT, tenant, after, limit, agent_id)
         return [rows.event_from(each) for each in found]
+
+    async def checkpoint(self, tenant: str) -> Checkpoint | None:
+        """The tenant's last checkpoint; None: its whole journal is kept."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow(statements.CHECKPOINT, tenant)
+        return None if row is None else rows.checkpoint_from(row)
+
+    async def dropped(self, tenant: str) -> int:
+        """The number of the last event that is no longer kept in the journal; 0: all are."""
+        async with self._connection() as connection:
+            return await connection.fetchval(statements.DROPPED, tenant) or 0
 
     async def heads(self, tenants: Sequence[str]) -> Mapping[str, int]:
         """The last number of each of these tenants' journals, as committed."""

@@ -1,10 +1,10 @@
-"""Fold a tenant's journal from its beginning, and compare what comes out with the tables. Changes nothing."""
+"""Fold a tenant's journal from its beginning or a checkpoint, and compare it with the tables. Changes nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from src.dispatch.ports import Loaded, Store
+from src.dispatch.ports import Checkpoint, Loaded, Store
 from src.router import events as ev
 from src.router.entities import (
     AGENT_COLUMNS,
@@ -25,18 +25,26 @@ DIFFERENCES_MAX: Final = 1_000
 """More than so many are not told one by one."""
 
 
-async def compare(store: Store, tenant: str) -> list[str]:
+async def compare(store: Store, tenant: str, archived: Iterable[Event | Checkpoint] | None = None) -> list[str]:
     """Where the tables differ from the fold of the journal, a sentence each; empty: nowhere.
+
+    Without `archived` the fold goes on from the tenant's checkpoint, where there is one. With it, which is what was
+    dropped of the tenant's journal, everything is folded, and each checkpoint on the way is compared too.
 
     Raises:
         NotFound: there is no such tenant.
         StoreUnreachable: the database went away.
     """
     loaded = await store.load(tenant)
-    state = State()
+    checkpoint = await store.checkpoint(tenant)
+    fold = Fold(checkpoint if archived is None else None)
+    wrong = next(fold.start(archived or (), checkpoint), None)
+    if wrong is not None:
+        return [wrong]
+    state = fold.state
     while state.seq < loaded.head.seq:
         page = await store.events(tenant, state.seq, min(PAGE_EVENTS, loaded.head.seq - state.seq))
-        wrong = next(_fold(state, page), None)
+        wrong = next(fold.page(page), None)
         if wrong is not None:
             return [wrong]
         if not page:
@@ -44,22 +52,54 @@ async def compare(store: Store, tenant: str) -> list[str]:
     return list(islice(_differences(state, loaded), DIFFERENCES_MAX))
 
 
-def _fold(state: State, page: Sequence[Event]) -> Iterator[str]:
-    """Fold a page; yields what is wrong with it, and then nothing more can be said."""
-    for event in page:
-        if event.seq != state.seq + 1:
-            yield f"event {state.seq + 1} is not in the journal"
-        if event.type not in ev.KNOWN or event.version > ev.VERSION:
-            yield f"event {event.seq} is a {event.type} of version {event.version}, which this release does not know"
-        try:
-            state.apply(event)
-        except (AssertionError, KeyError, TypeError) as error:
-            yield f"event {event.seq}, a {event.type}, does not follow from what came before: {error!r}"
-        if event.type == ev.CHECKPOINT:
-            state.drain()
-            if f"{state.hash:016x}" != event.data["state_hash"]:
-                yield f"the checkpoint at {event.seq} recorded another state than the journal adds up to"
-    state.drain()
+class Fold:
+    """A journal that is being folded, from its beginning or from a checkpoint. What is wrong is told in sentences.
+
+    Behind the first of them nothing more can be said.
+    """
+
+    def __init__(self, checkpoint: Checkpoint | None = None) -> None:
+        self.state = State()
+        if checkpoint is not None:
+            self.state.load(checkpoint.seq, checkpoint.at, *checkpoint.rows)
+        self._from = checkpoint
+
+    def start(self, archived: Iterable[Event | Checkpoint], stored: Checkpoint | None) -> Iterator[str]:
+        """Check the checkpoint that this began from; or fold what is archived, up to the one that is stored."""
+        if self._from is not None:
+            yield from self._same(self._from)
+        for each in archived:
+            yield from self.page([each]) if isinstance(each, Event) else self._same(each)
+        if stored is not None:
+            yield from self._same(stored)
+
+    def page(self, page: Sequence[Event]) -> Iterator[str]:
+        """Fold the events that follow."""
+        state = self.state
+        for event in page:
+            if event.seq != state.seq + 1:
+                yield f"event {state.seq + 1} is not in the journal"
+            if event.type not in ev.KNOWN or event.version > ev.VERSION:
+                yield f"event {event.seq} is a {event.type} of version {event.version}, which is not known here"
+            try:
+                state.apply(event)
+            except (AssertionError, KeyError, TypeError) as error:
+                yield f"event {event.seq}, a {event.type}, does not follow from what came before: {error!r}"
+            if event.type == ev.CHECKPOINT:
+                state.drain()
+                if f"{state.hash:016x}" != event.data["state_hash"]:
+                    yield f"the checkpoint at {event.seq} recorded another state than the journal adds up to"
+        state.drain()
+
+    def checkpoint(self) -> Checkpoint:
+        """What it adds up to so far."""
+        state = self.state
+        kinds = (state.contacts, state.assignments, state.agents, state.collaborations)
+        return Checkpoint(state.seq, state.at, state.hash, tuple(tuple(_folded(each)) for each in kinds))
+
+    def _same(self, checkpoint: Checkpoint) -> Iterator[str]:
+        if (checkpoint.seq, checkpoint.state_hash) != (self.state.seq, self.state.hash):
+            yield f"the journal up to {self.state.seq} is not what the stored checkpoint at {checkpoint.seq} says"
 
 
 def _differences(state: State, loaded: Loaded) -> Iterator[str]:

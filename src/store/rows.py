@@ -12,6 +12,7 @@ import msgspec
 from src.dispatch.ports import (
     AccountFact,
     Answer,
+    Checkpoint,
     CollaborationWord,
     ConfigFact,
     ContactFact,
@@ -87,6 +88,17 @@ def event_row(event: Event) -> Row:
 def event_from(row: Sequence[Any]) -> Event:
     """The inverse of `event_row`."""
     return Event(row[0], row[1], row[2], row[3], row[4], row[5], _decode(row[6]), row[7])
+
+
+def checkpoint_row(checkpoint: Checkpoint) -> Row:
+    """A row of `journal_checkpoints`."""
+    return (checkpoint.seq, checkpoint.at, signed(checkpoint.state_hash), dump(checkpoint.rows))
+
+
+def checkpoint_from(row: Sequence[Any]) -> Checkpoint:
+    """The inverse of `checkpoint_row`."""
+    kinds = tuple(tuple(tuple(each) for each in kind) for kind in _decode(row[3]))
+    return Checkpoint(row[0], row[1], unsigned(row[2]), kinds)
 
 
 def trace_row(trace: tuple[str, int, Mapping[str, Any]]) -> Row:

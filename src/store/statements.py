@@ -74,6 +74,24 @@ HEAD: Final = "SELECT seq, batch, at, state_hash FROM tenant_heads WHERE tenant 
 EVENTS: Final = f"{_rows_of(tables.journal)} AND seq > $2 ORDER BY seq LIMIT $3"
 EVENTS_OF_AGENT: Final = f"{_rows_of(tables.journal)} AND seq > $2 AND agent_id = $4 ORDER BY seq LIMIT $3"
 
+CHECKPOINT: Final = "SELECT seq, at, state_hash, state FROM journal_checkpoints WHERE tenant = $1"
+DROPPED: Final = "SELECT seq FROM journal_checkpoints WHERE tenant = $1"
+PUT_CHECKPOINT: Final = """\
+INSERT INTO journal_checkpoints (tenant, seq, at, state_hash, state) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant) DO UPDATE
+  SET seq = excluded.seq, at = excluded.at, state_hash = excluded.state_hash, state = excluded.state"""
+
+FORGET_TRACES: Final = """\
+DELETE FROM traces WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM traces WHERE tenant = $1 AND contact_id < $2 AND seq <= $3 LIMIT $4))
+RETURNING seq"""
+
+
+def events_in(partition: str) -> str:
+    """`EVENTS`, of one partition of the journal."""
+    return EVENTS.replace("FROM journal ", f"FROM {partition} ")
+
+
 YOUNG: Final = """\
 SELECT relname FROM pg_class
 WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[]) AND reltuples < $2"""

@@ -8,6 +8,7 @@ JSON is of type `json`, not `jsonb`, because the text comes back as it was writt
 Statements, too, give and take it as text: `rows.py` turns it into values and back.
 """
 
+import re
 from typing import Final
 
 from sqlalchemy import (
@@ -42,6 +43,14 @@ _ROOM_FOR_UPDATES: Final = {"fillfactor": 70}
 """Rows that change soon after they were written find room on their page, and no index is touched (HOT)."""
 
 _ROOM_FOR_MANY_UPDATES: Final = {"fillfactor": 50}
+
+_VACUUM_FEW: Final = {"autovacuum_vacuum_scale_factor": 0, "autovacuum_vacuum_threshold": 500}
+"""Few rows, each changed with every commit: what the updates leave behind is cleared away before it fills pages."""
+
+_VACUUM_AGENTS: Final = {"autovacuum_vacuum_scale_factor": 0.02, "autovacuum_vacuum_threshold": 500}
+
+_VACUUM_MANY: Final = {"autovacuum_vacuum_scale_factor": 0.02, "autovacuum_analyze_scale_factor": 0.02}
+"""Many rows, of which the newest alone change: a fifth of all, which is PostgreSQL's own measure, would be days."""
 
 
 def _key(name: str, *, nullable: bool = False) -> Column[str]:
@@ -95,7 +104,7 @@ tenant_heads: Final = Table(
     _number("state_hash"),  # 64 bits, kept with a sign
     _key("owner", nullable=True),
     PrimaryKeyConstraint("tenant"),
-    postgresql_with=_ROOM_FOR_MANY_UPDATES,
+    postgresql_with=_ROOM_FOR_MANY_UPDATES | _VACUUM_FEW,
 )
 
 processes: Final = Table(
@@ -107,7 +116,7 @@ processes: Final = Table(
     _flag("draining", before="false"),
     _number("version", SmallInteger, before="1"),
     PrimaryKeyConstraint("id"),
-    postgresql_with=_ROOM_FOR_MANY_UPDATES,
+    postgresql_with=_ROOM_FOR_MANY_UPDATES | _VACUUM_FEW,
 )
 
 # -- the truth ---------------------------------------------------------------------------------------------------------
@@ -124,8 +133,30 @@ journal: Final = Table(
     _key("customer_id", nullable=True),
     _json("data"),
     _number("version", SmallInteger),
-    PrimaryKeyConstraint("tenant", "seq"),
+    # Each partition has this key of its own: one across them would have to hold the time as well.
+    PrimaryKeyConstraint("tenant", "seq").ddl_if(dialect="none"),
     Index(None, "tenant", "agent_id", "seq", postgresql_where=text("agent_id IS NOT NULL")),
+    postgresql_partition_by="RANGE (at)",  # by the week: `partitions.py`
+)
+
+_PARTITION: Final = re.compile(r"journal_(before|other|\d{8})")
+
+
+def is_partition(table: str) -> bool:
+    """Whether a table is a part of the journal: what there is of those is no matter of the schema."""
+    return _PARTITION.fullmatch(table) is not None
+
+
+# What the journal added up to at the end of what was archived and dropped of it: the last of each tenant.
+journal_checkpoints: Final = Table(
+    "journal_checkpoints",
+    metadata,
+    _key("tenant"),
+    _number("seq"),
+    _number("at"),
+    _number("state_hash"),  # 64 bits, kept with a sign
+    _json("state"),
+    PrimaryKeyConstraint("tenant"),
 )
 
 # -- folded: what the journal adds up to -------------------------------------------------------------------------------
@@ -177,7 +208,7 @@ contacts: Final = Table(
     ),
     Index("ix_contacts_open_customer", "tenant", "customer_id", postgresql_where=text("closed_at IS NULL")),
     Index("ix_contacts_pilot", "tenant", "pilot", "created_at", postgresql_where=text("pilot IS NOT NULL")),
-    postgresql_with=_ROOM_FOR_UPDATES,
+    postgresql_with=_ROOM_FOR_UPDATES | _VACUUM_MANY,
 )
 
 assignments: Final = Table(
@@ -213,7 +244,7 @@ assignments: Final = Table(
         unique=True,
         postgresql_where=text("accepted_at IS NOT NULL AND ended_at IS NULL"),
     ),
-    postgresql_with=_ROOM_FOR_UPDATES,
+    postgresql_with=_ROOM_FOR_UPDATES | _VACUUM_MANY,
 )
 
 agent_states: Final = Table(
@@ -231,7 +262,7 @@ agent_states: Final = Table(
     _number("turn_at", before="0"),
     _text("paused"),
     PrimaryKeyConstraint("tenant", "id"),
-    postgresql_with=_ROOM_FOR_MANY_UPDATES,
+    postgresql_with=_ROOM_FOR_MANY_UPDATES | _VACUUM_AGENTS,
 )
 
 collaborations: Final = Table(
@@ -435,4 +466,5 @@ answers: Final = Table(
     _number("at"),
     PrimaryKeyConstraint("tenant", "scope"),
     Index(None, "at"),
+    postgresql_with={"autovacuum_vacuum_scale_factor": 0.05, "autovacuum_analyze_scale_factor": 0.05},
 )

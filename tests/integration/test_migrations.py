@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,13 +12,13 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, event
 
 from src.errors import StartupError
 from src.store.migrate import FOLDER, connected, downgrade, upgrade
 from src.store.postgres import PostgresStore
 from src.store.replay import compare
-from src.store.tables import metadata
+from src.store.tables import is_partition, metadata
 from tests.support.writer import Writer, loaded
 
 FIRST: Final = json.loads((Path(__file__).parents[1] / "fixtures" / "tenant_0001.json").read_text(encoding="utf-8"))
@@ -29,15 +30,20 @@ CATALOGUE = {
         FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
         LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
         LEFT JOIN pg_collation ON pg_collation.oid = attcollation
-        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+        AND attnum > 0 AND NOT attisdropped
         ORDER BY relname, attnum""",
-    "indexes": "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY indexdef",
+    "indexes": """
+        SELECT indexdef FROM pg_indexes JOIN pg_class ON relname = tablename AND relnamespace = 'public'::regnamespace
+        WHERE schemaname = 'public' AND NOT relispartition ORDER BY indexdef""",
     "constraints": """
-        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2""",
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(pg_constraint.oid)
+        FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid
+        WHERE connamespace = 'public'::regnamespace AND NOT relispartition AND contype <> 'n' ORDER BY 1, 2""",
     "options": """
         SELECT relname, reloptions FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY relname""",
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+        ORDER BY relname""",
 }
 
 
@@ -64,7 +70,8 @@ async def test_the_migrated_schema_is_what_the_code_means(database: str, empty_d
 
 async def test_a_new_migration_would_find_nothing_to_do(database: str) -> None:
     def differences(connection: Connection) -> list[Any]:
-        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+        options = {"include_name": lambda name, kind, _: kind != "table" or not is_partition(name)}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
     async with connected(database) as connection:
         assert [] == await connection.run_sync(differences)
@@ -185,8 +192,104 @@ async def test_a_database_that_cannot_be_reached_is_told_in_one_line() -> None:
         await upgrade("postgresql://nobody@127.0.0.1:1/none")
 
 
-def test_every_migration_gives_up_waiting_for_locks() -> None:
-    """But for those that change indexes alone, for which nobody waits."""
-    for path in (FOLDER / "versions").glob("*.py"):
-        said = path.read_text(encoding="utf-8")
-        assert 2 == said.count("SET LOCAL lock_timeout") + said.count("autocommit_block"), path.name
+# -- beside the service ------------------------------------------------------------------------------------------------
+
+LOCKS: Final = ("ALTER TABLE", "DROP TABLE", "DROP INDEX", "CREATE INDEX", "CREATE UNIQUE INDEX", "LOCK TABLE")
+UNSAFE: Final = {
+    r"ALTER COLUMN .* TYPE": "the whole table is written anew",
+    r"ADD COLUMN (?!.*DEFAULT).*NOT NULL": "the release before does not fill it",
+    r"ADD CONSTRAINT (?!.*(NOT VALID|USING INDEX))": "all rows are read while nobody may write",
+    r"SET NOT NULL": "all rows are read while nobody may write",
+    r"CREATE (UNIQUE )?INDEX (?!CONCURRENTLY)": "nobody may write until it is made",
+    r"DROP COLUMN": "the release before reads it: it goes a release later",
+    r"DROP TABLE": "the release before reads it: it goes a release later",
+    r"RENAME": "the release before knows the old name",
+}
+"""What a migration must not do to a table that is there already, and why."""
+
+
+def unsafe(statements: list[str]) -> list[str]:
+    """What is wrong with the statements of one migration."""
+    made = set(re.findall(r"CREATE TABLE (\w+)", " ".join(statements)))
+    wrong, patient = [], False
+    for each in statements:
+        text = " ".join(each.split())
+        patient = text.startswith(("SET LOCAL lock_timeout", "SET lock_timeout")) or (patient and text[:5] != "RESET")
+        if text.startswith(LOCKS) and not patient and "CONCURRENTLY" not in text:
+            wrong.append(f"no lock_timeout: {text}")
+        table = re.search(r"^(?:ALTER|DROP) TABLE (\w+)|^CREATE .*INDEX .*? ON (\w+)", text)
+        exchanged = {name for name in made if f"ALTER TABLE {name} RENAME" in " ".join(statements)}
+        if table is None or (table[1] or table[2]) in made - exchanged:
+            continue
+        if exchanged and ("RENAME" in text or (table[1] or table[2]) in exchanged):
+            continue  # the name is there again when the transaction ends
+        wrong += [f"{why}: {text}" for form, why in UNSAFE.items() if re.search(form, text)]
+    return wrong
+
+
+async def test_migrations_take_safe_steps_alone(empty_database: str) -> None:
+    """Expand now, contract a release later: what each of them says to the server, seen on its way there."""
+    seen: list[str] = []
+    revisions = sorted(each.name[:4] for each in (FOLDER / "versions").glob("0*.py"))
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:  # SQLAlchemy's
+        seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        for each in revisions:
+            seen.clear()
+            await upgrade(empty_database, each)
+            assert len(seen) > 1
+            assert [] == unsafe(seen), each
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE contacts ALTER COLUMN step TYPE bigint",
+        "ALTER TABLE contacts ADD COLUMN more TEXT NOT NULL",
+        "ALTER TABLE contacts ADD CONSTRAINT ck CHECK (step > 0)",
+        "CREATE INDEX ix ON contacts (tenant)",
+        "ALTER TABLE contacts DROP COLUMN step",
+        "ALTER TABLE contacts RENAME TO old",
+        "DROP TABLE contacts",
+    ],
+)
+def test_unsafe_steps_are_seen(statement: str) -> None:
+    assert unsafe(["SET LOCAL lock_timeout = '5s'", statement])
+    assert unsafe(["ALTER TABLE contacts ADD COLUMN more TEXT"])
+
+
+async def test_the_journal_is_parted_while_the_service_writes(empty_database: str) -> None:
+    """A transaction that has the journal for long holds up the migration, which lets commits pass and comes again."""
+    await upgrade(empty_database, "0004")
+    store = await PostgresStore.open(empty_database)
+    writer = Writer(await store.create_tenant("t", "sealed"))
+    writer.staff("a1")
+    await store.commit(writer.batch())
+    loop = asyncio.get_running_loop()
+    async with administering(empty_database) as slow:
+        async with slow.transaction():
+            await slow.fetch("SELECT * FROM journal LIMIT 1")
+            migrating = asyncio.create_task(upgrade(empty_database))
+            began, slowest = loop.time(), 0.0
+            while loop.time() < began + 4:
+                sent = loop.time()
+                writer.contact()
+                await store.commit(writer.batch())
+                slowest = max(slowest, loop.time() - sent)
+                await asyncio.sleep(0.01)
+            assert not migrating.done()
+            assert slowest < 1.5, f"a commit waited {slowest:.1f} s"
+        while not migrating.done():
+            writer.contact()
+            await store.commit(writer.batch())
+        await migrating
+    writer.contact()
+    await store.commit(writer.batch())
+    assert [] == await compare(store, writer.tenant)
+    assert writer.state.seq == len(await store.events(writer.tenant, 0, 10_000))
+    await store.close()

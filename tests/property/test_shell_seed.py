@@ -22,7 +22,7 @@ from src.dispatch.inbound import Identity, InboundContact
 from src.dispatch.lease import LeaseKeeper
 from src.dispatch.orders import Order
 from src.dispatch.owner import CLAIM_S, Owner
-from src.dispatch.ports import Batch, ConfigFact, Known, Loaded, Survey, Wanted
+from src.dispatch.ports import Batch, Checkpoint, ConfigFact, Known, Loaded, Survey, Wanted
 from src.dispatch.tenant import Parts
 from src.dispatch.turn import Once, Repeated
 from src.errors import PeerLost, Refused, StoreUnreachable, Unavailable
@@ -97,6 +97,14 @@ class FaultyStore:
         await asyncio.sleep(self.rng.random() * 4)
         with contextlib.suppress(Refused):
             await self.store.commit(batch)
+
+    async def checkpoint(self, tenant: str) -> Checkpoint | None:
+        await self._way()
+        return await self.store.checkpoint(tenant)
+
+    async def dropped(self, tenant: str) -> int:
+        await self._way()
+        return await self.store.dropped(tenant)
 
     async def heads(self, tenants: Sequence[str]) -> Mapping[str, int]:
         await self._way()

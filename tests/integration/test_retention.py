@@ -1,0 +1,208 @@
+"""The journal's old end: partitions are made ahead, archived, dropped; nothing that is promised needs what is gone."""
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from src.app import compare
+from src.errors import StoreRejected, StoreUnreachable
+from src.router import commands as c
+from src.store import archive, replay
+from src.store.partitions import AHEAD, WEEK_MS, keeping, partitions
+from src.store.postgres import PostgresStore
+from src.store.retention import DAY_MS, keep_journal
+from tests.support.service import Client
+from tests.support.writer import START_MS, Writer, loaded
+
+
+async def names(url: str) -> list[str]:
+    async with keeping(url) as connection:
+        assert connection is not None
+        return [each.name for each in await partitions(connection)]
+
+
+async def count(url: str, table: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))
+    finally:
+        await connection.close()
+
+
+async def newest(url: str) -> int:
+    """When the last partition ends."""
+    async with keeping(url) as connection:
+        assert connection is not None
+        return (await partitions(connection))[-1].until
+
+
+async def weeks_of_work(store: PostgresStore, writer: Writer, since: int, weeks: int) -> None:
+    """Contacts that come, are taken and end, and some that stay open, week after week."""
+    writer.now = max(writer.now, since)
+    writer.staff("a1", "a2")
+    for _ in range(weeks):
+        for number in range(6):
+            contact = writer.contact(f"k{number}")
+            assignment = writer.state.contacts[contact].assignment_id
+            if assignment is not None and number % 2:
+                writer.do(c.Accept(assignment, writer.state.assignments[assignment].agent_id))
+        await store.commit(writer.batch())
+        writer.now += WEEK_MS
+        writer.do(c.Tick(1000))
+        await store.commit(writer.batch())
+
+
+async def test_partitions_are_made_ahead_once(database: str) -> None:
+    before = await names(database)
+    assert ["journal_before"] == before
+    until = await newest(database)
+    await asyncio.gather(*(keep_journal(database, until) for _ in range(3)))
+    assert len(before) + AHEAD + 1 == len(await names(database))
+    assert until + (AHEAD + 1) * WEEK_MS == await newest(database)
+    await keep_journal(database, until)
+    assert len(before) + AHEAD + 1 == len(await names(database))
+
+
+async def test_a_clock_that_ran_ahead_loses_nothing(database: str) -> None:
+    """Its events go to the partition without bounds, and to that of their week when there is one."""
+    store = await PostgresStore.open(database)
+    writer = Writer(await store.create_tenant("t", "sealed"))
+    far = await newest(database) + 3 * WEEK_MS
+    await weeks_of_work(store, writer, far, 2)
+    assert await count(database, "journal_other") == writer.state.seq
+    await keep_journal(database, far + WEEK_MS)
+    assert await count(database, "journal_other") == 0
+    assert await count(database, "journal") == writer.state.seq
+    assert [] == await replay.compare(store, writer.tenant)
+    await store.close()
+
+
+async def test_what_is_dropped_is_in_the_archive_and_in_the_checkpoint(database: str, tmp_path: Path) -> None:
+    store = await PostgresStore.open(database)
+    writer, idle = [Writer(await store.create_tenant(each, "sealed"), each) for each in ("busy", "idle")]
+    await weeks_of_work(store, idle, START_MS, 1)
+    start = await newest(database)
+    await keep_journal(database, start)
+    await weeks_of_work(store, writer, start - WEEK_MS, 4)
+    before = {each.tenant: await loaded(store, each.tenant) for each in (writer, idle)}
+    traces = await count(database, "traces")
+
+    dropped = await keep_journal(database, start + 3 * WEEK_MS, 7, tmp_path)
+    assert len(dropped) == 3
+    kept = await count(database, "journal")
+    assert 0 < kept < writer.state.seq
+    assert await count(database, "traces") <= traces
+
+    # An idle tenant has nothing left, and both go on as if nothing had been dropped.
+    assert await store.dropped(idle.tenant) == idle.state.seq
+    assert [] == list(await store.events(idle.tenant, 0, 10))
+    for each in (writer, idle):
+        assert before[each.tenant].hash == (await loaded(store, each.tenant)).hash
+        assert [] == await replay.compare(store, each.tenant)
+    await weeks_of_work(store, writer, start + 3 * WEEK_MS, 1)
+    assert await keep_journal(database, start + 6 * WEEK_MS, 7, tmp_path)
+    for name in ("busy", "idle"):
+        assert [] == await compare(database, name)
+        assert [] == await compare(database, name, tmp_path)
+    events = [line for line in archive.read(tmp_path) if line.tenant == writer.tenant]
+    assert len(events) > await count(database, "journal")
+    await store.close()
+
+
+async def test_replay_sees_what_was_changed_in_checkpoint_and_archive(database: str, tmp_path: Path) -> None:
+    store = await PostgresStore.open(database)
+    writer = Writer(await store.create_tenant("t", "sealed"))
+    start = await newest(database)
+    await weeks_of_work(store, writer, start - WEEK_MS, 3)
+    await keep_journal(database, start + WEEK_MS, 1, tmp_path)
+    connection = await asyncpg.connect(database)
+    [path] = tmp_path.glob("*" + archive.SUFFIX)
+    lines = gzip.decompress(path.read_bytes()).splitlines()
+    path.write_bytes(gzip.compress(b"\n".join(lines[:-3] + lines[-2:])))
+    assert [] == await compare(database, "t")
+    assert await compare(database, "t", tmp_path)
+    state = json.loads(await connection.fetchval("SELECT state FROM journal_checkpoints"))
+    state[0].pop()
+    await connection.execute("UPDATE journal_checkpoints SET state = $1", json.dumps(state))
+    assert ["stored checkpoint" in each for each in await compare(database, "t")] == [True]
+    await connection.close()
+    await store.close()
+
+
+@pytest.mark.parametrize("broken", ["a gap in the journal", "another row", "a folder that cannot be written"])
+async def test_nothing_is_dropped_that_is_not_in_order(database: str, tmp_path: Path, broken: str) -> None:
+    store = await PostgresStore.open(database)
+    writer = Writer(await store.create_tenant("t", "sealed"))
+    start = await newest(database)
+    await weeks_of_work(store, writer, start - WEEK_MS, 3)
+    folder = tmp_path / "archive"
+    connection = await asyncpg.connect(database)
+    if broken == "a gap in the journal":
+        await connection.execute("DELETE FROM journal WHERE seq = 5")
+    elif broken == "another row":  # of a tenant that is not there
+        await connection.execute(
+            "INSERT INTO journal (tenant, seq, type, at, data, version) VALUES ('x', 1, 'y', 0, '{}', 1)"
+        )
+    else:
+        folder.write_text("a file")
+    before = await count(database, "journal")
+    with pytest.raises(StoreRejected):
+        await keep_journal(database, start + 2 * WEEK_MS, 1, folder)
+    assert before == await count(database, "journal")
+    assert await store.dropped(writer.tenant) == 0
+    await connection.close()
+    await store.close()
+
+
+async def test_a_reader_that_holds_on_is_not_in_the_way_of_commits(database: str, tmp_path: Path) -> None:
+    """A transaction that has read the journal and stays open holds up the dropping, for as long as it likes."""
+    store = await PostgresStore.open(database)
+    writer = Writer(await store.create_tenant("t", "sealed"))
+    start = await newest(database)
+    await weeks_of_work(store, writer, start - WEEK_MS, 3)
+    reader = await asyncpg.connect(database)
+    transaction = reader.transaction()
+    await transaction.start()
+    await reader.fetch("SELECT count(*) FROM journal")
+    dropping = asyncio.create_task(keep_journal(database, start + WEEK_MS, 1, tmp_path))
+    slowest = 0.0
+    loop = asyncio.get_running_loop()
+    for _ in range(30):
+        began = loop.time()
+        writer.contact()
+        await store.commit(writer.batch())
+        slowest = max(slowest, loop.time() - began)
+        await asyncio.sleep(0.05)
+    assert not dropping.done()
+    assert slowest < 1.5, f"a commit waited {slowest:.1f} s"
+    await transaction.rollback()
+    try:
+        assert await dropping == ["journal_before"]
+    except StoreUnreachable:  # it gave up, and would try again in an hour
+        assert await keep_journal(database, start + WEEK_MS, 1, tmp_path) == ["journal_before"]
+    assert [] == await replay.compare(store, writer.tenant)
+    await reader.close()
+    await store.close()
+
+
+async def test_cursors_older_than_what_is_kept(client: Client, database: str, tmp_path: Path) -> None:
+    await client.agent("a1", channels={"voice": {"cost": 100}})
+    for number in range(3):
+        await client.contact(f"x{number}")
+    last = (await client.call("GET", "/v1/events"))["last_seq"]
+    until = await newest(database)
+    assert await keep_journal(database, until + 2 * DAY_MS, 1, tmp_path)
+    told = await client.call("GET", "/v1/events?after=1", 410)
+    assert told["code"] == "cursor_expired"
+    assert str(last) in told["detail"]
+    assert [] == (await client.call("GET", f"/v1/events?after={last}"))["items"]
+    async with client.desktop("a1", after=1) as desktop:
+        assert desktop.welcome["resumed"] is False
+        seq = desktop.welcome["seq"]
+    async with client.desktop("a1", after=seq) as desktop:
+        assert desktop.welcome["resumed"] is True
+    assert [] == await compare(database, "default", tmp_path)
