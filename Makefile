@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-faults test-storm test-mutations bench-engine lint openapi lock clean
+.PHONY: help run simulate test test-faults test-storm test-mutations bench bench-quick bench-engine lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -40,6 +40,12 @@ test-storm: $(DEV) ## ten thousand desktops that come back at once (some minutes
 
 test-mutations: $(DEV) ## break the guards of engine and service one by one: the tests must notice (many minutes)
 	@CORDBOARD_TEST_MUTATIONS=all exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/mutation
+
+bench: $(DEV) ## the whole service beside what could be had instead (some minutes; ARGS=--into=docs for table, chart)
+	@exec $(BIN)/python -m bench.whole $(ARGS)
+
+bench-quick: $(DEV) ## the same, smaller: about two minutes
+	@exec $(BIN)/python -m bench.whole --quick $(ARGS)
 
 bench-engine: $(DEV) ## decisions a second and memory, from 100 agents to 100,000 (a minute: ARGS=--quick)
 	@exec $(BIN)/python -m bench.engine $(ARGS)
