@@ -75,8 +75,8 @@ class Admission:
         """In how many seconds somebody who is turned away should come back: spread so that all could be served."""
         self._turned += 1
         self._away += 1
-        rate = self._rate() or self._first / self._wait_s
-        spread = max(RETRY_S_MIN, min(RETRY_S_MAX, int(self._away / max(rate, 1.0))))
+        rate = max(self._rate() or self._first / self._wait_s, self._least / self._wait_s)
+        spread = max(RETRY_S_MIN, min(RETRY_S_MAX, int(self._away / rate)))
         return 1 + self._turned % spread
 
     def _rate(self) -> float | None:

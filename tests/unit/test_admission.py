@@ -93,6 +93,19 @@ def test_what_is_refused_further_in_does_not_count_as_served() -> None:
     assert 16 == admission.limit()
 
 
+def test_a_service_that_stands_still_sends_nobody_away_for_long() -> None:
+    clock = Hand()
+    admission = Admission(clock, wait_s=WAIT_S, first=200, least=16)
+    told = []
+    while clock.at_s < 150:
+        clock.at_s += 0.05
+        if admission.fits():
+            admission.enter()
+        else:
+            told.append(admission.turn_away())
+    assert max(told) <= RETRY_S_MIN
+
+
 def test_many_who_are_turned_away_are_spread_over_the_time_that_it_takes_to_serve_them() -> None:
     clock = Hand()
     few, many = (Admission(clock, wait_s=1.0, first=200, least=16) for _ in range(2))

@@ -149,8 +149,11 @@ class Flood:
         return float(headers.get("retry-after", "1"))
 
     async def _ask(self, request: bytes) -> tuple[int, dict[str, str], bytes]:
-        if self._idle:
+        while self._idle:
             reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                break
+            writer.close()  # the service has closed it meanwhile: it was idle for too long
         else:
             reader, writer = await asyncio.open_connection("127.0.0.1", next(self._ports))
         try:
