@@ -80,7 +80,8 @@ class Fold:
             if event.seq != state.seq + 1:
                 yield f"event {state.seq + 1} is not in the journal"
             if event.type not in ev.KNOWN or event.version > ev.VERSION:
-                yield f"event {event.seq} is a {event.type} of version {event.version}, which is not known here"
+                what = f"a {event.type} of version {event.version}"
+                yield f"event {event.seq} is {what}, which this release does not know"
             try:
                 state.apply(event)
             except (AssertionError, KeyError, TypeError) as error:

@@ -231,12 +231,14 @@ def _servers(folder: Path) -> Iterator[tuple[Postgres, RedisServer]]:
 
 
 @asynccontextmanager
-async def cluster(folder: Path, *, processes: int = PROCESSES, source: Path = ROOT) -> AsyncIterator[Cluster]:
-    """Start everything, and end it. `source` is the folder that the service's code is taken from."""
+async def cluster(
+    folder: Path, *, processes: int = PROCESSES, source: Path = ROOT, revision: str = "head"
+) -> AsyncIterator[Cluster]:
+    """Start everything, and end it. `source` is the folder of the service's code, `revision` the schema."""
     folder.chmod(0o711)  # run as root, PostgreSQL is another user
     with _servers(folder) as (postgres, redis):
         await redis.start()
-        await upgrade(postgres.url())
+        await upgrade(postgres.url(), revision)
         found = Cluster(folder, postgres, redis, [])
         proxies: list[Proxy] = []
         try:
