@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-faults test-storm test-mutations bench bench-quick bench-engine lint openapi lock clean
+.PHONY: help run simulate test test-faults test-storm test-mutations bench bench-quick test-plans soak bench-engine lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -46,6 +46,12 @@ bench: $(DEV) ## the whole service beside what could be had instead (some minute
 
 bench-quick: $(DEV) ## the same, smaller: about two minutes
 	@exec $(BIN)/python -m bench.whole --quick $(ARGS)
+
+test-plans: $(DEV) ## how PostgreSQL carries out every statement at a million rows (some minutes; other numbers: ROWS=)
+	@CORDBOARD_TEST_ROWS=$(or $(ROWS),1000000) exec $(BIN)/python -m pytest -v --timeout=1800 $(ARGS) tests/plans
+
+soak: $(DEV) ## an hour under load: is memory flat? (other lengths: MINUTES=)
+	@exec $(BIN)/python -m bench.soak --minutes $(or $(MINUTES),60) $(ARGS)
 
 bench-engine: $(DEV) ## decisions a second and memory, from 100 agents to 100,000 (a minute: ARGS=--quick)
 	@exec $(BIN)/python -m bench.engine $(ARGS)
