@@ -3,13 +3,12 @@
 Each test breaks one thing. `make test-faults` tries all of them, the ordinary tests a few (`CORDBOARD_TEST_FAULTS`).
 """
 
-import asyncio
 import os
 
 import pytest
 
 from tests.support.faults.cluster import Cluster
-from tests.support.faults.run import AFTER_S, running
+from tests.support.faults.run import running
 from tests.support.faults.scenarios import (
     FAULTS,
     Fault,
@@ -42,7 +41,7 @@ async def test_a_contact_that_the_engine_fails_upon_is_set_aside_and_told_and_ot
             within = (await run.load.post("within", channel="poison")).json()
             (await run.owner()).kill()  # whoever loads the tenant next finds the one that came before the fault
         assert await run.recovered()
-        await asyncio.sleep(AFTER_S)
+        await run.going_on()
         for contact_id in (before["id"], within["id"]):
             contact = (await run.load.insist("GET", f"/v1/contacts/{contact_id}")).json()
             assert ("parked", "set_aside") == (contact["state"], contact["park_reason"])

@@ -16,7 +16,7 @@ from src.store.seal import Sealer
 from tests.support.faults.cluster import SECRET, Cluster, Node
 from tests.support.faults.flood import quantile
 from tests.support.faults.load import Listener
-from tests.support.faults.run import AFTER_S, NOTES, Run, running
+from tests.support.faults.run import NOTES, Run, running
 
 BATCH = 500
 DESKTOPS = int(os.environ.get("CORDBOARD_TEST_DESKTOPS", "500"))
@@ -46,7 +46,7 @@ async def test_a_slow_consumer_is_closed_and_resumes_and_nobody_waits_for_it(the
             await asyncio.sleep(1)
             slow.looks_away = False
         assert await run.recovered()
-        await asyncio.sleep(AFTER_S)
+        await run.going_on()
         broken = await run.finish()
         assert CLOSE_TOO_SLOW in slow.book.closed
         assert [] == broken
@@ -116,7 +116,7 @@ async def test_a_storm_of_desktops_is_welcomed_and_the_work_goes_on(the_cluster:
         await storm.break_off()
         back_s = await storm.connect()
         meanwhile = [each.at_s - each.sent_at_s for each in run.load.books.posts[before:]]
-        await asyncio.sleep(AFTER_S)
+        await run.going_on()
         for each in storm.sockets:
             each.transport.abort()
         broken = await run.finish()

@@ -135,6 +135,7 @@ class _Fold:
     recovered_at: int
     broken: list[str] = field(default_factory=list)
     open: dict[str, str] = field(default_factory=dict)
+    _waiting: dict[str, None] = field(default_factory=dict)
     _strange: set[str] = field(default_factory=set)
     _holders: dict[str, dict[str, str]] = field(default_factory=dict)
     _agents: dict[str, _Agent] = field(default_factory=dict)
@@ -155,11 +156,10 @@ class _Fold:
             self._agent(agent_id).paused = event.type == ev.AGENT_PAUSED
         elif event.type == ev.CONTACT_CLOSED:
             self.open.pop(contact_id, None)
+            self._waiting.pop(contact_id, None)
         elif event.type in STATES:
-            self.open[contact_id] = STATES[event.type]
-        if event.type == ev.CONTACT_RECEIVED and event.data["channel"] != CHANNEL:
-            self._strange.add(contact_id)
-        elif event.type == ev.CONTACT_OFFERED:
+            self._moved(event, contact_id)
+        if event.type == ev.CONTACT_OFFERED:
             self._offered(event, contact_id, agent_id)
         if event.type in FREED:
             if self._holders.get(contact_id, {}).pop(event.data["assignment_id"], None) is None:
@@ -168,6 +168,15 @@ class _Fold:
                 self._agent(agent_id).load -= COST
             if event.data.get("barred_until") is not None:
                 self._barred[contact_id, agent_id] = event.data["barred_until"]
+
+    def _moved(self, event: Event, contact_id: str) -> None:
+        self.open[contact_id] = STATES[event.type]
+        if event.type == ev.CONTACT_RECEIVED and event.data["channel"] != CHANNEL:
+            self._strange.add(contact_id)
+        if STATES[event.type] == "waiting" and contact_id not in self._strange:
+            self._waiting[contact_id] = None
+        else:
+            self._waiting.pop(contact_id, None)
 
     def _agent(self, agent_id: str) -> _Agent:
         return self._agents.setdefault(agent_id, _Agent())
@@ -184,12 +193,11 @@ class _Fold:
 
     def _look(self, now: int) -> None:
         """Time goes on from `_at` to `now`: who could have had what meanwhile, and for how long already?"""
-        waiting = [each for each, state in self.open.items() if state == "waiting" and each not in self._strange]
-        free = [each for each, agent in self._agents.items() if agent.free] if waiting else []
+        free = [each for each, agent in self._agents.items() if agent.free] if self._waiting else []
         pairs = {
             (contact_id, agent_id): self._pairs.get((contact_id, agent_id), self._at)
-            for contact_id in waiting
             for agent_id in free
+            for contact_id in self._waiting
             if self._barred.get((contact_id, agent_id), 0) <= self._at
         }
         for (contact_id, agent_id), since in pairs.items():

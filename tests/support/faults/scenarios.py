@@ -3,14 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from statistics import median
 
 from tests.support.faults.cluster import Cluster
-from tests.support.faults.run import AFTER_S, Run, running
+from tests.support.faults.run import Run, running
 
 LEASE_S = 6.0
 GRACE_S = 2
-POSTS_MIN = 100
-LATE_S_MAX = 0.3
+LATE_S_MAX = 0.1
+LATE_ACKNOWLEDGEMENTS_MAX = 3
 Fault = Callable[[Run], Awaitable[None]]
 
 
@@ -180,15 +181,16 @@ async def broken_by(fault: Fault, on: Cluster) -> list[str]:
         if not await run.recovered():
             return ["it does not recover"]
         whole_s = time.monotonic()
-        await asyncio.sleep(AFTER_S)
+        await run.going_on()
         late = [] if fault in TOLD_LATE else [line async for line in _late(run, whole_s)]
-        broken = [*await run.finish(), *late]
-        return broken if len(run.load.books.posts) > POSTS_MIN else [*broken, "there was no load to speak of"]
+        return [*await run.finish(), *late]
 
 
 async def _late(run: Run, since_s: float) -> AsyncIterator[str]:
     """Who hears by comparison alone, once a second, although Redis is there?"""
+    took_s = [each.at_s - each.sent_at_s for each in run.load.books.posts if each.sent_at_s > since_s]
     for node in await run.others():
         late_s = run.late_s(node, since_s)
-        if late_s is not None and late_s > LATE_S_MAX:
+        # A machine that is busy with other things is slow, not wrong.
+        if late_s is not None and late_s > LATE_S_MAX + LATE_ACKNOWLEDGEMENTS_MAX * median(took_s):
             yield f"told late: {node.name}'s subscribers hear after {late_s:.2f} s"
