@@ -227,6 +227,7 @@ class _LeaseThread:
 async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, Notice | None]]:
     """The whole service over a migrated database: the application, and what a first start has to say."""
     clock, process, secret = SystemClock(), new_id(), secret_key(settings)
+    archived = archive_dir(settings)
     sealer = Sealer(secret)
     async with opened(url) as store, Queries.over(url) as queries, contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(_redis(settings))
@@ -259,7 +260,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         notice = await _first_start(settings, store, queries, sealer)
         tasks = [
             asyncio.create_task(_keep_house(found, store, lease)),
-            asyncio.create_task(_keep_journal(url, clock, settings.journal_keep_days, archive_dir(settings))),
+            asyncio.create_task(_keep_journal(url, clock, settings.journal_keep_days, archived)),
         ]
         if announcer is not None:
             tasks.append(asyncio.create_task(announcer.run()))

@@ -4,25 +4,38 @@ import asyncio
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
-from src.app import compare
-from src.errors import StoreRejected, StoreUnreachable
+from src.app import archive_dir, compare
+from src.config import Settings
+from src.errors import StartupError, StoreRejected, StoreUnreachable
 from src.router import commands as c
 from src.store import archive, replay
-from src.store.partitions import AHEAD, WEEK_MS, keeping, partitions
+from src.store.partitions import AHEAD, WEEK_MS, Partition, partitions
 from src.store.postgres import PostgresStore
 from src.store.retention import DAY_MS, keep_journal
 from tests.support.service import Client
 from tests.support.writer import START_MS, Writer, loaded
 
 
+async def parts(url: str) -> list[Partition]:
+    connection = await asyncpg.connect(url)
+    try:
+        return await partitions(connection)
+    finally:
+        await connection.close()
+
+
 async def names(url: str) -> list[str]:
-    async with keeping(url) as connection:
-        assert connection is not None
-        return [each.name for each in await partitions(connection)]
+    return [each.name for each in await parts(url)]
+
+
+async def newest(url: str) -> int:
+    """When the last partition ends."""
+    return (await parts(url))[-1].until
 
 
 async def count(url: str, table: str) -> int:
@@ -31,13 +44,6 @@ async def count(url: str, table: str) -> int:
         return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))
     finally:
         await connection.close()
-
-
-async def newest(url: str) -> int:
-    """When the last partition ends."""
-    async with keeping(url) as connection:
-        assert connection is not None
-        return (await partitions(connection))[-1].until
 
 
 async def weeks_of_work(store: PostgresStore, writer: Writer, since: int, weeks: int) -> None:
@@ -83,7 +89,7 @@ async def test_a_clock_that_ran_ahead_loses_nothing(database: str) -> None:
 
 async def test_what_is_dropped_is_in_the_archive_and_in_the_checkpoint(database: str, tmp_path: Path) -> None:
     store = await PostgresStore.open(database)
-    writer, idle = [Writer(await store.create_tenant(each, "sealed"), each) for each in ("busy", "idle")]
+    writer, idle = [Writer(await store.create_tenant(each, "sealed"), prefix="0") for each in ("busy", "idle")]
     await weeks_of_work(store, idle, START_MS, 1)
     start = await newest(database)
     await keep_journal(database, start)
@@ -95,7 +101,10 @@ async def test_what_is_dropped_is_in_the_archive_and_in_the_checkpoint(database:
     assert len(dropped) == 3
     kept = await count(database, "journal")
     assert 0 < kept < writer.state.seq
-    assert await count(database, "traces") <= traces
+    # What explains dropped events is gone with them, and nothing else.
+    assert 0 < await count(database, "traces") < traces
+    late = "traces JOIN journal_checkpoints USING (tenant) WHERE traces.seq <= journal_checkpoints.seq"
+    assert await count(database, late) == 0
 
     # An idle tenant has nothing left, and both go on as if nothing had been dropped.
     assert await store.dropped(idle.tenant) == idle.state.seq
@@ -194,8 +203,13 @@ async def test_cursors_older_than_what_is_kept(client: Client, database: str, tm
     for number in range(3):
         await client.contact(f"x{number}")
     last = (await client.call("GET", "/v1/events"))["last_seq"]
-    until = await newest(database)
-    assert await keep_journal(database, until + 2 * DAY_MS, 1, tmp_path)
+    async with asyncio.timeout(10):
+        while len(await names(database)) == 1:  # the service makes more when it starts
+            await asyncio.sleep(0.05)
+        first = (await parts(database))[0].until
+        while not (dropped := await keep_journal(database, first + 2 * DAY_MS, 1, tmp_path)):
+            await asyncio.sleep(0.05)  # the service itself is at it still
+    assert dropped == ["journal_before"]
     told = await client.call("GET", "/v1/events?after=1", 410)
     assert told["code"] == "cursor_expired"
     assert str(last) in told["detail"]
@@ -206,3 +220,15 @@ async def test_cursors_older_than_what_is_kept(client: Client, database: str, tm
     async with client.desktop("a1", after=seq) as desktop:
         assert desktop.welcome["resumed"] is True
     assert [] == await compare(database, "default", tmp_path)
+
+
+def test_nothing_is_dropped_without_a_place_for_the_archive(tmp_path: Path) -> None:
+    def settings(**given: Any) -> Settings:
+        return Settings(_env_file=None, data_dir=tmp_path, **given)  # type: ignore[call-arg]  # pydantic-settings reads it
+
+    elsewhere = "postgresql://elsewhere/db"
+    assert tmp_path / "archive" == archive_dir(settings(journal_keep_days=7))
+    assert archive_dir(settings(database_url=elsewhere)) is None
+    with pytest.raises(StartupError, match="CORDBOARD_ARCHIVE_DIR"):
+        archive_dir(settings(database_url=elsewhere, journal_keep_days=7))
+    assert tmp_path == archive_dir(settings(database_url=elsewhere, journal_keep_days=7, archive_dir=tmp_path))
