@@ -78,23 +78,22 @@ async def desktops(system: System, count: int, seconds: float) -> list[Goal]:
 
 @dataclass(slots=True)
 class Backlog:
-    """A service over a database of its own in which many contacts of one customer, and few of another, wait."""
+    """A service over a database of its own in which many contacts wait that nobody can take."""
 
     postgres: Postgres
     folder: Path
     waiting: int
 
     async def goals(self, told: Callable[[int], None]) -> list[Goal]:
-        """P6, P7 and P8 on it. `told` hears how many contacts have been posted."""
+        """P6 and P7 on it. `told` hears how many contacts have been posted."""
         url = await self.postgres.database("backlog")
         first = start_service("backlog", url, self.folder)
         await first.answers("/readyz")
         api = await Http.connect(first.port, ADMIN_KEY)
-        await api.good("POST", "/v1/contacts:batch", _items("few", 0, FEW))
         for begin in range(0, self.waiting, BATCH):
             await api.good("POST", "/v1/contacts:batch", _items("many", begin, min(BATCH, self.waiting - begin)))
             told(begin + BATCH)
-        found = [await _views(api, self.waiting)]
+        api.close()
         first.stop()
         begun = time.perf_counter()
         first = start_service("backlog", url, self.folder)
@@ -104,13 +103,12 @@ class Backlog:
         limit = RESTART_S_MAX if self.waiting <= OPEN_GOAL else 30.0
         what = f"restart to the first contact taken, {self.waiting:,} open"
         met = took_s <= limit if self.waiting >= OPEN_GOAL else None
-        found.insert(0, Goal("P6", what, f"{took_s:.1f} s", goal, took_s / limit, met))
         second = start_service("backlog-2", url, self.folder)
         await second.answers("/readyz")
-        found.insert(1, await _forwarding(first.port, second.port))
+        forwarded = await _forwarding(first.port, second.port)
         second.stop()
         first.stop()
-        return found
+        return [Goal("P6", what, f"{took_s:.1f} s", goal, took_s / limit, met), forwarded]
 
 
 def _items(member: str, begin: int, count: int) -> bytes:
@@ -143,17 +141,21 @@ async def _timed_ms(api: Http, method: str, path: str, body: bytes = b"") -> flo
     return (time.perf_counter() - begin) * 1000
 
 
-async def _views(api: Http, waiting: int) -> Goal:
-    times: dict[str, list[float]] = {"few": [], "many": []}
+async def views(system: System, contacts: int) -> Goal:
+    """P8: reading the view of a customer with so many contacts that have ended takes no longer than with a few."""
+    customers = {"few": FEW, "many": contacts}
+    for member, count in customers.items():
+        await system.traffic.of_one(member, count)
+    api = await Http.connect(system.program.port, ADMIN_KEY)
+    times: dict[str, list[float]] = {each: [] for each in customers}
     for _ in range(VIEWS):
         for member, taken in times.items():
             taken.append(await _timed_ms(api, "GET", f"/v1/customers:lookup?type=member&value={member}"))
+    api.close()
     few, many = median(times["few"]), median(times["many"])
-    what = f"view of a customer with {waiting:,} contacts against {FEW}"
-    growth = many / few
-    return Goal(
-        "P8", what, f"{many:.1f} against {few:.1f} ms", f"≤ {VIEW_GROWTH_MAX} times", growth, growth <= VIEW_GROWTH_MAX
-    )
+    growth, goal = many / few, f"≤ {VIEW_GROWTH_MAX} times"
+    what = f"view of a customer with {contacts:,} contacts against {FEW}"
+    return Goal("P8", what, f"{many:.1f} against {few:.1f} ms", goal, growth, growth <= VIEW_GROWTH_MAX)
 
 
 async def _forwarding(*ports: int) -> Goal:

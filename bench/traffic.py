@@ -15,6 +15,7 @@ SKILLS: Final = 20
 SKILLS_EACH: Final = 5
 CUSTOMERS: Final = 10_000
 IN_FLIGHT: Final = 100
+BATCH: Final = 50
 STUCK_S_MAX: Final = 30.0
 
 
@@ -109,6 +110,7 @@ class Traffic:
         self.failures: list[bytes] = []
         self.desks: list[Desk] = []
         self._name = name
+        self._member: str | None = None
         self._posters: list[Http] = []
         self._numbers = count()
         self._free: deque[asyncio.Future[None]] = deque()
@@ -185,6 +187,14 @@ class Traffic:
         await self.settled()
         return Figures(len(tasks), took_s, self._take())
 
+    async def of_one(self, member: str, count: int) -> None:
+        """See so many contacts of one customer through."""
+        self._member = member
+        for begin in range(0, count, BATCH):
+            await self._post(self._posters[0], min(BATCH, count - begin), time.perf_counter())
+        await self.settled()
+        self._member = None
+
     async def settled(self) -> None:
         """Wait until everything posted has been completed."""
         last, moved_at = self._open, time.perf_counter()
@@ -206,7 +216,7 @@ class Traffic:
 
     async def _post(self, poster: Http, batch: int, due: float) -> None:
         self._open += batch
-        if batch == 1:
+        if batch == 1 and self._member is None:
             answer = _POSTED.decode(await poster.good("POST", "/v1/contacts", self._contact()))
             early = self._early.pop(answer.id, None)
             if early is None:
@@ -221,9 +231,10 @@ class Traffic:
 
     def _contact(self) -> bytes:
         number = next(self._numbers)
+        member = self._member or f"m{number % CUSTOMERS}"
         return (
             f'{{"channel":"voice","external_id":"{self._name}-{number}","identity":{{"type":"member","value":'
-            f'"m{number % CUSTOMERS}"}},"tags":["skill{number % SKILLS:02d}"],"text":"my order has not come"}}'
+            f'"{member}"}},"tags":["skill{number % SKILLS:02d}"],"text":"my order has not come"}}'
         ).encode()
 
     def _take(self) -> list[float]:

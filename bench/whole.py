@@ -10,7 +10,7 @@ import pstats
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -25,10 +25,10 @@ from bench.baselines.sql_router import SqlRouter
 from bench.centre import Size
 from bench.machine import Postgres
 from bench.report import Goal, chart, markdown, show
-from bench.sizes import Backlog, desktops, percentiles_ms
+from bench.sizes import Backlog, desktops, percentiles_ms, views
 from bench.systems import System, baseline, service
+from bench.traffic import BATCH
 
-BATCH: Final = 50
 BLOCKED: Final = 100_000
 STEADY_RATE: Final = 200
 COMMITS: Final = 1_000
@@ -132,7 +132,7 @@ def engine_goals(extent: Extent, progress: Progress) -> list[Goal]:
     for what, how_much, met in engine.verdicts(cells):
         key, _, rest = what.partition(" ")
         name, _, goal = rest.rpartition(": ")
-        small = extent is QUICK and not name.startswith("rate")
+        small = extent.sizes is ENGINE_QUICK and not name.startswith("rate")
         found.append(Goal(key, f"engine, {name}", how_much, goal, None, None if small else met))
     return found
 
@@ -141,7 +141,7 @@ async def measure(
     extent: Extent, folder: Path, progress: Progress
 ) -> tuple[list[Goal], dict[str, float], list[System]]:
     """The goals, the rates for the chart, and the systems with what they cost."""
-    task = progress.add_task("starting", total=extent.rounds + 3)
+    task = progress.add_task("starting", total=extent.rounds + 4)
     with Postgres.running(folder / "postgres") as postgres:
         systems = [await service(postgres, folder)]
         systems += [await baseline(postgres, folder, each) for each in ("typical", "bare")]
@@ -159,6 +159,8 @@ async def measure(
                 progress.advance(task)
             progress.update(task, description="post to desktop")
             goals = everyone.goals() + await latency(systems[0], floor, extent.seconds * 2)
+            progress.update(task, description="a customer of many contacts", advance=1)
+            goals.append(await views(systems[0], extent.waiting))
             progress.update(task, description="many desktops", advance=1)
             goals += await desktops(systems[0], extent.desktops, extent.seconds * 2)
             for each in (sql, blocked):
@@ -196,11 +198,13 @@ def main(arguments: list[str]) -> int:
     """Measure, print, and say by the exit code whether every goal is met."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller, under two minutes")
-    parser.add_argument("--waiting", type=int, help="open contacts at the restart")
+    parser.add_argument("--waiting", type=int, help="contacts that are open at the restart")
     parser.add_argument("--profile", type=Path, help="only profile the service into this file")
     parser.add_argument("--into", type=Path, help="a folder for the table and the chart")
     given = parser.parse_args(arguments)
     extent: Extent = QUICK if given.quick else WHOLE
+    if given.waiting is not None:
+        extent = replace(extent, waiting=given.waiting)
     console = Console(width=None if sys.stdout.isatty() else 160)
     columns: list[Any] = [*Progress.get_default_columns(), TextColumn("{task.completed:,.0f}")]
     with tempfile.TemporaryDirectory(prefix="cordboard-bench-") as made:
