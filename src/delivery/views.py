@@ -4,11 +4,12 @@ Inside, times are milliseconds; outside they are RFC 3339 in UTC with millisecon
 columns in `src.router.entities`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
+
+import msgspec
 
 from src.dispatch.config import LATEST
 from src.dispatch.ports import CollaborationWord, ContactFact, Customer, Known, MessageFact
@@ -18,6 +19,8 @@ from src.router.events import Event
 from src.router.waits import Estimate
 
 Json = dict[str, Any]
+
+_read: Final = msgspec.json.Decoder().decode
 
 _TIMES: Final = frozenset(
     {
@@ -70,7 +73,7 @@ def contact(
     `collaborations` are the open ones.
     """
     value = dict(zip(CONTACT_COLUMNS, row, strict=True))
-    more = json.loads(value["more"])
+    more = _read(value["more"])
     return {
         "id": value["id"],
         "state": value["state"],
@@ -85,8 +88,8 @@ def contact(
         "queue": value["queue"],
         "priority": value["priority"],
         "language": value["language"],
-        "tags": json.loads(value["tags"]),
-        "requirements": [public(each) for each in json.loads(value["requirements"])],
+        "tags": _read(value["tags"]),
+        "requirements": [public(each) for each in _read(value["requirements"])],
         "terms": terms(more.get("terms") or {}),
         "step": value["step"],
         "target_agent_id": value["target_agent_id"],
@@ -96,7 +99,7 @@ def contact(
         "owner_id": value["owner_id"],
         "previous_agent_id": more.get("previous_agent_id"),
         "transfers": value["transfers"],
-        "flags": json.loads(value["flags"]),
+        "flags": _read(value["flags"]),
         "pilot": value["pilot"],
         "position": position,
         **estimate(wait),
@@ -163,7 +166,7 @@ def held(row: Row, known: Known, skills: Mapping[str, int], now: int) -> Json:
     shown = assignment(row)
     contact_row, fact = known.contacts.get(shown["contact_id"]), known.facts.get(shown["contact_id"])
     who = None if contact_row is None else known.customers.get(contact_row[_CUSTOMER_ID])
-    requirements = json.loads(contact_row[_REQUIREMENTS]) if contact_row is not None else []
+    requirements = _read(contact_row[_REQUIREMENTS]) if contact_row is not None else []
     return shown | {
         "contact": contact(contact_row, fact, None) if contact_row is not None else None,
         "customer": customer(who) if who is not None else None,
@@ -184,15 +187,15 @@ def collaboration(row: Row, words: Sequence[CollaborationWord] | None = None) ->
         "by": value["by"],
         "department": value["department"],
         "agent_id": value["agent_id"],
-        "requirements": [public(each) for each in json.loads(value["requirements"])],
-        "deadlines": json.loads(value["deadlines"]),
+        "requirements": [public(each) for each in _read(value["requirements"])],
+        "deadlines": _read(value["deadlines"]),
         "feedback_by": rfc3339(value["feedback_by"]),
         "progress_by": rfc3339(value["progress_by"]),
         "lead_by": rfc3339(value["lead_by"]),
         "solution_by": rfc3339(value["solution_by"]),
         "asked_until": rfc3339(value["asked_until"]),
         "approved": value["approved"],
-        "told": json.loads(value["told"]),
+        "told": _read(value["told"]),
         "reason": value["reason"],
         "requested_at": rfc3339(value["requested_at"]),
         "accepted_at": rfc3339(value["accepted_at"]),
