@@ -1,0 +1,50 @@
+"""A rush of customers, and a subscriber that cannot keep up: tried by `make test-faults` alone."""
+
+import asyncio
+
+from src.delivery.hub import BUFFER_FRAMES_MAX, CLOSE_TOO_SLOW
+from tests.support.faults.cluster import Cluster
+from tests.support.faults.flood import flood
+from tests.support.faults.load import Listener
+from tests.support.faults.run import NOTES, running
+
+BATCH = 500
+RUSH = 1_000
+RUSH_S_MAX = 40.0
+
+
+async def test_a_slow_consumer_is_closed_and_resumes_and_nobody_waits_for_it(the_cluster: Cluster) -> None:
+    async with running("a slow consumer", the_cluster) as run:
+        slow = Listener(run.load, run.load.key, "slow", slow=True)
+        run.load.listen(slow)
+        while not slow.connected:
+            await asyncio.sleep(0.02)
+        async with run.fault():
+            slow.looks_away = True
+            tags = [f"tag{n}_{'x' * 50}" for n in range(20)]  # what the sockets between them hold is soon full
+            body = {"channel": "elsewhere", "identity": {"type": "web_user", "value": "u"}, "tags": tags}
+            for batch in range(BUFFER_FRAMES_MAX // BATCH // 2 + 2):  # each contact has two events
+                items = [{**body, "external_id": f"{batch}.{number}"} for number in range(BATCH)]
+                answer = await run.load.insist("POST", "/v1/contacts:batch", json={"items": items})
+                for each in answer.json()["items"]:
+                    contact = each["contact"]
+                    run.load.books.aside.add(contact["id"])
+                    run.load.books.acknowledged(contact["external_id"], contact["id"], 0.0, 1)
+            await asyncio.sleep(1)
+            slow.looks_away = False
+        assert await run.recovered()
+        await run.going_on()
+        broken = await run.finish()
+        assert CLOSE_TOO_SLOW in slow.book.closed
+        assert [] == broken
+
+
+async def test_a_rush_of_customers_is_taken_in_as_it_comes_back(the_cluster: Cluster) -> None:
+    async with running("a rush", the_cluster, agents=2, gateways=1) as run:
+        ports = [each.port for each in the_cluster.nodes]
+        rush = await flood(ports, await run.load.new_key(), "rush", at_once=RUSH)
+        rush.enter(run.load.books)
+        NOTES.append(f"a rush of {RUSH}: all taken after {rush.lasted_s:.2f} s, {len(rush.refused_s)} refusals")
+        assert [] == await run.finish(ended=False)
+    assert RUSH == len(rush.taken)
+    assert rush.lasted_s < RUSH_S_MAX
