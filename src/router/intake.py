@@ -3,7 +3,7 @@
 Asked by the engine for a contact that has come, and by a dry run for one that has not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from zlib import crc32
 
@@ -28,6 +28,10 @@ class Classified(NamedTuple):
     preferred: tuple[tuple[str, str], ...]
 
 
+_Pilot = tuple[str, PilotConfig, Callable[[Mapping[str, object]], bool] | None]
+"""Its name, what it is, and whom it is meant for by their attributes (None: everybody)."""
+
+
 class Intake:
     """Classifies contacts by the tenant's configuration. What is made of it once is kept until `forget`."""
 
@@ -35,11 +39,13 @@ class Intake:
         self._config = config
         self._finder: TagFinder | None = None
         self._rules: dict[str | None, Rules] = {}
+        self._pilots: list[_Pilot] | None = None
 
     def forget(self, finder: TagFinder | None = None) -> None:
         """The configuration has changed."""
         self._finder = finder
         self._rules = {}
+        self._pilots = None
 
     def classify(self, command: Receive, now: int) -> Classified:
         """What a contact is."""
@@ -81,9 +87,13 @@ class Intake:
 
     def _pilot(self, command: Receive, now: int) -> str | None:
         """`name:trial` or `name:control` of the first pilot that concerns the contact."""
-        for name in sorted(self._config.pilots):
-            pilot = self._config.pilots[name]
-            if _concerns(pilot, command.attributes, now):
+        if self._pilots is None:
+            self._pilots = [
+                (name, pilot, None if pilot.attribute is None else among(pilot.attribute, pilot.values))
+                for name, pilot in sorted(self._config.pilots.items())
+            ]
+        for name, pilot, is_meant in self._pilots:
+            if _is_on(pilot, now) and (is_meant is None or is_meant(command.attributes)):
                 share = crc32(f"{name}:{command.customer_id}".encode()) % 100
                 return f"{name}:{TRIAL if share < pilot.percent else CONTROL}"
         return None
@@ -115,13 +125,8 @@ def _facts(command: Receive, tags: tuple[TagRequest, ...], now: int) -> Facts:
     )
 
 
-def _concerns(pilot: PilotConfig, attributes: Mapping[str, object], now: int) -> bool:
-    return (
-        pilot.enabled
-        and pilot.from_at <= now
-        and (pilot.until_at is None or now < pilot.until_at)
-        and (pilot.attribute is None or among(pilot.attribute, pilot.values)(attributes))
-    )
+def _is_on(pilot: PilotConfig, now: int) -> bool:
+    return pilot.enabled and pilot.from_at <= now and (pilot.until_at is None or now < pilot.until_at)
 
 
 def _joined(own: Terms, ruled: Terms) -> Terms:
