@@ -103,6 +103,7 @@ def build(sizes: tuple[Size, ...], progress: Progress) -> Iterator[Cell]:
     context = get_context("spawn")
     whole = progress.add_task("building", total=sum(each.steps for each in sizes))
     for size in sizes:
+        began = time.monotonic()
         ours, theirs = context.Pipe()
         context.Process(target=hold, args=(size, theirs), daemon=True).start()
         theirs.close()  # so that a process that fails is noticed
@@ -111,6 +112,7 @@ def build(sizes: tuple[Size, ...], progress: Progress) -> Iterator[Cell]:
         while isinstance(message := ours.recv(), int):
             progress.update(whole, completed=before + message)
         progress.update(whole, completed=before + size.steps)
+        note(progress, f"built {describe(size)}: {time.monotonic() - began:.0f} s")
         yield Cell(size, ours, rss_before=message[0], rss=message[1])
 
 
@@ -124,8 +126,15 @@ def play(cells: list[Cell], rounds: int, progress: Progress) -> None:
             if number:
                 cell.rounds.append(us)
             progress.advance(task)
+        note(progress, f"played round {number} of {rounds}")
     for cell in cells:
         cell.pipe.send(None)
+
+
+def note(progress: Progress, what: str) -> None:
+    """Say how far it has come where no bar can be drawn, as in a log."""
+    if not progress.console.is_terminal:
+        progress.console.print(what)
 
 
 def describe(size: Size) -> str:
