@@ -73,7 +73,7 @@ async def put_agent(agent_id: Name, body: AgentBody, ctx: Ctx) -> Response:
 
 @router.delete("/agents/{agent_id}", status_code=204)
 async def delete_agent(agent_id: Name, ctx: Ctx) -> Response:
-    """Remove an agent that holds nothing."""
+    """Remove an agent that holds nothing, and that no agent (as mentor), rule or department names."""
     ctx.principal.need("agents:write")
     await ctx.submit(jobs.Configure(commands.DeleteAgent(agent_id), ConfigFact("agent", agent_id, None)))
     return Response(status_code=204)

@@ -411,12 +411,16 @@ class Board:
 
         Hours are for those who come: who was answered before, or is pinned to an agent, is served whatever the hours.
         """
+        return self.queue_is(contact) == "open"
+
+    def queue_is(self, contact: Contact) -> str:
+        """The same in a word: open, paused or closed."""
         policy = self.policy(contact)
         if policy.paused or self.config.queue(contact.queue).paused:
-            return False
+            return "paused"
         if policy.hours is None or contact.answered_at is not None or contact.target_kind == "pinned":
-            return True
-        return hours.is_open(policy.hours, self.now)
+            return "open"
+        return "open" if hours.is_open(policy.hours, self.now) else "closed"
 
     def need(self, contact: Contact) -> Need:
         """What a contact asks of an agent now."""

@@ -94,7 +94,8 @@ def request(
 def ask_on(board: Board, collaboration: Collaboration, reason: str) -> None:
     """Who was asked did not answer in time, or is gone: ask whoever else can help, all in turn.
 
-    Where nobody else is there, it stays with who was asked, and is tried again after the same time.
+    Where nobody else is there, it stays with who was asked, and is tried again after the same time. What somebody had
+    accepted begins anew, with its whole time for feedback.
     """
     contact = board.state.contacts[collaboration.contact_id]
     department = board.config.departments.get(collaboration.department or "")
@@ -102,6 +103,8 @@ def ask_on(board: Board, collaboration: Collaboration, reason: str) -> None:
     if helper is None and collaboration.agent_id in board.state.agents:
         helper = collaboration.agent_id
     asked = {"collaboration_id": collaboration.id, "asked_until": _asked_until(board), "reason": reason}
+    if collaboration.state == "accepted":
+        asked["feedback_by"] = _after(board, collaboration.deadlines.feedback_s)
     board.note_collaboration(collaboration)
     board.emit(ev.COLLABORATION_ASKED, asked, contact=contact, agent_id=helper)
 
@@ -122,9 +125,17 @@ def is_to_be_asked_on(board: Board, collaboration: Collaboration) -> bool:
 
 
 def agent_gone(board: Board, agent_id: str) -> None:
-    """An agent was deleted: what was asked of it is asked of somebody else at once."""
+    """An agent was deleted: what was asked of it, or begun by it, is asked of somebody else at once.
+
+    An approval is nobody else's to give: it ends, and the lead hears of it.
+    """
     for each in list(board.state.collaborations.values()):
-        if each.agent_id == agent_id and each.state == "requested" and each.kind != "approval":
+        if each.agent_id != agent_id:
+            continue
+        if each.kind == "approval":
+            lead = lead_of(board, each)
+            board.say_help(ev.COLLABORATION_CLOSED, each, to=lead, reason="agent_deleted", by=None)
+        else:
             ask_on(board, each, "agent_deleted")
 
 

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from src.router import hours
 from src.router.board import Board
 from src.router.commands import Receive
 from src.router.deadlines import can_overflow
@@ -71,7 +70,8 @@ def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
         "terms": terms_json(found.terms),
         "pilot": found.pilot,
         "preferred": None if target is None else {"agent_id": named, "kind": target["target_kind"]},
-        "open": _is_open(policy, board.now),
+        "open": board.is_open(contact),
+        "queue_is": board.queue_is(contact),
         "step": 0,
         "full": _is_full(board, contact),
         "overflow": sent_on,
@@ -117,6 +117,7 @@ def of_contact(board: Board, contact: Contact) -> dict[str, Any]:
         "pilot": contact.pilot,
         "preferred": preferred_agent,
         "open": board.is_open(contact),
+        "queue_is": board.queue_is(contact),
         "step": contact.step,
         **_outlook(board, contact.key, contact.queue, waits=contact.state == "waiting"),
         **_agents(board, board.need(contact), board.barred(contact), policy),
@@ -156,10 +157,6 @@ def _outlook(board: Board, key: ContactKey, queue: str, *, waits: bool = True) -
     """The place in the queue and the likely wait, for one that waits or would."""
     position = board.index.place(key, queue) if waits else None
     return {"position": position, "estimate": None if position is None else board.waits.estimate(queue, position)}
-
-
-def _is_open(policy: QueueConfig, now: int) -> bool:
-    return not policy.paused and (policy.hours is None or hours.is_open(policy.hours, now))
 
 
 def _steps(board: Board, loosened: Loosened, policy: QueueConfig, channel: str, done: int) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | agent.presence | status, reason, connected, session, lease_s, grace_until |
 | agent.paused, agent.unpaused | reason, by |
 | collaboration.requested | collaboration_id, kind, department, requirements, deadlines, feedback_by, asked_until, by |
-| collaboration.asked | collaboration_id, asked_until, reason |
+| collaboration.asked | collaboration_id, asked_until, reason, feedback_by (where it was accepted before) |
 | collaboration.accepted | collaboration_id, helper_id, progress_by, lead_by, solution_by |
 | collaboration.replied | collaboration_id, kind, from, approved, progress_by, lead_by |
 | collaboration.closed | collaboration_id, reason, by |

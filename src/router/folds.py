@@ -400,6 +400,10 @@ def _helping(state: "State", event: Event) -> Collaboration:
 def _asked(state: "State", event: Event) -> None:
     collaboration = _helping(state, event)
     collaboration.agent_id, collaboration.asked_until = event.agent_id, event.data["asked_until"]
+    if collaboration.accepted_at is not None:  # who helped is gone: as if nobody had accepted
+        collaboration.accepted_at = collaboration.answered_at = None
+        collaboration.progress_by = collaboration.lead_by = collaboration.solution_by = None
+        collaboration.feedback_by, collaboration.told = event.data["feedback_by"], ()
 
 
 def _help_accepted(state: "State", event: Event) -> None:

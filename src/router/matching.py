@@ -134,13 +134,12 @@ def _closed(board: Board, contact: Contact) -> dict[str, Any]:
     """Its queue offers nothing now."""
     if contact.id not in board.told:
         return {}
-    paused = board.policy(contact).paused
     return _context(board, contact) | {
         "decision": "waiting",
         "winner": None,
         "runners_up": [],
         "excluded": [],
-        "queue_is": "paused" if paused else "closed",
+        "queue_is": board.queue_is(contact),
     }
 
 

@@ -65,6 +65,7 @@ COLLABORATION: Final[dict[tuple[str | None, str], str]] = {
     ("requested", ev.COLLABORATION_ASKED): "requested",
     ("requested", ev.COLLABORATION_ACCEPTED): "accepted",
     ("requested", ev.COLLABORATION_CLOSED): "closed",
+    ("accepted", ev.COLLABORATION_ASKED): "requested",
     ("accepted", ev.COLLABORATION_REPLIED): "accepted",
     ("accepted", ev.COLLABORATION_CLOSED): "closed",
 }

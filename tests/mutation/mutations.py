@@ -99,8 +99,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "board.py",
-        "        return hours.is_open(policy.hours, self.now)",
-        "        return True",
+        'return "open" if hours.is_open(policy.hours, self.now) else "closed"',
+        'return "open"',
         "a closed queue offers its contacts",
     ),
     Mutation(

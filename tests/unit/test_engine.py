@@ -6,7 +6,18 @@ import pytest
 
 from src.errors import AgentBusy, InUse, InvalidState, OfferEnded, Refused, UnknownReference
 from src.router import commands as c
-from src.router.model import AgentConfig, ChannelLimit, QueueConfig, RuleConfig, Settings, TagConfig, TagRequest
+from src.router.model import (
+    AgentConfig,
+    ChannelLimit,
+    DepartmentConfig,
+    PilotConfig,
+    QueueConfig,
+    RuleConfig,
+    Settings,
+    TagConfig,
+    TagRequest,
+    Terms,
+)
 from tests.support.centre import CHATS, Centre
 
 
@@ -308,3 +319,27 @@ def test_a_message_joins_no_contact_that_is_being_wrapped_up(centre: Centre) -> 
     centre.do(c.Accept(offer))
     centre.do(c.Complete(offer))
     assert centre.engine.state.thread(*thread) is None
+
+
+@pytest.mark.parametrize(
+    ("naming", "unnaming"),
+    [
+        (c.PutAgent(AgentConfig("novice", mentor_id="a")), c.DeleteAgent("novice")),
+        (c.PutRule(RuleConfig("r", 1, preferred_agent_id="a")), c.DeleteNamed("rule", "r")),
+        (c.PutRule(RuleConfig("r", 1, terms=Terms(not_agents=("a",)))), c.DeleteNamed("rule", "r")),
+        (
+            c.PutPilot(PilotConfig("p", rules={"r": RuleConfig("r", 1, preferred_agent_id="a")})),
+            c.DeleteNamed("pilot", "p"),
+        ),
+        (c.PutDepartment(DepartmentConfig("d", escalate_to="a")), c.DeleteNamed("department", "d")),
+    ],
+)
+def test_an_agent_that_others_name_is_not_deleted(centre: Centre, naming: c.Command, unnaming: c.Command) -> None:
+    centre.agent("a")
+    centre.do(naming)
+    with pytest.raises(InUse):
+        centre.do(c.DeleteAgent("a"))
+    assert "a" in centre.engine.config.agents
+    centre.do(unnaming)
+    centre.do(c.DeleteAgent("a"))
+    assert "a" not in centre.engine.state.agents

@@ -209,6 +209,29 @@ def test_help_of_one_who_is_deleted_is_asked_of_another(helped: Centre) -> None:
     assert "h2" == asked(helped)
 
 
+def test_help_that_a_deleted_agent_had_begun_is_asked_of_another(helped: Centre) -> None:
+    deadlines = Deadlines(feedback_s=1000, progress_s=500)
+    helped.do(c.Collaborate("h", "x", by="lead", tags=(TagRequest("law"),), deadlines=deadlines))
+    begun = asked(helped)
+    helped.do(c.AcceptCollaboration("h", by=str(begun), agent_id=begun))
+    helped.later(450)  # a warning is given
+    helped.do(c.SetPresence("h2", "available"))
+    helped.do(c.DeleteAgent(str(begun)))
+    (help_,) = helped.engine.state.collaborations.values()
+    assert ("requested", "h2", None) == (help_.state, help_.agent_id, help_.accepted_at)
+    assert help_.feedback_by == helped.now + 1_000_000
+    helped.do(c.AcceptCollaboration("h", by="h2", agent_id="h2"))
+    helped.do(c.ReplyCollaboration("h", "h2", "solution", None, "h2"))
+    assert "solved" == helped.told("collaboration.closed")[0].data["reason"]
+
+
+def test_an_approval_ends_with_its_approver(helped: Centre) -> None:
+    helped.do(c.Collaborate("h", "x", by="lead", kind="approval", to_agent_id="h2"))
+    helped.do(c.DeleteAgent("h2"))
+    assert [("agent_deleted", "lead")] == [(e.data["reason"], e.agent_id) for e in helped.told("collaboration.closed")]
+    assert not helped.engine.state.collaborations
+
+
 # -- departments and deadlines -----------------------------------------------------------------------------------------
 
 

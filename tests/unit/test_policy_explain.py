@@ -4,7 +4,7 @@ import pytest
 
 from src.router import commands as c
 from src.router import dryrun
-from src.router.model import Overflow, Step, TagRequest
+from src.router.model import Overflow, QueueConfig, Step, TagRequest
 from tests.support.centre import Centre
 
 
@@ -38,6 +38,18 @@ def test_what_stands_against_each_agent_is_said_of_a_waiting_contact(centre: Cen
     told = centre.engine.explain_contact("x", centre.now)
     reasons = {each["agent_id"]: [one["code"] for one in each["reasons"]] for each in told["agents"]}
     assert {"barred": ["barred"], "busy": ["no_capacity"], "elsewhere": ["team"], "paused": ["paused"]} == reasons
+
+
+def test_a_pinned_contact_in_a_paused_queue_is_told_to_be_held_up_by_the_queue(centre: Centre) -> None:
+    centre.agent("a", "away")
+    centre.contact("x")
+    centre.do(c.Pin("x", "a", by="s"))
+    assert "open" == centre.engine.explain_contact("x", centre.now)["queue_is"]
+    centre.do(c.PauseQueue(QueueConfig("default", paused=True), by="s"))
+    centre.do(c.SetPresence("a", "available"))
+    assert centre.holder("x") is None
+    told = centre.engine.explain_contact("x", centre.now)
+    assert (False, "paused", 1) == (told["open"], told["queue_is"], told["candidates"])
 
 
 def test_the_trace_of_an_offer_names_the_winner_the_runners_up_and_the_step(centre: Centre) -> None:

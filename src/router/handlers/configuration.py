@@ -9,7 +9,7 @@ from src.router.board import Board
 from src.router.classify import Rules
 from src.router.collaborating import agent_gone
 from src.router.handlers.base import Room
-from src.router.model import DEFAULT_QUEUE
+from src.router.model import DEFAULT_QUEUE, RuleConfig
 from src.router.tagging import TagFinder
 
 
@@ -28,11 +28,12 @@ def put_agent(room: Room, command: commands.PutAgent) -> None:
 
 
 def delete_agent(room: Room, command: commands.DeleteAgent) -> None:
-    """Remove an agent that holds nothing."""
+    """Remove an agent that holds nothing, and that no other configuration names."""
     board, agent = room.board, room.agent(command.agent_id)
     if agent.open:
         held = sorted(each.contact_id for each in agent.open.values())
         raise AgentBusy("the agent still holds contacts", contacts=held)
+    _check_unnamed(board, agent.id)
     for _, contact_id in board.index.named(agent.id):
         contact = board.state.contacts[contact_id]
         if contact.target_agent_id == agent.id:
@@ -150,12 +151,32 @@ def _changed(board: Board, queues: set[str]) -> None:
         board.look_at_queue(name)
 
 
+def _check_unnamed(board: Board, agent_id: str) -> None:
+    """Refuse while others count on this agent: a name that nobody bears would go unnoticed."""
+    config = board.config
+    for other in config.agents.values():
+        if other.mentor_id == agent_id:
+            raise InUse(f"the agent is the mentor of {other.id!r}")
+    for rule in _rules(board):
+        if agent_id in (rule.preferred_agent_id, *rule.terms.agents, *rule.terms.not_agents):
+            raise InUse(f"rule {rule.name!r} names this agent")
+    for department in config.departments.values():
+        if department.escalate_to == agent_id:
+            raise InUse(f"department {department.name!r} escalates to this agent")
+
+
+def _rules(board: Board) -> list[RuleConfig]:
+    """All rules, those of pilots included."""
+    pilots = board.config.pilots.values()
+    those = [board.config.rules, *(each.rules for each in pilots if each.rules is not None)]
+    return [rule for rules in those for rule in rules.values()]
+
+
 def _check_unused(board: Board, queue: str) -> None:
     config = board.config
     if queue == DEFAULT_QUEUE:
         raise InUse("the default queue stays")
-    rules = [config.rules, *(each.rules for each in config.pilots.values() if each.rules is not None)]
-    if any(rule.queue == queue for those in rules for rule in those.values()):
+    if any(rule.queue == queue for rule in _rules(board)):
         raise InUse("a rule names this queue")
     queues = [config.queues, *(each.queues for each in config.pilots.values())]
     for other in (each for those in queues for each in those.values()):
