@@ -229,7 +229,8 @@ async def read_by(queries: Queries) -> list[Asked]:
     }
     for name, call in calls.items():  # noqa: B007 - `note` reads it
         await call()
-    own = {"contacts": 500}  # a page of fifty, each with what belongs to it
+    # A page of fifty, each with what belongs to it; what is open in a queue; what is open of an agent's.
+    own = {"contacts": 500, "position": 2 * ROWS // OPEN // 20, "assignments": 2 * ROWS // 500}
     return [Asked(f"read {each}", text, arguments, own.get(each, 0)) for each, (text, arguments) in seen]
 
 
