@@ -49,6 +49,7 @@ from src.cluster.peers import HttpPeers
 from src.config import Settings
 from src.delivery.announce import Announcer, Follower
 from src.delivery.hub import Hub
+from src.delivery.redis import connect
 from src.dispatch.clock import SystemClock, new_id
 from src.dispatch.lease import LeaseKeeper
 from src.dispatch.owner import CLAIM_S, Owner
@@ -68,7 +69,6 @@ KEY_FILE: Final = "service.key"
 ADMIN_KEY_CHARS_MIN: Final = 8
 LISTENERS: Final = 16
 SHUTDOWN_S_MAX: Final = 8
-REDIS_S_MAX: Final = 1.0
 SWEEP_S: Final = 600.0
 JOURNAL_S: Final = 3600.0
 GC_OBJECTS, GC_YOUNG, GC_MIDDLE = 20_000, 20, 50
@@ -287,7 +287,7 @@ async def _redis(settings: Settings) -> AsyncIterator[Redis | None]:
     if not settings.redis_url:
         yield None
         return
-    async with Redis.from_url(settings.redis_url, socket_timeout=REDIS_S_MAX, socket_connect_timeout=REDIS_S_MAX) as it:
+    async with connect(settings.redis_url) as it:
         yield it
 
 

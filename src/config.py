@@ -16,7 +16,10 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535, description="where to listen")
     data_dir: Path = Field(default=Path(".cordboard"), description="the embedded database, and all else on disk")
     database_url: str = Field(default="", description="an existing PostgreSQL (14 or newer); empty: embedded")
-    redis_url: str = Field(default="", description="an existing Redis (6.2 or newer), needed with several processes")
+    redis_url: str = Field(
+        default="",
+        description="an existing Redis (6.2 or newer), or Sentinels, through which processes tell each other",
+    )
     internal_host: str = Field(default="127.0.0.1", description="where the other processes reach this one")
     internal_port: int = Field(default=0, ge=0, le=65535, description="the same; 0: any that is free")
     internal_address: str = Field(

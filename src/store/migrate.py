@@ -68,7 +68,7 @@ async def connected(url: str) -> AsyncIterator[AsyncConnection]:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:
         connection = await engine.connect()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, OSError, ValueError) as error:
         raise StartupError(f"PostgreSQL cannot be used: {error}") from error
     try:
         yield connection
