@@ -1,0 +1,66 @@
+"""What operators are given fits the service: settings exist, ports and probes agree, nothing internal is published."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from src.config import Settings
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {f"CORDBOARD_{name.upper()}" for name in Settings.model_fields}
+PATHS = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))["paths"]
+
+
+def manifests() -> dict[str, dict[str, Any]]:
+    text = (ROOT / "deploy" / "kubernetes" / "cordboard.yaml").read_text("utf-8")
+    return {each["kind"]: each for each in yaml.safe_load_all(text)}
+
+
+def test_kubernetes_probes_ports_and_settings() -> None:
+    found = manifests()
+    spec = found["Deployment"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        asked = container[probe]["httpGet"]
+        assert asked["path"] in PATHS
+        assert "http" == asked["port"]
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert env.keys() - {"POD_IP"} <= SETTINGS
+    assert str(ports["internal"]) == env["CORDBOARD_INTERNAL_PORT"]
+    assert f"http://$(POD_IP):{ports['internal']}" == env["CORDBOARD_INTERNAL_ADDRESS"]
+    assert spec["terminationGracePeriodSeconds"] > float(env["CORDBOARD_DRAIN_S"] or 0) + 15 + 8
+    secret = yaml.safe_load((ROOT / "deploy" / "examples" / "secret.yaml").read_text("utf-8"))
+    assert secret["stringData"].keys() <= SETTINGS
+    assert secret["metadata"]["name"] == container["envFrom"][0]["secretRef"]["name"]
+
+
+def test_kubernetes_objects_mean_the_same_pods_and_publish_nothing_internal() -> None:
+    found = manifests()
+    labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert labels == found["Service"]["spec"]["selector"]
+    for kind, selector in (("PodDisruptionBudget", "selector"), ("NetworkPolicy", "podSelector")):
+        assert labels == found[kind]["spec"][selector]["matchLabels"]
+    assert ["http"] == [each["targetPort"] for each in found["Service"]["spec"]["ports"]]
+    _, internal = found["NetworkPolicy"]["spec"]["ingress"]
+    assert [{"podSelector": {"matchLabels": labels}}] == internal["from"]
+    scaled = found["HorizontalPodAutoscaler"]["spec"]
+    assert scaled["scaleTargetRef"]["name"] == found["Deployment"]["metadata"]["name"]
+    assert scaled["minReplicas"] <= found["Deployment"]["spec"]["replicas"] <= scaled["maxReplicas"]
+
+
+def test_compose_brings_three_processes_and_the_balancer_knows_them() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
+    processes = [name for name in services if name.startswith("cordboard-")]
+    balancer = (ROOT / "deploy" / "haproxy.cfg").read_text("utf-8")
+    assert 3 == len(processes)
+    assert processes == re.findall(r"^\s+server \w+ ([\w-]+):8000$", balancer, re.MULTILINE)
+    for name in processes:
+        assert services[name]["environment"].keys() <= SETTINGS
+        assert "ports" not in services[name]
+    (published,) = services["balancer"]["ports"]
+    assert published.endswith(":8000")
+    assert services["balancer"]["depends_on"] == processes
+    assert re.search(r"httpchk GET (\S+)", balancer).group(1) in PATHS  # type: ignore[union-attr]
