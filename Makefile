@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-faults test-storm test-mutations bench bench-quick test-plans soak bench-engine lint openapi lock clean
+.PHONY: help run simulate test test-faults test-storm test-mutations bench bench-quick model test-plans soak bench-engine lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -46,6 +46,9 @@ bench: $(DEV) ## the whole service beside what could be had instead (some minute
 
 bench-quick: $(DEV) ## the same, smaller: about two minutes
 	@exec $(BIN)/python -m bench.whole --quick $(ARGS)
+
+model: $(DEV) ## check the hand-over between processes in every order of events (some minutes)
+	@CORDBOARD_TEST_MODEL=all exec $(BIN)/python -m pytest -s -v $(ARGS) tests/model
 
 test-plans: $(DEV) ## how PostgreSQL carries out every statement at a million rows (some minutes; other numbers: ROWS=)
 	@CORDBOARD_TEST_ROWS=$(or $(ROWS),1000000) exec $(BIN)/python -m pytest -v --timeout=1800 $(ARGS) tests/plans

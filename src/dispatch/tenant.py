@@ -125,7 +125,7 @@ class _Timer:
 
 @dataclass(slots=True)
 class Parts:
-    """What every tenant's loop is handed. `lease_good` tells whether this process may still answer without a commit."""
+    """What every tenant's loop is handed. `lease_good` tells whether others count this process as alive."""
 
     store: Store
     delivery: Delivery
@@ -424,8 +424,12 @@ class TenantLoop:
         except Exception as error:
             raise _Poisoned from error
         wrote = await self._commit(turn)
-        if not wrote and items and not self._parts.lease_good():
-            raise Fenced("this process may no longer answer for the tenant")
+        try:
+            if not wrote and items and not await self._knows_all():
+                raise Fenced("another process has taken this tenant over")
+        except StoreUnreachable as error:
+            self._give_up(items, error)  # nothing was decided: the engine is good
+            return
         for item in items:
             _answer(item)
 
@@ -476,6 +480,15 @@ class TenantLoop:
                 await asyncio.sleep(RETRY_PAUSE_S)
             else:
                 return
+
+    async def _knows_all(self) -> bool:
+        """Whether the journal is as it was decided upon.
+
+        A lease does not tell: one that had run out and was taken anew is good while another process serves the tenant,
+        and a successor's does not keep a commit away that its predecessor had decided.
+        """
+        assert self._head is not None
+        return (await self._parts.store.head(self.tenant)).seq == self._head.seq
 
     async def _went_through(self, batch: Batch) -> bool:
         return (await self._parts.store.head(self.tenant)).batch == batch.head.batch

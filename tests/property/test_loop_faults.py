@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -11,10 +11,10 @@ from src.api.schemas import AgentBody
 from src.dispatch import jobs
 from src.dispatch import tenant as tenant_loop
 from src.dispatch.inbound import Identity, InboundContact
-from src.dispatch.ports import Batch, ConfigFact, IdentityFact, Known, Loaded, Wanted
+from src.dispatch.ports import Batch, ConfigFact, Head, IdentityFact, Known, Loaded, Wanted
 from src.dispatch.tenant import Parts, TenantLoop
 from src.dispatch.turn import Turn
-from src.errors import Conflict, Fenced, Internal, Malformed, NotOwner, Refused, StoreUnreachable
+from src.errors import Conflict, Fenced, Internal, Malformed, NotFound, NotOwner, Refused, StoreUnreachable
 from src.router import commands as c
 from src.router import matching
 from src.router.board import Board
@@ -99,6 +99,33 @@ def test_nobody_waits_for_ever_when_the_tenant_is_lost_in_the_middle() -> None:
         done = await _played(Rival(VirtualClock()), _contact(1), Raises(), _contact(2), _contact(3), _contact(4))
         assert all(isinstance(each, (jobs.Taken, Internal, Fenced, NotOwner)) for each in done), done
         assert any(isinstance(each, Fenced) for each in done)
+
+    run(main())
+
+
+class Overtaken(MemoryStore):
+    """Another process has committed something since, of which the loop's memory knows nothing."""
+
+    ahead = 0
+
+    async def load(self, tenant: str) -> Loaded:
+        ahead, self.ahead = self.ahead, 0
+        loaded = await super().load(tenant)
+        self.ahead = ahead
+        return loaded
+
+    async def head(self, tenant: str) -> Head:
+        found = await super().head(tenant)
+        return replace(found, seq=found.seq + self.ahead)
+
+
+@pytest.mark.parametrize(("ahead", "verdict"), [(0, NotFound), (1, Fenced)])
+def test_a_refusal_from_old_memory_is_not_given_though_the_lease_runs(ahead: int, verdict: type[Refused]) -> None:
+    async def main() -> None:
+        store = Overtaken(VirtualClock())
+        store.ahead = ahead
+        done = await _played(store, jobs.OnAssignment("nothing", c.Accept("nothing")))
+        assert verdict is type(done[0]), done
 
     run(main())
 
