@@ -9,17 +9,16 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 import src.channels
 from src.api import (
@@ -265,21 +264,36 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         )
         notice = await _first_start(settings, store, queries, sealer)
         tasks = [
-            asyncio.create_task(_keep_house(found, store, lease)),
-            asyncio.create_task(_keep_journal(url, clock, settings.journal_keep_days, archived)),
+            _always(partial(_keep_house, found, store, lease)),
+            _always(partial(_keep_journal, url, clock, settings.journal_keep_days, archived)),
         ]
         if announcer is not None:
-            tasks.append(asyncio.create_task(announcer.run()))
+            tasks.append(_always(announcer.run))
         if peers is not None:
-            tasks.append(asyncio.create_task(Follower(hub, store, redis).run()))
+            tasks.append(_always(Follower(hub, store, redis).run))
         try:
             yield build_api(found), notice
         finally:
             await owner.stop()
+            await asyncio.to_thread(lease.stop)  # or it would come to life again behind its release
+            await owner.release()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            lease.stop()
+
+
+def _always(run: Callable[[], Coroutine[Any, Any, None]]) -> "asyncio.Task[None]":
+    """Keep something running that must never end: what it fails upon is logged, and it begins anew."""
+
+    async def main() -> None:
+        while True:
+            try:
+                await run()
+            except Exception:  # noqa: BLE001  # whatever it is
+                _log.exception("task.failed")
+            await asyncio.sleep(1)
+
+    return asyncio.create_task(main())
 
 
 @contextlib.asynccontextmanager
@@ -294,7 +308,7 @@ async def _redis(settings: Settings) -> AsyncIterator[Redis | None]:
 async def _redis_answers(redis: Redis) -> bool:
     try:
         return bool(await redis.ping())
-    except (RedisError, OSError):
+    except Exception:  # noqa: BLE001  # a reset connection raises more than the client documents
         return False
 
 

@@ -3,9 +3,10 @@
 import asyncio
 import hmac
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import chain
 from typing import Any, Final, Self
 
 import httpx
@@ -23,6 +24,9 @@ FLIGHTS_MAX: Final = 4
 """Requests that are under way for one tenant at a time; what comes meanwhile gathers."""
 
 ORDERS_A_FLIGHT: Final = 200
+
+FLIGHT_BYTES: Final = 16 * 1024 * 1024
+"""One that is larger by itself still travels, alone."""
 
 CONNECT_S_MAX: Final = 1.0
 SPARE_S: Final = 0.5
@@ -56,6 +60,7 @@ class _Line:
     peer: Process
     tenant: str
     waiting: deque[_Passenger] = field(default_factory=deque)
+    flying: list[Sequence[_Passenger]] = field(default_factory=list)
     flights: int = 0
 
 
@@ -109,11 +114,23 @@ class HttpPeers:
         except TimeoutError as error:
             raise PeerLost("the process that serves this tenant does not answer") from error
 
+    def gone(self, processes: Collection[str]) -> None:
+        """These processes count as dead: what was sent to them is not waited for."""
+        for line in list(self._lines.values()):
+            if line.peer.id in processes:
+                for each in (*line.waiting, *chain.from_iterable(line.flying)):
+                    if not each.future.done():
+                        each.future.set_exception(PeerLost("the process that served this tenant has died"))
+
     async def _fly(self, line: _Line) -> None:
         try:
             while line.waiting:
-                some = [line.waiting.popleft() for _ in range(min(len(line.waiting), ORDERS_A_FLIGHT))]
-                await self._post(line, [each for each in some if not each.future.done()])
+                some = _boarded(line.waiting)
+                line.flying.append(some)
+                try:
+                    await self._post(line, [each for each in some if not each.future.done()])
+                finally:
+                    line.flying.remove(some)
         finally:
             line.flights -= 1
             if not line.flights and not line.waiting:
@@ -141,6 +158,14 @@ class HttpPeers:
                 each.future.set_exception(outcome)
             else:
                 each.future.set_result(outcome[0])
+
+
+def _boarded(waiting: deque[_Passenger]) -> list[_Passenger]:
+    """Those who travel next: as many as the other side takes in one body."""
+    some, size = [waiting.popleft()], 0
+    while waiting and len(some) < ORDERS_A_FLIGHT and (size := size + len(some[-1].encoded)) < FLIGHT_BYTES:
+        some.append(waiting.popleft())
+    return some
 
 
 def _outcomes(answer: httpx.Response, count: int) -> list[Any]:

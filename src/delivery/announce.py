@@ -15,7 +15,6 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
 
 from src.delivery.hub import Hub
 from src.dispatch.ports import Known, Store
@@ -71,7 +70,7 @@ class Announcer:
                         for tenant, events in some:
                             pipeline.publish(CHANNEL + tenant, _ENCODER.encode(events))
                         await pipeline.execute()
-                except (RedisError, OSError, TimeoutError) as error:
+                except Exception as error:  # noqa: BLE001  # a reset connection raises more than the client documents
                     _log.warning("redis.unreachable", error=repr(error), left_to_comparison=len(some))
                     await asyncio.sleep(RETRY_S)
 
@@ -102,8 +101,8 @@ class Follower:
                 continue
             try:
                 heads = await self._store.heads(tenants)
-            except StoreUnreachable as error:
-                _log.warning("heads.not_compared", error=str(error))
+            except Exception as error:  # noqa: BLE001  # it must go on, whatever it is
+                _log.warning("heads.not_compared", error=repr(error))
                 continue
             for tenant, seq in heads.items():
                 reached = self._hub.reached(tenant)
@@ -122,7 +121,8 @@ class Follower:
                 events = await self._store.events(tenant, reached, FILL_EVENTS)
                 if not events or self._hub.reached(tenant) is None:
                     return
-                self._hub.deliver(tenant, events, Known())
+                if not self._hub.deliver(tenant, events, Known()):
+                    self._hub.lost(tenant, events[0].seq - 1)
 
     # -- Redis ------------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class Follower:
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._subscribe(pubsub))
                         group.create_task(self._receive(pubsub))
-            except* (RedisError, OSError, TimeoutError) as errors:
+            except* Exception as errors:  # noqa: BLE001  # a reset connection raises more than the client documents
                 _log.warning("redis.unreachable", error=repr(errors.exceptions[0]))
             await asyncio.sleep(RETRY_S)
 

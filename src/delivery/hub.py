@@ -176,7 +176,9 @@ class Hub:
         if events:
             if self._announce is not None:
                 self._announce(tenant, events)
-            self.deliver(tenant, events, known)
+            if not self.deliver(tenant, events, known):  # what was before is no longer kept: nobody can be told of it
+                self.lost(tenant, events[0].seq - 1)
+                self.deliver(tenant, events, known)
 
     def deliver(self, tenant: str, events: Sequence[Event], known: Known) -> bool:
         """Hand committed events to the subscribers, as far as they are news; false: some are missing before them.
@@ -193,7 +195,7 @@ class Hub:
         channel.published = events[-1].seq
         self._obey(tenant, channel, events)
         if not channel.listens() and channel.pump is None:
-            channel.handed = channel.published
+            channel.handed, channel.published = channel.published, None  # nobody misses anything
             return True
         if len(channel.pending) >= PENDING_COMMITS_MAX:
             channel.pending.clear()
@@ -203,6 +205,14 @@ class Hub:
         if channel.pump is None:
             channel.pump = asyncio.create_task(self._pump(tenant, channel), name=f"deliver {tenant}")
         return True
+
+    def lost(self, tenant: str, seq: int) -> None:
+        """What was told does not lead up to this number, and the journal no longer does: desktops begin anew."""
+        channel = self._tenants[tenant]
+        for each in channel.all():
+            each.close(CLOSE_TOO_SLOW)
+        channel.pending.clear()
+        channel.published = channel.handed = seq
 
     def _obey(self, tenant: str, channel: _Channel, events: Sequence[Event]) -> None:
         """Close the sockets that an event ends: a later one took the agent's lease, or its key was revoked."""
@@ -319,6 +329,8 @@ class Hub:
                 subscriber.close(CLOSE_TOO_SLOW)
         finally:
             channel.pump = None
+            if not channel.listens():
+                channel.published = None
 
     def _hand_over(self, tenant: str, event: Event, known: Known, hearers: Sequence[Subscriber]) -> None:
         """Encode once for all who may see the same."""

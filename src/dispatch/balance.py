@@ -29,10 +29,10 @@ def plan(survey: Survey, me: str, served: Collection[str], beyond: Collection[st
         return Plan((), ())
     counts = Counter({each.id: 0 for each in survey.live.values() if not each.draining})
     counts.update(owner for owner in survey.owners.values() if owner is not None and owner in counts)
-    hand = _surplus(survey, mine, counts, sorted(served))
+    given = [each for each, owner in survey.owners.items() if owner == me and each not in served]
+    hand = _surplus(survey, mine, counts, sorted({*served, *given} if mine.draining else served))
     if mine.draining:
         return Plan((), hand)
-    given = [each for each, owner in survey.owners.items() if owner == me and each not in served]
     free = [each for each, owner in survey.owners.items() if owner not in survey.live and each not in beyond]
     fair = -(-len(survey.owners) // len(counts))
     room = max(0, fair - counts[me])

@@ -1,7 +1,7 @@
 """What a caller wants of a tenant, on its way to whichever process serves it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -47,6 +47,9 @@ class Peers(Protocol):
             PeerLost: the connection was lost; whether it was done is unknown.
             Refused: what the order was refused with there.
         """
+
+    def gone(self, processes: Collection[str]) -> None:
+        """These processes count as dead: what was sent to them is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,20 +208,26 @@ class Owner:
         """
         before, survey = self._survey, await self._leases.survey()
         self._survey = survey
+        mine = survey.live.get(self.process)
+        if self._draining and mine is not None and not mine.draining:
+            await self._leases.drain(self.process)  # it was not heard before
         self._places = {
             tenant: peer
             for tenant, owner in survey.owners.items()
             if (peer := survey.live.get(owner or "")) is not None and owner != self.process and peer.address is not None
         }
-        if before is not None and before.live.keys() - survey.live.keys():
+        dead = set() if before is None else before.live.keys() - survey.live.keys()
+        if dead:
             self._to_check.update(self._loops)
+            if self._peers is not None:
+                self._peers.gone(dead)
         self._stop_strays(survey)
         wanted = plan(survey, self.process, self._loops, self._beyond)
         for tenant in () if self._stopping else wanted.claim:
             with contextlib.suppress(NotOwner, StoreUnreachable):
                 await self._claim(tenant)
         self._settled = self._settled or bool(self._loops or self._places)
-        await self._hand_over(wanted.hand)
+        await self._hand_over(survey, wanted.hand)
         await self._check_sessions()
 
     async def drain(self) -> None:
@@ -229,13 +235,16 @@ class Owner:
         self._draining = True
         with contextlib.suppress(StoreUnreachable):
             await self._leases.drain(self.process)
-            self._survey = await self._leases.survey()
-            await self._hand_over(plan(self._survey, self.process, self._loops).hand)
+            self._survey = survey = await self._leases.survey()
+            await self._hand_over(survey, plan(survey, self.process, self._loops).hand)
 
     async def stop(self) -> None:
-        """Finish what waits, then give everything up."""
+        """Finish what waits, and take nothing more."""
         self._stopping = True
         await self._ended(list(self._loops))
+
+    async def release(self) -> None:
+        """Give everything up, at the very end: the lease must no longer be renewed."""
         with contextlib.suppress(StoreUnreachable):
             await self._leases.release(self.process)
 
@@ -246,28 +255,26 @@ class Owner:
             self._loops[tenant][0].stop()
         self._strays = others
 
-    async def _hand_over(self, hand: Collection[tuple[str, str]]) -> None:
-        """End these loops behind what waits, and give their tenants on."""
-        served = [(tenant, successor) for tenant, successor in hand if tenant in self._loops]
-        await asyncio.gather(*(self._hand_one(tenant, successor) for tenant, successor in served))
+    async def _hand_over(self, survey: Survey, hand: Collection[tuple[str, str]]) -> None:
+        """End the loops of these tenants behind what waits, and give them on."""
+        await asyncio.gather(*(self._hand_one(tenant, survey.live[successor]) for tenant, successor in hand))
 
-    async def _hand_one(self, tenant: str, successor: str) -> None:
-        assert self._survey is not None
+    async def _hand_one(self, tenant: str, successor: Process) -> None:
         assert self._peers is not None
         self._handing.add(tenant)
         try:
             await self._ended([tenant])
-            given = await self._leases.hand(self.process, tenant, successor)
+            given = await self._leases.hand(self.process, tenant, successor.id)
         except StoreUnreachable as error:
             _log.warning("tenant.not_handed_over", tenant=tenant, error=str(error))
             return
         finally:
             self._handing.discard(tenant)
         if given:
-            _log.info("tenant.handed_over", tenant=tenant, successor=successor)
-            peer = self._places[tenant] = self._survey.live[successor]
+            _log.info("tenant.handed_over", tenant=tenant, successor=successor.id)
+            self._places[tenant] = successor
             with contextlib.suppress(Refused, PeerLost):
-                await self._peers.ask(peer, tenant, Order(self._parts.new_id(), Wake()), LOOK_S_MAX)
+                await self._peers.ask(successor, tenant, Order(self._parts.new_id(), Wake()), LOOK_S_MAX)
 
     async def _ended(self, tenants: Collection[str]) -> None:
         tasks = []
@@ -333,7 +340,8 @@ class Owner:
                     await entry[0].submit(jobs.Disconnected(tuple((sessions[each], each) for each in gone)))
                 except (NotOwner, Fenced):
                     pass  # whoever loads the tenant next looks for itself
-                except Unavailable:
+                except Refused as refusal:
+                    _log.warning("sessions.not_checked", tenant=tenant, code=refusal.code)
                     continue
             self._to_check.discard(tenant)
 

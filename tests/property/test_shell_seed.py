@@ -10,7 +10,7 @@ import contextlib
 import os
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -160,6 +160,9 @@ class Link:
         self.rng = rng
         self.faults = True
 
+    def gone(self, processes: Collection[str]) -> None:
+        """Nothing: what is asked here ends in time by itself."""
+
     async def ask(self, peer: ports.Process, tenant: str, order: Order[Any], left_s: float) -> Any:
         other = next(each for each in self.world.processes if each.owner.process == peer.id)
         if self.faults and self.rng.random() < 0.05:
@@ -201,6 +204,7 @@ class Process:
         for task in self.tasks:
             task.cancel()
         await self.owner.stop()
+        await self.owner.release()
         await asyncio.gather(*self.way.late)
 
 

@@ -78,3 +78,9 @@ def test_what_was_handed_here_is_claimed_whatever_the_share() -> None:
 def test_what_only_a_newer_release_can_read_is_left_alone() -> None:
     survey = world(1, 3)
     assert ["t000", "t002"] == list(plan(survey, "p0", [], beyond=["t001"]).claim)
+
+
+def test_one_that_leaves_also_gives_away_what_it_has_no_loop_for() -> None:
+    survey = world(2, 3, {"t000": "p0", "t001": "p0", "t002": "p0"})
+    survey = Survey({**survey.live, "p0": Process("p0", "http://p0", draining=True)}, survey.owners)
+    assert {"t000", "t001", "t002"} == {tenant for tenant, _ in plan(survey, "p0", ["t001"]).hand}
