@@ -17,6 +17,9 @@ from tests.support.faults.scenarios import broken_by
 SAMPLE = os.environ.get("CORDBOARD_TEST_MUTATIONS", "1")
 """`all`, or only the one of the day."""
 
+TRIES = 3
+"""A fault is chance, and so is what it meets: the suite must notice within so many runs of it."""
+
 
 def _sample() -> list[Build]:
     if SAMPLE == "all":
@@ -38,9 +41,14 @@ async def test_the_fault_suite_notices(build: Build, tmp_path: Path) -> None:
     for file, old, new in build.changes:
         path = source / "src" / file
         path.write_text(path.read_text().replace(old, new))
-    folder = tmp_path / "run"
-    folder.mkdir()
     tmp_path.chmod(0o711)
-    async with cluster(folder, source=source) as found:
-        broken = await broken_by(build.scenario, found)
-    assert any(line.startswith(build.noticed) for line in broken), f"nobody notices that {build.why}: {broken}"
+    seen: list[str] = []
+    for attempt in range(TRIES):
+        folder = tmp_path / f"run{attempt}"
+        folder.mkdir()
+        async with cluster(folder, source=source) as found:
+            broken = await broken_by(build.scenario, found)
+        if any(line.startswith(build.noticed) for line in broken):
+            return
+        seen += broken
+    pytest.fail(f"nobody notices that {build.why}: {seen}")
