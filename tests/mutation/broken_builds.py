@@ -92,7 +92,7 @@ BUILDS: Final = (
                 "if False:",
             ),
         ),
-        scenarios.cut_from_redis,
+        scenarios.blink_to_redis,
         ("stream",),
     ),
     Build(

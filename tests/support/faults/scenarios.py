@@ -110,6 +110,19 @@ async def cut_from_redis(run: Run) -> None:
     await other.redis.heal()
 
 
+async def blink_to_redis(run: Run) -> None:
+    """The owner loses Redis for a moment, again and again: what it announces meanwhile is missing before what follows.
+
+    Each time it is back before the others compare, more often than not.
+    """
+    owner = await run.owner()
+    for _ in range(6):
+        await owner.redis.cut()
+        await asyncio.sleep(0.3)
+        await owner.redis.heal()
+        await asyncio.sleep(0.7)
+
+
 async def slow_redis(run: Run) -> None:
     """Announcements take half a second longer."""
     for node in run.cluster.nodes:
@@ -164,6 +177,7 @@ FAULTS: tuple[Fault, ...] = (
     half_open_to_postgres,
     slow_postgres,
     cut_from_redis,
+    blink_to_redis,
     slow_redis,
     fill_the_disk,
     clock_jumps_ahead,
