@@ -26,7 +26,8 @@
     │       ├── Overloaded          overloaded: this process has more to do than it can do soon
     │       │   └── TenantOverloaded  overloaded: this tenant asks for more than can be done soon
     │       ├── NotOwner            not_owner: another process serves this tenant
-    │       │   └── NewerJournal      not_owner: a newer release has written to it
+    │       │   ├── NewerJournal      not_owner: a newer release has written to it
+    │       │   └── NoAddress         not_owner: that process is of a release that takes no orders
     │       └── Fenced              fenced: another process took this tenant over in the middle
     ├── PeerLost                the connection to another process was lost; it is asked again
     └── StoreError              what the store tells the dispatch room, never a caller
@@ -204,6 +205,10 @@ class NotOwner(Unavailable):
 
 class NewerJournal(NotOwner):
     """A newer release has written to this tenant's journal: this one does not know what it means."""
+
+
+class NoAddress(NotOwner):
+    """The process that serves this tenant takes no orders from others: it runs a release from before they could."""
 
 
 class Fenced(Unavailable):

@@ -117,7 +117,7 @@ def _packed(value: Any) -> Any:  # noqa: ANN401, C901  # one branch for each kin
     if isinstance(value, frozenset | set):
         return {KIND: kind.__name__, "of": sorted((_packed(each) for each in value), key=repr)}
     if isinstance(value, errors.Refused):
-        return packed_refusal(value)
+        return _packed_refusal(value)
     if isinstance(value, partial) and not value.keywords:
         return {KIND: "partial", "function": _function(value.func), "of": [_packed(each) for each in value.args]}
     if callable(value):
@@ -156,7 +156,7 @@ def _fields(kind: Any) -> list[tuple[str, Field[Any]]]:  # noqa: ANN401  # a dat
     return found
 
 
-def packed_refusal(value: errors.Refused) -> dict[str, Any]:
+def _packed_refusal(value: errors.Refused) -> dict[str, Any]:
     """A refusal as it travels: its class, what it says, and what is shown beside it."""
     packed = {KIND: "refused", "class": type(value).__name__, "detail": value.detail, "extra": _packed(value.extra)}
     if isinstance(value, errors.Unavailable):

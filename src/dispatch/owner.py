@@ -20,6 +20,7 @@ from src.dispatch.turn import Job, Once, Repeated
 from src.errors import (
     Fenced,
     NewerJournal,
+    NoAddress,
     NotOwner,
     Overloaded,
     PeerLost,
@@ -142,13 +143,14 @@ class Owner:
                 assert self._peers is not None
                 travelled = True
                 return await self._peers.ask(place, tenant, order, left_s)
-            except NewerJournal:
+            except (NewerJournal, NoAddress):
                 raise
             except (NotOwner, Fenced, PeerLost) as error:
                 self._places.pop(tenant, None)
                 unkeyed = order.once is not None and not order.once.given and not travelled
                 if isinstance(error, Fenced) and error.in_doubt and unkeyed:
                     raise  # it may stand in the journal, and nothing there would tell a repeat
+                left_s = deadline - self._parts.clock.monotonic()
                 if self._stopping or self._peers is None or pause_s >= left_s:
                     raise error if isinstance(error, Refused) else NotOwner(str(error)) from error
             except StoreUnreachable as error:
@@ -170,7 +172,7 @@ class Owner:
         if peer is None or peer.id == self.process:
             return await self._claim(tenant)
         if peer.address is None:
-            raise NewerJournal("another process serves this tenant, and cannot be reached")
+            raise NoAddress("another process serves this tenant, and takes no orders")
         self._places[tenant] = peer
         return peer
 
@@ -183,10 +185,6 @@ class Owner:
     def tenants(self) -> int:
         """How many tenants this process serves now."""
         return len(self._loops)
-
-    def loops(self) -> Collection[TenantLoop]:
-        """The loops of the tenants that it serves."""
-        return [loop for loop, _ in self._loops.values()]
 
     def lease_good(self) -> bool:
         """Whether this process may answer for them."""
