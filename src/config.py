@@ -1,4 +1,4 @@
-"""Settings, from the environment (prefix `CORDBOARD_`) and a `.env` file. Only `app.py` and the commands read them."""
+"""Settings, from the environment (prefix `CORDBOARD_`) and a `.env` file. Only `app/` and the commands read them."""
 
 from pathlib import Path
 from typing import Literal

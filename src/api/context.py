@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts that endpoints use. Made by `app.py`, kept in `app.state.services`.
+    """The parts that endpoints use. Made by `app/service.py`, kept in `app.state.services`.
 
     `redis_answers` is there where a Redis is configured: it carries hints alone, so it is asked for the health only.
     """

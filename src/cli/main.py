@@ -55,22 +55,22 @@ def _settings() -> Any:  # noqa: ANN401  # Settings, imported only when a comman
 @one_line
 def serve() -> None:
     """Run the service. Settings come from CORDBOARD_… variables; nothing is needed on the embedded default."""
-    from src import app as composition  # noqa: PLC0415  # importing the whole service is slow
+    from src.app import ground, server  # noqa: PLC0415  # importing the whole service is slow
     from src.cli.logs import configure  # noqa: PLC0415
 
     settings = _settings()
     configure(settings.log_format)
     if not settings.database_url:
-        settings.data_dir = composition.data_dir(settings)
+        settings.data_dir = ground.data_dir(settings)
         print("Starting PostgreSQL …", flush=True)
 
     def announce(notice: Any) -> None:  # noqa: ANN401  # a Notice or None
         if notice is not None:
-            print(f"\n  Admin key of tenant {composition.DEFAULT_TENANT} (told once, keep it):\n")
+            print(f"\n  Admin key of tenant {ground.DEFAULT_TENANT} (told once, keep it):\n")
             print(f"    {notice.admin_key}\n")
         print(f"Cordboard listens on http://{settings.host}:{settings.port} (API: /docs). Ctrl-C ends it.", flush=True)
 
-    composition.serve(settings, announce)
+    server.serve(settings, announce)
     print("Stopped.")
 
 
@@ -78,16 +78,16 @@ def serve() -> None:
 @one_line
 def migrate() -> None:
     """Bring the database's schema up to date."""
-    from src import app as composition  # noqa: PLC0415
+    from src.app import ground  # noqa: PLC0415
 
-    with composition.database(_prepared(composition)):
+    with ground.database(_prepared(ground)):
         print("The schema is up to date.")
 
 
-def _prepared(composition: Any) -> Any:  # noqa: ANN401  # the module; Settings
+def _prepared(ground: Any) -> Any:  # noqa: ANN401  # the module; Settings
     settings = _settings()
     if not settings.database_url:
-        settings.data_dir = composition.data_dir(settings)
+        settings.data_dir = ground.data_dir(settings)
     return settings
 
 
@@ -95,11 +95,11 @@ def _prepared(composition: Any) -> Any:  # noqa: ANN401  # the module; Settings
 @one_line
 def create_tenant(name: Annotated[str, typer.Argument(help="the tenant's name, unique in the service")]) -> None:
     """Make a tenant and print its admin key, once."""
-    from src import app as composition  # noqa: PLC0415
+    from src.app import ground  # noqa: PLC0415
 
-    settings = _prepared(composition)
-    with composition.database_beside(settings) as url:
-        notice = asyncio.run(composition.make_tenant(settings, url, name))
+    settings = _prepared(ground)
+    with ground.database_beside(settings) as url:
+        notice = asyncio.run(ground.make_tenant(settings, url, name))
     print(f"Admin key of tenant {name} (told once, keep it):\n{notice.admin_key}")
 
 
@@ -108,9 +108,9 @@ def openapi(
     check: Annotated[Path | None, typer.Option(help="compare with this file instead of printing")] = None,
 ) -> None:
     """Print the OpenAPI document, or check that a file still equals it."""
-    from src import app as composition  # noqa: PLC0415
+    from src.app.service import build_api  # noqa: PLC0415
 
-    text = yaml.safe_dump(composition.build_api().openapi(), sort_keys=False, allow_unicode=True, width=120)
+    text = yaml.safe_dump(build_api().openapi(), sort_keys=False, allow_unicode=True, width=120)
     if check is None:
         print(text, end="")
     elif not check.exists() or check.read_text("utf-8") != text:
@@ -128,11 +128,11 @@ def replay(
 
     Where old events were dropped it goes on from the checkpoint that was written then.
     """
-    from src import app as composition  # noqa: PLC0415
+    from src.app import ground  # noqa: PLC0415
 
-    settings = _prepared(composition)
-    with composition.database_beside(settings) as url:
-        differences = asyncio.run(composition.compare(url, tenant, archive))
+    settings = _prepared(ground)
+    with ground.database_beside(settings) as url:
+        differences = asyncio.run(ground.compare(url, tenant, archive))
     for each in differences:
         print(each)
     if differences:

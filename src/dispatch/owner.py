@@ -14,8 +14,8 @@ import structlog
 from src.dispatch import jobs
 from src.dispatch.balance import plan
 from src.dispatch.orders import NO_OUTLOOK, Accuracies, Look, Order, Outlook, Peers, Wake
-from src.dispatch.ports import Leases, Process, Survey
-from src.dispatch.tenant import Parts, TenantLoop
+from src.dispatch.ports import Leases, Parts, Process, Survey
+from src.dispatch.tenant import TenantLoop
 from src.dispatch.turn import Job, Once, Repeated
 from src.errors import (
     Fenced,

@@ -3,7 +3,7 @@
 Nothing in here does anything. Each port has one contract suite that every implementation passes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Protocol
 
@@ -393,3 +393,19 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What every tenant's loop is handed. `lease_good` tells whether others count this process as alive."""
+
+    store: Store
+    delivery: Delivery
+    clock: Clock
+    new_id: Callable[[], str]
+    lease_good: Callable[[], bool] = field(default=lambda: True)
+    live_sessions: Callable[[], frozenset[str]] = field(default=frozenset)
+
+
+Vouched = Callable[[Collection[str]], Awaitable[frozenset[str]]]
+"""Says which of these sockets are there."""

@@ -8,7 +8,7 @@ import jwt
 import pytest
 import websockets
 
-from src.app import make_tenant
+from src.app.ground import make_tenant
 from tests.support.service import Client
 
 CHATS = {"webchat": {"cost": 25, "max": 4}}

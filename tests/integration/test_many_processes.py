@@ -13,7 +13,7 @@ import httpx
 import pytest
 import websockets
 
-from src.app import create_tenant, opened
+from src.app.ground import create_tenant, opened
 from src.cluster.peers import MAC_HEADER, PATH
 from src.store.seal import Sealer
 from tests.support.service import Client, running

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from src.app import archive_dir, compare
+from src.app.ground import archive_dir, compare
 from src.config import Settings
 from src.errors import StartupError, StoreRejected, StoreUnreachable
 from src.router import commands as c

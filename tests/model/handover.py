@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
 
 class Item(NamedTuple):
-    """`dispatch/tenant.py: _Item`. `once`: an answer is stored under the order's id. `wire`: it came from a peer."""
+    """`dispatch/inbox.py: Item`. `once`: an answer is stored under the order's id. `wire`: it came from a peer."""
 
     order: int
     attempt: int
@@ -188,7 +188,7 @@ def _closed(rules: Rules, world: World, o: int) -> World:
 
 
 def _answer(rules: Rules, world: World, items: tuple[Item, ...], outcomes: tuple[Outcome, ...]) -> World:
-    """`tenant.py: _answer`; what came over the wire goes back over it (`internal.py: InternalApp._one`)."""
+    """`inbox.py: Item.answer`; what came over the wire goes back over it (`internal.py: InternalApp._one`)."""
     for item, outcome in zip(items, outcomes, strict=True):
         waiting = world.orders[item.order]
         if waiting.attempt != item.attempt or waiting.phase not in ("here", "there"):
@@ -369,7 +369,7 @@ def _hand(world: World, p: int) -> Iterator[Step[World]]:
 
 
 def _turns(rules: Rules, world: World, p: int, loop: Loop) -> Iterator[Step[World]]:
-    """`TenantLoop._load`, `_attempt`, `_knows_all`, `_commit`, `_send`; `Owner._check_sessions`."""
+    """`TenantLoop._attempt`; `memory.py: Memory.load`, `knows_all`, `commit`, `_send`; `Owner._check_sessions`."""
     if loop.batch is not None:
         yield from _commit(rules, world, p, loop, loop.batch)
     elif loop.knows < 0:
@@ -437,7 +437,7 @@ def _run(
 
 
 def _commit(rules: Rules, world: World, p: int, loop: Loop, batch: Batch) -> Iterator[Step[World]]:
-    """`TenantLoop._send`, `_went_through`; `statements.py: _FENCE`."""
+    """`Memory._send`, `_went_through`; `statements.py: _FENCE`."""
     known = batch._replace(doubt=False)
     fits = len(world.journal) == batch.base or not rules.fence
     there = batch.doubt and world.batch == (p, known)

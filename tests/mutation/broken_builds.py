@@ -40,8 +40,8 @@ BUILDS: Final = (
         (
             (
                 "dispatch/tenant.py",
-                "        wrote = await self._commit(turn)\n",
-                "        for item in items:\n            _answer(item)\n        wrote = await self._commit(turn)\n",
+                "        wrote = await self._memory.commit(turn)\n",
+                "        [each.answer() for each in items]\n        wrote = await self._memory.commit(turn)\n",
             ),
         ),
         scenarios.cut_the_owner_from_postgres,

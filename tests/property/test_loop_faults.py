@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from src.api.schemas import AgentBody
-from src.dispatch import jobs
-from src.dispatch import tenant as tenant_loop
+from src.dispatch import jobs, memory
 from src.dispatch.inbound import Identity, InboundContact
-from src.dispatch.ports import Batch, ConfigFact, Head, IdentityFact, Known, Loaded, Wanted
-from src.dispatch.tenant import Parts, TenantLoop
+from src.dispatch.ports import Batch, ConfigFact, Head, IdentityFact, Known, Loaded, Parts, Wanted
+from src.dispatch.tenant import TenantLoop
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Fenced, Internal, Malformed, NotFound, NotOwner, Refused, StoreUnreachable
 from src.router import commands as c
@@ -214,7 +213,7 @@ def test_a_take_over_that_stutters_is_still_a_take_over() -> None:
         second = TenantLoop(tenant, Parts(lost, Silent(), VirtualClock(), lambda: next(ids)))  # type: ignore[arg-type]
         task = asyncio.create_task(second.run())
         await asyncio.sleep(20)
-        assert second._leases is None, "no engine was ever ready: there is nothing to take over"
+        assert second._memory._leases is None, "no engine was ever ready: there is nothing to take over"
         state = State()
         loaded = await store.load(tenant)
         state.load(loaded.head.seq, loaded.head.at, [], [], loaded.agents)
@@ -323,7 +322,7 @@ def test_an_engine_that_fails_upon_every_contact_does_not_park_them_all(monkeypa
     async def main() -> None:
         store = MemoryStore(VirtualClock())
         tenant = await store.create_tenant("t", "secret")
-        monkeypatch.setattr(tenant_loop, "ASIDE_MAX", 2)
+        monkeypatch.setattr(memory, "ASIDE_MAX", 2)
         await _served(store, tenant, *(_poison(number) for number in range(6)))
         _raise_on_poison(matching, "match", monkeypatch)
         with pytest.raises(Internal):

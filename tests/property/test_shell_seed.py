@@ -22,8 +22,7 @@ from src.dispatch.inbound import Identity, InboundContact
 from src.dispatch.lease import LeaseKeeper
 from src.dispatch.orders import Order
 from src.dispatch.owner import CLAIM_S, Owner
-from src.dispatch.ports import Batch, Checkpoint, ConfigFact, Known, Loaded, Survey, Wanted
-from src.dispatch.tenant import Parts
+from src.dispatch.ports import Batch, Checkpoint, ConfigFact, Known, Loaded, Parts, Survey, Wanted
 from src.dispatch.turn import Once, Repeated
 from src.errors import PeerLost, Refused, StoreUnreachable, Unavailable
 from src.router import commands as c

@@ -11,7 +11,8 @@ import httpx
 import websockets
 from pydantic import SecretStr
 
-from src.app import Leaving, bind, http_server, service
+from src.app.server import Leaving, bind, http_server
+from src.app.service import service
 from src.config import Settings
 
 ADMIN_KEY = "cb_" + "a" * 40

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import asyncpg
 import httpx
 
-from src.app import create_tenant, opened
+from src.app.ground import create_tenant, opened
 from src.store.migrate import upgrade
 from src.store.seal import Sealer
 from tests.support.faults.proxy import Proxy

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Final
 
-from src.app import opened
+from src.app.ground import opened
 from src.router.events import Event
 from src.store import replay
 from src.store.postgres import PostgresStore

@@ -1,0 +1,1 @@
+"""The composition: the one room that knows every concrete part, and the settings."""

@@ -1,0 +1,149 @@
+"""Joins the concrete parts into a running service."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+
+from fastapi import FastAPI
+from redis.asyncio import Redis
+
+import src.channels
+from src.api import (
+    access,
+    agents,
+    collaborations,
+    configuration,
+    contacts,
+    customers,
+    document,
+    events,
+    explaining,
+    handling,
+    native,
+    ops,
+    problems,
+    stream,
+)
+from src.api.auth import Authenticator
+from src.api.context import Services
+from src.api.door import Door
+from src.api.edge import Edge
+from src.api.intake import Intake
+from src.app.ground import Notice, archive_dir, first_start, opened, secret_key
+from src.app.upkeep import LeaseThread, always, keep_archive, keep_house
+from src.channels.base import discover
+from src.cluster.internal import InternalApp, InternalServer
+from src.cluster.peers import HttpPeers
+from src.config import Settings
+from src.delivery.announce import Announcer, Follower
+from src.delivery.hub import Hub
+from src.delivery.redis import connect
+from src.dispatch.clock import SystemClock, new_id
+from src.dispatch.owner import Owner
+from src.dispatch.ports import Parts
+from src.store.queries import Queries
+from src.store.seal import Sealer
+
+
+def build_api(services: Services | None = None) -> FastAPI:
+    """The application over these services; without them it only describes itself."""
+    api = FastAPI(
+        title="Cordboard",
+        version="1",
+        summary="Omnichannel contact routing: every contact to the right agent, once, and it can say why.",
+        redoc_url=None,
+        generate_unique_id_function=document.operation_id,
+    )
+    for each in (
+        contacts,
+        handling,
+        collaborations,
+        agents,
+        customers,
+        configuration,
+        access,
+        explaining,
+        events,
+        stream,
+        native,
+        ops,
+    ):
+        api.include_router(each.router)
+    problems.install(api)
+    document.install(api)
+    api.add_middleware(Intake)
+    api.add_middleware(Edge)
+    if services is not None:
+        api.state.services = services
+    return api
+
+
+@contextlib.asynccontextmanager
+async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, Notice | None]]:
+    """The whole service over a migrated database: the application, and what a first start has to say."""
+    clock, process, secret = SystemClock(), new_id(), secret_key(settings)
+    archived = archive_dir(settings)
+    sealer = Sealer(secret)
+    async with opened(url) as store, Queries.over(url) as queries, contextlib.AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(_redis(settings))
+        announcer = None if redis is None else Announcer(redis)
+        hub = Hub(store, clock, None if announcer is None else announcer.announce)
+        peers, internal = None, None
+        if settings.database_url:  # there may be other processes
+            peers = await stack.enter_async_context(HttpPeers(secret))
+            internal = InternalServer.bound(settings.internal_host, settings.internal_port)
+        address = None if internal is None else settings.internal_address or internal.address(towards=url)
+        lease = LeaseThread(url, process, clock, address)
+        lease.start()
+        parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions)
+        owner = Owner(process, store, parts, peers)
+        if internal is not None:
+            await stack.enter_async_context(internal.serving(InternalApp(process, secret, owner.carry_out)))
+        found = Services(
+            owner=owner,
+            store=store,
+            queries=queries,
+            hub=hub,
+            clock=clock,
+            new_id=new_id,
+            auth=Authenticator(queries, sealer),
+            sealer=sealer,
+            channels=discover(src.channels.__path__, "src.channels"),
+            door=Door(clock),
+            redis_answers=None if redis is None else partial(_redis_answers, redis),
+        )
+        notice = await first_start(settings, store, queries, sealer)
+        tasks = [
+            always(partial(keep_house, found, store, lease)),
+            always(partial(keep_archive, url, clock, settings.journal_keep_days, archived)),
+        ]
+        if announcer is not None:
+            tasks.append(always(announcer.run))
+        if peers is not None:
+            tasks.append(always(Follower(hub, store, redis).run))
+        try:
+            yield build_api(found), notice
+        finally:
+            await owner.stop()
+            await asyncio.to_thread(lease.stop)  # or it would come to life again behind its release
+            await owner.release()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _redis(settings: Settings) -> AsyncIterator[Redis | None]:
+    if not settings.redis_url:
+        yield None
+        return
+    async with connect(settings.redis_url) as it:
+        yield it
+
+
+async def _redis_answers(redis: Redis) -> bool:
+    try:
+        return bool(await redis.ping())
+    except Exception:  # noqa: BLE001  # a reset connection raises more than the client documents
+        return False

@@ -1,0 +1,117 @@
+"""What a process does all the time beside serving: its lease, its tenants, its share of the journal's keeping."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from src.api import stream
+from src.api.context import Services
+from src.app.ground import opened
+from src.dispatch.clock import SystemClock
+from src.dispatch.lease import LeaseKeeper
+from src.dispatch.owner import CLAIM_S
+from src.errors import StartupError, StoreError, StoreUnreachable, Unavailable
+from src.store.postgres import PostgresStore
+from src.store.retention import keep_journal
+
+SWEEP_S: Final = 600.0
+JOURNAL_S: Final = 3600.0
+ANSWERS_KEPT_MS: Final = 24 * 3600 * 1000
+
+_log = structlog.get_logger(__name__)
+
+
+class LeaseThread:
+    """Keeps the process's lease from a thread and a connection of its own, so that no load can make it late."""
+
+    def __init__(self, url: str, process: str, clock: SystemClock, address: str | None) -> None:
+        self._url, self._process, self._clock, self._address = url, process, clock, address
+        self.keeper: LeaseKeeper | None = None
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._main, name="lease", daemon=True)
+
+    def start(self) -> None:
+        """Take the lease, and go on taking it.
+
+        Raises:
+            StartupError: the database does not give it.
+        """
+        self._thread.start()
+        if not self._ready.wait(30) or self.keeper is None:
+            raise StartupError("the database does not take this process's lease")
+
+    def stop(self) -> None:
+        """Renew it no more."""
+        if self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(5)
+
+    def good(self) -> bool:
+        """Whether it certainly still runs."""
+        return self.keeper is not None and self.keeper.good()
+
+    def lapses(self) -> int:
+        """How often it had run out before it was renewed."""
+        return 0 if self.keeper is None else self.keeper.lapses
+
+    def _main(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(self._keep())
+
+    async def _keep(self) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        async with opened(self._url, connections_max=1) as store:
+            keeper = LeaseKeeper(self._process, store, self._clock, self._address)
+            await keeper.renew()
+            self.keeper = keeper
+            self._ready.set()
+            await keeper.run()
+
+
+def always(run: Callable[[], Coroutine[Any, Any, None]]) -> "asyncio.Task[None]":
+    """Keep something running that must never end: what it fails upon is logged, and it begins anew."""
+
+    async def main() -> None:
+        while True:
+            try:
+                await run()
+            except Exception:  # noqa: BLE001  # whatever it is
+                _log.exception("task.failed")
+            await asyncio.sleep(1)
+
+    return asyncio.create_task(main())
+
+
+async def keep_house(found: Services, store: PostgresStore, lease: LeaseThread) -> None:
+    """Now and then: look who lives and who serves what, take leases again that lapsed, forget answers that are old."""
+    swept_at, lapses, clock = 0.0, 0, found.clock
+    while True:
+        try:
+            await found.owner.keep()
+            if lease.lapses() > lapses:
+                lapses = lease.lapses()
+                await stream.reconnect(found)
+            if clock.monotonic() - swept_at > SWEEP_S:
+                while await store.forget_answers(clock.now_ms() - ANSWERS_KEPT_MS):
+                    pass
+                swept_at = clock.monotonic()
+        except (StoreUnreachable, Unavailable) as error:
+            _log.warning("housekeeping.failed", error=str(error))
+        await asyncio.sleep(CLAIM_S)
+
+
+async def keep_archive(url: str, clock: SystemClock, keep_days: int, folder: Path | None) -> None:
+    """At the start and then every hour: make partitions ahead, and archive and drop old ones."""
+    while True:
+        try:
+            await keep_journal(url, clock.now_ms(), keep_days, folder)
+        except StoreError as error:
+            _log.error("journal.not_kept", error=str(error))
+        await asyncio.sleep(JOURNAL_S)

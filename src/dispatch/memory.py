@@ -1,0 +1,208 @@
+"""What a loop holds of its tenant in memory: the engine, and the head row up to which it knows the journal.
+
+It equals what is stored, or is thrown away and made anew. What it decides is committed here, and only then told.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from src.dispatch.clock import TenantTime
+from src.dispatch.config import engine_config
+from src.dispatch.culprit import culprit
+from src.dispatch.ports import Batch, Head, Known, Loaded, Parts, Vouched, Wanted
+from src.dispatch.turn import Turn
+from src.errors import Fenced, NewerJournal, StoreUnreachable
+from src.router import commands
+from src.router import events as ev
+from src.router.engine import Engine
+from src.router.events import Event
+from src.router.state import State
+
+CHECKPOINT_EVENTS: Final = 10_000
+"""So many events apart, the journal records the hash of the folded state."""
+
+COMMIT_RETRY_S_MAX: Final = 10.0
+"""A commit whose connection is lost is tried again for this long."""
+
+RETRY_PAUSE_S: Final = 0.2
+
+CATCH_UP_EVENTS: Final = 1_000
+"""Events read at a time when some were committed but not told."""
+
+ASIDE_MAX: Final = 10
+"""So many contacts upon which the engine fails are set aside since the loop began: more are no fault of contacts."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Memory:
+    """The engine of one tenant. `engine` None: it has been thrown away, or was never loaded."""
+
+    def __init__(self, tenant: str, parts: Parts, vouched: Vouched | None = None) -> None:
+        self.tenant = tenant
+        self.engine: Engine | None = None
+        self._parts = parts
+        self._vouched = vouched
+        self._time = TenantTime(parts.clock)
+        self._leases: dict[str, int] | None = None
+        self._head: Head | None = None
+        self._aside: dict[str, None] = {}
+        self._aside_left = ASIDE_MAX
+
+    def now_ms(self) -> int:
+        """The tenant's time."""
+        return self._time.now_ms()
+
+    def due(self) -> bool:
+        """Whether something is due now."""
+        assert self.engine is not None
+        due_at = self.engine.next_due()
+        return due_at is not None and due_at <= self._time.now_ms()
+
+    def sessions(self) -> Mapping[str, str]:
+        """The sockets that hold agents' leases, and whose they are."""
+        agents = () if self.engine is None else self.engine.state.agents.values()
+        return {each.session: each.id for each in agents if each.session is not None}
+
+    # -- loading ------------------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Make the engine of what is stored. There is none yet where it fails upon a contact: try again.
+
+        Raises:
+            StoreUnreachable: it may be half loaded.
+            NewerJournal: a newer release has written to the journal.
+        """
+        loaded = await self._parts.store.load(self.tenant)
+        _understand(await self._parts.store.events(self.tenant, max(0, loaded.head.seq - 1), 1))
+        self._head = loaded.head
+        self._time.not_before(loaded.head.at)
+        await self._catch_up(loaded.head.seq)
+        try:
+            self.engine = self._make_engine(loaded)
+            sessions = self.sessions()
+            live = self._parts.live_sessions() if self._vouched is None else await self._vouched(sessions)
+            turn = self.turn(Known())
+            for each in self._aside:
+                turn.decide(commands.SetAside(each))
+            turn.decide(commands.Restart(live & sessions.keys(), self._leases))
+        except StoreUnreachable:
+            raise
+        except Exception as error:
+            self.engine = None
+            if not await self.is_to_go_aside(error):
+                raise
+            return  # and is loaded again, without that contact
+        await self.commit(turn)
+        self._aside.clear()
+
+    async def is_to_go_aside(self, error: BaseException | None) -> bool:
+        """Whether a contact that is stored is to blame, which the next engine is to be loaded without."""
+        found = culprit(error)
+        if found is None or found in self._aside or not self._aside_left:
+            return False
+        known = await self._parts.store.lookup(self.tenant, Wanted(contacts={found}))
+        if found not in known.contacts:
+            return False
+        self._aside[found] = None
+        self._aside_left -= 1
+        _log.error("contact.set_aside", tenant=self.tenant, contact_id=found, exc_info=error)
+        return True
+
+    def discard(self) -> None:
+        """Throw the engine away; what is only in its memory and still good goes to the next."""
+        if self.engine is not None:
+            self._leases = self.engine.leases()
+        self.engine = None
+
+    async def _catch_up(self, seq: int) -> None:
+        """Tell of what was committed, but never told: its connection was lost, or another process wrote it."""
+        told = self._parts.delivery.reached(self.tenant)
+        while told is not None and told < seq:
+            events = await self._parts.store.events(self.tenant, told, CATCH_UP_EVENTS)
+            if not events:
+                return
+            _understand(events)
+            self._parts.delivery.publish(self.tenant, events, Known())
+            told = events[-1].seq
+
+    def _make_engine(self, loaded: Loaded) -> Engine:
+        state = State()
+        state.load(
+            loaded.head.seq,
+            loaded.head.at,
+            loaded.contacts,
+            loaded.assignments,
+            loaded.agents,
+            loaded.collaborations,
+        )
+        assert state.hash == loaded.head.state_hash, f"the tables of tenant {self.tenant} are not what its journal says"
+        return Engine(self._parts.new_id, engine_config(loaded.config), state, self._aside)
+
+    def turn(self, known: Known) -> Turn:
+        """A turn upon it, now."""
+        assert self.engine is not None
+        return Turn(self.engine, known, self._time.now_ms(), self._parts.new_id)
+
+    # -- committing ---------------------------------------------------------------------------------------------
+
+    async def commit(self, turn: Turn) -> bool:
+        """Write what the turn holds, if anything; then, and only then, tell of it."""
+        if not (turn.events or turn.facts or turn.answers):
+            return False
+        assert self.engine is not None
+        assert self._head is not None
+        before = self._head
+        state = self.engine.state
+        changes = state.drain()
+        if state.seq // CHECKPOINT_EVENTS > before.seq // CHECKPOINT_EVENTS:
+            turn.decide(commands.Checkpoint())
+        head = Head(state.seq, self._parts.new_id(), state.at, state.hash)
+        batch = Batch(self.tenant, before.seq, head, turn.events, changes, turn.traces, turn.facts, turn.answers)
+        await self._send(batch)
+        self._head = head
+        turn.known.contacts.update((row[0], row) for row in changes.contacts)
+        turn.known.collaborations.update((row[0], row) for row in changes.collaborations)
+        self._parts.delivery.publish(self.tenant, turn.events, turn.known)
+        return True
+
+    async def _send(self, batch: Batch) -> None:
+        """Commit, and find out what became of it when the connection was lost on the way."""
+        deadline = self._parts.clock.monotonic() + COMMIT_RETRY_S_MAX
+        doubt = False
+        while True:
+            try:
+                await self._parts.store.commit(batch)
+            except Fenced:
+                if doubt and await self._went_through(batch):
+                    return
+                raise Fenced("another process took this tenant over", in_doubt=doubt) from None
+            except StoreUnreachable:
+                doubt = True
+                if self._parts.clock.monotonic() >= deadline:
+                    raise
+                await asyncio.sleep(RETRY_PAUSE_S)
+            else:
+                return
+
+    async def knows_all(self) -> bool:
+        """Whether the journal is as it was decided upon.
+
+        A lease does not tell: one that had run out and was taken anew is good while another process serves the tenant,
+        and a successor's does not keep a commit away that its predecessor had decided.
+        """
+        assert self._head is not None
+        return (await self._parts.store.head(self.tenant)).seq == self._head.seq
+
+    async def _went_through(self, batch: Batch) -> bool:
+        return (await self._parts.store.head(self.tenant)).batch == batch.head.batch
+
+
+def _understand(events: Sequence[Event]) -> None:
+    """Refuse to serve a tenant whose journal a newer release has written: what it means is not known here."""
+    for each in events:
+        if each.type not in ev.KNOWN or each.version > ev.VERSION:
+            raise NewerJournal(f"the journal holds {each.type} of version {each.version}, written by a newer release")
