@@ -48,6 +48,9 @@ HELP_MAX: Final = 200
 
 DISCONNECT_RETRIES_S: Final = (0.5, 1.0, 2.0, 5.0)
 
+VOUCHED_AT_A_TIME: Final = 200
+"""So many sockets of a process that was taken for dead take their leases again at a time."""
+
 _QUEUE: Final = CONTACT_COLUMNS.index("queue")
 _CHANNEL: Final = CONTACT_COLUMNS.index("channel")
 
@@ -441,16 +444,27 @@ async def _disconnect(services: Services, tenant: str, agent_id: str, session: s
             return
 
 
-async def reconnect(services: Services) -> None:
-    """This process was taken for dead, and its sockets with it: take their agents' leases again.
+async def vouch(services: Services) -> None:
+    """For ever, take the leases again of sockets that were taken for dead and are not; some at a time."""
+    room = asyncio.Semaphore(VOUCHED_AT_A_TIME)
+    async with asyncio.TaskGroup() as group:
+        while True:
+            await room.acquire()
+            session, subscriber = await services.hub.doubted()
+            task = group.create_task(_reconnect(services, session, subscriber))
+            task.add_done_callback(lambda _: room.release())
 
-    A socket whose agent has a later one is closed; one for which that cannot be found out too, and its desktop resumes.
+
+async def _reconnect(services: Services, session: str, subscriber: Subscriber) -> None:
+    """Take the agent's lease again for a socket, unless a later one has it: then it is closed.
+
+    So is one for which that cannot be found out: its desktop resumes.
     """
-    for session, subscriber in services.hub.sessions():
-        assert subscriber.agent_id is not None
-        job = jobs.Reconnect(subscriber.agent_id, session)
-        try:
-            if await services.owner.submit(subscriber.tenant, job) is False:
-                subscriber.close(CLOSE_REPLACED)
-        except Refused:
-            subscriber.close(CLOSE_RESTART)
+    assert subscriber.agent_id is not None
+    job = jobs.Reconnect(subscriber.agent_id, session)
+    try:
+        if await services.owner.submit(subscriber.tenant, job) is False:
+            subscriber.close(CLOSE_REPLACED)
+    except Refused as refusal:
+        _log.warning("stream.not_vouched_for", tenant=subscriber.tenant, code=refusal.code)
+        subscriber.close(CLOSE_RESTART)

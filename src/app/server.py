@@ -16,13 +16,19 @@ from src.api import stream
 from src.api.edge import BODY_BYTES_MAX
 from src.app.ground import Notice, database
 from src.app.service import service
+from src.app.upkeep import within
 from src.cluster.internal import SignalFreeServer
 from src.config import Settings
 from src.dispatch.owner import Owner
 from src.errors import StartupError
 
 LISTENERS: Final = 16
-SHUTDOWN_S_MAX: Final = 8
+SHUTDOWN_S_MAX: Final = 4
+"""So long requests that are under way are waited for once nobody is let in any more."""
+
+HAND_OVER_S_MAX: Final = 4.0
+"""So long a process that leaves tries to hand its tenants over; what is left is claimed when it is gone."""
+
 GC_OBJECTS, GC_YOUNG, GC_MIDDLE = 20_000, 20, 50
 """After how many new objects the youngest are looked at, and so on upwards."""
 
@@ -106,7 +112,7 @@ class Leaving:
 
     async def _leave(self) -> None:
         try:
-            await self._owner.drain()
+            await within(HAND_OVER_S_MAX, self._owner.drain())
             await asyncio.sleep(self._drain_s)
         finally:
             self._server.told_to_stop()

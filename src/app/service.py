@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Final
 
 from fastapi import FastAPI
 from redis.asyncio import Redis
@@ -31,7 +32,7 @@ from src.api.door import Door
 from src.api.edge import Edge
 from src.api.intake import Intake
 from src.app.ground import Notice, archive_dir, first_start, opened, secret_key
-from src.app.upkeep import LeaseThread, always, keep_archive, keep_house
+from src.app.upkeep import LeaseThread, always, keep_archive, keep_house, within
 from src.channels.base import discover
 from src.cluster.internal import InternalApp, InternalServer
 from src.cluster.peers import HttpPeers
@@ -44,6 +45,9 @@ from src.dispatch.owner import Owner
 from src.dispatch.ports import Parts
 from src.store.queries import Queries
 from src.store.seal import Sealer
+
+RELEASE_S_MAX: Final = 1.0
+"""So long a database is tried that is to hear that this process leaves: it finds out without."""
 
 
 def build_api(services: Services | None = None) -> FastAPI:
@@ -115,7 +119,8 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         )
         notice = await first_start(settings, store, queries, sealer)
         tasks = [
-            always(partial(keep_house, found, store, lease)),
+            always(partial(keep_house, found, store)),
+            always(partial(stream.vouch, found)),
             always(partial(keep_archive, url, clock, settings.journal_keep_days, archived)),
         ]
         if announcer is not None:
@@ -127,10 +132,10 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         finally:
             await owner.stop()
             await asyncio.to_thread(lease.stop)  # or it would come to life again behind its release
-            await owner.release()
+            await within(RELEASE_S_MAX, owner.release())
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(tasks, timeout=RELEASE_S_MAX)
 
 
 @contextlib.asynccontextmanager

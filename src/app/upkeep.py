@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import structlog
 
-from src.api import stream
 from src.api.context import Services
 from src.app.ground import opened
 from src.dispatch.clock import SystemClock
@@ -21,6 +20,7 @@ from src.store.retention import keep_journal
 
 SWEEP_S: Final = 600.0
 JOURNAL_S: Final = 3600.0
+STOP_S_MAX: Final = 1.0
 ANSWERS_KEPT_MS: Final = 24 * 3600 * 1000
 
 _log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ class LeaseThread:
         """Renew it no more."""
         if self._loop is not None and self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(5)
+        self._thread.join(STOP_S_MAX)
 
     def good(self) -> bool:
         """Whether it certainly still runs."""
@@ -89,15 +89,23 @@ def always(run: Callable[[], Coroutine[Any, Any, None]]) -> "asyncio.Task[None]"
     return asyncio.create_task(main())
 
 
-async def keep_house(found: Services, store: PostgresStore, lease: LeaseThread) -> None:
-    """Now and then: look who lives and who serves what, take leases again that lapsed, forget answers that are old."""
-    swept_at, lapses, clock = 0.0, 0, found.clock
+async def within(seconds: float, what: Coroutine[Any, Any, None]) -> None:
+    """Do it, if it takes no longer than that; else it is left alone: even to cancel it may take long on a dead line."""
+    task = asyncio.create_task(what)
+    _, late = await asyncio.wait([task], timeout=seconds)
+    if late:
+        _log.warning("task.left_alone", task=repr(what))
+        task.cancel()
+    else:
+        await task
+
+
+async def keep_house(found: Services, store: PostgresStore) -> None:
+    """Now and then: look who lives and who serves what, and forget answers that are old."""
+    swept_at, clock = 0.0, found.clock
     while True:
         try:
             await found.owner.keep()
-            if lease.lapses() > lapses:
-                lapses = lease.lapses()
-                await stream.reconnect(found)
             if clock.monotonic() - swept_at > SWEEP_S:
                 while await store.forget_answers(clock.now_ms() - ANSWERS_KEPT_MS):
                     pass

@@ -132,13 +132,13 @@ class Subscriber:
 class _Channel:
     """The subscribers of one tenant, and what waits to be handed to them.
 
-    `connected` is the number at which a socket last took the lease of an agent that has subscribers here.
+    `leases`: of agents that have subscribers here, the number at which a lease was last told of, and whose it is.
     """
 
     everyone: dict[Subscriber, None] = field(default_factory=dict)
     by_agent: dict[str, dict[Subscriber, None]] = field(default_factory=dict)
     pending: deque[tuple[Sequence[Event], Known]] = field(default_factory=deque)
-    connected: dict[str, int] = field(default_factory=dict)
+    leases: dict[str, tuple[int, str | None]] = field(default_factory=dict)
     published: int | None = None
     handed: int = 0
     pump: "asyncio.Task[None] | None" = None
@@ -167,6 +167,8 @@ class Hub:
         self._announce = announce
         self._tenants: dict[str, _Channel] = {}
         self._sessions: dict[str, Subscriber] = {}
+        self._doubted: dict[str, None] = {}
+        self._doubt = asyncio.Event()
         self.followed_changed = asyncio.Event()
 
     # -- the Delivery port --------------------------------------------------------------------------------------
@@ -217,16 +219,24 @@ class Hub:
     def _obey(self, tenant: str, channel: _Channel, events: Sequence[Event]) -> None:
         """Close the sockets that an event ends: a later one took the agent's lease, or its key was revoked."""
         for event in events:
-            if event.type == ev.AGENT_PRESENCE and event.data["session"] is not None:
+            if event.type == ev.AGENT_PRESENCE:
                 same = channel.by_agent.get(event.agent_id or "", ())
                 if same:
-                    channel.connected[event.agent_id or ""] = event.seq
+                    channel.leases[event.agent_id or ""] = (event.seq, event.data["session"])
                 for each in same:
-                    taken_at = each.connected_seq
-                    if taken_at is not None and taken_at < event.seq and each.session != event.data["session"]:
-                        each.close(CLOSE_REPLACED)
+                    self._lease_told(each, event.seq, event.data["session"])
             elif event.type == KEY_DELETED:
                 self.close_credential(tenant, event.data["name"], CLOSE_CREDENTIAL)
+
+    def _lease_told(self, subscriber: Subscriber, seq: int, session: str | None) -> None:
+        """An agent's lease is another socket's now, or nobody's: then this one was taken for dead, and is not."""
+        taken_at = subscriber.connected_seq
+        if taken_at is None or taken_at >= seq or subscriber.session in (None, session):
+            return
+        if session is None:
+            self._taken_for_dead(subscriber.session)
+        else:
+            subscriber.close(CLOSE_REPLACED)
 
     def reached(self, tenant: str) -> int | None:
         """The number of the last event that was published."""
@@ -257,10 +267,11 @@ class Hub:
                 channel.published = channel.handed = seq
 
     def connected(self, subscriber: Subscriber, seq: int) -> None:
-        """The subscriber's socket took its agent's lease at this number; if a later one did too, it is closed."""
+        """The subscriber's socket took its agent's lease at this number; what was told since is looked at now."""
         subscriber.connected_seq = seq
-        if self._tenants[subscriber.tenant].connected.get(subscriber.agent_id or "", 0) > seq:
-            subscriber.close(CLOSE_REPLACED)
+        told = self._tenants[subscriber.tenant].leases.get(subscriber.agent_id or "")
+        if told is not None:
+            self._lease_told(subscriber, *told)
 
     def followed(self) -> Sequence[str]:
         """The tenants that have subscribers here."""
@@ -275,7 +286,7 @@ class Hub:
             same.pop(subscriber, None)
             if not same:
                 channel.by_agent.pop(subscriber.agent_id, None)
-                channel.connected.pop(subscriber.agent_id, None)
+                channel.leases.pop(subscriber.agent_id, None)
         if not channel.listens():
             channel.published = None  # nobody misses anything: whoever comes next begins anew
             self.followed_changed.set()
@@ -298,14 +309,26 @@ class Hub:
     def session_closed(self, session: str) -> None:
         """It no longer does."""
         self._sessions.pop(session, None)
+        self._doubted.pop(session, None)
 
     def live_sessions(self) -> frozenset[str]:
         """The sessions that this process vouches for."""
         return frozenset(self._sessions)
 
-    def sessions(self) -> Sequence[tuple[str, Subscriber]]:
-        """The same, each with its subscriber."""
-        return list(self._sessions.items())
+    def _taken_for_dead(self, session: str) -> None:
+        """Somebody is to vouch for this socket."""
+        if session in self._sessions:
+            self._doubted[session] = None
+            self._doubt.set()
+
+    async def doubted(self) -> tuple[str, Subscriber]:
+        """The next socket that was taken for dead and is not, as soon as there is one; it is handed out once."""
+        while not self._doubted:
+            self._doubt.clear()
+            await self._doubt.wait()
+        session = next(iter(self._doubted))
+        del self._doubted[session]
+        return session, self._sessions[session]
 
     # -- handing over -------------------------------------------------------------------------------------------
 

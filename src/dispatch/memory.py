@@ -39,7 +39,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Memory:
-    """The engine of one tenant. `engine` None: it has been thrown away, or was never loaded."""
+    """The engine of one tenant. `engine` None: it has been thrown away, or was never loaded.
+
+    `sending`: a commit is under way, and may go through whatever becomes of who waits for it.
+    """
 
     def __init__(self, tenant: str, parts: Parts, vouched: Vouched | None = None) -> None:
         self.tenant = tenant
@@ -49,6 +52,7 @@ class Memory:
         self._time = TenantTime(parts.clock)
         self._leases: dict[str, int] | None = None
         self._head: Head | None = None
+        self.sending = False
         self._aside: dict[str, None] = {}
         self._aside_left = ASIDE_MAX
 
@@ -162,7 +166,13 @@ class Memory:
             turn.decide(commands.Checkpoint())
         head = Head(state.seq, self._parts.new_id(), state.at, state.hash)
         batch = Batch(self.tenant, before.seq, head, turn.events, changes, turn.traces, turn.facts, turn.answers)
-        await self._send(batch)
+        self.sending = True
+        try:
+            await self._send(batch)
+        except Exception:
+            self.sending = False  # it is known what became of it, or told as unknown; a cancelled one is neither
+            raise
+        self.sending = False
         self._head = head
         turn.known.contacts.update((row[0], row) for row in changes.contacts)
         turn.known.collaborations.update((row[0], row) for row in changes.collaborations)

@@ -43,8 +43,14 @@ ORDERS_MAX: Final = 10_000
 RETRY_S_MIN: Final = 0.02
 RETRY_S_MAX: Final = 0.25
 
-STOP_S_MAX: Final = 15.0
-"""How long a stop or a hand-over waits for commits that are under way."""
+HAND_S_MAX: Final = 15.0
+"""How long a hand-over waits for commits that are under way."""
+
+STOP_S_MAX: Final = 4.0
+"""The same of a process that is told to stop: what is under way then is in doubt, and whoever comes next finds it."""
+
+CHECK_S: Final = 10.0
+"""How often all sockets of other processes are looked at: one that came and died between two looks is not missed."""
 
 CLAIM_S: Final = 2.0
 """How often it looks who lives, and for tenants that nobody serves."""
@@ -67,7 +73,7 @@ class Owner:
         self._loops: dict[str, tuple[TenantLoop, asyncio.Task[None]]] = {}
         self._claiming = asyncio.Lock()
         self._beyond: set[str] = set()
-        self._handing: set[str] = set()
+        self._handing: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
         self._draining = False
         self._settled = False
@@ -76,6 +82,7 @@ class Owner:
         self._places: dict[str, Process] = {}
         self._strays: set[str] = set()
         self._to_check: set[str] = set()
+        self._checked_at = 0.0
 
     # -- orders -------------------------------------------------------------------------------------------------
 
@@ -215,17 +222,19 @@ class Owner:
             if (peer := survey.live.get(owner or "")) is not None and owner != self.process and peer.address is not None
         }
         dead = set() if before is None else before.live.keys() - survey.live.keys()
-        if dead:
+        if dead and self._peers is not None:
+            self._peers.gone(dead)
+        now = self._parts.clock.monotonic()
+        if dead or (self._peers is not None and now - self._checked_at > CHECK_S):
             self._to_check.update(self._loops)
-            if self._peers is not None:
-                self._peers.gone(dead)
+            self._checked_at = now
         self._stop_strays(survey)
         wanted = plan(survey, self.process, self._loops, self._beyond)
         for tenant in () if self._stopping else wanted.claim:
             with contextlib.suppress(NotOwner, StoreUnreachable):
                 await self._claim(tenant)
         self._settled = self._settled or bool(self._loops or self._places)
-        await self._hand_over(survey, wanted.hand)
+        self._hand_over(survey, wanted.hand)
         await self._check_sessions()
 
     async def drain(self) -> None:
@@ -234,12 +243,16 @@ class Owner:
         with contextlib.suppress(StoreUnreachable):
             await self._leases.drain(self.process)
             self._survey = survey = await self._leases.survey()
-            await self._hand_over(survey, plan(survey, self.process, self._loops).hand)
+            self._hand_over(survey, plan(survey, self.process, self._loops).hand)
+            if self._handing:
+                await asyncio.wait(self._handing.values())
 
     async def stop(self) -> None:
-        """Finish what waits, and take nothing more."""
+        """Finish what waits, as far as that takes no more than some seconds, and take nothing more."""
         self._stopping = True
-        await self._ended(list(self._loops))
+        await self._ended(list(self._loops), STOP_S_MAX)
+        for task in self._handing.values():
+            task.cancel()
 
     async def release(self) -> None:
         """Give everything up, at the very end: the lease must no longer be renewed."""
@@ -253,34 +266,36 @@ class Owner:
             self._loops[tenant][0].stop()
         self._strays = others
 
-    async def _hand_over(self, survey: Survey, hand: Collection[tuple[str, str]]) -> None:
-        """End the loops of these tenants behind what waits, and give them on."""
-        await asyncio.gather(*(self._hand_one(tenant, survey.live[successor]) for tenant, successor in hand))
+    def _hand_over(self, survey: Survey, hand: Collection[tuple[str, str]]) -> None:
+        """End the loops of these tenants behind what waits, and give them on; nothing else waits for that."""
+        for tenant, successor in hand:
+            if tenant not in self._handing:
+                one = self._hand_one(tenant, survey.live[successor])
+                self._handing[tenant] = asyncio.create_task(one, name=f"hand over {tenant}")
 
     async def _hand_one(self, tenant: str, successor: Process) -> None:
         assert self._peers is not None
-        self._handing.add(tenant)
         try:
-            await self._ended([tenant])
+            await self._ended([tenant], HAND_S_MAX)
             given = await self._leases.hand(self.process, tenant, successor.id)
         except StoreUnreachable as error:
             _log.warning("tenant.not_handed_over", tenant=tenant, error=str(error))
             return
         finally:
-            self._handing.discard(tenant)
+            self._handing.pop(tenant, None)
         if given:
             _log.info("tenant.handed_over", tenant=tenant, successor=successor.id)
             self._places[tenant] = successor
             with contextlib.suppress(Refused, PeerLost):
                 await self._peers.ask(successor, tenant, Order(self._parts.new_id(), Wake()), LOOK_S_MAX)
 
-    async def _ended(self, tenants: Collection[str]) -> None:
+    async def _ended(self, tenants: Collection[str], wait_s: float) -> None:
         tasks = []
         for loop, task in [self._loops[each] for each in tenants if each in self._loops]:
             loop.stop()
             tasks.append(task)
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=STOP_S_MAX)
+            _, late = await asyncio.wait(tasks, timeout=wait_s)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -319,29 +334,37 @@ class Owner:
 
     async def _vouched(self, sessions: Collection[str]) -> frozenset[str]:
         """Which of these sockets are there: this process knows its own, and others are believed while they live."""
-        own = self._parts.live_sessions()
         live: Collection[str] = ()
         if any(process_of(each) != self.process for each in sessions):
             live = (await self._leases.survey()).live.keys()
+        return self._there(sessions, live)
+
+    def _there(self, sessions: Collection[str], live: Collection[str]) -> frozenset[str]:
+        own = self._parts.live_sessions()
         return frozenset(
             each for each in sessions if (each in own if process_of(each) == self.process else process_of(each) in live)
         )
 
     async def _check_sessions(self) -> None:
         """Where a process has died, its sockets are gone: the grace of their agents begins."""
-        for tenant in list(self._to_check):
-            entry = self._loops.get(tenant)
-            if entry is not None:
-                sessions = entry[0].sessions()
-                gone = sessions.keys() - await self._vouched(sessions)
-                try:
+        if self._to_check:
+            live = (await self._leases.survey()).live.keys()
+            await asyncio.gather(*(self._check_one(tenant, live) for tenant in self._to_check))
+
+    async def _check_one(self, tenant: str, live: Collection[str]) -> None:
+        entry = self._loops.get(tenant)
+        if entry is not None:
+            sessions = entry[0].sessions()
+            gone = sessions.keys() - self._there(sessions, live)
+            try:
+                if gone:
                     await entry[0].submit(jobs.Disconnected(tuple((sessions[each], each) for each in gone)))
-                except (NotOwner, Fenced):
-                    pass  # whoever loads the tenant next looks for itself
-                except Refused as refusal:
-                    _log.warning("sessions.not_checked", tenant=tenant, code=refusal.code)
-                    continue
-            self._to_check.discard(tenant)
+            except (NotOwner, Fenced):
+                pass  # whoever loads the tenant next looks for itself
+            except Refused as refusal:
+                _log.warning("sessions.not_checked", tenant=tenant, code=refusal.code)
+                return
+        self._to_check.discard(tenant)
 
 
 async def _run_here(loop: TenantLoop, order: Order[Any], deadline: float, *, travelled: bool) -> Any:  # noqa: ANN401

@@ -136,7 +136,8 @@ class TenantLoop:
             await self._attempt_or_part(items)
         except BaseException as error:
             self._memory.discard()
-            refusal = error if isinstance(error, Refused) else NotOwner("the tenant is being taken over")
+            cut_off = Fenced("the tenant is being taken over", in_doubt=self._memory.sending)
+            refusal = error if isinstance(error, Refused) else cut_off
             for item in items:
                 item.fail(refusal)
             raise

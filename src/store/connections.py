@@ -12,6 +12,7 @@ from src.errors import StartupError, StoreRejected, StoreUnreachable
 SERVER_VERSION_MIN: Final = 14
 CONNECT_S_MAX: Final = 10.0
 ACQUIRE_S_MAX: Final = 10.0
+CLOSE_S_MAX: Final = 1.0
 
 STATEMENT_S_MAX: Final = 15
 """The server gives up a statement after this long, and with it whatever the statement holds back."""
@@ -109,6 +110,15 @@ async def open_pool(url: str, *, connections_max: int) -> asyncpg.Pool:
         raise StartupError(f"PostgreSQL does not answer within {CONNECT_S_MAX:.0f} s") from error
     except ValueError as error:
         raise StartupError("The URL of PostgreSQL is not one") from error
+
+
+async def close_pool(pool: asyncpg.Pool) -> None:
+    """Disconnect in order; a server that is silent is not waited for."""
+    try:
+        async with asyncio.timeout(CLOSE_S_MAX):
+            await pool.close()
+    except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        pool.terminate()
 
 
 async def check(connection: asyncpg.Connection) -> None:

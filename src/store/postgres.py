@@ -16,7 +16,7 @@ from src.errors import Conflict, Fenced, NotFound, StoreError
 from src.router.entities import Row
 from src.router.events import Event
 from src.store import rows, statements, tables
-from src.store.connections import ACQUIRE_S_MAX, open_pool, translated
+from src.store.connections import ACQUIRE_S_MAX, close_pool, open_pool, translated
 from src.store.reading import read
 from src.store.writes import sectioned
 
@@ -51,8 +51,8 @@ class PostgresStore:
         return cls(await open_pool(url, connections_max=connections_max))
 
     async def close(self) -> None:
-        """Wait for what is under way, and disconnect."""
-        await self._pool.close()
+        """Wait for what is under way, as far as that takes no more than a moment, and disconnect."""
+        await close_pool(self._pool)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:

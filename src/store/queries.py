@@ -5,12 +5,14 @@ fixed number of round trips, whatever the answer holds. Lists are paged by key: 
 before.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Generic, Literal, TypeVar
+from weakref import WeakSet
 
 import asyncpg
 from sqlalchemy import (
@@ -54,7 +56,7 @@ from src.dispatch.ports import (
 from src.errors import Malformed, Unavailable
 from src.router.entities import Row
 from src.store import rows, tables
-from src.store.connections import ANSWER_S_MAX, CONNECT_S_MAX, SETTINGS
+from src.store.connections import ANSWER_S_MAX, CLOSE_S_MAX, CONNECT_S_MAX, SETTINGS
 
 READERS_MAX: Final = 8
 READER_S_MAX: Final = 10.0
@@ -264,12 +266,15 @@ class Queries:
     @asynccontextmanager
     async def over(cls, url: str) -> AsyncIterator["Queries"]:
         """Reads over a database's URL, as the store takes it."""
+        made: WeakSet[asyncpg.Connection] = WeakSet()
 
         async def connect() -> asyncpg.Connection:
             settings = {**SETTINGS, **_PLANS, "application_name": "cordboard reads"}
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 url, timeout=CONNECT_S_MAX, command_timeout=ANSWER_S_MAX, server_settings=settings
             )
+            made.add(connection)
+            return connection
 
         engine = create_async_engine(
             "postgresql+asyncpg://",
@@ -283,7 +288,11 @@ class Queries:
         try:
             yield cls(engine)
         finally:
-            await engine.dispose()
+            closing = asyncio.create_task(engine.dispose())
+            await asyncio.wait([closing], timeout=CLOSE_S_MAX)
+            for each in made:  # of a server that is silent: it is not waited for
+                each.terminate()
+            await asyncio.gather(closing, return_exceptions=True)
 
     async def _all(self, query: _Query) -> Sequence[Any]:
         """Every row; a second try where the server had been started anew, because a read may be repeated."""

@@ -21,6 +21,12 @@ from tests.support.service import Client, running
 PHONE = {"type": "phone", "value": "+8613800138000"}
 CHATS = {"webchat": {"cost": 10, "max": 5}, "voice": {"cost": 100, "max": 1}}
 
+LAPSE_OTHERS = """\
+UPDATE processes SET expires_at = clock_timestamp()
+WHERE id NOT IN (SELECT owner FROM tenant_heads WHERE owner IS NOT NULL)"""
+GONE = "SELECT count(DISTINCT agent_id) FROM journal WHERE type = 'agent.presence' AND data->>'grace_until' IS NOT NULL"
+HELD = "SELECT count(*) FROM agent_states WHERE session IS NOT NULL"
+
 
 @pytest.fixture
 async def two(database: str, tmp_path: Path) -> AsyncIterator[tuple[Client, Client]]:
@@ -115,6 +121,29 @@ async def test_the_later_desktop_replaces_one_on_another_process(two: tuple[Clie
             await first.socket.wait_closed()
         assert 4002 == first.socket.close_code
         assert (await second.ask(type="presence", status="away"))["ok"]
+
+
+async def test_a_process_that_was_taken_for_dead_vouches_for_its_sockets(
+    two: tuple[Client, Client], database: str
+) -> None:
+    owner, other = two
+    names = [f"a{number}" for number in range(12)]
+    for each in names:
+        await owner.agent(each, channels=CHATS)
+    connection = await asyncpg.connect(database)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(connection.close)
+        desktops = [await stack.enter_async_context(other.desktop(each, status="available")) for each in names]
+        async with asyncio.timeout(15):
+            # Only the owner ever sees that lease run out: the other process itself finds nothing amiss.
+            while await connection.fetchval(GONE) < len(names):
+                await connection.execute(LAPSE_OTHERS)
+                await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            while await connection.fetchval(HELD) < len(names):
+                await asyncio.sleep(0.05)
+        await owner.contact("c-1", channel="webchat", agents={"include": ["a7"]})
+        assert "a7" == (await desktops[7].event("contact.offered"))["agent_id"], "the socket has stayed open"
 
 
 async def test_a_revoked_key_ends_streams_on_every_process(two: tuple[Client, Client]) -> None:

@@ -88,6 +88,8 @@ class Waiting(NamedTuple):
     travelled: bool = False
     floor: int = 0
     told: int = 0
+    again: bool = False
+    """The socket was doubted anew while it was being vouched for."""
 
 
 class Budget(NamedTuple):
@@ -131,7 +133,8 @@ class Rules:
     drain_first: bool = True
     look_at_head: bool = True
     """Without a commit nothing is answered before the head row was seen unchanged; false: while the lease runs."""
-    vouch_again: bool = True
+    heed_presence: bool = True
+    """A process that is told that nobody holds the lease of a socket that it has vouches for that socket again."""
     forget_dead: bool = True
 
     def first(self) -> World:
@@ -179,8 +182,10 @@ def _settle(rules: Rules, world: World, o: int, outcome: Outcome) -> World:
 
 
 def _closed(rules: Rules, world: World, o: int) -> World:
-    """`api/stream.py: _connect, reconnect`: a socket is known from before its order on, and closed upon a refusal."""
+    """`api/stream.py: _connect, _reconnect`: a socket is known from before its order on, and closed upon a refusal."""
     waiting, kind = world.orders[o], rules.kinds[o]
+    if waiting.again:
+        return _order(world, o, Waiting("trying", edge=waiting.edge))
     refused = waiting.phase == "refused" or (kind.startswith("return") and waiting.told < 0)
     if kind in ("write", "ask") or not refused:
         return world
@@ -285,7 +290,7 @@ def _arrival(rules: Rules, world: World, request: tuple[int, int, int]) -> Itera
 
 
 def _lease(rules: Rules, world: World, p: int) -> Iterator[Step[World]]:
-    """`dispatch/lease.py: LeaseKeeper`; `Parts.lease_good`; `api/stream.py: reconnect` after a lapse."""
+    """`dispatch/lease.py: LeaseKeeper`; `Parts.lease_good`."""
     process, budget = world.processes[p], world.budget
     if process.status == DEAD:
         if process.lease != LAPSED:
@@ -300,11 +305,6 @@ def _lease(rules: Rules, world: World, p: int) -> Iterator[Step[World]]:
         yield Step(f"{p}: its lease runs out while it lives", fault=True, after=after)
     if process.lease != GOOD:
         after = _put(world, p, process._replace(lease=GOOD))
-        back = f"return {p}"
-        if process.lease == LAPSED and process.socket and rules.vouch_again and back in rules.kinds:
-            o = rules.kinds.index(back)
-            if after.orders[o].phase in ("idle", "answered", "refused"):
-                after = _order(after, o, Waiting("trying", edge=p))
         yield Step(f"{p} renews its lease", fault=False, after=after)
     if budget.crashes:
         yield Step(
@@ -312,6 +312,18 @@ def _lease(rules: Rules, world: World, p: int) -> Iterator[Step[World]]:
             fault=True,
             after=_killed(world, p)._replace(budget=budget._replace(crashes=budget.crashes - 1)),
         )
+
+
+def _doubted(rules: Rules, world: World, p: int) -> World:
+    """`Hub.doubted`, `api/stream.py: vouch`: the socket of a process is to take its agent's lease again."""
+    back = f"return {p}"
+    if not world.processes[p].socket or back not in rules.kinds:
+        return world
+    o = rules.kinds.index(back)
+    waiting = world.orders[o]
+    if waiting.phase in ("idle", "answered", "refused"):
+        return _order(world, o, Waiting("trying", edge=p))
+    return _order(world, o, waiting._replace(again=True))
 
 
 def _killed(world: World, p: int) -> World:
@@ -443,7 +455,7 @@ def _commit(rules: Rules, world: World, p: int, loop: Loop, batch: Batch) -> Ite
     there = batch.doubt and world.batch == (p, known)
     answered = batch.items if rules.commit_first else ()
     if fits or there:
-        after = world if there else _write(world, p, known)
+        after = world if there else _write(rules, world, p, known)
         after = _loop(after, p, loop._replace(batch=None, knows=batch.base + len(batch.entries)))
         after = _answer(rules, after, answered, batch.outcomes[: len(answered)])
         yield Step(f"{p} commits" if fits else f"{p} finds its commit there", fault=False, after=after)
@@ -458,24 +470,30 @@ def _commit(rules: Rules, world: World, p: int, loop: Loop, batch: Batch) -> Ite
         lost = world._replace(budget=world.budget._replace(losses=world.budget.losses - 1))
         lost = _loop(lost, p, loop._replace(batch=batch._replace(doubt=True)))
         if fits:
-            yield Step(f"{p} commits, but the answer is lost", fault=True, after=_write(lost, p, known))
+            yield Step(f"{p} commits, but the answer is lost", fault=True, after=_write(rules, lost, p, known))
         late = lost._replace(ghosts=lost.ghosts | {(p, known)})
         yield Step(f"{p} loses the connection before its commit arrives", fault=True, after=late)
 
 
-def _write(world: World, p: int, batch: Batch) -> World:
-    """Who is told that an agent has another socket now closes the one that it holds (`delivery/hub.py`)."""
+def _write(rules: Rules, world: World, p: int, batch: Batch) -> World:
+    """Who is told that an agent has another socket closes its own; that it has none, doubts it (`Hub._lease_told`).
+
+    It is told of what follows the opening of its socket, and of what came before that was answered.
+    """
     for entry in batch.entries:
-        if entry.session is not None and entry.session >= 0:
-            for q, process in enumerate(world.processes):
-                if q != entry.session and process.socket:
-                    world = _put(world, q, process._replace(socket=False))
+        if entry.session is None:
+            continue
+        for q, process in enumerate(world.processes):
+            if process.socket and entry.session == -1 and rules.heed_presence and process.status != DEAD:
+                world = _doubted(rules, world, q)
+            elif q != entry.session and process.socket and entry.session >= 0:
+                world = _put(world, q, process._replace(socket=False))
     return world._replace(journal=(*world.journal, *batch.entries), batch=(p, batch))
 
 
 def _late(rules: Rules, world: World, p: int, batch: Batch) -> World:
     rest = world._replace(ghosts=world.ghosts - {(p, batch)})
-    return _write(rest, p, batch) if len(world.journal) == batch.base or not rules.fence else rest
+    return _write(rules, rest, p, batch) if len(world.journal) == batch.base or not rules.fence else rest
 
 
 # -- what must be so ---------------------------------------------------------------------------------------------------

@@ -24,6 +24,9 @@ LONG = {
     "a write, a lease runs out and a process is killed": Rules(
         ("write",), budget=Budget(crashes=1, lapses=1, losses=0, moves=0, drains=0)
     ),
+    "an agent connects, a lease runs out and its process returns": Rules(
+        ("connect", "return 0", "return 1"), attempts=1, budget=LAPSE
+    ),
     "a write and a question, a process is told to stop": Rules(
         budget=Budget(crashes=0, lapses=0, losses=0, moves=0, drains=1)
     ),
@@ -59,7 +62,7 @@ BROKEN = {
         "counts as present",
     ),
     "a process that returns does not vouch for its sockets": (
-        Rules(("connect", "return 0", "return 1"), budget=LAPSE, vouch_again=False),
+        Rules(("connect", "return 0", "return 1"), attempts=1, budget=LAPSE, heed_presence=False),
         "the agent counts as gone",
     ),
 }
@@ -87,9 +90,3 @@ def test_the_check_notices_what_is_broken(name: str) -> None:
     print(f"\n{name}: {found.told()}")  # noqa: T201  # the result is what `make model` is for
     assert found.wrong is not None, found.told()
     assert expected in found.wrong, found.told()
-
-
-@pytest.mark.xfail(strict=True, reason="a process vouches again between the look that took it for dead and its commit")
-def test_an_agent_whose_process_returns_is_not_counted_as_gone() -> None:
-    found = look(Rules(("connect", "return 0", "return 1"), budget=LAPSE))
-    assert found.wrong is None, found.told()

@@ -112,16 +112,18 @@ class Node:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
-    async def end(self) -> None:
-        """SIGTERM, and wait for it to go in order."""
+    async def end(self) -> float:
+        """SIGTERM, and wait for it to go in order; how many seconds that took."""
         if self.process is None or not self.alive:
-            return
+            return 0.0
+        began_s = time.monotonic()
         self.process.send_signal(signal.SIGCONT)
         self.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + END_S_MAX
         while self.alive and time.monotonic() < deadline:  # not blocking: the proxies run in this loop too
             await asyncio.sleep(0.02)
         self.kill()
+        return time.monotonic() - began_s
 
     def log(self) -> str:
         """What it has said so far."""

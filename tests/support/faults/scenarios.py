@@ -10,6 +10,7 @@ from tests.support.faults.run import Run, running
 
 LEASE_S = 6.0
 GRACE_S = 2
+LEAVE_S_MAX = 15
 LATE_S_MAX = 0.1
 LATE_ACKNOWLEDGEMENTS_MAX = 3
 Fault = Callable[[Run], Awaitable[None]]
@@ -49,6 +50,21 @@ async def pause_the_owner(run: Run) -> None:
     owner.pause()
     await asyncio.sleep(LEASE_S + 3)
     owner.go_on()
+
+
+async def stop_the_owner_cut_off(run: Run) -> None:
+    """SIGTERM to the owner while nothing comes through between it and PostgreSQL: it goes all the same, and soon."""
+    owner = await run.owner()
+    owner.postgres.silence()
+    took_s = await owner.end()
+    assert took_s < LEAVE_S_MAX, f"it took {took_s:.1f} s to leave"
+
+
+async def roll(run: Run) -> None:
+    """A rolling deploy: one process after the other is told to stop, and started anew."""
+    for node in run.cluster.nodes:
+        await node.end()
+        await run.cluster.start(node)
 
 
 async def kill_postgres(run: Run) -> None:
@@ -169,6 +185,8 @@ FAULTS: tuple[Fault, ...] = (
     kill_the_integrators,
     kill_desks,
     pause_the_owner,
+    stop_the_owner_cut_off,
+    roll,
     kill_postgres,
     kill_redis,
     lose_redis,
