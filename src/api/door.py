@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from src import metrics
 from src.dispatch.admission import Admission
 from src.dispatch.ports import Clock
 from src.errors import Overloaded
@@ -39,6 +40,7 @@ class Door:
         """
         admission = self._admission
         if not admission.fits():
+            metrics.TURNED_AWAY.labels("door").inc()
             raise Overloaded("too many sockets are being opened", retry_after_s=admission.turn_away())
         admission.enter()
         try:

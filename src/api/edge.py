@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from src import metrics
 from src.api import problems
 from src.dispatch.admission import Admission
 from src.dispatch.clock import SystemClock
@@ -48,6 +49,7 @@ class Edge:
         self._app = app
         self._admission = Admission(SystemClock(), wait_s=WAIT_S, first=REQUESTS_FIRST, least=REQUESTS_LEAST)
         self._callers: Counter[bytes] = Counter()
+        metrics.EXPECTED_WAIT_S.set_function(self._admission.expected_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, if there is room for it."""
@@ -65,6 +67,7 @@ class Edge:
             return
         caller, weight = headers.get(b"authorization") or scope["path"].encode(), 1 + length // WEIGHED_BYTES
         if not self._has_room(scope, caller, weight):
+            metrics.TURNED_AWAY.labels("edge").inc()
             retry_after_s = self._admission.turn_away()
             refusal = Overloaded("there is more to do than can be done soon", retry_after_s=retry_after_s)
             await problems.response(refusal)(scope, receive, send)

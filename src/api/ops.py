@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from src import metrics as measures
 from src.api.context import Ctx, Json, services
 from src.errors import NotFound, StoreUnreachable
 from src.router.waits import Accuracy
@@ -38,6 +39,23 @@ async def readyz(request: Request) -> Response:
     status = "ready" if ready else "draining" if owner.draining() else "not_ready"
     body = {"status": status, "database": database, "tenants": owner.tenants(), "redis": redis}
     return Json(body, 200 if ready else 503)
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """What this process counts, in Prometheus' text format. No credential: keep it from the outside at the balancer."""
+    found = services(request)
+    agents, others = found.hub.counted()
+    measures.SOCKETS.labels("agents").set(agents)
+    measures.SOCKETS.labels("others").set(others)
+    measures.TENANTS.set(found.owner.tenants())
+    measures.ORDERS.set(found.owner.on_the_way())
+    told, error_s = 0, 0
+    for each in found.owner.accuracies():
+        told, error_s = told + each.contacts, error_s + each.absolute_error_s
+    measures.ESTIMATED.set(told)
+    measures.ESTIMATE_ERROR_S.set(error_s / told if told else 0)
+    return Response(measures.shown(), media_type=measures.CONTENT_TYPE)
 
 
 @router.get("/v1/stats")

@@ -32,7 +32,7 @@ from src.api.door import Door
 from src.api.edge import Edge
 from src.api.intake import Intake
 from src.app.ground import Notice, archive_dir, first_start, opened, secret_key
-from src.app.upkeep import LeaseThread, always, keep_archive, keep_house, within
+from src.app.upkeep import LeaseThread, always, keep_archive, keep_house, watch_loop, within
 from src.channels.base import discover
 from src.cluster.internal import InternalApp, InternalServer
 from src.cluster.peers import HttpPeers
@@ -121,6 +121,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         tasks = [
             always(partial(keep_house, found, store)),
             always(partial(stream.vouch, found)),
+            always(watch_loop),
             always(partial(keep_archive, url, clock, settings.journal_keep_days, archived)),
         ]
         if announcer is not None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import structlog
 
+from src import metrics
 from src.api.context import Services
 from src.app.ground import opened
 from src.dispatch.clock import SystemClock
@@ -21,6 +22,7 @@ from src.store.retention import keep_journal
 SWEEP_S: Final = 600.0
 JOURNAL_S: Final = 3600.0
 STOP_S_MAX: Final = 1.0
+WATCH_S: Final = 0.25
 ANSWERS_KEPT_MS: Final = 24 * 3600 * 1000
 
 _log = structlog.get_logger(__name__)
@@ -56,10 +58,6 @@ class LeaseThread:
     def good(self) -> bool:
         """Whether it certainly still runs."""
         return self.keeper is not None and self.keeper.good()
-
-    def lapses(self) -> int:
-        """How often it had run out before it was renewed."""
-        return 0 if self.keeper is None else self.keeper.lapses
 
     def _main(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -113,6 +111,15 @@ async def keep_house(found: Services, store: PostgresStore) -> None:
         except (StoreUnreachable, Unavailable) as error:
             _log.warning("housekeeping.failed", error=str(error))
         await asyncio.sleep(CLAIM_S)
+
+
+async def watch_loop() -> None:
+    """Now and then, see how late the event loop wakes somebody."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due_s = loop.time() + WATCH_S
+        await asyncio.sleep(WATCH_S)
+        metrics.LOOP_DELAY_S.observe(max(0.0, loop.time() - due_s))
 
 
 async def keep_archive(url: str, clock: SystemClock, keep_days: int, folder: Path | None) -> None:

@@ -16,6 +16,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
+from src import metrics
 from src.delivery.hub import Hub
 from src.dispatch.ports import Known, Store
 from src.errors import StoreUnreachable
@@ -55,6 +56,8 @@ class Announcer:
 
     def announce(self, tenant: str, events: Sequence[Event]) -> None:
         """Tell of a commit's events, soon and perhaps."""
+        if len(self._waiting) == ANNOUNCED_MAX:
+            metrics.UNANNOUNCED.inc()
         self._waiting.append((tenant, events))
         self._wake.set()
 
@@ -71,6 +74,7 @@ class Announcer:
                             pipeline.publish(CHANNEL + tenant, _ENCODER.encode(events))
                         await pipeline.execute()
                 except Exception as error:  # noqa: BLE001  # a reset connection raises more than the client documents
+                    metrics.UNANNOUNCED.inc(len(some))
                     _log.warning("redis.unreachable", error=repr(error), left_to_comparison=len(some))
                     await asyncio.sleep(RETRY_S)
 

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from src import metrics
 from src.delivery import views
 from src.dispatch.ports import Clock, Known, Store, Wanted
 from src.errors import StoreUnreachable
@@ -91,6 +92,8 @@ class Subscriber:
 
     def close(self, code: int) -> None:
         """Tell the socket's writer to close, with a WebSocket close code."""
+        if code == CLOSE_TOO_SLOW and self.close_code is None:
+            metrics.SLOW_CLOSED.inc()
         self.close_code = code
         self._ready.set()
 
@@ -272,6 +275,10 @@ class Hub:
         told = self._tenants[subscriber.tenant].leases.get(subscriber.agent_id or "")
         if told is not None:
             self._lease_told(subscriber, *told)
+
+    def counted(self) -> tuple[int, int]:
+        """How many streams are open: agents' own, and others."""
+        return len(self._sessions), sum(len(each.everyone) for each in self._tenants.values())
 
     def followed(self) -> Sequence[str]:
         """The tenants that have subscribers here."""

@@ -53,6 +53,12 @@ class Admission:
         rate = self._rate()
         return self._first if rate is None else max(self._least, rate * self._wait_s)
 
+    def expected_s(self) -> float:
+        """How long what comes now would wait; 0 where there has not been enough to do to tell."""
+        self._turn()
+        rate = self._rate()
+        return self.inside / rate if rate else 0.0
+
     def fits(self, weight: int = 1, *, share: float = 1.0) -> bool:
         """Whether there is room; `share` over 1 for what must go before the rest."""
         return self.inside + weight <= self.limit() * share

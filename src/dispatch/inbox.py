@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from src import metrics
 from src.dispatch.admission import Admission
 from src.dispatch.ports import Clock
 from src.dispatch.turn import Job, Once, Repeated
@@ -76,6 +77,7 @@ class Inbox:
         """
         admission = self._admission
         if not admission.fits(share=1.0 if hasattr(job, "aside") else PRESSING):
+            metrics.TURNED_AWAY.labels("tenant").inc()
             retry_after_s = admission.turn_away()
             raise TenantOverloaded("too many requests wait for this tenant", retry_after_s=retry_after_s)
         item = Item(job, once, asyncio.get_running_loop().create_future(), deadline)

@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 
+from src import metrics
 from src.dispatch.ports import Clock, Leases
 from src.errors import StoreUnreachable
 from src.router.events import VERSION
@@ -21,13 +22,11 @@ _log = structlog.get_logger(__name__)
 class LeaseKeeper:
     """Renews the process's lease. Runs apart from everything else, so that no load can make it late.
 
-    `good` judges by the process's own monotonic clock, counted from before the renewal was sent. `lapses` counts how
-    often the lease had run out before it was renewed: the others took the process for dead.
+    `good` judges by the process's own monotonic clock, counted from before the renewal was sent.
     """
 
     def __init__(self, process: str, leases: Leases, clock: Clock, address: str | None = None) -> None:
         self.process = process
-        self.lapses = 0
         self._leases = leases
         self._clock = clock
         self._address = address
@@ -42,7 +41,7 @@ class LeaseKeeper:
         started = self._clock.monotonic()
         ran = await self._leases.renew(self.process, LEASE_S, self._address, VERSION)
         if not ran and self._good_until is not None:
-            self.lapses += 1
+            metrics.LEASES_LOST.inc()
             _log.warning("lease.lapsed", process=self.process)
         self._good_until = started + LEASE_S
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from src import metrics
 from src.dispatch.clock import TenantTime
 from src.dispatch.config import engine_config
 from src.dispatch.culprit import culprit
@@ -113,6 +114,7 @@ class Memory:
             return False
         self._aside[found] = None
         self._aside_left -= 1
+        metrics.SET_ASIDE.inc()
         _log.error("contact.set_aside", tenant=self.tenant, contact_id=found, exc_info=error)
         return True
 
@@ -166,13 +168,14 @@ class Memory:
             turn.decide(commands.Checkpoint())
         head = Head(state.seq, self._parts.new_id(), state.at, state.hash)
         batch = Batch(self.tenant, before.seq, head, turn.events, changes, turn.traces, turn.facts, turn.answers)
-        self.sending = True
+        self.sending, began_s = True, self._parts.clock.monotonic()
         try:
             await self._send(batch)
         except Exception:
             self.sending = False  # it is known what became of it, or told as unknown; a cancelled one is neither
             raise
         self.sending = False
+        metrics.committed(turn.events, state, self._parts.clock.monotonic() - began_s)
         self._head = head
         turn.known.contacts.update((row[0], row) for row in changes.contacts)
         turn.known.collaborations.update((row[0], row) for row in changes.collaborations)

@@ -6,11 +6,12 @@ it is tried again for some seconds, so that a hand-over or a process that died r
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, TypeVar, cast
 
 import structlog
 
+from src import metrics
 from src.dispatch import jobs
 from src.dispatch.balance import plan
 from src.dispatch.orders import NO_OUTLOOK, Accuracies, Look, Order, Outlook, Peers, Wake
@@ -130,6 +131,7 @@ class Owner:
 
     async def _order(self, tenant: str, order: Order[Any], left_s: float) -> Any:  # noqa: ANN401  # its result
         if self._on_the_way >= ORDERS_MAX:
+            metrics.TURNED_AWAY.labels("orders").inc()
             raise Overloaded("too many requests are on their way")
         deadline = self._parts.clock.monotonic() + left_s
         self._on_the_way += 1
@@ -192,6 +194,17 @@ class Owner:
     def tenants(self) -> int:
         """How many tenants this process serves now."""
         return len(self._loops)
+
+    def on_the_way(self) -> int:
+        """How many orders wait for what comes of them."""
+        return self._on_the_way
+
+    def accuracies(self) -> Iterator[Accuracy]:
+        """How far off estimated waits were, of every queue of every tenant that is served here."""
+        for loop, _ in self._loops.values():
+            engine = loop.engine()
+            if engine is not None:
+                yield from engine.accuracy().values()
 
     def lease_good(self) -> bool:
         """Whether this process may answer for them."""
@@ -320,6 +333,8 @@ class Owner:
         try:
             await loop.run()
         except (Fenced, NotOwner) as error:
+            if isinstance(error, Fenced):
+                metrics.FENCED.inc()
             _log.warning("tenant.released", tenant=loop.tenant, process=self.process, reason=error.detail)
             if isinstance(error, NewerJournal):
                 self._beyond.add(loop.tenant)  # it stays so for as long as this release runs

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from src import metrics
 from src.dispatch.inbox import Inbox, Item
 from src.dispatch.memory import RETRY_PAUSE_S, Memory
 from src.dispatch.ports import Answer, Known, Parts, Vouched, Wanted
@@ -179,6 +180,7 @@ class TenantLoop:
             bare: Job[Any] | None = job.aside() if isinstance(job, Keepable) else None
             if bare is None or bare == items[0].job:
                 return False
+            metrics.SET_ASIDE.inc()
             _log.error("job.set_aside", tenant=self.tenant, exc_info=error)
             items[0].job = bare
         await self._ready()
@@ -225,6 +227,7 @@ class TenantLoop:
                 self._run(item, turn)
         except Exception as error:
             raise _Poisoned from error
+        metrics.BATCH_JOBS.observe(len(items))
         wrote = await self._memory.commit(turn)
         try:
             if not wrote and items and not await self._memory.knows_all():

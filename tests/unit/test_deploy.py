@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from src.config import Settings
+from src.metrics import shown
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {f"CORDBOARD_{name.upper()}" for name in Settings.model_fields}
@@ -48,6 +49,10 @@ def test_kubernetes_objects_mean_the_same_pods_and_publish_nothing_internal() ->
     assert [{"podSelector": {"matchLabels": labels}}] == internal["from"]
     scaled = found["HorizontalPodAutoscaler"]["spec"]
     assert scaled["scaleTargetRef"]["name"] == found["Deployment"]["metadata"]["name"]
+    adapter = yaml.safe_load((ROOT / "deploy" / "examples" / "prometheus-adapter.yaml").read_text("utf-8"))
+    (metric,) = [each["pods"]["metric"]["name"] for each in scaled["metrics"]]
+    (rule,) = [each for each in adapter["rules"]["custom"] if each["name"]["as"] == metric]
+    assert rule["seriesQuery"].partition("{")[0].encode() in shown(), "the service tells what it is scaled by"
     assert scaled["minReplicas"] <= found["Deployment"]["spec"]["replicas"] <= scaled["maxReplicas"]
 
 
