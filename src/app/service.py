@@ -95,7 +95,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         hub = Hub(store, clock, None if announcer is None else announcer.announce)
         peers, internal = None, None
         if settings.database_url:  # there may be other processes
-            peers = await stack.enter_async_context(HttpPeers(secret))
+            peers = await stack.enter_async_context(HttpPeers(process, secret))
             internal = InternalServer.bound(settings.internal_host, settings.internal_port)
         address = None if internal is None else settings.internal_address or internal.address(towards=url)
         lease = LeaseThread(url, process, clock, address)

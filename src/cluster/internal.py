@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-import hmac
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from hashlib import sha256
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -14,7 +14,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from src.cluster import wire
-from src.cluster.peers import MAC_HEADER, PATH, WRONG_PROCESS, signature
+from src.cluster.peers import PATH, WRONG_PROCESS
+from src.cluster.signing import MAC, Head, Once, Signer
 from src.dispatch.orders import Order
 from src.errors import Internal, Refused, StartupError, StoreUnreachable, Unavailable
 
@@ -30,28 +31,39 @@ class InternalApp:
 
     def __init__(self, process: str, secret: str, carry_out: CarryOut) -> None:
         self._process = process
-        self._secret = secret
+        self._signer = Signer(secret)
+        self._once = Once()
         self._carry_out = carry_out
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
         assert scope["type"] == "http"
-        status, body = await self._serve(scope, receive)
-        headers = [(b"content-type", b"application/msgpack"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    async def _serve(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        headers = dict(scope["headers"])
+        head = Head.read(headers)
         if scope["path"] != PATH or scope["method"] != "POST":
-            return 404, b"not found"
-        body = await _body(receive)
-        if body is None:
-            return 413, b"too large"
-        given = dict(scope["headers"]).get(MAC_HEADER.encode(), b"")
-        if not hmac.compare_digest(given, signature(self._secret, self._process, body).encode()):
+            status, body = 404, b"not found"
+        elif head is None or not self._signer.knows(head, self._process):
             # The secret is another, or the process that is meant: the one who asks looks up anew who serves.
             _log.warning("orders.not_for_this_process")
-            return WRONG_PROCESS, b"not for this process"
+            status, body, head = WRONG_PROCESS, b"not for this process", None
+        elif not self._once.takes(head.sender, head.number):
+            _log.warning("orders.repeated", process=head.sender)
+            status, body = WRONG_PROCESS, b"taken already"
+        else:
+            status, body = await self._serve(head, headers, receive)
+        answer = [(b"content-type", b"application/msgpack"), (b"content-length", str(len(body)).encode())]
+        if head is not None:
+            answer.append((MAC, self._signer.answer(head, body).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": answer})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _serve(self, head: Head, headers: Mapping[bytes, bytes], receive: Receive) -> tuple[int, bytes]:
+        announced = headers.get(b"content-length", b"")
+        body = await _body(receive) if announced.isdigit() and int(announced) <= BODY_BYTES_MAX else None
+        if body is None:
+            return 413, b"too large"
+        if sha256(body).hexdigest() != head.digest:
+            return 400, b"not the body that was signed"
         try:
             tenant, orders = wire.load(body)
             each = [self._one(tenant, encoded, left_s) for encoded, left_s in orders]

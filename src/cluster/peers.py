@@ -1,24 +1,22 @@
 """Orders to other processes, over HTTP: what waits for one tenant travels in one request."""
 
 import asyncio
-import hmac
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
-from itertools import chain
+from itertools import chain, count
 from typing import Any, Final, Self
 
 import httpx
 import structlog
 
 from src.cluster import wire
+from src.cluster.signing import MAC, Head, Signer
 from src.dispatch.orders import Order
 from src.dispatch.ports import Process
 from src.errors import Internal, NotOwner, PeerLost, Refused
 
 PATH: Final = "/internal/orders"
-MAC_HEADER: Final = "x-cordboard-mac"
 
 FLIGHTS_MAX: Final = 4
 """Requests that are under way for one tenant at a time; what comes meanwhile gathers."""
@@ -36,12 +34,6 @@ WRONG_PROCESS: Final = 421
 """Another process listens there now than the one that was asked (HTTP's "misdirected request")."""
 
 _log = structlog.get_logger(__name__)
-
-
-def signature(secret: str, process: str, body: bytes) -> str:
-    """What shows that a request comes from a process of the same service, and is meant for this one (hex)."""
-    key = hmac.digest(secret.encode(), b"cordboard internal", sha256)
-    return hmac.new(key, process.encode() + b"\n" + body, sha256).hexdigest()
 
 
 @dataclass(slots=True)
@@ -67,8 +59,10 @@ class _Line:
 class HttpPeers:
     """The way to the other processes of the service, which share its secret."""
 
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    def __init__(self, process: str, secret: str) -> None:
+        self._process = process
+        self._signer = Signer(secret)
+        self._numbers = count(1)
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=CONNECT_S_MAX),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30),
@@ -141,12 +135,12 @@ class HttpPeers:
             return
         now = asyncio.get_running_loop().time()
         body = wire.dump([line.tenant, [[each.encoded, max(0.0, each.deadline - now)] for each in passengers]])
-        headers = {MAC_HEADER: signature(self._secret, line.peer.id, body), "content-type": "application/msgpack"}
+        head = self._signer.request(self._process, line.peer.id, next(self._numbers), body)
         longest_s = max(each.deadline for each in passengers) - now
         try:
             async with asyncio.timeout(longest_s + SPARE_S):
-                answer = await self._client.post(f"{line.peer.address}{PATH}", content=body, headers=headers)
-            outcomes = _outcomes(answer, len(passengers))
+                answer = await self._client.post(f"{line.peer.address}{PATH}", content=body, headers=head.headers())
+            outcomes = self._outcomes(answer, head, len(passengers))
         except (httpx.HTTPError, TimeoutError, wire.Untravelled, OSError) as error:
             outcomes = [PeerLost(f"the process that serves this tenant cannot be reached: {error!r}")] * len(passengers)
         except NotOwner as refusal:
@@ -159,6 +153,25 @@ class HttpPeers:
             else:
                 each.future.set_result(outcome[0])
 
+    def _outcomes(self, answer: httpx.Response, head: Head, count: int) -> list[Any]:
+        """What came of each order: its result in a list of one, or the refusal."""
+        if answer.status_code == WRONG_PROCESS:  # unsigned, whoever says so: it is asked again, as if nothing had come
+            raise NotOwner("another process has taken its place")
+        if answer.status_code != httpx.codes.OK:
+            _log.error("orders.refused", status=answer.status_code, detail=answer.text[:200])
+            raise wire.Untravelled(f"answered with {answer.status_code}")
+        if not self._signer.answers(head, answer.content, answer.headers.get(MAC.decode(), "")):
+            raise wire.Untravelled("the answer is not that process's")
+        outcomes: list[Any] = []
+        for encoded in wire.load(answer.content):
+            try:
+                outcomes.append(wire.load(encoded))
+            except wire.Untravelled as error:
+                outcomes.append(PeerLost(str(error)))
+        if len(outcomes) != count:
+            raise wire.Untravelled("answers are missing")
+        return outcomes
+
 
 def _boarded(waiting: deque[_Passenger]) -> list[_Passenger]:
     """Those who travel next: as many as the other side takes in one body."""
@@ -166,21 +179,3 @@ def _boarded(waiting: deque[_Passenger]) -> list[_Passenger]:
     while waiting and len(some) < ORDERS_A_FLIGHT and (size := size + len(some[-1].encoded)) < FLIGHT_BYTES:
         some.append(waiting.popleft())
     return some
-
-
-def _outcomes(answer: httpx.Response, count: int) -> list[Any]:
-    """What came of each order: its result in a list of one, or the refusal."""
-    if answer.status_code == WRONG_PROCESS:
-        raise NotOwner("another process has taken its place")
-    if answer.status_code != httpx.codes.OK:
-        _log.error("orders.refused", status=answer.status_code, detail=answer.text[:200])
-        raise wire.Untravelled(f"answered with {answer.status_code}")
-    outcomes: list[Any] = []
-    for encoded in wire.load(answer.content):
-        try:
-            outcomes.append(wire.load(encoded))
-        except wire.Untravelled as error:
-            outcomes.append(PeerLost(str(error)))
-    if len(outcomes) != count:
-        raise wire.Untravelled("answers are missing")
-    return outcomes
