@@ -11,6 +11,7 @@
     │   │   ├── BadSignature        bad_signature
     │   │   └── StaleTimestamp      stale_timestamp
     │   ├── Forbidden             forbidden: a good credential, but not for this
+    │   │   └── WrongOrigin         wrong_origin: a page that may not do this
     │   ├── NotFound              not_found: also what belongs to another tenant
     │   ├── CursorExpired         cursor_expired: older than what is kept of the journal
     │   ├── Conflict              conflict: not in this state
@@ -21,8 +22,10 @@
     │   │   ├── InUse               in_use: something else still refers to it
     │   │   └── AccountTaken        account_taken: the account name is in use
     │   ├── BodyTooLarge          body_too_large
+    │   ├── UnwantedFile          unwanted_file: of a kind that is not taken
     │   ├── Internal              internal: a fault of ours; this request was set aside, others go on
     │   └── Unavailable           unavailable: try again; nothing was done, or the repeat finds what was
+    │       ├── TooFast             too_fast: one visitor asks for more than its share
     │       ├── Overloaded          overloaded: this process has more to do than it can do soon
     │       │   └── TenantOverloaded  overloaded: this tenant asks for more than can be done soon
     │       ├── NotOwner            not_owner: another process serves this tenant
@@ -111,6 +114,12 @@ class Forbidden(Refused):
     code = "forbidden"
 
 
+class WrongOrigin(Forbidden):
+    """The page that asks is not one that may."""
+
+    code = "wrong_origin"
+
+
 class NotFound(Refused):
     """Not there, or another tenant's."""
 
@@ -171,6 +180,12 @@ class BodyTooLarge(Refused):
     code = "body_too_large"
 
 
+class UnwantedFile(Refused):
+    """A file of a kind that is not taken, whatever it calls itself."""
+
+    code = "unwanted_file"
+
+
 class Internal(Refused):
     """A fault of ours. This request was set aside; nothing of it was done."""
 
@@ -185,6 +200,12 @@ class Unavailable(Refused):
     def __init__(self, detail: str, *, retry_after_s: int = 1, **extra: object) -> None:
         super().__init__(detail, **extra)
         self.retry_after_s = retry_after_s
+
+
+class TooFast(Unavailable):
+    """One visitor asks for more than its share. Nothing was done."""
+
+    code = "too_fast"
 
 
 class Overloaded(Unavailable):

@@ -10,7 +10,10 @@ from starlette.responses import Response
 
 from src.api.auth import Authenticator, Principal
 from src.api.door import Door
+from src.api.webchat.pace import Paces
+from src.api.webchat.waiting import Waiting
 from src.channels.base import Channel
+from src.channels.webchat.tokens import VisitorTokens
 from src.delivery.hub import Hub, encode
 from src.dispatch.config import SETTINGS_NAME, settings_config
 from src.dispatch.owner import Owner
@@ -43,6 +46,9 @@ class Services:
     sealer: Sealer
     channels: Mapping[str, Channel]
     door: Door
+    visitor_tokens: VisitorTokens
+    paces: Paces
+    waiting: Waiting
     redis_answers: Callable[[], Awaitable[bool]] | None = None
 
 

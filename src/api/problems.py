@@ -20,8 +20,10 @@ STATUS: Final[dict[type[errors.Refused], int]] = {
     errors.Conflict: 409,
     errors.CursorExpired: 410,
     errors.BodyTooLarge: 413,
+    errors.UnwantedFile: 415,
     errors.Internal: 500,
     errors.TenantOverloaded: 429,
+    errors.TooFast: 429,
     errors.Unavailable: 503,
 }
 """A subclass has the status of the nearest class above it."""

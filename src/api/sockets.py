@@ -1,6 +1,9 @@
 """What WebSocket endpoints share: reading text, and knowing when the other side is gone."""
 
-from typing import Final
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
 
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketDisconnected
@@ -25,3 +28,17 @@ async def read_text(socket: WebSocket) -> str:
         await socket.close(CLOSE_UNSUPPORTED, "text frames only")
         raise WebSocketDisconnect(CLOSE_UNSUPPORTED)
     return text
+
+
+async def until_first(*ways: Callable[[], Any]) -> None:
+    """Run both ways of a socket until one ends; its error, if any, is the caller's."""
+    tasks = [asyncio.ensure_future(way()) for way in ways]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            with contextlib.suppress(*GONE):
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -5,7 +5,6 @@ A connection is an agent's presence lease: it opens with `hello`, and when it is
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, repeat
@@ -22,7 +21,7 @@ from src.api.agents import held, presence, presence_answer
 from src.api.auth import Principal
 from src.api.context import Services
 from src.api.schemas import Body, CompleteBody, DeclineBody, Id, Name, PresenceBody, Short
-from src.api.sockets import GONE, read_text
+from src.api.sockets import GONE, read_text, until_first
 from src.cluster.wire import forwardable
 from src.delivery import views
 from src.delivery.hub import CLOSE_CREDENTIAL, CLOSE_REPLACED, CLOSE_TOO_SLOW, Subscriber, encode
@@ -399,26 +398,12 @@ async def _serve(websocket: WebSocket, services: Services, principal: Principal,
         async with services.door.passed():
             await services.hub.ready(principal.tenant)
             await each.welcome(after)
-        await _until_first(each.write, each.read)
+        await until_first(each.write, each.read)
     finally:
         services.hub.detach(subscriber)
         if agent_id is not None:
             services.hub.session_closed(each.session)
             _keep(asyncio.create_task(_disconnect(services, principal.tenant, agent_id, each.session)))
-
-
-async def _until_first(*ways: Callable[[], Any]) -> None:
-    """Run both ways of a socket until one ends; its error, if any, is the caller's."""
-    tasks = [asyncio.ensure_future(way()) for way in ways]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            with contextlib.suppress(*GONE):
-                task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 _disconnecting: set["asyncio.Task[None]"] = set()

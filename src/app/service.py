@@ -31,9 +31,14 @@ from src.api.context import Services
 from src.api.door import Door
 from src.api.edge import Edge
 from src.api.intake import Intake
+from src.api.webchat import rest, socket, static
+from src.api.webchat.pace import Paces
+from src.api.webchat.silence import keep_silence
+from src.api.webchat.waiting import Waiting
 from src.app.ground import Notice, archive_dir, first_start, opened, secret_key
 from src.app.upkeep import LeaseThread, always, keep_archive, keep_house, watch_loop, within
 from src.channels.base import discover
+from src.channels.webchat.tokens import VisitorTokens
 from src.cluster.internal import InternalApp, InternalServer
 from src.cluster.peers import HttpPeers
 from src.config import Settings
@@ -70,6 +75,9 @@ def build_api(services: Services | None = None) -> FastAPI:
         explaining,
         events,
         stream,
+        rest,
+        socket,
+        static,
         native,
         ops,
     ):
@@ -92,7 +100,8 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
     async with opened(url) as store, Queries.over(url) as queries, contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(_redis(settings))
         announcer = None if redis is None else Announcer(redis)
-        hub = Hub(store, clock, None if announcer is None else announcer.announce)
+        told = () if announcer is None else (announcer.announce, announcer.announce_signal)
+        hub = Hub(store, clock, *told)
         peers, internal = None, None
         if settings.database_url:  # there may be other processes
             peers = await stack.enter_async_context(HttpPeers(process, secret))
@@ -115,12 +124,17 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             sealer=sealer,
             channels=discover(src.channels.__path__, "src.channels"),
             door=Door(clock),
+            visitor_tokens=VisitorTokens([secret]),
+            paces=Paces(clock),
+            waiting=Waiting(owner, clock),
             redis_answers=None if redis is None else partial(_redis_answers, redis),
         )
         notice = await first_start(settings, store, queries, sealer)
         tasks = [
             always(partial(keep_house, found, store)),
             always(partial(stream.vouch, found)),
+            always(found.waiting.run),
+            always(partial(keep_silence, found)),
             always(watch_loop),
             always(partial(keep_archive, url, clock, settings.journal_keep_days, archived)),
         ]

@@ -9,7 +9,8 @@ bytes. That keeps them testable byte by byte, and one suite (`tests/contract/tes
 A channel implements `Channel` and whichever of the following its protocol needs:
 
 - `Receives`: somebody posts to us (WeChat, WeCom, telephone webhooks, a Direct Line client).
-- `Converses`: somebody opens a WebSocket to us (Asterisk's outbound WebSocket, a webchat visitor).
+- `Converses`: somebody opens a WebSocket to us (Asterisk's outbound WebSocket).
+- `Hosts`: customers come to us themselves, with what we serve to them (webchat: `api/webchat`).
 """
 
 import importlib
@@ -17,9 +18,9 @@ import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from src.dispatch.inbound import Inbound
+from src.dispatch.inbound import Identity, Inbound
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,19 @@ class Converses(Channel, Protocol):
         Raises:
             Unauthenticated: no credential, or a bad one.
             NotFound: no WebSocket at that path.
+        """
+
+
+@runtime_checkable
+class Hosts(Channel, Protocol):
+    """A channel whose customers come to us themselves: the API speaks with them, and the channel says who they are."""
+
+    def admit(self, claim: Any, account: Account, visitor_id: str, now_ms: int) -> Identity:  # noqa: ANN401
+        """Who somebody is that comes: whom `claim` vouches for, or without one the stranger `visitor_id`.
+
+        Raises:
+            Unauthenticated: what vouches for somebody does not fit, or no longer.
+            Malformed: nobody vouches, and somebody must.
         """
 
 

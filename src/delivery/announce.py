@@ -17,13 +17,16 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from src import metrics
-from src.delivery.hub import Hub
+from src.delivery.hub import Hub, Signal
 from src.dispatch.ports import Known, Store
 from src.errors import StoreUnreachable
 from src.router.events import Event
 
 CHANNEL: Final = "cordboard:events:"
 """Prefix of a tenant's channel; behind it stands the tenant's id."""
+
+SIGNALS: Final = "cordboard:signals:"
+"""The same for what is worth telling at once and not worth keeping."""
 
 COMPARE_S: Final = 1.0
 """How often the heads of the tenants with subscribers are compared with what was told."""
@@ -43,6 +46,7 @@ PATIENCE_S: Final = 5.0
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(list[Event])
+_SIGNAL_DECODER: Final = msgspec.msgpack.Decoder(Signal)
 _log = structlog.get_logger(__name__)
 
 
@@ -51,14 +55,21 @@ class Announcer:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._waiting: deque[tuple[str, Sequence[Event]]] = deque(maxlen=ANNOUNCED_MAX)
+        self._waiting: deque[tuple[str, Sequence[Event] | Signal]] = deque(maxlen=ANNOUNCED_MAX)
         self._wake = asyncio.Event()
 
     def announce(self, tenant: str, events: Sequence[Event]) -> None:
         """Tell of a commit's events, soon and perhaps."""
+        self._put(CHANNEL + tenant, events)
+
+    def announce_signal(self, tenant: str, signal: Signal) -> None:
+        """Tell of a signal, soon and perhaps."""
+        self._put(SIGNALS + tenant, signal)
+
+    def _put(self, channel: str, told: Sequence[Event] | Signal) -> None:
         if len(self._waiting) == ANNOUNCED_MAX:
             metrics.UNANNOUNCED.inc()
-        self._waiting.append((tenant, events))
+        self._waiting.append((channel, told))
         self._wake.set()
 
     async def run(self) -> None:
@@ -70,8 +81,8 @@ class Announcer:
                 some = [self._waiting.popleft() for _ in range(min(len(self._waiting), AT_A_TIME))]
                 try:
                     async with self._redis.pipeline(transaction=False) as pipeline:
-                        for tenant, events in some:
-                            pipeline.publish(CHANNEL + tenant, _ENCODER.encode(events))
+                        for channel, told in some:
+                            pipeline.publish(channel, _ENCODER.encode(told))
                         await pipeline.execute()
                 except Exception as error:  # noqa: BLE001  # a reset connection raises more than the client documents
                     metrics.UNANNOUNCED.inc(len(some))
@@ -147,7 +158,7 @@ class Follower:
         heard: set[str] = set()
         while True:
             self._hub.followed_changed.clear()
-            wanted = {CHANNEL + each for each in self._hub.followed()}
+            wanted = {prefix + each for each in self._hub.followed() for prefix in (CHANNEL, SIGNALS)}
             if new := wanted - heard:
                 await pubsub.subscribe(*new)
             if old := heard - wanted:
@@ -169,8 +180,12 @@ class Follower:
             asked = message is None
 
     def _heard(self, message: dict[str, Any]) -> None:
-        tenant = message["channel"].decode()[len(CHANNEL) :]
+        channel = message["channel"].decode()
+        tenant = channel.removeprefix(SIGNALS).removeprefix(CHANNEL)
         try:
+            if channel.startswith(SIGNALS):
+                self._hub.signalled(tenant, _SIGNAL_DECODER.decode(message["data"]))
+                return
             events = _DECODER.decode(message["data"])
         except msgspec.DecodeError as error:
             _log.warning("announcement.not_understood", tenant=tenant, error=str(error))

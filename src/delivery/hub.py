@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -39,15 +40,31 @@ CLOSE_TOO_SLOW: Final = 4008
 
 KEY_DELETED: Final = "key.deleted"
 
+SIGNALS_MAX: Final = 20
+"""Signals that wait for one subscriber; with more, the oldest are forgotten."""
+
 Announce = Callable[[str, Sequence[Event]], None]
 """Tells the other processes of a tenant's events. It must not wait, and may lose some."""
+
+
+class Signal(msgspec.Struct, frozen=True):
+    """What is worth telling at once and not worth keeping: one side of a conversation is typing, or has stopped.
+
+    `sender` is `customer` or `agent`. A customer's goes to `agent_id`, an agent's to whoever follows the contact.
+    """
+
+    contact_id: str
+    sender: str
+    agent_id: str | None = None
+    typing: bool = True
+
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(eq=False)
 class Subscriber:
-    """One stream of events. `agent_id` None: everything in the tenant that `wants` lets through.
+    """One stream of events: an agent's, or one contact's; with neither, all in the tenant that `wants` lets through.
 
     It collects from the moment it is attached; `start` drops what the subscriber knows already and opens it.
     `wants` is asked with the event and the row of its contact, which is only there where `by_contact` asks for it.
@@ -64,9 +81,11 @@ class Subscriber:
     by_contact: bool = False
     session: str | None = None
     connected_seq: int | None = None
+    contact_id: str | None = None
     close_code: int | None = None
     prev: int = 0
     _frames: deque[tuple[int, bytes]] = field(default_factory=deque)
+    _signals: deque[Signal] = field(default_factory=lambda: deque(maxlen=SIGNALS_MAX))
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
     _floor: int = 0
 
@@ -90,6 +109,12 @@ class Subscriber:
         self._frames.append((seq, encoded))
         self._ready.set()
 
+    def nudge(self, signal: Signal | None = None) -> None:
+        """Wake the socket's writer, for a signal or for something that it looks after itself."""
+        if signal is not None:
+            self._signals.append(signal)
+        self._ready.set()
+
     def close(self, code: int) -> None:
         """Tell the socket's writer to close, with a WebSocket close code."""
         if code == CLOSE_TOO_SLOW and self.close_code is None:
@@ -105,17 +130,30 @@ class Subscriber:
         """Return when something was told since the last call; what it was is dropped. For those who then read anew."""
         await self._ready.wait()
         self._frames.clear()
+        self._signals.clear()
         self._ready.clear()
 
     def take(self) -> str | None:
         """The next frame to send, chained to the one before by `prev`; None if there is none."""
-        if not self._frames:
-            self._ready.clear()
-            if self.close_code is not None:
-                self._ready.set()
-            return None
-        seq, encoded = self._frames.popleft()
-        return self.frame(seq, encoded)
+        if self._signals:
+            return _signal_frame(self._signals.popleft())
+        found = self.pop()
+        return None if found is None else self.frame(*found)
+
+    def pop(self) -> tuple[int, bytes] | None:
+        """The next event to tell, with its number; None if there is none."""
+        if self._frames:
+            return self._frames.popleft()
+        self._ready.clear()
+        if self.close_code is not None or self._signals:
+            self._ready.set()
+        return None
+
+    def signals(self) -> Sequence[Signal]:
+        """The signals that came since the last call."""
+        found = tuple(self._signals)
+        self._signals.clear()
+        return found
 
     def frame(self, seq: int, encoded: bytes) -> str:
         """The frame of an event, chained to the one before."""
@@ -140,6 +178,7 @@ class _Channel:
 
     everyone: dict[Subscriber, None] = field(default_factory=dict)
     by_agent: dict[str, dict[Subscriber, None]] = field(default_factory=dict)
+    by_contact: dict[str, dict[Subscriber, None]] = field(default_factory=dict)
     pending: deque[tuple[Sequence[Event], Known]] = field(default_factory=deque)
     leases: dict[str, tuple[int, str | None]] = field(default_factory=dict)
     published: int | None = None
@@ -150,24 +189,35 @@ class _Channel:
         """Whom an event concerns."""
         row = known.contacts.get(event.contact_id or "")
         own = self.by_agent.get(event.agent_id, {}) if event.agent_id is not None else {}
-        return [each for each in (*self.everyone, *own) if each.hears(event, row)]
+        found = [each for each in (*self.everyone, *own) if each.hears(event, row)]
+        if self.by_contact and event.contact_id is not None:
+            found.extend(self.by_contact.get(event.contact_id, ()))
+        return found
 
     def listens(self) -> bool:
         """Whether there is any subscriber."""
-        return bool(self.everyone or self.by_agent)
+        return bool(self.everyone or self.by_agent or self.by_contact)
 
     def all(self) -> list[Subscriber]:
         """Every subscriber of the tenant."""
-        return [*self.everyone, *(each for same in self.by_agent.values() for each in same)]
+        groups = chain([self.everyone], self.by_agent.values(), self.by_contact.values())
+        return list(chain.from_iterable(groups))
 
 
 class Hub:
     """Delivery within the process."""
 
-    def __init__(self, store: Store, clock: Clock, announce: Announce | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        announce: Announce | None = None,
+        announce_signal: Callable[[str, Signal], None] | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._announce = announce
+        self._announce_signal = announce_signal
         self._tenants: dict[str, _Channel] = {}
         self._sessions: dict[str, Subscriber] = {}
         self._doubted: dict[str, None] = {}
@@ -251,7 +301,9 @@ class Hub:
     def attach(self, subscriber: Subscriber) -> None:
         """From now on, collect what the subscriber is to hear. Wait for `ready` before looking at what was before."""
         channel = self._tenants.setdefault(subscriber.tenant, _Channel())
-        if subscriber.agent_id is None:
+        if subscriber.contact_id is not None:
+            channel.by_contact.setdefault(subscriber.contact_id, {})[subscriber] = None
+        elif subscriber.agent_id is None:
             channel.everyone[subscriber] = None
         else:
             channel.by_agent.setdefault(subscriber.agent_id, {})[subscriber] = None
@@ -288,7 +340,12 @@ class Hub:
         """Forget the subscriber."""
         channel = self._tenants[subscriber.tenant]
         channel.everyone.pop(subscriber, None)
-        if subscriber.agent_id is not None:
+        if subscriber.contact_id is not None:
+            followers = channel.by_contact.get(subscriber.contact_id, {})
+            followers.pop(subscriber, None)
+            if not followers:
+                channel.by_contact.pop(subscriber.contact_id, None)
+        elif subscriber.agent_id is not None:
             same = channel.by_agent.get(subscriber.agent_id, {})
             same.pop(subscriber, None)
             if not same:
@@ -304,6 +361,24 @@ class Hub:
         for subscriber in [] if channel is None else channel.all():
             if subscriber.credential == credential:
                 subscriber.close(code)
+
+    def signal(self, tenant: str, signal: Signal) -> None:
+        """Pass a signal on, here and to the other processes. Nobody is told whether it arrives."""
+        self.signalled(tenant, signal)
+        if self._announce_signal is not None:
+            self._announce_signal(tenant, signal)
+
+    def signalled(self, tenant: str, signal: Signal) -> None:
+        """Hand a signal to those whom it concerns, as far as they are here."""
+        channel = self._tenants.get(tenant)
+        if channel is None:
+            return
+        if signal.sender == "customer":
+            found = channel.by_agent.get(signal.agent_id or "", {})
+        else:
+            found = channel.by_contact.get(signal.contact_id, {})
+        for each in found:
+            each.nudge(signal)
 
     def handed(self, tenant: str) -> int:
         """Everything up to this number has been handed to the subscribers that it concerns."""
@@ -403,6 +478,10 @@ class Hub:
 def encode(value: object) -> bytes:
     """JSON, UTF-8, compact."""
     return _ENCODER.encode(value)
+
+
+def _signal_frame(signal: Signal) -> str:
+    return encode({"type": "typing", "contact_id": signal.contact_id, "typing": signal.typing}).decode()
 
 
 _ENCODER: Final = msgspec.json.Encoder()

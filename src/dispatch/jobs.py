@@ -35,12 +35,16 @@ RECENT_S: Final = 90 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of something inbound. `snapshot` is None where it was known already, or nothing came of it."""
+    """What became of something inbound. `snapshot` is None where it was known already, or nothing came of it.
+
+    `seq` is the number of the event that a message came with.
+    """
 
     contact_id: str | None
     created: bool
     snapshot: ContactSnapshot | None = None
     message_id: str | None = None
+    seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +99,14 @@ class TakeMessage:
         inbound = self.inbound
         seen = turn.known.external_messages.get((inbound.channel, inbound.account, inbound.external_id))
         if seen is not None:
-            return Taken(seen.contact_id, created=False, message_id=seen.id)
+            return Taken(seen.contact_id, created=False, message_id=seen.id, seq=seen.seq)
         customer_id = turn.known.identities.get(inbound.identity.key)
         thread = customer_id and turn.engine.state.thread(inbound.channel, inbound.account, customer_id)
         if thread and customer_id:
             message_id = turn.new_id()
-            turn.decide(commands.Message(thread.id, message_id, inbound.kind))
-            _say(turn, message_id, thread.id, customer_id, inbound)
-            return Taken(thread.id, created=False, message_id=message_id)
+            seq = turn.decide(commands.Message(thread.id, message_id, inbound.kind)).events[0].seq
+            _say(turn, message_id, thread.id, customer_id, inbound, seq)
+            return Taken(thread.id, created=False, message_id=message_id, seq=seq)
         if not inbound.opens:
             return Taken(None, created=False)
         opening = InboundContact(
@@ -166,7 +170,7 @@ def _open(
     customer = turn.known.customers[known] if known is not None else Customer(customer_id, turn.now)
     recent = turn.recent(customer_id)
     bare = commands.Receive(contact_id, customer_id, inbound.channel, inbound.account, tags=(), aside=True)
-    turn.decide(
+    decision = turn.decide(
         bare
         if aside
         else commands.Receive(
@@ -202,7 +206,7 @@ def _open(
         attributes=inbound.attributes,
     )
     turn.write(fact)
-    message_id = None
+    message_id, seq = None, decision.events[0].seq
     if inbound.text is not None or payload:
         message_id = turn.new_id()
         first = InboundMessage(
@@ -214,15 +218,15 @@ def _open(
             text=inbound.text,
             payload=payload,
         )
-        _say(turn, message_id, contact_id, customer_id, first)
-    return Taken(contact_id, created=True, snapshot=turn.snapshot(contact_id), message_id=message_id)
+        _say(turn, message_id, contact_id, customer_id, first, seq)
+    return Taken(contact_id, created=True, snapshot=turn.snapshot(contact_id), message_id=message_id, seq=seq)
 
 
 def _tags_since(recent: Sequence[Recent], since: int) -> frozenset[str]:
     return frozenset(tag for each in recent if each.created_at >= since for tag in each.tags)
 
 
-def _say(turn: Turn, message_id: str, contact_id: str, customer_id: str, inbound: InboundMessage) -> None:
+def _say(turn: Turn, message_id: str, contact_id: str, customer_id: str, inbound: InboundMessage, seq: int) -> None:
     turn.write(
         MessageFact(
             id=message_id,
@@ -236,6 +240,7 @@ def _say(turn: Turn, message_id: str, contact_id: str, customer_id: str, inbound
             text=inbound.text,
             payload=inbound.payload,
             at=turn.now,
+            seq=seq,
         )
     )
 
@@ -271,8 +276,10 @@ class PostMessage:
             raise NotFound("there is no such contact")
         if contact is None or contact.state == "closed":
             raise InvalidState("the contact is closed", state="closed")
+        message_id = turn.new_id()
+        decision = turn.decide(commands.Message(contact.id, message_id, self.kind))
         message = MessageFact(
-            id=turn.new_id(),
+            id=message_id,
             contact_id=contact.id,
             customer_id=contact.customer_id,
             channel=contact.channel,
@@ -283,8 +290,8 @@ class PostMessage:
             text=self.text,
             payload={},
             at=turn.now,
+            seq=decision.events[0].seq,
         )
-        turn.decide(commands.Message(contact.id, message.id, message.kind))
         turn.write(message)
         return message, True
 

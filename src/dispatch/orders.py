@@ -65,6 +65,18 @@ class Outlook(Look[Mapping[str, tuple[int | None, Estimate | None]]]):
         return {each: (engine.position(each), engine.estimate(each)) for each in self.contact_ids}
 
 
+@dataclass(frozen=True, slots=True)
+class Staffing(Look[str]):
+    """Whether somebody would be there for a contact of this channel: `open`, `closed` or `nobody`."""
+
+    queue: str
+    channel: str
+
+    def look(self, engine: Engine | None) -> str:
+        """Where no engine is loaded, it is about to be."""
+        return "open" if engine is None else engine.staffing(self.queue, self.channel)
+
+
 NO_OUTLOOK: Final[tuple[int | None, Estimate | None]] = (None, None)
 
 

@@ -14,7 +14,7 @@ import structlog
 from src import metrics
 from src.dispatch import jobs
 from src.dispatch.balance import plan
-from src.dispatch.orders import NO_OUTLOOK, Accuracies, Look, Order, Outlook, Peers, Wake
+from src.dispatch.orders import NO_OUTLOOK, Accuracies, Look, Order, Outlook, Peers, Staffing, Wake
 from src.dispatch.ports import Leases, Parts, Process, Survey
 from src.dispatch.tenant import TenantLoop
 from src.dispatch.turn import Job, Once, Repeated
@@ -103,6 +103,10 @@ class Owner:
         found = await self._look(tenant, Outlook(tuple(contact_ids)), {}) if contact_ids else {}
         return {each: found.get(each, NO_OUTLOOK) for each in contact_ids}
 
+    async def staffing(self, tenant: str, queue: str, channel: str) -> str:
+        """Whether somebody would be there for a contact of this channel: `open`, `closed` or `nobody`."""
+        return await self._look(tenant, Staffing(queue, channel), "open")
+
     async def accuracy(self, tenant: str) -> Mapping[str, Accuracy]:
         """By queue, how far off the estimated waits were since the tenant was loaded."""
         return await self._look(tenant, Accuracies(), {})
@@ -190,6 +194,10 @@ class Owner:
         return next((each for each in live if not each.draining and each.id != self.process), None)
 
     # -- ownership ----------------------------------------------------------------------------------------------
+
+    def serves(self, tenant: str) -> bool:
+        """Whether this process serves the tenant now."""
+        return tenant in self._loops
 
     def tenants(self) -> int:
         """How many tenants this process serves now."""

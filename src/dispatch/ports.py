@@ -62,7 +62,10 @@ class ContactFact:
 
 @dataclass(frozen=True, slots=True)
 class MessageFact:
-    """One message of a conversation. `sender` is `customer` or `agent`."""
+    """One message of a conversation. `sender` is `customer` or `agent`.
+
+    `seq` is the number of the event that it came with: what a visitor who was away asks for. 0: from before there were.
+    """
 
     id: str
     contact_id: str
@@ -75,6 +78,7 @@ class MessageFact:
     text: str | None
     payload: Mapping[str, Any]
     at: int
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ WEAK_TYPES: Final = frozenset({"email"})
 """Types that a person typed in: they only suggest. All others a channel or a gateway vouches for."""
 
 
-ACCOUNT_TYPES: Final = frozenset({"sip_user", "call"})
-"""Types whose values mean something only at one telephone system: extension 1001 is another person at the next."""
+ACCOUNT_TYPES: Final = frozenset({"sip_user", "call", "web_user"})
+"""Types whose values mean something only at one telephone system or website: 1001 is another person at the next."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from src.errors import NotFound
-from src.router import commands, dryrun, explain, matching
+from src.router import commands, dryrun, explain, hours, matching
 from src.router.board import Board, Decision
 from src.router.config import Config
 from src.router.handlers import (
@@ -74,6 +74,17 @@ class Engine:
         """How long a waiting contact will likely wait from now; None if unknown, or not waiting."""
         contact = self.state.contacts.get(contact_id)
         return None if contact is None else self._board.estimate(contact)
+
+    def staffing(self, queue: str, channel: str) -> str:
+        """What a contact of this channel would find in the queue now: `open`, `closed`, or `nobody` who is there.
+
+        It costs a look at every agent where nobody is there.
+        """
+        policy, board = self.config.queue(queue), self._board
+        if policy.paused or (policy.hours is not None and not hours.is_open(policy.hours, board.now)):
+            return "closed"
+        there = (each.id for each in self.state.agents.values() if each.there)
+        return "open" if any(board.desk(each).now.cost(channel) is not None for each in there) else "nobody"
 
     def estimated_wait_s(self, contact_id: str) -> int | None:
         """The same, as one number of seconds."""

@@ -83,6 +83,9 @@ _NONE: Final[Mapping[str, int]] = MappingProxyType({})
 
 T = TypeVar("T")
 
+VisitKey = tuple[str, str, str, str]
+"""Channel and account, type and value of an identity."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
@@ -395,6 +398,58 @@ class Queries:
         found = await self._all(query.order_by(each.c.id).limit(limit + 1))
         return _page([rows.message_from(row) for row in found], limit, lambda message: message.id)
 
+    async def visit(self, tenant: str, who: VisitKey, limit: int) -> Sequence[ContactRead]:
+        """The contacts that one identity opened on one account, newest first."""
+        contacts, facts, known = tables.contacts.c, tables.contact_facts.c, tables.identities.c
+        channel, account, kind, value = who
+        customer_id = select(known.customer_id).where(
+            known.tenant == tenant, known.type == kind, known.value == value, known.strong
+        )
+        query = _contacts().where(
+            contacts.tenant == tenant,
+            contacts.customer_id == customer_id.scalar_subquery(),
+            facts.channel == channel,
+            facts.account == account,
+            facts.identity_type == kind,
+            facts.identity_value == value,
+        )
+        found = await self._all(query.order_by(contacts.id.desc()).limit(limit))
+        return [_contact_read(each) for each in found]
+
+    async def said(
+        self, tenant: str, contact_ids: Sequence[str], after: int | None, limit: int
+    ) -> Sequence[MessageFact]:
+        """What was said in these contacts after a number, in order; with None the newest. One more than `limit`."""
+        each = tables.messages
+        query = select(*_of(each)).where(each.c.tenant == tenant, each.c.contact_id.in_(contact_ids))
+        if after is None:
+            query = query.order_by(each.c.seq.desc(), each.c.id.desc())
+        else:
+            query = query.where(each.c.seq > after).order_by(each.c.seq, each.c.id)
+        found = [rows.message_from(row) for row in await self._all(query.limit(limit + 1))]
+        return found if after is not None else found[::-1]
+
+    async def silent(self, tenant: str, channel: str, account: str, since: int, limit: int) -> Sequence[str]:
+        """Active contacts of an account in which nothing was said or done since a time."""
+        contact, said, fact = tables.contacts.c, tables.messages.c, tables.contact_facts.c
+        spoken = select(said.id).where(said.tenant == contact.tenant, said.contact_id == contact.id, said.at > since)
+        query = (
+            select(contact.id)
+            .select_from(tables.contacts)
+            .join(tables.contact_facts, and_(fact.tenant == contact.tenant, fact.id == contact.id))
+            .where(
+                contact.tenant == tenant,
+                contact.closed_at.is_(None),
+                contact.channel == channel,
+                contact.account == account,
+                contact.state == "active",
+                contact.updated_at <= since,
+                not_(exists(spoken.correlate(tables.contacts))),
+                fact.attributes.cast(JSONB)["left_message"].is_(None),
+            )
+        )
+        return [row[0] for row in await self._all(query.limit(limit))]
+
     async def traces(self, tenant: str, contact_id: str) -> Sequence[tuple[int, Mapping[str, Any]]]:
         """Every decision about a contact, oldest first: the event's number, and the trace."""
         each = tables.traces
@@ -572,6 +627,12 @@ class Queries:
         each = tables.channel_accounts
         found = await self._all(select(*_of(each)).where(each.c.tenant == tenant).order_by(each.c.name))
         return [rows.account_from(row) for row in found]
+
+    async def accounts_of(self, channel: str) -> Sequence[tuple[str, AccountFact]]:
+        """Every tenant's accounts of a channel that are in use, each with its tenant."""
+        each = tables.channel_accounts
+        found = await self._all(select(*each.columns).where(each.c.channel == channel, each.c.enabled))
+        return [(row[0], rows.account_from(row[1:])) for row in found]
 
     async def account(self, name: str) -> tuple[str, AccountFact] | None:
         """The tenant of a channel account, and the account."""

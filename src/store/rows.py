@@ -167,12 +167,14 @@ def message_row(fact: MessageFact) -> Row:
         fact.text,
         dump(fact.payload),
         fact.at,
+        fact.seq,
     )
 
 
 def message_from(row: Sequence[Any]) -> MessageFact:
     """The inverse of `message_row`."""
-    return MessageFact(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], _decode(row[9]), row[10])
+    head = (row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8])
+    return MessageFact(*head, _decode(row[9]), row[10], row[11])
 
 
 def note_row(fact: NoteFact) -> Row:

@@ -368,6 +368,7 @@ messages: Final = Table(
     _text("text"),
     _json("payload"),
     _number("at"),
+    _number("seq", before="0"),
     PrimaryKeyConstraint("tenant", "id"),
     Index(None, "tenant", "contact_id", "id"),
     Index(

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import src.channels
-from src.channels.base import Account, Channel, ChannelRequest, Converses, Receipt, Receives, discover
+from src.channels.base import Account, Channel, ChannelRequest, Converses, Hosts, Receipt, Receives, discover
 from src.dispatch.inbound import InboundContact, InboundHangup, InboundMessage
 from src.errors import Malformed, Refused
 
@@ -50,13 +50,13 @@ def assert_normal(inbound: object, account: Account) -> None:
 
 
 def test_there_are_channels() -> None:
-    assert {"voice", "wechat"} <= CHANNELS.keys()
+    assert {"voice", "webchat", "wechat"} <= CHANNELS.keys()
 
 
 @every_channel
 def test_a_channel_is_named_for_its_address_and_speaks_some_protocol(channel: Channel) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]{0,31}", channel.name)
-    assert isinstance(channel, Receives | Converses)
+    assert isinstance(channel, Receives | Converses | Hosts)
 
 
 @every_channel

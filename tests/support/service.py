@@ -11,6 +11,7 @@ import httpx
 import websockets
 from pydantic import SecretStr
 
+from src.api.context import Services
 from src.app.server import Leaving, bind, http_server
 from src.app.service import service
 from src.config import Settings
@@ -63,9 +64,11 @@ class Client:
     """A caller with a credential."""
 
     settings: Settings
+    services: Services
 
     def __init__(self, url: str, key: str) -> None:
         self.url = url
+        self.others: list[httpx.AsyncClient] = []
         self.http = httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=20)
 
     async def call(self, method: str, path: str, *expected: int, **kwargs: Any) -> Any:
@@ -119,10 +122,12 @@ async def running(database_url: str, folder: Path) -> AsyncIterator[Client]:
                 await asyncio.sleep(0.01)
         client = Client(f"http://127.0.0.1:{listening.getsockname()[1]}", ADMIN_KEY)
         client.settings = settings
+        client.services = api.state.services
         try:
             yield client
         finally:
-            await client.http.aclose()
+            for each in (client.http, *client.others):
+                await each.aclose()
             Leaving(server, api.state.services.owner, drain_s=0).begin()
             await task
             listening.close()
