@@ -1,7 +1,7 @@
 """Connections to PostgreSQL: how they are made, what is checked first, and what their errors mean here."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -26,7 +26,6 @@ STATEMENTS_KEPT: Final = 128
 QUERIES_PER_CONNECTION_MAX: Final = 1_000_000
 
 SETTINGS: Final = {
-    "application_name": "cordboard",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S_MAX}s",
     "jit": "off",
     "statement_timeout": f"{STATEMENT_S_MAX}s",
@@ -100,9 +99,9 @@ async def open_pool(url: str, *, connections_max: int) -> asyncpg.Pool:
             command_timeout=ANSWER_S_MAX,
             statement_cache_size=STATEMENTS_KEPT,
             max_cached_statement_lifetime=0,
-            init=check,
+            init=_prepare,
             reset=_as_it_is,
-            server_settings={**SETTINGS, **PINNED},
+            server_settings={"application_name": "cordboard"},
         )
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         raise StartupError(f"PostgreSQL cannot be used: {error}") from error
@@ -110,6 +109,19 @@ async def open_pool(url: str, *, connections_max: int) -> asyncpg.Pool:
         raise StartupError(f"PostgreSQL does not answer within {CONNECT_S_MAX:.0f} s") from error
     except ValueError as error:
         raise StartupError("The URL of PostgreSQL is not one") from error
+
+
+async def settle(connection: Any, settings: Mapping[str, str]) -> None:  # noqa: ANN401 - a pool's proxy, or its own
+    """Give a new connection its settings.
+
+    They are no startup parameters: PgBouncer lets those through only where its operator has told it so.
+    """
+    await connection.execute("; ".join(f"SET {name} = '{value}'" for name, value in settings.items()))
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    await settle(connection, {**SETTINGS, **PINNED})
+    await check(connection)
 
 
 async def close_pool(pool: asyncpg.Pool) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 import asyncpg
 import structlog
 
-from src.store.connections import CONNECT_S_MAX, SETTINGS, translated
+from src.store.connections import CONNECT_S_MAX, SETTINGS, settle, translated
 from src.store.tables import is_partition
 
 WEEK_MS: Final = 7 * 24 * 3600 * 1000
@@ -54,9 +54,10 @@ async def keeping(url: str) -> AsyncIterator[asyncpg.Connection | None]:
     Raises:
         StoreUnreachable: the database cannot be reached, or went away.
     """
-    settings = {**SETTINGS, "application_name": "cordboard journal", "statement_timeout": "0"}
     async with translated():
-        connection = await asyncpg.connect(url, timeout=CONNECT_S_MAX, server_settings=settings)
+        named = {"application_name": "cordboard journal"}
+        connection = await asyncpg.connect(url, timeout=CONNECT_S_MAX, server_settings=named)
+        await settle(connection, {**SETTINGS, "statement_timeout": "0"})
         try:
             yield connection if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _TURN) else None
         finally:

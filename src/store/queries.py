@@ -56,7 +56,7 @@ from src.dispatch.ports import (
 from src.errors import Malformed, Unavailable
 from src.router.entities import Row
 from src.store import rows, tables
-from src.store.connections import ANSWER_S_MAX, CLOSE_S_MAX, CONNECT_S_MAX, SETTINGS
+from src.store.connections import ANSWER_S_MAX, CLOSE_S_MAX, CONNECT_S_MAX, SETTINGS, settle
 
 READERS_MAX: Final = 8
 READER_S_MAX: Final = 10.0
@@ -272,10 +272,13 @@ class Queries:
         made: WeakSet[asyncpg.Connection] = WeakSet()
 
         async def connect() -> asyncpg.Connection:
-            settings = {**SETTINGS, **_PLANS, "application_name": "cordboard reads"}
             connection = await asyncpg.connect(
-                url, timeout=CONNECT_S_MAX, command_timeout=ANSWER_S_MAX, server_settings=settings
+                url,
+                timeout=CONNECT_S_MAX,
+                command_timeout=ANSWER_S_MAX,
+                server_settings={"application_name": "cordboard reads"},
             )
+            await settle(connection, {**SETTINGS, **_PLANS})
             made.add(connection)
             return connection
 
