@@ -225,22 +225,21 @@ class _Stream:
     async def write(self) -> None:
         """Send events as they come, a mark now and then; returns when the socket is to be closed."""
         subscriber = self.subscriber
-        while subscriber.close_code is None:
-            if self._expired():
-                await self.socket.close(CLOSE_TOKEN, "token expired")
-                return
-            frame = subscriber.take()
-            if frame is not None:
-                await self.socket.send_text(frame)
-                continue
-            try:
-                async with asyncio.timeout(self._patience_s()):
-                    await subscriber.wait()
-            except TimeoutError:
-                mark = subscriber.mark(self.services.hub.handed(self.tenant))
-                if mark is not None:
-                    await self.socket.send_text(mark)
-        await self.socket.close(subscriber.close_code, CLOSE_REASONS.get(subscriber.close_code, ""))
+        try:
+            while subscriber.close_code is None:
+                if self._expired():
+                    await self.socket.close(CLOSE_TOKEN, "token expired")
+                    return
+                frame = subscriber.take()
+                if frame is not None:
+                    await self.socket.send_text(frame)
+                elif await subscriber.wait(self._patience_s):
+                    mark = subscriber.mark(self.services.hub.handed(self.tenant))
+                    if mark is not None:
+                        await self.socket.send_text(mark)
+            await self.socket.close(subscriber.close_code, CLOSE_REASONS.get(subscriber.close_code, ""))
+        finally:
+            subscriber.wait_no_more()
 
     def _patience_s(self) -> float:
         expires = self.principal.expires_at_s

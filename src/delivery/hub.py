@@ -87,6 +87,7 @@ class Subscriber:
     _frames: deque[tuple[int, bytes]] = field(default_factory=deque)
     _signals: deque[Signal] = field(default_factory=lambda: deque(maxlen=SIGNALS_MAX))
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
+    _alarm: asyncio.TimerHandle | None = None
     _floor: int = 0
 
     def hears(self, event: Event, row: Row | None) -> bool:
@@ -122,9 +123,24 @@ class Subscriber:
         self.close_code = code
         self._ready.set()
 
-    async def wait(self) -> None:
-        """Return when there is something to send, or the subscriber is to be closed."""
+    async def wait(self, patience_s: Callable[[], float] | None = None) -> bool:
+        """Return when there is something to send, or the subscriber is to be closed; or when patience ends: true then.
+
+        One timer runs at a time, whatever comes meanwhile: it is set again when it has rung.
+        """
+        if self._alarm is None and patience_s is not None:
+            self._alarm = asyncio.get_running_loop().call_later(patience_s(), self._ring)
         await self._ready.wait()
+        return patience_s is not None and self._alarm is None
+
+    def wait_no_more(self) -> None:
+        """The socket is gone."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._ready.set()
 
     async def heard(self) -> None:
         """Return when something was told since the last call; what it was is dropped. For those who then read anew."""

@@ -72,4 +72,4 @@ class CompleteBody(Body):
     resolved: bool | None = None
     disposition: Short | None = None
     note: Text | None = None
-    fields: Annotated[dict[Name, Text], Field(max_length=50)] = {}
+    fields: Annotated[dict[Name, Text], Field(max_length=50)] = Field(default_factory=dict)

@@ -54,7 +54,10 @@ class IdentityBody(Body):
 
 
 class NeedBody(Body):
-    """What a contact brings along for routing. `agents` and `teams`: who may, and who must not, take it."""
+    """What a contact brings along for routing. `agents` and `teams`: who may, and who must not, take it.
+
+    Defaults come from factories: pydantic copies any other that is mutable, deeply, for each contact.
+    """
 
     account: Account = ""
     text: Text | None = None
@@ -62,9 +65,9 @@ class NeedBody(Body):
     language: Language | None = None
     priority: PrioritySeconds = 0
     queue: Name | None = None
-    attributes: Attributes = {}
-    agents: ChoiceBody = ChoiceBody()
-    teams: ChoiceBody = ChoiceBody()
+    attributes: Attributes = Field(default_factory=dict)
+    agents: ChoiceBody = Field(default_factory=ChoiceBody)
+    teams: ChoiceBody = Field(default_factory=ChoiceBody)
 
 
 class ContactBody(NeedBody):
