@@ -20,6 +20,7 @@ from src.store.embedded.server import EmbeddedPostgres
 
 START_S_MAX: Final = 60.0
 ADMIN_KEY: Final = "cb_" + "b" * 40
+SECRET: Final = "a secret for the benchmark"  # noqa: S105  # of a database that is thrown away
 
 
 def free_port() -> int:
@@ -129,7 +130,7 @@ def start_service(name: str, url: str, folder: Path, profile: Path | None = None
         [*profiler, str(Path(sys.executable).with_name("cordboard")), "serve"],
         folder,
         CORDBOARD_DATABASE_URL=url,
-        CORDBOARD_SECRET_KEY="a secret for the benchmark",  # noqa: S106  # of a database that is thrown away
+        CORDBOARD_SECRET_KEY=SECRET,
         CORDBOARD_ADMIN_KEY=ADMIN_KEY,
         CORDBOARD_DATA_DIR=str(folder),
         CORDBOARD_LOG_FORMAT="json",

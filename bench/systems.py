@@ -49,9 +49,9 @@ class System:
         self.program.stop()
 
 
-async def hire(program: Program, count: int, name: str = "agent") -> Callable[[int], bytes]:
+async def hire(program: Program, count: int, name: str = "agent", key: str = ADMIN_KEY) -> Callable[[int], bytes]:
     """Make agents of the service; returns what each says first on its socket."""
-    api = await Http.connect(program.port, ADMIN_KEY)
+    api = await Http.connect(program.port, key)
     tokens = []
     for number in range(count):
         body = {"skills": dict.fromkeys(skills_of(number), 50), "capacity": 100}
@@ -66,15 +66,20 @@ async def service(postgres: Postgres, folder: Path, name: str = "service", profi
     """The service as an operator starts it, with its agents available."""
     program = start_service(name, await postgres.database(name), folder, profile)
     await program.answers("/readyz")
-    traffic = Traffic(program.port, ADMIN_KEY, name)
-    hello = await hire(program, AGENTS)
+    return System(name, program, postgres, await staffed(program, ADMIN_KEY, name))
+
+
+async def staffed(program: Program, key: str, name: str) -> Traffic:
+    """A tenant of the service, with its agents available at their desktops."""
+    traffic = Traffic(program.port, key, name)
+    hello = await hire(program, AGENTS, key=key)
     available = b'{"type":"presence","status":"available","ref":"there"}'
     for number in range(AGENTS):
         desk = Desk(traffic, number)
         await desk.open(program.port, "/v1/stream", hello(number), available)
         traffic.desks.append(desk)
     await traffic.connect()
-    return System(name, program, postgres, traffic)
+    return traffic
 
 
 async def baseline(postgres: Postgres, folder: Path, name: str) -> System:

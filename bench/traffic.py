@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -61,6 +62,10 @@ class Figures:
     def rate(self) -> float:
         """Contacts a second, from end to end."""
         return self.contacts / self.seconds if self.seconds else 0.0
+
+
+def _free(queue: "asyncio.Queue[Http]", poster: Http, _: "asyncio.Task[None]") -> None:
+    queue.put_nowait(poster)
 
 
 class Desk:
@@ -180,7 +185,7 @@ class Traffic:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             poster = await queue.get()
             task = asyncio.create_task(self._post(poster, 1, due))
-            task.add_done_callback(lambda _, poster=poster: queue.put_nowait(poster))
+            task.add_done_callback(partial(_free, queue, poster))
             tasks.append(task)
         await asyncio.gather(*tasks)
         took_s = time.perf_counter() - begin

@@ -24,6 +24,7 @@ from bench.baselines.floor import Floor
 from bench.baselines.sql_router import SqlRouter
 from bench.centre import Size
 from bench.machine import Postgres
+from bench.pair import two_tenants
 from bench.report import Goal, chart, markdown, show
 from bench.sizes import Backlog, desktops, percentiles_ms, views
 from bench.systems import System, baseline, service
@@ -141,17 +142,19 @@ async def measure(
     extent: Extent, folder: Path, progress: Progress
 ) -> tuple[list[Goal], dict[str, float], list[System]]:
     """The goals, the rates for the chart, and the systems with what they cost."""
-    task = progress.add_task("starting", total=extent.rounds + 4)
+    task = progress.add_task("starting", total=extent.rounds + 5)
     with Postgres.running(folder / "postgres") as postgres:
-        systems = [await service(postgres, folder)]
-        systems += [await baseline(postgres, folder, each) for each in ("typical", "bare")]
+        ours, typical, bare = systems = [
+            await service(postgres, folder),
+            *[await baseline(postgres, folder, each) for each in ("typical", "bare")],
+        ]
         try:
             floor = Floor(await postgres.database("floor"), folder)
             sql = SqlRouter(await postgres.database("sql"))
             blocked = SqlRouter(await postgres.database("blocked"), BLOCKED)
             for each in (floor, sql, blocked):
                 await each.prepare()
-            everyone = Round(*systems, floor, sql, blocked)
+            everyone = Round(ours, typical, bare, floor, sql, blocked)
             await systems[0].traffic.flat_out(2)
             for number in range(extent.rounds):
                 progress.update(task, description=f"round {number + 1}")
@@ -168,6 +171,8 @@ async def measure(
         finally:
             for system in systems:
                 system.close()
+        progress.update(task, description="two tenants on two processes", advance=1)
+        goals.append(await two_tenants(postgres, folder, extent.seconds))
         progress.update(task, description="a backlog", advance=1)
         inner = progress.add_task("posting", total=extent.waiting)
         goals += await Backlog(postgres, folder, extent.waiting).goals(
@@ -219,7 +224,7 @@ def main(arguments: list[str]) -> int:
     goals.sort(key=lambda each: each.id)
     show(goals, console)
     show_costs(systems, console)
-    console.print("P5 and P8 are measured without webhooks and outbox, which are not there yet; nor P7's two tenants.")
+    console.print("P5 and P8 are measured without webhooks, which are not there yet.")
     if given.into is not None:
         (given.into / "performance.svg").write_text(chart(rates, "Cordboard"), "utf-8")
         (given.into / "performance-table.md").write_text(markdown(goals), "utf-8")

@@ -107,12 +107,17 @@ class Router:
     def committed(self) -> "asyncio.Future[None]":
         """Done once everything so far is committed."""
         future = asyncio.get_running_loop().create_future()
-        self.after(lambda: future.done() or future.set_result(None))
+
+        def done() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self.after(done)
         return future
 
-    def after(self, then: Callable[[], object]) -> None:
+    def after(self, then: Callable[[], None]) -> None:
         """Do something behind the next commit."""
-        self._then.append(then)  # type: ignore[arg-type]
+        self._then.append(then)
         self._wake.set()
 
     def arrive(self, agent_id: str, skills: list[str]) -> None:

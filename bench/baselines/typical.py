@@ -6,7 +6,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel
-from sqlalchemy import ARRAY, DateTime, Text, func, select
+from sqlalchemy import ARRAY, DateTime, Text, any_, func, select
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -96,7 +96,7 @@ async def offer_one() -> bool:
             select(Contact)
             .where(
                 Contact.state == "waiting",
-                select(Agent.id).where(Agent.free, Agent.skills.any(Contact.skill)).exists(),
+                select(Agent.id).where(Agent.free, Contact.skill == any_(Agent.skills)).exists(),
             )
             .order_by(Contact.id)
             .limit(1)
@@ -106,7 +106,7 @@ async def offer_one() -> bool:
             return False
         agent = await session.scalar(
             select(Agent)
-            .where(Agent.free, Agent.skills.any(contact.skill))
+            .where(Agent.free, any_(Agent.skills) == contact.skill)
             .order_by(Agent.idle_since)
             .limit(1)
             .with_for_update(skip_locked=True)
