@@ -47,6 +47,7 @@ HELP_MAX: Final = 200
 
 DISCONNECT_RETRIES_S: Final = (0.5, 1.0, 2.0, 5.0)
 
+VOUCH_PAUSE_S: Final = 0.2
 VOUCHED_AT_A_TIME: Final = 200
 """So many sockets of a process that was taken for dead take their leases again at a time."""
 
@@ -429,12 +430,17 @@ async def _disconnect(services: Services, tenant: str, agent_id: str, session: s
 
 
 async def vouch(services: Services) -> None:
-    """For ever, take the leases again of sockets that were taken for dead and are not; some at a time."""
+    """For ever, take the leases again of sockets that were taken for dead and are not; some at a time.
+
+    Only while this process counts as alive: or they would be taken for dead again, and so on.
+    """
     room = asyncio.Semaphore(VOUCHED_AT_A_TIME)
     async with asyncio.TaskGroup() as group:
         while True:
             await room.acquire()
             session, subscriber = await services.hub.doubted()
+            while not services.owner.lease_good():  # noqa: ASYNC110  # it is kept by another thread
+                await asyncio.sleep(VOUCH_PAUSE_S)
             task = group.create_task(_reconnect(services, session, subscriber))
             task.add_done_callback(lambda _: room.release())
 
@@ -449,6 +455,8 @@ async def _reconnect(services: Services, session: str, subscriber: Subscriber) -
     try:
         if await services.owner.submit(subscriber.tenant, job) is False:
             subscriber.close(CLOSE_REPLACED)
+        elif not services.hub.holds(session):  # it was closed meanwhile, and that may have been heard before this
+            await _disconnect(services, subscriber.tenant, subscriber.agent_id, session)
     except Refused as refusal:
         _log.warning("stream.not_vouched_for", tenant=subscriber.tenant, code=refusal.code)
         subscriber.close(CLOSE_RESTART)

@@ -409,6 +409,10 @@ class Hub:
         self._sessions.pop(session, None)
         self._doubted.pop(session, None)
 
+    def holds(self, session: str) -> bool:
+        """Whether this process still vouches for it."""
+        return session in self._sessions
+
     def live_sessions(self) -> frozenset[str]:
         """The sessions that this process vouches for."""
         return frozenset(self._sessions)

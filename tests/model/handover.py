@@ -124,6 +124,8 @@ class Rules:
     """The size of a model, and which of the code's guards it has."""
 
     kinds: tuple[str, ...] = ("write", "ask")
+    connected: int = -1
+    """The process that holds an agent's socket from the beginning; -1: none does."""
     processes: int = 2
     attempts: int = 2
     budget: Budget = NO_FAULTS
@@ -140,7 +142,9 @@ class Rules:
     def first(self) -> World:
         """Processes have started, and nobody has the tenant."""
         orders = tuple(Waiting("idle" if each.startswith("return") else "new") for each in self.kinds)
-        return World((Process(),) * self.processes, orders, self.budget)
+        processes = tuple(Process(socket=p == self.connected) for p in range(self.processes))
+        opened = () if self.connected < 0 else (Entry(-1, recorded=False, base=0, session=self.connected),)
+        return World(processes, orders, self.budget, journal=opened)
 
 
 # -- small hands -------------------------------------------------------------------------------------------------------
@@ -185,7 +189,7 @@ def _closed(rules: Rules, world: World, o: int) -> World:
     """`api/stream.py: _connect, _reconnect`: a socket is known from before its order on, and closed upon a refusal."""
     waiting, kind = world.orders[o], rules.kinds[o]
     if waiting.again:
-        return _order(world, o, Waiting("trying", edge=waiting.edge))
+        return _order(world, o, Waiting("doubted", edge=waiting.edge))
     refused = waiting.phase == "refused" or (kind.startswith("return") and waiting.told < 0)
     if kind in ("write", "ask") or not refused:
         return world
@@ -248,6 +252,10 @@ def _caller(rules: Rules, world: World, o: int) -> Iterator[Step[World]]:
                 if kind == "connect":
                     after = _put(after, p, process._replace(socket=True))
                 yield Step(f"order {o} ({kind}) is given to {p}", fault=False, after=after)
+    elif waiting.phase == "doubted":
+        if world.processes[waiting.edge].lease == GOOD:
+            after = _order(world, o, waiting._replace(phase="trying"))
+            yield Step(f"{waiting.edge} vouches for its socket", fault=False, after=after)
     elif waiting.phase == "trying":
         yield from _place(rules, world, o)
     elif waiting.phase == "there":
@@ -315,15 +323,15 @@ def _lease(rules: Rules, world: World, p: int) -> Iterator[Step[World]]:
 
 
 def _doubted(rules: Rules, world: World, p: int) -> World:
-    """`Hub.doubted`, `api/stream.py: vouch`: the socket of a process is to take its agent's lease again."""
+    """`Hub.doubted`, `api/stream.py: vouch`: a socket takes its agent's lease again, once its process has its own."""
     back = f"return {p}"
     if not world.processes[p].socket or back not in rules.kinds:
         return world
     o = rules.kinds.index(back)
     waiting = world.orders[o]
     if waiting.phase in ("idle", "answered", "refused"):
-        return _order(world, o, Waiting("trying", edge=p))
-    return _order(world, o, waiting._replace(again=True))
+        return _order(world, o, Waiting("doubted", edge=p))
+    return world if waiting.phase == "doubted" else _order(world, o, waiting._replace(again=True))
 
 
 def _killed(world: World, p: int) -> World:
@@ -333,7 +341,7 @@ def _killed(world: World, p: int) -> World:
         world = world._replace(ghosts=world.ghosts | {(p, loop.batch)})
     world = _put(world, p, Process(DEAD, world.processes[p].lease))
     for o, waiting in enumerate(world.orders):
-        if waiting.edge == p and waiting.phase in ("trying", "here", "there", "answered"):
+        if waiting.edge == p and waiting.phase in ("doubted", "trying", "here", "there", "answered"):
             gone = waiting.phase != "answered"
             world = _order(world, o, waiting._replace(phase="cut off")) if gone else world
             world = world._replace(replies=frozenset(each for each in world.replies if each[0] != o))
@@ -365,7 +373,7 @@ def _ownership(rules: Rules, world: World, p: int) -> Iterator[Step[World]]:
         yield Step(
             f"{p} is told to stop", fault=True, after=after._replace(budget=budget._replace(drains=budget.drains - 1))
         )
-    busy = any(each.edge == p and each.phase in ("trying", "here", "there") for each in world.orders)
+    busy = any(each.edge == p and each.phase in ("doubted", "trying", "here", "there") for each in world.orders)
     if process.status == DRAINING and loop is None and not process.handing and not busy:
         yield Step(f"{p} leaves", fault=False, after=_put(world, p, Process(DEAD, LAPSED)))
 
@@ -520,7 +528,7 @@ def wrong(rules: Rules, world: World) -> str | None:
 def wrong_at_rest(rules: Rules, world: World) -> str | None:
     """What may not stay so when nothing more happens."""
     for o, waiting in enumerate(world.orders):
-        if waiting.phase in ("new", "trying", "here", "there") and waiting.edge >= 0:
+        if waiting.phase in ("new", "doubted", "trying", "here", "there") and waiting.edge >= 0:
             return f"order {o} is never answered"
     if all(each.status != UP for each in world.processes):
         return None
@@ -529,7 +537,7 @@ def wrong_at_rest(rules: Rules, world: World) -> str | None:
     holder = session(world.journal)
     if holder >= 0 and not _live(world, holder):
         return f"an agent counts as present by a socket of {holder}, which is dead"
-    if "connect" in rules.kinds:
+    if rules.connected >= 0 or "connect" in rules.kinds:
         for p, process in enumerate(world.processes):
             if process.socket and holder == -1 and process.status == UP:
                 return f"an agent's socket is open at {p}, and the agent counts as gone"

@@ -18,6 +18,21 @@ MOVE = Budget(crashes=0, lapses=0, losses=0, moves=1, drains=0)
 SHORT = {
     "a write, the owner's lease runs out and it returns": Rules(("write",), budget=LAPSE),
     "an agent connects, a process is killed": Rules(("connect",), budget=CRASH),
+    "an agent is there, a lease runs out and its process returns": Rules(
+        ("return 0", "return 1"), connected=0, budget=LAPSE
+    ),
+    "an agent is there, a lease runs out twice": Rules(
+        ("return 0", "return 1"), connected=0, budget=Budget(crashes=0, lapses=2, losses=0, moves=0, drains=0)
+    ),
+    "an agent is there, a lease runs out and a process is killed": Rules(
+        ("return 0", "return 1"), connected=0, budget=Budget(crashes=1, lapses=1, losses=0, moves=0, drains=0)
+    ),
+    "an agent is there, a lease runs out and a commit's connection is lost": Rules(
+        ("return 0", "return 1"), connected=0, budget=Budget(crashes=0, lapses=1, losses=1, moves=0, drains=0)
+    ),
+    "an agent is there, a lease runs out while the tenant moves": Rules(
+        ("return 0", "return 1"), connected=0, budget=Budget(crashes=0, lapses=1, losses=0, moves=1, drains=0)
+    ),
 }
 LONG = {
     "a write among three processes, a lease runs out": Rules(("write",), processes=3, budget=LAPSE),
@@ -25,7 +40,7 @@ LONG = {
         ("write",), budget=Budget(crashes=1, lapses=1, losses=0, moves=0, drains=0)
     ),
     "an agent connects, a lease runs out and its process returns": Rules(
-        ("connect", "return 0", "return 1"), attempts=1, budget=LAPSE
+        ("connect", "return 0", "return 1"), budget=LAPSE
     ),
     "a write and a question, a process is told to stop": Rules(
         budget=Budget(crashes=0, lapses=0, losses=0, moves=0, drains=1)
@@ -62,7 +77,7 @@ BROKEN = {
         "counts as present",
     ),
     "a process that returns does not vouch for its sockets": (
-        Rules(("connect", "return 0", "return 1"), attempts=1, budget=LAPSE, heed_presence=False),
+        Rules(("return 0", "return 1"), connected=0, budget=LAPSE, heed_presence=False),
         "the agent counts as gone",
     ),
 }
