@@ -32,6 +32,7 @@
     │       │   ├── NewerJournal      not_owner: a newer release has written to it
     │       │   └── NoAddress         not_owner: that process is of a release that takes no orders
     │       └── Fenced              fenced: another process took this tenant over in the middle
+    ├── NotSent                 a channel did not take a message; `fate` says what that means for it
     ├── PeerLost                the connection to another process was lost; it is asked again
     └── StoreError              what the store tells the dispatch room, never a caller
         ├── StoreUnreachable      the connection was lost; whether a commit went through is unknown
@@ -40,7 +41,7 @@
 Codes, not HTTP statuses: one table in `api/problems.py` turns a class into a status.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class CordboardError(Exception):
@@ -243,6 +244,31 @@ class Fenced(Unavailable):
     def __init__(self, detail: str, *, in_doubt: bool = False) -> None:
         super().__init__(detail)
         self.in_doubt = in_doubt
+
+
+class NotSent(CordboardError):
+    """A channel's system did not take a message that was to go out.
+
+    `reason` is a stable code. `fate`, the class of the error:
+
+    - `again`: try again; nothing is known to be wrong with message or account
+    - `slower`: the account asks for too much; all of it waits, `pause_s` at least
+    - `customer`: nothing more goes to this customer until they write
+    - `refused`: this message will never be taken
+    - `admin`: the account cannot send before somebody has seen to it
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        fate: Literal["again", "slower", "customer", "refused", "admin"],
+        *,
+        pause_s: float = 0.0,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.fate = fate
+        self.pause_s = pause_s
 
 
 class PeerLost(CordboardError):

@@ -1,4 +1,4 @@
-"""Contacts: intake, reading, reclassifying, ending, and their conversation. What is done by hand is in `handling`."""
+"""Contacts: intake, reading, reclassifying, ending. What is said is in `messages`, what people do in `handling`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,6 @@ from src.api.schemas import (
     ContactBody,
     ContactPatch,
     Id,
-    MessageBody,
     NeedBody,
     tag_requests,
 )
@@ -330,32 +329,14 @@ async def on_contact(ctx: Context, contact_id: str, command: commands.Command, n
     return Json(snapshot(done))
 
 
-@router.get("/contacts/{contact_id}/messages")
-async def list_messages(contact_id: Id, ctx: Ctx, limit: Limit = 50, cursor: str | None = None) -> Response:
-    """The conversation, oldest first."""
-    await readable(ctx, contact_id)
-    page = await ctx.services.queries.messages(ctx.tenant, contact_id, limit=limit, cursor=cursor)
-    return Json({"items": [views.message(each) for each in page.items], "next_cursor": page.next_cursor})
-
-
-@router.post("/contacts/{contact_id}/messages", status_code=201)
-async def post_message(contact_id: Id, body: MessageBody, ctx: Ctx) -> Response:
-    """Add a customer's message to a contact that is open."""
-    ctx.principal.need("contacts:write")
-    contact = await read(ctx, contact_id)
-    job = jobs.PostMessage(contact_id, contact["channel"], contact["account"], body.external_id, body.kind, body.text)
-    done = await ctx.once(job, _render_message)
-    if isinstance(done, Answer):
-        found = await ctx.services.store.lookup(ctx.tenant, Wanted(messages={done.body["id"]}))
-        return Json({**done.body, **views.message(found.messages[done.body["id"]])}, done.status)
-    message, created = done
-    return Json(views.message(message), 201 if created else 200)
-
-
 @forwardable
 def _render_message(done: tuple[MessageFact, bool]) -> tuple[int, Mapping[str, Any]]:
     message, created = done
     return 201 if created else 200, {"id": message.id, "contact_id": message.contact_id}
+
+
+render_message: Final = _render_message
+"""What is kept of the answer to a customer's message. It stays here: the last release knows it by this place."""
 
 
 @router.get("/contacts/{contact_id}/trace")

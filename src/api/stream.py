@@ -20,15 +20,26 @@ from src.api import agents, problems
 from src.api.agents import held, presence, presence_answer
 from src.api.auth import Principal
 from src.api.context import Services
-from src.api.schemas import Body, CompleteBody, DeclineBody, Id, Name, PresenceBody, Short
+from src.api.messages import render_posted, send_job
+from src.api.schemas import (
+    Body,
+    CompleteBody,
+    DeclineBody,
+    Id,
+    MessageBody,
+    MessageFrame,
+    Name,
+    PresenceBody,
+    Short,
+)
 from src.api.sockets import GONE, read_text, until_first
 from src.cluster.wire import forwardable
 from src.delivery import views
 from src.delivery.hub import CLOSE_CREDENTIAL, CLOSE_REPLACED, CLOSE_TOO_SLOW, Subscriber, encode
 from src.dispatch import jobs
 from src.dispatch.owner import session_of
-from src.dispatch.ports import Known
-from src.dispatch.turn import Job, Repeated
+from src.dispatch.ports import Known, Wanted
+from src.dispatch.turn import Job, Once, Repeated
 from src.errors import Forbidden, Malformed, Overloaded, Refused, StoreUnreachable, Unauthenticated, Unavailable
 from src.router import commands
 from src.router.entities import CONTACT_COLUMNS, Row
@@ -124,6 +135,12 @@ class WrapUpDone(_Act):
     assignment_id: Id
 
 
+class Write(MessageFrame, _Act):
+    """Write to the customer of a contact that the agent holds."""
+
+    type: Literal["message"]
+
+
 class Subscribe(_Act):
     """Narrow what is sent."""
 
@@ -137,12 +154,13 @@ class Ping(_Act):
     type: Literal["ping"]
 
 
-Frame = Presence | Accept | Decline | Complete | WrapUpDone | Subscribe | Ping
+Frame = Presence | Accept | Decline | Complete | WrapUpDone | Write | Subscribe | Ping
 _FRAMES: Final = {
     model.model_fields["type"].annotation.__args__[0]: TypeAdapter(model)  # type: ignore[union-attr]
-    for model in (Presence, Accept, Decline, Complete, WrapUpDone, Subscribe, Ping)
+    for model in (Presence, Accept, Decline, Complete, WrapUpDone, Write, Subscribe, Ping)
 }
 _HELLO: Final = TypeAdapter(Hello)
+_MESSAGE: Final[TypeAdapter[Any]] = TypeAdapter(MessageBody)
 
 
 @dataclass(eq=False)
@@ -299,9 +317,23 @@ class _Stream:
             view = await submit(tenant, job)
             assert isinstance(view, jobs.AgentView)
             return presence_answer(view)
+        if isinstance(frame, Write):
+            return await self._write_to_customer(frame)
         row = await submit(tenant, _job(frame, agent_id))
         assert not isinstance(row, Repeated)
         return views.assignment(row)
+
+    async def _write_to_customer(self, frame: Write) -> views.Json:
+        given = frame.model_dump(exclude_unset=True, exclude={"type", "ref", "contact_id"})
+        body = _MESSAGE.validate_python({**given, "from": "agent"})
+        job = await send_job(self.services, self.principal, frame.contact_id, body)
+        own = Once(f"command {self.services.new_id()}", "", render_posted, given=False)
+        posted = await self.services.owner.submit(self.tenant, job, own)
+        if isinstance(posted, Repeated):
+            message_id = posted.answer.body["id"]
+            known = await self.services.store.lookup(self.tenant, Wanted(messages={message_id}))
+            return views.message(known.messages[message_id], known.outgoing.get(message_id))
+        return views.message(posted.message, posted.outgoing)
 
 
 def _job(frame: Any, agent_id: str) -> Job[Row]:  # noqa: ANN401  # one of `Frame`

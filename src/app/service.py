@@ -21,6 +21,7 @@ from src.api import (
     events,
     explaining,
     handling,
+    messages,
     native,
     ops,
     problems,
@@ -36,6 +37,7 @@ from src.api.webchat.pace import Paces
 from src.api.webchat.silence import keep_silence
 from src.api.webchat.waiting import Waiting
 from src.app.ground import Notice, archive_dir, first_start, opened, secret_key
+from src.app.sending import ChannelSender, http_client
 from src.app.upkeep import LeaseThread, always, keep_archive, keep_house, watch_loop, within
 from src.channels.base import discover
 from src.channels.webchat.tokens import VisitorTokens
@@ -66,6 +68,7 @@ def build_api(services: Services | None = None) -> FastAPI:
     )
     for each in (
         contacts,
+        messages,
         handling,
         collaborations,
         agents,
@@ -109,7 +112,10 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         address = None if internal is None else settings.internal_address or internal.address(towards=url)
         lease = LeaseThread(url, process, clock, address)
         lease.start()
-        parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions)
+        channels = discover(src.channels.__path__, "src.channels")
+        http = await stack.enter_async_context(http_client())
+        sender = ChannelSender(queries, sealer, channels, http)
+        parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions, sender)
         owner = Owner(process, store, parts, peers)
         if internal is not None:
             await stack.enter_async_context(internal.serving(InternalApp(process, secret, owner.carry_out)))
@@ -122,7 +128,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             new_id=new_id,
             auth=Authenticator(queries, sealer),
             sealer=sealer,
-            channels=discover(src.channels.__path__, "src.channels"),
+            channels=channels,
             door=Door(clock),
             visitor_tokens=VisitorTokens([secret]),
             paces=Paces(clock),

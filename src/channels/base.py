@@ -3,12 +3,14 @@
 A channel is one module or package beside this file that defines `CHANNEL`. It is found, not listed: `discover` finds
 it, the API mounts it below `/channels/{name}/{account}`, and nothing else in the source changes when one is added.
 
-Channels do no I/O. They are handed what came in and hand back what it means and what to answer; the shell moves the
-bytes. That keeps them testable byte by byte, and one suite (`tests/contract/test_channels.py`) covers them all.
+Channels open no connection. They are handed what came in and hand back what it means and what to answer; where they
+send, they are handed a `Reach` that makes their calls. The shell moves the bytes. That keeps them testable byte by
+byte, and one suite (`tests/contract/test_channels.py`) covers them all.
 
 A channel implements `Channel` and whichever of the following its protocol needs:
 
 - `Receives`: somebody posts to us (WeChat, WeCom, telephone webhooks, a Direct Line client).
+- `Sends`: what an agent writes goes out to the customer.
 - `Converses`: somebody opens a WebSocket to us (Asterisk's outbound WebSocket).
 - `Hosts`: customers come to us themselves, with what we serve to them (webchat: `api/webchat`).
 """
@@ -94,6 +96,78 @@ class Receives(Channel, Protocol):
             Unauthenticated: a signature that does not fit, or one that is too old.
             Malformed: a body that is not what the protocol says.
             NotFound: no such path below the account.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """A message to a customer. `id` is ours, and the same however often it is tried.
+
+    `kind`, `text` and `payload` are those of the API. `identity_type` and `identity_value` say who it is for;
+    `contact_id` is our id of the conversation, `external_id` the channel's, where it gave one.
+    """
+
+    id: str
+    kind: str
+    text: str | None
+    payload: Mapping[str, Any]
+    identity_type: str
+    identity_value: str
+    contact_id: str
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The channel's system has the message, under its own id `receipt`. `delivered`: so has the customer's device."""
+
+    receipt: str | None = None
+    delivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An HTTP request of a channel. `url` must not hold what may not be logged: that goes into `query`."""
+
+    method: str
+    url: str
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came back. Header names are lower case; the body is as large as `Reach.call` allowed at most."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Reach(Protocol):
+    """What a channel may reach while it sends, for one account."""
+
+    async def call(self, call: Call) -> Answered:
+        """Make an HTTP request; redirects are not followed.
+
+        Raises:
+            NotSent: the system could not be reached, or did not answer in time (`again`).
+        """
+
+
+@runtime_checkable
+class Sends(Channel, Protocol):
+    """A channel over which this service itself sends what goes out to customers."""
+
+    async def send(self, message: Outbound, account: Account, reach: Reach) -> Sent:
+        """Try once to send a message.
+
+        Where the protocol has an idempotency of its own it is given `message.id`: after a crash the same message may be
+        sent again.
+
+        Raises:
+            NotSent: it was not taken; its `fate` says what is to become of it.
         """
 
 

@@ -476,6 +476,11 @@ class Hub:
                     wanted.contacts.add(each.contact_id)
                 if each.customer_id not in known.customers:
                     wanted.customers.add(each.customer_id)
+            elif each.type == ev.MESSAGE_QUEUED and each.contact_id is not None:
+                if each.contact_id not in known.facts or each.contact_id not in known.contacts:
+                    wanted.contacts.add(each.contact_id)
+                if each.data["message_id"] not in known.messages:
+                    wanted.messages.add(each.data["message_id"])
             elif each.type == ev.MESSAGE_RECEIVED and each.data["message_id"] not in known.messages:
                 wanted.messages.add(each.data["message_id"])
         await self._look_up(tenant, wanted, known)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from src.dispatch.config import LATEST
-from src.dispatch.ports import CollaborationWord, ContactFact, Customer, Known, MessageFact
+from src.dispatch.ports import CollaborationWord, ContactFact, Customer, Known, MessageFact, Outgoing, OutgoingFact
 from src.router import events as ev
 from src.router.entities import ASSIGNMENT_COLUMNS, COLLABORATION_COLUMNS, CONTACT_COLUMNS, Row
 from src.router.events import Event
@@ -221,8 +221,8 @@ def customer(fact: Customer) -> Json:
     }
 
 
-def message(fact: MessageFact) -> Json:
-    """One message of a conversation."""
+def message(fact: MessageFact, outgoing: OutgoingFact | None = None) -> Json:
+    """One message of a conversation. `state` and what follows are null where it does not go out to the customer."""
     return {
         "id": fact.id,
         "contact_id": fact.contact_id,
@@ -232,6 +232,28 @@ def message(fact: MessageFact) -> Json:
         "text": fact.text,
         "payload": dict(fact.payload),
         "at": rfc3339(fact.at),
+        "by": outgoing.by if outgoing else None,
+        "state": outgoing.state if outgoing else None,
+        "state_at": rfc3339(outgoing.at) if outgoing else None,
+        "reason": outgoing.reason if outgoing else None,
+        "receipt": outgoing.receipt if outgoing else None,
+    }
+
+
+def waiting(each: Outgoing) -> Json:
+    """A message that waits to be sent, and whom it is for."""
+    erased = each.identity_type is None
+    return {
+        "place": each.fact.place,
+        "message": message(each.message, each.fact),
+        "contact": {
+            "id": each.fact.contact_id,
+            "channel": each.fact.channel,
+            "account": each.fact.account,
+            "external_id": each.external_id,
+            "customer_id": each.message.customer_id,
+            "identity": None if erased else {"type": each.identity_type, "value": each.identity_value},
+        },
     }
 
 
@@ -252,6 +274,8 @@ def event(tenant: str, each: Event, known: Known, now: int, *, personal: bool = 
     elif each.type == ev.MESSAGE_RECEIVED:
         said = known.messages.get(each.data["message_id"])
         data["message"] = message(said) if said is not None else None
+    elif each.type == ev.MESSAGE_QUEUED:
+        data |= _queued(each, known)
     return {
         "id": f"{tenant}.{each.seq:016d}",
         "seq": each.seq,
@@ -263,6 +287,14 @@ def event(tenant: str, each: Event, known: Known, now: int, *, personal: bool = 
         "customer_id": each.customer_id,
         "data": data,
     }
+
+
+def _queued(each: Event, known: Known) -> Json:
+    """What a gateway needs to send a message: the message as it was queued, and whom it is for."""
+    said, row = known.messages.get(each.data["message_id"]), known.contacts.get(each.contact_id or "")
+    shown = None if said is None else message(said) | {"by": each.data["by"], "state": "queued"}
+    fact = known.facts.get(each.contact_id or "")
+    return {"message": shown, "contact": None if row is None else contact(row, fact, None)}
 
 
 def public(data: Mapping[str, Any]) -> Json:

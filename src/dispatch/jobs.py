@@ -1,8 +1,8 @@
 """What callers and channels can want of a tenant, as jobs. Each says what it must know, then decides in its turn."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
 from src.dispatch.inbound import Inbound, InboundContact, InboundHangup, InboundMessage
 from src.dispatch.ports import (
@@ -15,6 +15,7 @@ from src.dispatch.ports import (
     KeyFact,
     MessageFact,
     NoteFact,
+    OutgoingFact,
     Recent,
     Wanted,
 )
@@ -257,7 +258,8 @@ class PostMessage:
     account: str
     external_id: str | None
     kind: str
-    text: str
+    text: str | None
+    payload: Mapping[str, Any] = field(default_factory=dict)
 
     def wants(self, wanted: Wanted, _: State) -> None:
         wanted.contacts.add(self.contact_id)
@@ -288,12 +290,136 @@ class PostMessage:
             sender="customer",
             kind=self.kind,
             text=self.text,
-            payload={},
+            payload=self.payload,
             at=turn.now,
             seq=decision.events[0].seq,
         )
         turn.write(message)
         return message, True
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A message that is to go out. `created` false: it was known already; `outgoing` is None where nobody asked."""
+
+    message: MessageFact
+    outgoing: OutgoingFact | None
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """A message to the customer of a contact that the caller names; `channel` and `account` are that contact's.
+
+    `sender` is `agent` or `system`, `by` who it is; `acting`: an agent that must hold the contact. `native`: this
+    service sends it. The same `external_id` again: the same message, and nothing happens.
+    """
+
+    contact_id: str
+    channel: str
+    account: str
+    external_id: str | None
+    kind: str
+    text: str | None
+    payload: Mapping[str, Any]
+    sender: str
+    by: str
+    acting: str | None
+    native: bool
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.contacts.add(self.contact_id)
+        if self.external_id is not None:
+            wanted.external_messages.add((self.channel, self.account, self.external_id))
+
+    def run(self, turn: Turn) -> Posted:
+        if self.external_id is not None:
+            seen = turn.known.external_messages.get((self.channel, self.account, self.external_id))
+            if seen is not None and (seen.contact_id != self.contact_id or seen.sender == "customer"):
+                raise Conflict("another message has this external_id")
+            if seen is not None:
+                return Posted(seen, turn.known.outgoing.get(seen.id), created=False)
+        message_id = turn.new_id()
+        command = commands.SendMessage(self.contact_id, message_id, self.kind, self.by, self.acting)
+        event = turn.decide(command).events[0]
+        message = MessageFact(
+            id=message_id,
+            contact_id=self.contact_id,
+            customer_id=event.customer_id or "",
+            channel=self.channel,
+            account=self.account,
+            external_id=self.external_id,
+            sender=self.sender,
+            kind=self.kind,
+            text=self.text,
+            payload=self.payload,
+            at=turn.now,
+            seq=event.seq,
+        )
+        outgoing = OutgoingFact(
+            message_id=message_id,
+            contact_id=self.contact_id,
+            channel=self.channel,
+            account=self.account,
+            by=self.by,
+            agent_id=self.acting,
+            native=self.native,
+            place=event.seq,
+            queued_at=turn.now,
+            state="queued",
+            at=turn.now,
+        )
+        turn.write(message)
+        turn.write(outgoing)
+        return Posted(message, outgoing, created=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MoveMessage:
+    """What became of a message that went out. `receipt` is the channel's own id of it."""
+
+    contact_id: str
+    message_id: str
+    state: Literal["sent", "delivered", "failed"]
+    reason: str | None = None
+    receipt: str | None = None
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.contacts.add(self.contact_id)
+        wanted.messages.add(self.message_id)
+
+    def run(self, turn: Turn) -> Posted:
+        message, outgoing = turn.known.messages.get(self.message_id), turn.known.outgoing.get(self.message_id)
+        if message is None or outgoing is None or outgoing.contact_id != self.contact_id:
+            raise NotFound("no such message goes out")
+        command = commands.MoveMessage(
+            self.contact_id, self.message_id, outgoing.state, self.state, self.reason, outgoing.agent_id
+        )
+        if not turn.decide(command).events:
+            return Posted(message, outgoing, created=False)
+        moved = replace(
+            outgoing,
+            state=self.state,
+            at=turn.now,
+            reason=(self.reason or "failed") if self.state == "failed" else None,
+            receipt=self.receipt or outgoing.receipt,
+        )
+        turn.write(moved)
+        return Posted(message, moved, created=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTrouble:
+    """An account cannot send before somebody has seen to it."""
+
+    account: str
+    reason: str
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        """Nothing is looked up."""
+
+    def run(self, turn: Turn) -> None:
+        turn.decide(commands.ReportTrouble(self.account, self.reason))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ It equals what is stored, or is thrown away and made anew. What it decides is co
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -42,6 +42,8 @@ _log = structlog.get_logger(__name__)
 class Memory:
     """The engine of one tenant. `engine` None: it has been thrown away, or was never loaded.
 
+    `posted` is called behind a commit of messages that this service is to send.
+
     `sending`: a commit is under way, and may go through whatever becomes of who waits for it.
     """
 
@@ -54,6 +56,7 @@ class Memory:
         self._leases: dict[str, int] | None = None
         self._head: Head | None = None
         self.sending = False
+        self.posted: Callable[[], None] | None = None
         self._aside: dict[str, None] = {}
         self._aside_left = ASIDE_MAX
 
@@ -180,6 +183,8 @@ class Memory:
         turn.known.contacts.update((row[0], row) for row in changes.contacts)
         turn.known.collaborations.update((row[0], row) for row in changes.collaborations)
         self._parts.delivery.publish(self.tenant, turn.events, turn.known)
+        if turn.posted and self.posted is not None:
+            self.posted()
         return True
 
     async def _send(self, batch: Batch) -> None:

@@ -50,6 +50,9 @@ HAND_S_MAX: Final = 15.0
 STOP_S_MAX: Final = 4.0
 """The same of a process that is told to stop: what is under way then is in doubt, and whoever comes next finds it."""
 
+SENT_S_MAX: Final = 2.0
+"""How long messages that are being sent are waited for first: what is cut off is sent again by whoever comes next."""
+
 CHECK_S: Final = 10.0
 """How often all sockets of other processes are looked at: one that came and died between two looks is not missed."""
 
@@ -312,7 +315,9 @@ class Owner:
 
     async def _ended(self, tenants: Collection[str], wait_s: float) -> None:
         tasks = []
-        for loop, task in [self._loops[each] for each in tenants if each in self._loops]:
+        ending = [self._loops[each] for each in tenants if each in self._loops]
+        await asyncio.gather(*(loop.rest(SENT_S_MAX) for loop, _ in ending))
+        for loop, task in ending:
             loop.stop()
             tasks.append(task)
         if tasks:

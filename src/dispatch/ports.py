@@ -5,7 +5,7 @@ Nothing in here does anything. Each port has one contract suite that every imple
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from src.router.entities import Row
 from src.router.events import Event
@@ -82,6 +82,31 @@ class MessageFact:
 
 
 @dataclass(frozen=True, slots=True)
+class OutgoingFact:
+    """What became of a message that goes out to the customer; the message itself is a `MessageFact`.
+
+    `state` is `queued`, `sent`, `delivered` or `failed` with a `reason`: what the last of its events says. `place` is
+    the number of the event that queued it: messages are sent in this order. `by` wrote it (`agent_id`, if an agent).
+    `native`: this service sends it; else the gateway that carries the channel does, and says what became of it.
+    `receipt` is the channel's own id of it, once sent. `at` is when it came to its state.
+    """
+
+    message_id: str
+    contact_id: str
+    channel: str
+    account: str
+    by: str
+    agent_id: str | None
+    native: bool
+    place: int
+    queued_at: int
+    state: str
+    at: int
+    reason: str | None = None
+    receipt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NoteFact:
     """What an agent or supervisor wrote about an assignment: one note for each, the last."""
 
@@ -149,6 +174,7 @@ Fact = (
     | IdentityFact
     | ContactFact
     | MessageFact
+    | OutgoingFact
     | NoteFact
     | CollaborationWord
     | ConfigFact
@@ -278,7 +304,8 @@ RECENT_CONTACTS_MAX: Final = 10
 class Known:
     """What was found for a `Wanted`; keys that are not there were not found.
 
-    `customers` also has those of the identities and contacts found, `facts` the facts of the contacts. `recent` are the
+    `customers` also has those of the identities and contacts found, `facts` the facts of the contacts, `outgoing` what
+    became of the messages. `recent` are the
     contacts of the customers of the identities found, newest first, at most `RECENT_CONTACTS_MAX` each.
     """
 
@@ -291,8 +318,23 @@ class Known:
     customers: dict[str, Customer] = field(default_factory=dict)
     collaborations: dict[str, Row] = field(default_factory=dict)
     messages: dict[str, MessageFact] = field(default_factory=dict)
+    outgoing: dict[str, OutgoingFact] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     recent: dict[str, tuple[Recent, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message that waits to be sent, and to whom: an identity and the channel's own id of the contact.
+
+    These are None where they were erased. `fact.place` says where it stands in line.
+    """
+
+    fact: OutgoingFact
+    message: MessageFact
+    identity_type: str | None
+    identity_value: str | None
+    external_id: str | None
 
 
 class Store(Protocol):
@@ -322,6 +364,14 @@ class Store(Protocol):
 
     async def events(self, tenant: str, after: int, limit: int, *, agent_id: str | None = None) -> Sequence[Event]:
         """The journal after a number, in order; only one agent's, if asked."""
+
+    async def outgoing(
+        self, tenant: str, after: int, limit: int, *, native: bool, channel: str | None = None
+    ) -> Sequence[Outgoing]:
+        """Messages that wait to be sent, in the order of their places, after one of these; of one channel, if asked.
+
+        `native`: by this service, else by a gateway.
+        """
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:
         """The tenant's last checkpoint; None: its whole journal is kept."""
@@ -399,6 +449,29 @@ class Clock(Protocol):
         """Seconds that never go back."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an attempt to send. `state` None: it is to be tried again, after `pause_s` or longer.
+
+    `reason` is a stable code. `whole_account`: the other conversations of the account wait for as long.
+    `trouble`: somebody must see to the account.
+    """
+
+    state: Literal["sent", "delivered", "failed"] | None
+    reason: str | None = None
+    receipt: str | None = None
+    pause_s: float = 0.0
+    whole_account: bool = False
+    trouble: bool = False
+
+
+class Sender(Protocol):
+    """The way out: how a message reaches the system that carries its channel."""
+
+    async def send(self, tenant: str, outgoing: Outgoing) -> Outcome:
+        """Try once. It raises nothing but what is a fault of ours; cut off, it may have sent or not."""
+
+
 @dataclass(slots=True)
 class Parts:
     """What every tenant's loop is handed. `lease_good` tells whether others count this process as alive."""
@@ -409,6 +482,7 @@ class Parts:
     new_id: Callable[[], str]
     lease_good: Callable[[], bool] = field(default=lambda: True)
     live_sessions: Callable[[], frozenset[str]] = field(default=frozenset)
+    sender: Sender | None = None
 
 
 Vouched = Callable[[Collection[str]], Awaitable[frozenset[str]]]

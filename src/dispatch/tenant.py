@@ -21,6 +21,7 @@ import structlog
 from src import metrics
 from src.dispatch.inbox import Inbox, Item
 from src.dispatch.memory import RETRY_PAUSE_S, Memory
+from src.dispatch.outbox import Outbox
 from src.dispatch.ports import Answer, Known, Parts, Vouched, Wanted
 from src.dispatch.turn import Job, Keepable, Once, Repeated, Turn
 from src.errors import (
@@ -59,6 +60,9 @@ class TenantLoop:
         self._memory = Memory(tenant, parts, vouched)
         self._inbox = Inbox(parts.clock)
         self._stopping = False
+        self._outbox = None if parts.sender is None else Outbox(tenant, parts, parts.sender, self.submit)
+        if self._outbox is not None:
+            self._memory.posted = self._outbox.wake
 
     # -- for callers --------------------------------------------------------------------------------------------
 
@@ -87,6 +91,11 @@ class TenantLoop:
         engine = self._memory.engine
         return None if engine is None else engine.config.settings
 
+    async def rest(self, wait_s: float) -> None:
+        """Send nothing more to customers; what is being sent is waited for, for so many seconds at most."""
+        if self._outbox is not None:
+            await self._outbox.rest(wait_s)
+
     def stop(self) -> None:
         """End after what waits has been served."""
         self._stopping = True
@@ -96,6 +105,7 @@ class TenantLoop:
 
     async def run(self) -> None:
         """Load, then serve until stopped."""
+        sending = None if self._outbox is None else asyncio.create_task(self._outbox.run(), name=f"out {self.tenant}")
         try:
             while True:
                 await self._ready()
@@ -106,6 +116,8 @@ class TenantLoop:
                     return
                 await self._serve(self._inbox.take())
         finally:
+            if sending is not None:
+                sending.cancel()
             self._stopping = True
             self._inbox.wake_at(None, 0)
             self._inbox.refuse_all(NotOwner("the tenant has been handed over"))

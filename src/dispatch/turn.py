@@ -13,6 +13,7 @@ from src.dispatch.ports import (
     IdentityFact,
     Known,
     MessageFact,
+    OutgoingFact,
     Recent,
     Wanted,
 )
@@ -47,7 +48,10 @@ class ContactSnapshot:
 
 @dataclass(slots=True)
 class Turn:
-    """What the jobs of one batch know, decide and write. `known` grows with what they write."""
+    """What the jobs of one batch know, decide and write. `known` grows with what they write.
+
+    `posted`: among it is a message that this service is to send.
+    """
 
     engine: Engine
     known: Known
@@ -57,6 +61,7 @@ class Turn:
     traces: list[tuple[str, int, Mapping[str, Any]]] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    posted: bool = False
     _archive: Archive | None = None
 
     def archive(self) -> Archive:
@@ -92,6 +97,10 @@ class Turn:
             self.known.messages[fact.id] = fact
             if fact.external_id is not None:
                 self.known.external_messages[(fact.channel, fact.account, fact.external_id)] = fact
+
+        elif isinstance(fact, OutgoingFact):
+            self.known.outgoing[fact.message_id] = fact
+            self.posted = self.posted or (fact.native and fact.state == "queued")
 
     def meet(self, customer_id: str, identity: Identity) -> None:
         """Write down a customer that was not known before, and the identity under which it came."""

@@ -501,7 +501,9 @@ _TRACED_DATA: Final = (
 )
 """What a trace keeps of them, where it is said."""
 
-_CONTACT_STAYS: Final = frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING})
+_OUTGOING: Final = frozenset({ev.MESSAGE_QUEUED, ev.MESSAGE_SENT, ev.MESSAGE_DELIVERED, ev.MESSAGE_FAILED})
+
+_CONTACT_STAYS: Final = frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING}) | _OUTGOING
 """Events that name a contact, but change nothing that it is looked at for."""
 
 _AGENT_STAYS: Final = frozenset(
@@ -520,6 +522,7 @@ _AGENT_STAYS: Final = frozenset(
         ev.COLLABORATION_CLOSED,
         ev.COLLABORATION_WARNING,
         ev.COLLABORATION_ESCALATED,
+        *_OUTGOING,
     }
 )
 """The same for agents: it is told, but has no more and no less room than before."""

@@ -63,6 +63,40 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class SendMessage:
+    """A message is to go out to the customer. `by` wrote it; `agent_id`: an agent, who must hold the contact."""
+
+    contact_id: str
+    message_id: str
+    kind: str
+    by: str
+    agent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MoveMessage:
+    """What became of a message that went out: `state` is `sent`, `delivered` or `failed`, with a `reason`.
+
+    `before` is its state until now, `agent_id` who wrote it: it hears of it where nobody holds the contact any more.
+    """
+
+    contact_id: str
+    message_id: str
+    before: str
+    state: Literal["sent", "delivered", "failed"]
+    reason: str | None = None
+    agent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTrouble:
+    """A channel account cannot send before somebody has seen to it."""
+
+    account: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Accept:
     """The agent takes the offer. `agent_id` None: a credential that may act for any agent."""
 
@@ -409,6 +443,9 @@ class Checkpoint:
 Command = (
     Receive
     | Message
+    | SendMessage
+    | MoveMessage
+    | ReportTrouble
     | Accept
     | Decline
     | Complete

@@ -18,6 +18,7 @@ from src.router.handlers import (
     collaborations,
     configuration,
     contacts,
+    messages,
     parking,
     presence,
     supervision,
@@ -138,6 +139,9 @@ class Engine:
 _HANDLERS: Final[dict[type, Callable[[Room, Any], None]]] = {
     commands.Receive: contacts.receive,
     commands.Message: contacts.message,
+    commands.SendMessage: messages.send,
+    commands.MoveMessage: messages.move,
+    commands.ReportTrouble: messages.report_trouble,
     commands.Cancel: contacts.cancel,
     commands.Transfer: contacts.transfer,
     commands.Return: contacts.give_back,

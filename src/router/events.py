@@ -41,6 +41,10 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | collaboration.warning, collaboration.escalated | collaboration_id, deadline, due_at, escalate_to |
 | sla.warning, sla.breached | queue, waited_s |
 | message.received | message_id, kind |
+| message.queued | message_id, kind, by |
+| message.sent, message.delivered | message_id |
+| message.failed | message_id, reason |
+| channel.trouble | name, reason |
 | agent.updated, agent.deleted | (the agent is in the envelope) |
 | {queue,tag,rule,pilot,department,key,channel}.{updated,deleted}, settings.updated, customer.updated | name, by |
 | journal.checkpoint | state_hash |
@@ -96,6 +100,11 @@ COLLABORATION_ESCALATED: Final = "collaboration.escalated"
 SLA_WARNING: Final = "sla.warning"
 SLA_BREACHED: Final = "sla.breached"
 MESSAGE_RECEIVED: Final = "message.received"
+MESSAGE_QUEUED: Final = "message.queued"
+MESSAGE_SENT: Final = "message.sent"
+MESSAGE_DELIVERED: Final = "message.delivered"
+MESSAGE_FAILED: Final = "message.failed"
+CHANNEL_TROUBLE: Final = "channel.trouble"
 CHECKPOINT: Final = "journal.checkpoint"
 
 NAMED_KINDS: Final = ("queue", "tag", "rule", "pilot", "department", "key", "channel", "customer", "settings")
@@ -142,6 +151,11 @@ KNOWN: Final = frozenset(
         SLA_WARNING,
         SLA_BREACHED,
         MESSAGE_RECEIVED,
+        MESSAGE_QUEUED,
+        MESSAGE_SENT,
+        MESSAGE_DELIVERED,
+        MESSAGE_FAILED,
+        CHANNEL_TROUBLE,
         CHECKPOINT,
         *(f"{kind}.updated" for kind in NAMED_KINDS),
         *(f"{kind}.deleted" for kind in NAMED_KINDS),

@@ -1,4 +1,4 @@
-"""The life of a contact, an assignment and a collaboration: three tables, and nothing that is not in them happens.
+"""The life of a contact, an assignment, a collaboration, a message that goes out: what is in no table does not happen.
 
 An event that finds a contact in a state that is not listed for it is a programmer's error: the engine checks the state
 before it emits, and tells the caller 409 instead.
@@ -70,6 +70,17 @@ COLLABORATION: Final[dict[tuple[str | None, str], str]] = {
     ("accepted", ev.COLLABORATION_CLOSED): "closed",
 }
 """(state, event) → state."""
+
+MESSAGE: Final[dict[tuple[str | None, str], str]] = {
+    (None, ev.MESSAGE_QUEUED): "queued",
+    ("queued", ev.MESSAGE_SENT): "sent",
+    ("queued", ev.MESSAGE_DELIVERED): "delivered",
+    ("queued", ev.MESSAGE_FAILED): "failed",
+    ("sent", ev.MESSAGE_DELIVERED): "delivered",
+    ("sent", ev.MESSAGE_FAILED): "failed",
+}
+"""(state, event) → state, for a message that goes out to the customer. The fold does not hold it: it is a fact, whose
+state is what the last of its events says."""
 
 OPEN_ASSIGNMENT: Final = frozenset({"offered", "active", "parked", "wrap_up"})
 """States in which an assignment is its agent's. What takes capacity of these, the assignment itself says."""

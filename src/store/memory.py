@@ -23,6 +23,7 @@ from src.dispatch.ports import (
     KeyFact,
     Known,
     Loaded,
+    Outgoing,
     Process,
     Survey,
     Wanted,
@@ -40,6 +41,9 @@ Key = tuple[Any, ...]
 
 _BITS: Final = {BigInteger: 64, Integer: 32, SmallInteger: 16}
 _CONDITION: Final = re.compile(r"(?P<column>\w+)(?P<null> IS (?P<held>NOT )?NULL)?")
+
+
+_TO_WHOM: Final = ("identity_type", "identity_value", "external_id")
 
 
 class _Table:
@@ -232,6 +236,22 @@ class MemoryStore:
                 table.change(key, old)
             raise
         self._heads[batch.tenant] = batch.head
+
+    async def outgoing(
+        self, tenant: str, after: int, limit: int, *, native: bool, channel: str | None = None
+    ) -> Sequence[Outgoing]:
+        """Messages that wait to be sent, in order, after a place."""
+        facts = sorted(map(rows.outgoing_from, self._of(tenant, "outgoing")), key=lambda each: each.place)
+        said, about = self._tables["messages"].rows, self._tables["contact_facts"]
+        found: list[Outgoing] = []
+        for fact in facts:
+            message = said.get((tenant, fact.message_id))
+            asked = fact.state == "queued" and fact.native == native and fact.place > after
+            if asked and message is not None and channel in (None, fact.channel):
+                row = about.rows.get((tenant, fact.contact_id))
+                whose = [None if row is None else row[about.places[each]] for each in _TO_WHOM]
+                found.append(Outgoing(fact, rows.message_from(message[1:]), *whose))
+        return found[:limit]
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:  # noqa: ARG002 - nothing is ever dropped here
         """None: the whole journal is kept."""

@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy import Table
 
 from src.dispatch.clock import new_id
-from src.dispatch.ports import Batch, Checkpoint, Head, KeyFact, Known, Loaded, Process, Survey, Wanted
+from src.dispatch.ports import Batch, Checkpoint, Head, KeyFact, Known, Loaded, Outgoing, Process, Survey, Wanted
 from src.errors import Conflict, Fenced, NotFound, StoreError
 from src.router.entities import Row
 from src.router.events import Event
@@ -179,6 +179,14 @@ class PostgresStore:
             else:
                 found = await connection.fetch(statements.EVENTS_OF_AGENT, tenant, after, limit, agent_id)
         return [rows.event_from(each) for each in found]
+
+    async def outgoing(
+        self, tenant: str, after: int, limit: int, *, native: bool, channel: str | None = None
+    ) -> Sequence[Outgoing]:
+        """Messages that wait to be sent, in order, after a place."""
+        async with self._connection() as connection:
+            found = await connection.fetch(statements.OUTGOING, tenant, native, after, limit, channel)
+        return [rows.waiting_from(each) for each in found]
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:
         """The tenant's last checkpoint; None: its whole journal is kept."""

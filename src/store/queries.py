@@ -52,6 +52,7 @@ from src.dispatch.ports import (
     IdentityFact,
     KeyFact,
     MessageFact,
+    OutgoingFact,
 )
 from src.errors import Malformed, Unavailable
 from src.router.entities import Row
@@ -181,6 +182,7 @@ def _of(table: Table) -> list[Column[Any]]:
 
 _CONTACT, _FACT, _ASSIGNMENT = _of(tables.contacts), _of(tables.contact_facts), _of(tables.assignments)
 _COLLABORATION = _of(tables.collaborations)
+_MESSAGE = _of(tables.messages)
 _Query = Select[Any] | CompoundSelect[Any]
 
 
@@ -243,6 +245,11 @@ def _contact_read(row: Sequence[Any]) -> ContactRead:
         None if assignment[0] is None else assignment,
         () if row[-1] is None else tuple(tuple(each) for each in rows.load(row[-1])),
     )
+
+
+def _message_read(row: Sequence[Any]) -> tuple[MessageFact, OutgoingFact | None]:
+    said, out = row[: len(_MESSAGE)], row[len(_MESSAGE) :]
+    return rows.message_from(said), None if out[0] is None else rows.outgoing_from(out)
 
 
 def _page(found: Sequence[T], limit: int, key: Callable[[T], str]) -> Page[T]:
@@ -392,14 +399,18 @@ class Queries:
         row = await self._one(query.where(this.c.tenant == tenant, this.c.id == contact_id, this.c.state == "waiting"))
         return None if row is None else int(row[0]) + 1
 
-    async def messages(self, tenant: str, contact_id: str, *, limit: int, cursor: str | None) -> Page[MessageFact]:
-        """A conversation, oldest first."""
-        each = tables.messages
-        query = select(*_of(each)).where(each.c.tenant == tenant, each.c.contact_id == contact_id)
+    async def messages(
+        self, tenant: str, contact_id: str, *, limit: int, cursor: str | None
+    ) -> Page[tuple[MessageFact, OutgoingFact | None]]:
+        """A conversation, oldest first; with what became of those messages that go out to the customer."""
+        each, out = tables.messages, tables.outgoing
+        joined = each.outerjoin(out, and_(out.c.tenant == each.c.tenant, out.c.message_id == each.c.id))
+        query = select(*_MESSAGE, *_of(out)).select_from(joined)
+        query = query.where(each.c.tenant == tenant, each.c.contact_id == contact_id)
         if cursor is not None:
             query = query.where(each.c.id > cursor)
         found = await self._all(query.order_by(each.c.id).limit(limit + 1))
-        return _page([rows.message_from(row) for row in found], limit, lambda message: message.id)
+        return _page([_message_read(row) for row in found], limit, lambda read: read[0].id)
 
     async def visit(self, tenant: str, who: VisitKey, limit: int) -> Sequence[ContactRead]:
         """The contacts that one identity opened on one account, newest first."""

@@ -27,6 +27,7 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "customers": _keyed(rows.customer_from, lambda each: each.id),
     "collaborations": lambda row: (row[0], tuple(row)),
     "messages": _keyed(rows.message_from, lambda each: each.id),
+    "outgoing": _keyed(rows.outgoing_from, lambda each: each.message_id),
     "answers": _keyed(rows.answer_from, lambda each: each.scope),
 }
 """By the names of `Known`: from a row of the table, without the tenant, to a key and a value."""

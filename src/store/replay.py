@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from src.dispatch.ports import Checkpoint, Loaded, Store
+from src.dispatch.ports import Checkpoint, Loaded, Store, Wanted
 from src.router import events as ev
 from src.router.entities import (
     AGENT_COLUMNS,
@@ -19,8 +19,12 @@ from src.router.entities import (
 )
 from src.router.events import Event
 from src.router.state import State
+from src.router.transitions import MESSAGE
 
 PAGE_EVENTS: Final = 5_000
+MESSAGES_AT_A_TIME: Final = 1_000
+MESSAGE_STATES: Final = {event: state for (_, event), state in MESSAGE.items()}
+
 DIFFERENCES_MAX: Final = 1_000
 """More than so many are not told one by one."""
 
@@ -49,17 +53,37 @@ async def compare(store: Store, tenant: str, archived: Iterable[Event | Checkpoi
             return [wrong]
         if not page:
             return [f"the journal ends at {state.seq}, the head says {loaded.head.seq}"]
-    return list(islice(_differences(state, loaded), DIFFERENCES_MAX))
+    told = list(islice(_differences(state, loaded), DIFFERENCES_MAX))
+    return told or await _messages(store, tenant, fold.messages, loaded.head.at)
+
+
+async def _messages(store: Store, tenant: str, messages: Mapping[str, str], at: int) -> list[str]:
+    """Where messages that went out are not in the state that their last event says; what came after `at` is left out.
+
+    They are no part of the fold: each is looked up.
+    """
+    told: list[str] = []
+    everything = list(messages)
+    for start in range(0, len(everything), MESSAGES_AT_A_TIME):
+        ids = everything[start : start + MESSAGES_AT_A_TIME]
+        known = await store.lookup(tenant, Wanted(messages=set(ids)))
+        for each in ids:
+            found = known.outgoing.get(each)
+            if found is None or (found.state != messages[each] and found.at <= at):
+                state = "not in the tables" if found is None else f"{found.state} in the tables"
+                told.append(f"message {each} is {state}, {messages[each]} by the journal")
+    return told[:DIFFERENCES_MAX]
 
 
 class Fold:
     """A journal that is being folded, from its beginning or from a checkpoint. What is wrong is told in sentences.
 
-    Behind the first of them nothing more can be said.
+    Behind the first of them nothing more can be said. `messages` are those that go out, with the last state of each.
     """
 
     def __init__(self, checkpoint: Checkpoint | None = None) -> None:
         self.state = State()
+        self.messages: dict[str, str] = {}
         if checkpoint is not None:
             self.state.load(checkpoint.seq, checkpoint.at, *checkpoint.rows)
         self._from = checkpoint
@@ -86,6 +110,8 @@ class Fold:
                 state.apply(event)
             except (AssertionError, KeyError, TypeError) as error:
                 yield f"event {event.seq}, a {event.type}, does not follow from what came before: {error!r}"
+            if event.type in MESSAGE_STATES:
+                self.messages[event.data["message_id"]] = MESSAGE_STATES[event.type]
             if event.type == ev.CHECKPOINT:
                 state.drain()
                 if f"{state.hash:016x}" != event.data["state_hash"]:

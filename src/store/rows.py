@@ -22,11 +22,14 @@ from src.dispatch.ports import (
     KeyFact,
     MessageFact,
     NoteFact,
+    Outgoing,
+    OutgoingFact,
 )
 from src.errors import StoreRejected
 from src.router.entities import Row
 from src.router.events import Event
 
+_OUTGOING_COLUMNS: Final = 13
 _WORD: Final = 1 << 64
 _SIGN: Final = 1 << 63
 
@@ -175,6 +178,37 @@ def message_from(row: Sequence[Any]) -> MessageFact:
     """The inverse of `message_row`."""
     head = (row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8])
     return MessageFact(*head, _decode(row[9]), row[10], row[11])
+
+
+def outgoing_row(fact: OutgoingFact) -> Row:
+    """A row of `outgoing`."""
+    return (
+        fact.message_id,
+        fact.contact_id,
+        fact.channel,
+        fact.account,
+        fact.by,
+        fact.agent_id,
+        fact.native,
+        fact.place,
+        fact.queued_at,
+        fact.state,
+        fact.at,
+        fact.reason,
+        fact.receipt,
+    )
+
+
+def outgoing_from(row: Sequence[Any]) -> OutgoingFact:
+    """The inverse of `outgoing_row`."""
+    return OutgoingFact(*row)
+
+
+def waiting_from(row: Sequence[Any]) -> Outgoing:
+    """A message that waits: a row of `outgoing`, one of `messages`, then identity and external id of the contact."""
+    *fact, identity_type, identity_value, external_id = row
+    out, said = fact[:_OUTGOING_COLUMNS], fact[_OUTGOING_COLUMNS:]
+    return Outgoing(outgoing_from(out), message_from(said), identity_type, identity_value, external_id)
 
 
 def note_row(fact: NoteFact) -> Row:

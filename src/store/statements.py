@@ -74,6 +74,16 @@ HEAD: Final = "SELECT seq, batch, at, state_hash FROM tenant_heads WHERE tenant 
 EVENTS: Final = f"{_rows_of(tables.journal)} AND seq > $2 ORDER BY seq LIMIT $3"
 EVENTS_OF_AGENT: Final = f"{_rows_of(tables.journal)} AND seq > $2 AND agent_id = $4 ORDER BY seq LIMIT $3"
 
+OUTGOING: Final = f"""\
+SELECT {names(columns(tables.outgoing), "each.")}, {names(columns(tables.messages), "said.")},
+  fact.identity_type, fact.identity_value, fact.external_id
+FROM outgoing AS each
+JOIN messages AS said ON said.tenant = each.tenant AND said.id = each.message_id
+LEFT JOIN contact_facts AS fact ON fact.tenant = each.tenant AND fact.id = each.contact_id
+WHERE each.tenant = $1 AND each.native = $2 AND each.place > $3 AND each.state = 'queued'
+  AND ($5::text IS NULL OR each.channel = $5)
+ORDER BY each.place LIMIT $4"""
+
 CHECKPOINT: Final = "SELECT seq, at, state_hash, state FROM journal_checkpoints WHERE tenant = $1"
 DROPPED: Final = "SELECT seq FROM journal_checkpoints WHERE tenant = $1"
 PUT_CHECKPOINT: Final = """\
@@ -239,6 +249,7 @@ SOUGHT: Final = (
     Sought("customers", tables.customers, ("id",), (("contacts", "customer_id"), ("identities", "customer_id"))),
     Sought("collaborations", tables.collaborations, ("id",)),
     Sought("messages", tables.messages, ("id",)),
+    Sought("outgoing", tables.outgoing, ("message_id",), (("messages", "id"),)),
     Sought("answers", tables.answers, ("scope",)),
 )
 """What can be looked up, by the names of `Known`. Those that have a name in `Wanted` may be given keys."""

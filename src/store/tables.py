@@ -382,6 +382,28 @@ messages: Final = Table(
     ),
 )
 
+outgoing: Final = Table(
+    "outgoing",
+    metadata,
+    _key("tenant"),
+    _key("message_id"),
+    _key("contact_id"),
+    _key("channel"),
+    _key("account"),
+    _key("by"),
+    _key("agent_id", nullable=True),
+    _flag("native"),
+    _number("place"),
+    _number("queued_at"),
+    _key("state"),
+    _number("at"),
+    _key("reason", nullable=True),
+    _text("receipt"),
+    PrimaryKeyConstraint("tenant", "message_id"),
+    Index("ix_outgoing_queued", "tenant", "native", "place", postgresql_where=text("state = 'queued'")),
+    postgresql_with=_VACUUM_MANY,
+)
+
 notes: Final = Table(
     "notes",
     metadata,

@@ -21,6 +21,7 @@ from src.dispatch.ports import (
     KeyFact,
     MessageFact,
     NoteFact,
+    OutgoingFact,
 )
 from src.router.entities import ASSIGNMENT_COLUMNS, Row
 from src.store import rows, tables
@@ -48,6 +49,7 @@ SECTIONS: Final = (
     Section(tables.identities, "put"),
     Section(tables.contact_facts, "put"),
     Section(tables.messages, "put"),
+    Section(tables.outgoing, "put"),
     Section(tables.notes, "put"),
     Section(tables.collaboration_words, "put"),
     Section(tables.config, "put"),
@@ -83,6 +85,7 @@ def sectioned(batch: Batch) -> list[list[Row]]:
         [rows.identity_row(each) for each in facts.identities.values()],
         [rows.contact_fact_row(each) for each in facts.contacts.values()],
         [rows.message_row(each) for each in facts.messages.values()],
+        [rows.outgoing_row(each) for each in facts.outgoing.values()],
         [rows.note_row(each) for each in facts.notes.values()],
         [rows.word_row(each) for each in facts.words.values()],
         [rows.config_row(each) for each in facts.config.values() if each.body is not None],
@@ -102,6 +105,7 @@ class _Facts:
         self.identities: dict[tuple[str, str, str], IdentityFact] = {}
         self.contacts: dict[str, ContactFact] = {}
         self.messages: dict[str, MessageFact] = {}
+        self.outgoing: dict[str, OutgoingFact] = {}
         self.notes: dict[str, NoteFact] = {}
         self.words: dict[str, CollaborationWord] = {}
         self.config: dict[tuple[str, str], ConfigFact] = {}
@@ -118,6 +122,8 @@ class _Facts:
                 self.contacts[fact.id] = fact
             case MessageFact():
                 self.messages[fact.id] = fact
+            case OutgoingFact():
+                self.outgoing[fact.message_id] = fact
             case NoteFact():
                 self.notes[fact.assignment_id] = fact
             case CollaborationWord():

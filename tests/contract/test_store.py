@@ -23,6 +23,8 @@ from src.dispatch.ports import (
     KeyFact,
     MessageFact,
     NoteFact,
+    Outgoing,
+    OutgoingFact,
     Process,
     Recent,
     Survey,
@@ -72,13 +74,14 @@ CUSTOMER = Customer("k1", 5, "Zhang San", "gold", "a1", {"city": "上海", "n": 
 IDENTITY = IdentityFact("phone", "+8613800138000", "k1", "Zhang", strong=True, created_at=5)
 CONTACT = ContactFact("c1", "voice", "main", "call-1", "phone", "+8613800138000", "hello", {"a": {"b": 1}})
 MESSAGE = MessageFact("m1", "c1", "k1", "wechat", "shop", "msg-1", "customer", "text", "你好", {"media": "x"}, 7)
+OUTGOING = OutgoingFact("m1", "c1", "wechat", "shop", "a1", "a1", True, 3, 7, "queued", 7)
 NOTE = NoteFact("x1", "c1", "done", 9)
 WORD = CollaborationWord("w1", "h1", "c1", "a2", "feedback", "ask the customer for the 订单号", 9)
 CONFIG = ConfigFact("agent", "a1", {"name": "Ann", "skills": {"refund": 60}})
 KEY = KeyFact("key1", "f" * 64, "gateway", ("contacts:write",), 5)
 ACCOUNT = AccountFact("shop", "wechat", {"app_id": "wx1"}, {"token": "sealed"}, None, enabled=True)
 ANSWER = Answer("key1 POST /v1/contacts abc", "hash", 201, {"contact_id": "c1"}, 5)
-FACTS: tuple[Fact, ...] = (CUSTOMER, IDENTITY, CONTACT, MESSAGE, NOTE, WORD, CONFIG, KEY, ACCOUNT)
+FACTS: tuple[Fact, ...] = (CUSTOMER, IDENTITY, CONTACT, MESSAGE, OUTGOING, NOTE, WORD, CONFIG, KEY, ACCOUNT)
 
 EVERYTHING = Wanted(
     identities={("phone", "+8613800138000"), ("phone", "+1")},
@@ -224,6 +227,44 @@ async def test_any_course_of_things_is_loaded_as_it_was(store: AnyStore, writer:
                 assert writer.state.hash == (await loaded(store, writer.tenant)).hash
     await store.commit(writer.batch())
     assert writer.state.hash == (await loaded(store, writer.tenant)).hash
+    assert [] == await compare(store, writer.tenant)
+
+
+async def test_messages_wait_in_the_order_of_their_places_until_they_are_sent(store: AnyStore, writer: Writer) -> None:
+    native = {"m1": 30, "m2": 10, "m3": 20}
+    waiting = [replace(OUTGOING, message_id=each, place=place) for each, place in native.items()]
+    by_gateway = replace(OUTGOING, message_id="m4", place=15, channel="email", native=False, agent_id=None)
+    said = [
+        replace(MESSAGE, id=each.message_id, external_id=None, contact_id="c1" if each.native else "c2")
+        for each in (*waiting, by_gateway)
+    ]
+    erased = replace(by_gateway, contact_id="c2")
+    await store.commit(writer.batch(CONTACT, *said, *waiting, erased))
+    found = await store.outgoing(writer.tenant, 0, 10, native=True)
+    assert ["m2", "m3", "m1"] == [each.message.id for each in found]
+    assert Outgoing(waiting[1], said[1], "phone", "+8613800138000", "call-1") == found[0]
+    assert ["m3"] == [each.message.id for each in await store.outgoing(writer.tenant, 10, 1, native=True)]
+    assert [Outgoing(erased, said[3], None, None, None)] == list(
+        await store.outgoing(writer.tenant, 0, 10, native=False, channel="email")
+    )
+    assert not await store.outgoing(writer.tenant, 0, 10, native=False, channel="sms")
+    assert not await store.outgoing("nobody", 0, 10, native=True)
+    sent = replace(waiting[1], state="sent", receipt="r", at=8)
+    await store.commit(writer.batch(sent))
+    assert ["m3", "m1"] == [each.message.id for each in await store.outgoing(writer.tenant, 0, 10, native=True)]
+    assert {"m2": sent} == (await store.lookup(writer.tenant, Wanted(messages={"m2"}))).outgoing
+
+
+async def test_replay_finds_messages_that_are_not_where_their_events_left_them(store: AnyStore, writer: Writer) -> None:
+    contact = writer.contact()
+    writer.do(c.SendMessage(contact, "m1", "text", "boss"))
+    message, outgoing = replace(MESSAGE, contact_id=contact), replace(OUTGOING, contact_id=contact)
+    await store.commit(writer.batch(message, outgoing))
+    assert [] == await compare(store, writer.tenant)
+    writer.do(c.MoveMessage(contact, "m1", "queued", "failed", "blocked"))
+    await store.commit(writer.batch())
+    assert ["message m1 is queued in the tables, failed by the journal"] == await compare(store, writer.tenant)
+    await store.commit(writer.batch(replace(outgoing, state="failed", reason="blocked")))
     assert [] == await compare(store, writer.tenant)
 
 

@@ -169,6 +169,7 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
         Asked("events", s.EVENTS, [TENANT, ROWS - 50, 100]),
         Asked("old events", s.EVENTS, [TENANT, 10, 100]),
         Asked("an agent's events", s.EVENTS_OF_AGENT, [TENANT, 10, 20, "a7"]),
+        Asked("messages that wait", s.OUTGOING, [TENANT, True, 10, 100, None]),
         Asked("checkpoint", s.CHECKPOINT, [TENANT]),
         Asked("dropped", s.DROPPED, [TENANT]),
         Asked("old answers", s.FORGET, [100, 50]),

@@ -22,7 +22,7 @@ from src.dispatch.inbound import Identity, InboundContact
 from src.dispatch.lease import LeaseKeeper
 from src.dispatch.orders import Order
 from src.dispatch.owner import CLAIM_S, Owner
-from src.dispatch.ports import Batch, Checkpoint, ConfigFact, Known, Loaded, Parts, Survey, Wanted
+from src.dispatch.ports import Batch, Checkpoint, ConfigFact, Known, Loaded, Outgoing, Parts, Survey, Wanted
 from src.dispatch.turn import Once, Repeated
 from src.errors import PeerLost, Refused, StoreUnreachable, Unavailable
 from src.router import commands as c
@@ -96,6 +96,12 @@ class FaultyStore:
         await asyncio.sleep(self.rng.random() * 4)
         with contextlib.suppress(Refused):
             await self.store.commit(batch)
+
+    async def outgoing(
+        self, tenant: str, after: int, limit: int, *, native: bool, channel: str | None = None
+    ) -> Sequence[Outgoing]:
+        await self._way()
+        return await self.store.outgoing(tenant, after, limit, native=native, channel=channel)
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:
         await self._way()

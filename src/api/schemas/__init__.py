@@ -35,7 +35,6 @@ from src.api.schemas.contacts import (
     ContactBody,
     ContactPatch,
     ExplainBody,
-    MessageBody,
     NeedBody,
     ParkBody,
     PinBody,
@@ -44,6 +43,7 @@ from src.api.schemas.contacts import (
     TransferBody,
     tag_requests,
 )
+from src.api.schemas.messages import MessageBody, MessageFrame, ReceiptBody
 from src.api.schemas.policies import DepartmentBody, PilotBody, RuleBody, SettingsBody, TagConfigBody
 from src.api.schemas.queues import QueueBody
 
@@ -72,6 +72,7 @@ __all__ = [
     "KeyBody",
     "Language",
     "MessageBody",
+    "MessageFrame",
     "Moment",
     "Name",
     "NeedBody",
@@ -82,6 +83,7 @@ __all__ = [
     "PresenceBody",
     "QueueBody",
     "ReasonBody",
+    "ReceiptBody",
     "ReplyBody",
     "ResumeBody",
     "ReturnBody",

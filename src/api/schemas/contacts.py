@@ -1,4 +1,4 @@
-"""Bodies about contacts: intake, changes, what is done with them by hand, their messages, and dry runs."""
+"""Bodies about contacts: intake, changes, what is done with them by hand, and dry runs."""
 
 from typing import Annotated, Any, Literal
 
@@ -193,12 +193,3 @@ class PinBody(ReasonBody):
     """The only agent that may have the contact, there or not; null: all that fit again."""
 
     agent_id: Name | None
-
-
-class MessageBody(Body):
-    """One message of a conversation."""
-
-    external_id: Short | None = None
-    from_: Annotated[Literal["customer"], Field(alias="from")] = "customer"
-    kind: Literal["text"] = "text"
-    text: Annotated[Text, StringConstraints(min_length=1)]

@@ -1,0 +1,111 @@
+"""The way out: takes a message from the outbox to the channel that its account speaks, and reads what became of it."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import httpx
+
+from src.channels.base import Account, Answered, Call, Channel, Outbound, Sends
+from src.dispatch.ports import Outcome, Outgoing
+from src.errors import NotSent, StoreError
+from src.store.queries import Queries
+from src.store.seal import Sealer
+
+CALL_S_MAX: Final = 15.0
+ANSWER_BYTES_MAX: Final = 1024 * 1024
+CONNECTIONS_MAX: Final = 100
+
+UNREACHABLE: Final = "channel_unreachable"
+
+
+class ChannelSender:
+    """`Sender` over the channels that are spoken natively. Secrets are opened for as long as a message takes."""
+
+    def __init__(
+        self, queries: Queries, sealer: Sealer, channels: Mapping[str, Channel], http: httpx.AsyncClient
+    ) -> None:
+        self._queries = queries
+        self._sealer = sealer
+        self._channels = channels
+        self._http = http
+
+    async def send(self, tenant: str, outgoing: Outgoing) -> Outcome:
+        """Try once."""
+        if outgoing.identity_type is None or outgoing.identity_value is None:
+            return Outcome("failed", "erased")
+        try:
+            account = await self._account(tenant, outgoing)
+        except StoreError:
+            return Outcome(None, "unavailable")
+        channel = self._channels.get(outgoing.fact.channel)
+        if account is None or not isinstance(channel, Sends):
+            return Outcome("failed", "no_account")
+        message = Outbound(
+            id=outgoing.message.id,
+            kind=outgoing.message.kind,
+            text=outgoing.message.text,
+            payload=outgoing.message.payload,
+            identity_type=outgoing.identity_type,
+            identity_value=outgoing.identity_value,
+            contact_id=outgoing.fact.contact_id,
+            external_id=outgoing.external_id,
+        )
+        try:
+            sent = await channel.send(message, account, _HttpReach(self._http))
+        except NotSent as failure:
+            return outcome_of(failure)
+        except StoreError:
+            return Outcome(None, "unavailable")
+        return Outcome("delivered" if sent.delivered else "sent", receipt=sent.receipt)
+
+    async def _account(self, tenant: str, outgoing: Outgoing) -> Account | None:
+        entry = await self._queries.account(outgoing.fact.account)
+        if entry is None or entry[0] != tenant:
+            return None
+        fact = entry[1]
+        if fact.channel != outgoing.fact.channel or not fact.enabled:
+            return None
+        secrets = {name: self._sealer.open(sealed) for name, sealed in fact.secrets.items()}
+        return Account(tenant, fact.name, fact.channel, fact.settings, secrets, fact.queue)
+
+
+def outcome_of(failure: NotSent) -> Outcome:
+    """What an error of a channel means for its message."""
+    match failure.fate:
+        case "again":
+            return Outcome(None, failure.reason, pause_s=failure.pause_s)
+        case "slower":
+            return Outcome(None, failure.reason, pause_s=failure.pause_s, whole_account=True)
+        case "admin":
+            return Outcome("failed", failure.reason, trouble=True)
+        case _:
+            return Outcome("failed", failure.reason)
+
+
+class _HttpReach:
+    """`Reach` over HTTP."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def call(self, call: Call) -> Answered:
+        """See `Reach.call`. What went wrong is told without the query, which may hold a credential."""
+        headers = {"content-type": call.media_type} if call.body else {}
+        try:
+            async with self._http.stream(
+                call.method, call.url, params=dict(call.query), content=call.body, headers=headers
+            ) as answer:
+                body = bytearray()
+                async for part in answer.aiter_bytes():
+                    body += part
+                    if len(body) > ANSWER_BYTES_MAX:
+                        raise NotSent("channel_answer_too_large", "again")
+                return Answered(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, bytes(body))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise NotSent(UNREACHABLE, "again") from error
+
+
+def http_client() -> httpx.AsyncClient:
+    """The client that all accounts share; redirects are not followed, and nothing is taken from the environment."""
+    limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
+    return httpx.AsyncClient(timeout=CALL_S_MAX, limits=limits, follow_redirects=False, trust_env=False)
