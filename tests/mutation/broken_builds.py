@@ -1,4 +1,8 @@
-"""Faults that are put into the service one at a time; the fault suite must notice each of them."""
+"""Faults that are put into the service one at a time; the fault suite must notice each of them.
+
+Where two guards keep the same promise, taking one of them away breaks nothing, and both go together: the journal's key
+refuses a second event of a number also where the fence let it pass.
+"""
 
 from dataclasses import dataclass
 from typing import Final

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from statistics import quantiles
+from statistics import median
 from typing import Final
 
 from src.app.ground import opened
@@ -90,13 +90,10 @@ class Run:
         return True
 
     def late_s(self, node: Node, since_s: float) -> float | None:
-        """How late subscribers of a process heard of the quickest quarter of events since then; None: there were few.
-
-        Who hears by Redis hears most at once, and who compares once a second only one in ten within a tenth of it.
-        """
+        """How late subscribers of a process heard of events since then, in the median; None: there were few."""
         heard = [each for each in self.load.books.heard if each.node == node.name]
         found = [each.late_s for each in heard if each.at_s - each.late_s > since_s]  # not what a resumed one missed
-        return quantiles(found, n=4)[0] if len(found) > LATE_MIN else None
+        return median(found) if len(found) > LATE_MIN else None
 
     async def going_on(self) -> None:
         """Wait until the load has gone on for some time, and some contacts more were taken."""

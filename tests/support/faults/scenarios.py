@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from statistics import median
 
 from tests.support.faults.cluster import Cluster
@@ -11,8 +11,8 @@ from tests.support.faults.run import Run, running
 LEASE_S = 6.0
 GRACE_S = 2
 LEAVE_S_MAX = 15
-LATE_S_MAX = 0.1
-LATE_ACKNOWLEDGEMENTS_MAX = 3
+LATE_S_MAX = 0.25
+LATE_WINDOW_S = 3.0
 Fault = Callable[[Run], Awaitable[None]]
 
 
@@ -214,15 +214,23 @@ async def broken_by(fault: Fault, on: Cluster) -> list[str]:
             return ["it does not recover"]
         whole_s = time.monotonic()
         await run.going_on()
-        late = [] if fault in TOLD_LATE else [line async for line in _late(run, whole_s)]
+        late = [] if fault in TOLD_LATE else await _late(run, whole_s)
         return [*await run.finish(), *late]
 
 
-async def _late(run: Run, since_s: float) -> AsyncIterator[str]:
-    """Who hears by comparison alone, once a second, although Redis is there?"""
-    took_s = [each.at_s - each.sent_at_s for each in run.load.books.posts if each.sent_at_s > since_s]
-    for node in await run.others():
-        late_s = run.late_s(node, since_s)
-        # A machine that is busy with other things is slow, not wrong.
-        if late_s is not None and late_s > LATE_S_MAX + LATE_ACKNOWLEDGEMENTS_MAX * median(took_s):
-            yield f"told late: {node.name}'s subscribers hear after {late_s:.2f} s"
+async def _late(run: Run, since_s: float) -> list[str]:
+    """Who hears by comparison alone, once a second, although Redis is there?
+
+    They hear half a second later than subscribers of the owner itself, in the median of some periods. Who hears by
+    Redis hears a few milliseconds later; a machine that is busy with other things is slow with both.
+    """
+    await asyncio.sleep(max(0.0, since_s + LATE_WINDOW_S - time.monotonic()))
+    there_s = run.late_s(await run.owner(), since_s)
+    if there_s is None:
+        there_s = median([each.at_s - each.sent_at_s for each in run.load.books.posts if each.sent_at_s > since_s])
+    found = {node.name: run.late_s(node, since_s) for node in await run.others()}
+    return [
+        f"told late: {name}'s subscribers hear {late_s:.2f} s after the event, and the owner's {there_s:.2f} s"
+        for name, late_s in found.items()
+        if late_s is not None and late_s - there_s > LATE_S_MAX
+    ]
