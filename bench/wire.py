@@ -3,10 +3,15 @@
 import asyncio
 import base64
 import os
+import time
 from collections.abc import Callable
 from typing import Final, cast
 
 from typing_extensions import override
+
+TOO_MUCH: Final = frozenset({429, 503})
+REFUSED_PAUSE_S: Final = 0.2
+REFUSED_S_MAX: Final = 30.0
 
 _TEXT: Final = 0x1
 _CLOSE: Final = 0x8
@@ -55,8 +60,12 @@ class Http(asyncio.Protocol):
         return await self._answer
 
     async def good(self, method: str, path: str, body: bytes = b"") -> bytes:
-        """The body of an answer that must be good."""
+        """The body of an answer that must be good; where there is too much to do it is asked again, for a while."""
+        give_up_at = time.monotonic() + REFUSED_S_MAX
         status, answer = await self.ask(method, path, body)
+        while status in TOO_MUCH and time.monotonic() < give_up_at:
+            await asyncio.sleep(REFUSED_PAUSE_S)
+            status, answer = await self.ask(method, path, body)
         if not 200 <= status < 300:  # noqa: PLR2004
             raise Failed(f"{method} {path}: {status} {answer[:300]!r}")
         return answer
