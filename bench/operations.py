@@ -9,7 +9,9 @@ from statistics import median
 from typing import Final
 
 from bench.centre import CHANNELS, SHARED_PROFILES
-from src.router.index import Ability, Index, Need, Standing
+from src.router.answers import Standing
+from src.router.fit import Ability, Need
+from src.router.index import Index
 from src.router.model import AgentConfig
 
 ROUNDS: Final = 15

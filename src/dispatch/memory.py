@@ -12,7 +12,6 @@ import structlog
 from src import metrics
 from src.dispatch.clock import TenantTime
 from src.dispatch.config import engine_config
-from src.dispatch.culprit import culprit
 from src.dispatch.ports import Batch, Head, Known, Loaded, Parts, Vouched, Wanted
 from src.dispatch.turn import Turn
 from src.errors import Fenced, NewerJournal, StoreUnreachable
@@ -55,6 +54,7 @@ class Memory:
         self._time = TenantTime(parts.clock)
         self._leases: dict[str, int] | None = None
         self._head: Head | None = None
+        self._state = State()
         self.sending = False
         self.posted: Callable[[], None] | None = None
         self._aside: dict[str, None] = {}
@@ -96,7 +96,7 @@ class Memory:
             turn = self.turn(Known())
             for each in self._aside:
                 turn.decide(commands.SetAside(each))
-            turn.decide(commands.Restart(live & sessions.keys(), self._leases))
+            turn.decide(commands.Restart(frozenset(live & sessions.keys()), self._leases))
         except StoreUnreachable:
             raise
         except Exception as error:
@@ -109,7 +109,7 @@ class Memory:
 
     async def is_to_go_aside(self, error: BaseException | None) -> bool:
         """Whether a contact that is stored is to blame, which the next engine is to be loaded without."""
-        found = culprit(error)
+        found = self._state.at_hand
         if found is None or found in self._aside or not self._aside_left:
             return False
         known = await self._parts.store.lookup(self.tenant, Wanted(contacts={found}))
@@ -139,7 +139,7 @@ class Memory:
             told = events[-1].seq
 
     def _make_engine(self, loaded: Loaded) -> Engine:
-        state = State()
+        self._state = state = State()
         state.load(
             loaded.head.seq,
             loaded.head.at,

@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from src.router import events as ev
 from src.router import hours
+from src.router.answers import ContactKey, Standing
 from src.router.config import Config
 from src.router.deadlines import SOONER, collaboration_due_at, contact_due_at
 from src.router.desk import Desk
 from src.router.entities import Agent, Assignment, Collaboration, Contact, requirement_json, terms_json
 from src.router.events import Event
 from src.router.fit import Need, primary
-from src.router.index import ContactKey, Index, Standing
+from src.router.index import Index
 from src.router.model import ALL, LANGUAGE, QueueConfig, Requirement, Terms
 from src.router.state import State
 from src.router.timers import Timers
@@ -84,6 +85,7 @@ class Board:
         for contact in state.contacts.values():
             if contact.id in aside:
                 continue
+            state.at_hand = contact.id
             if contact.state == "waiting":
                 self.put_waiting(contact)  # it was tried on all agents before it was written down
             else:
@@ -93,6 +95,7 @@ class Board:
                 self.look_at_assignment(assignment)
         for collaboration in state.collaborations.values():
             self.look_at_collaboration(collaboration)
+        state.at_hand = None
         for name in config.queues:
             self.set_hours(name)
 
@@ -101,6 +104,7 @@ class Board:
         self.now = max(now, self.state.at)
         self.decision, self._traced = Decision(), {}
         self.told, self.arrivals, self.received = {}, {}, {}
+        self.state.at_hand = None
 
     def trace(self, contact: Contact, trace: dict[str, Any]) -> None:
         """Keep the reason of what has just been decided of a contact: one for each contact and event."""
@@ -203,7 +207,7 @@ class Board:
         connected = values["session"] is not None or values["lease_s"] is not None
         self.emit(ev.AGENT_PRESENCE, {**values, "connected": connected}, agent_id=agent.id)
 
-    def say_help(self, kind: str, collaboration: Collaboration, /, *, to: str | None = None, **data: Any) -> None:
+    def say_help(self, event: str, collaboration: Collaboration, /, *, to: str | None = None, **data: Any) -> None:
         """An event of a collaboration; it concerns `to`, else who helps."""
         data["collaboration_id"] = collaboration.id
         self._collaborations[collaboration.id] = collaboration
@@ -211,7 +215,7 @@ class Board:
         agent_id = to or collaboration.agent_id
         if agent_id is not None and agent_id not in self.state.agents:
             agent_id = None
-        self.emit(kind, data, contact=contact, agent_id=agent_id)
+        self.emit(event, data, contact=contact, agent_id=agent_id)
 
     def note_contact(self, contact: Contact) -> None:
         """Look again at a contact."""
@@ -248,11 +252,13 @@ class Board:
                     self.look_at_collaboration(collaboration)
             if self._agents:
                 agents, self._agents = self._agents, {}
+                self.state.at_hand = None
                 for agent_id in agents:
                     self._look_at_agent(agent_id)
 
     def look_at_contact(self, contact: Contact) -> None:
         """Whether it waits, where, and when something is due."""
+        self.state.at_hand = contact.id
         state = contact.state
         if state == "waiting":
             if contact.id in self.fresh:
@@ -278,6 +284,7 @@ class Board:
 
     def look_at_assignment(self, assignment: Assignment) -> None:
         """When something is due."""
+        self.state.at_hand = assignment.contact_id
         due: int | None = None
         if assignment.state == "offered":
             due = max(assignment.expires_at, self.offer_floor.get(assignment.id, 0))

@@ -118,7 +118,7 @@ class Choice:
                     insort(kept, (-value_of(weights, cost, mastery, len(asked)), cost, agent_id))
             del kept[left:]
 
-        by_cost = (each for each in self._heads(pools, (score, None)) if each[-1] is not NOBODY)
+        by_cost = _without_milestones(self._heads(pools, (score, None)))
         for mastery, tier in tiers(pools, self._masteries(pools)):
             see(self._heads(tier, (score, mastery)), mastery)
             heads = list(islice(by_cost, STRIDE))
@@ -141,6 +141,13 @@ class Choice:
             if page not in kept:
                 kept[page] = self._pages[page].mastery(self._signature.asked)
         return kept
+
+
+def _without_milestones(heads: Iterable[Entry]) -> Iterator[Entry]:
+    """These heads, one by one."""
+    for head in heads:
+        if head[-1] is not NOBODY:
+            yield head
 
 
 def heads_of(

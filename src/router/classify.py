@@ -364,7 +364,7 @@ def relaxed(
         requirements=_relaxed_requirements(step, drop, requirements),
         language=None if step.any_language or ALL in drop or _LANGUAGE_TAG in drop else language,
         any_team=any_team,
-        add_teams=_once(each for each in step.add_teams if joins and each not in (*limit, *terms.not_teams)),
+        add_teams=_once(each for each in step.add_teams if joins and each not in limit and each not in terms.not_teams),
     )
 
 

@@ -11,15 +11,16 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from src.router.answers import ContactKey
 from src.router.board import Board
 from src.router.commands import Receive
 from src.router.deadlines import can_overflow
 from src.router.entities import Contact, requirement_json, requirements_from, terms_json
 from src.router.fit import Need, preference
 from src.router.handlers.contacts import preferred
-from src.router.index import ContactKey, Signature
 from src.router.intake import Intake
 from src.router.model import LANGUAGE, Overflow, QueueConfig
+from src.router.pages import Signature
 from src.router.queueing import Loosened, is_closed
 from src.router.splitting import parted
 

@@ -9,7 +9,7 @@ Commands only say what is so (`handlers`); after every one the matching asks the
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from src.errors import NotFound
+from src.errors import NotFound, Refused
 from src.router import commands, dryrun, explain, hours, matching
 from src.router.board import Board, Decision
 from src.router.config import Config
@@ -55,12 +55,18 @@ class Engine:
 
         Raises:
             Refused: a subclass with a stable code; then nothing has happened.
+            Exception: a fault of ours; `state.at_hand` tells which contact it was busy with, if it was with one.
         """
         board, room = self._board, self._room
         board.begin(now)
         room.archive = archive
-        _HANDLERS[type(command)](room, command)
+        try:
+            _HANDLERS[type(command)](room, command)
+        except Refused:
+            self.state.at_hand = None
+            raise
         matching.settle(board)
+        self.state.at_hand = None
         return board.decision
 
     def next_due(self) -> int | None:

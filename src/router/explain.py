@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from src.router.index import Candidate, Index, Need, Signature
+from src.router.answers import Candidate
+from src.router.fit import Need
+from src.router.index import Index
 from src.router.model import AgentConfig
+from src.router.pages import Signature
 
 RUNNERS_UP_MAX: Final = 3
 

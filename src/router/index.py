@@ -14,11 +14,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
-import msgspec
-
 from src.router import slices
+from src.router.answers import Candidate, ContactKey, Excluded, Exclusion, Reach, Standing
 from src.router.choice import Choice, Chosen, Pools, heads_of, is_worth_a_walk
-from src.router.fit import NO_CHANNEL, Ability, Need, mastery, misfit, preference, primary
+from src.router.fit import NO_CHANNEL, Ability, Need, mastery, misfit, preference
 from src.router.lines import NOBODY, Entry, Heads, Sorted, Wanted, delete, first, insert, since
 from src.router.model import Weights
 from src.router.pages import (
@@ -31,24 +30,7 @@ from src.router.pages import (
     SignaturePage,
     WaitingLine,
 )
-from src.router.ranking import Ranking, Standing, key_of, value_of
-
-__all__ = [
-    "Ability",
-    "Candidate",
-    "ContactKey",
-    "Excluded",
-    "Exclusion",
-    "Index",
-    "Need",
-    "Reach",
-    "Signature",
-    "Standing",
-    "Weights",
-    "misfit",
-    "preference",
-    "primary",
-]
+from src.router.ranking import Ranking, key_of, value_of
 
 EMPTY_SIGNATURES_MAX: Final = 10_000
 """Pages of profiles that signatures which nobody waits with may remember together: so many of them on one page."""
@@ -58,40 +40,6 @@ RANKINGS_MAX: Final = 16
 
 PROFILES_COUNTED_AT_ONCE: Final = 64
 """The counts of who is excluded are made anew after as many questions as there are times so many profiles."""
-
-ContactKey = tuple[int, str]
-"""Rank and id of a waiting contact: the smaller goes first."""
-
-Exclusion = tuple[str, int, str | None]
-"""A reason's code, how many agents it keeps away, and one of them."""
-
-
-class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """A free agent that fits. `value` is what a mix of weights made of it."""
-
-    agent_id: str
-    score: int
-    standing: Standing
-    value: float | None = None
-
-    @property
-    def idle_since(self) -> int:
-        """When it last had something to do, milliseconds since the epoch."""
-        return self.standing.idle_since
-
-
-class Reach(msgspec.Struct, frozen=True, gc=False):
-    """Whether anyone fits whatever its presence, and whether anyone available does whatever its load."""
-
-    anyone: bool
-    present: bool
-
-
-class Excluded(msgspec.Struct, frozen=True):
-    """Who is no candidate, by reason, and how many questions ago most of them were counted."""
-
-    reasons: tuple[Exclusion, ...]
-    age: int = 0
 
 
 class _Slot:
@@ -244,7 +192,8 @@ class Index:
             return False
         self.remove_waiting(contact_id)
         line = self._line(self.signature(need), queue, matchable=matchable)
-        self._waiting[contact_id] = entry = (*key, line)
+        entry: Entry = (*key, line)
+        self._waiting[contact_id] = entry
         if line.matchable and not need.agents:
             self._waiting_heads.add(entry)
         else:
@@ -487,7 +436,7 @@ class Index:
             heads: Iterable[Entry] = self._waiting_heads.walk(Wanted(dict(pools), None, group.bookmarks))
         else:
             heads = sorted(self._lines_of(pools))
-        return (each for each in heads if each[-1] is NOBODY or agent_id not in each[-1].owner.need.not_agents)
+        return _admitting(agent_id, heads)
 
     def _known(self, profile: Profile, number: int, page: SignaturePage) -> int:
         """The signatures of a page that a profile fits."""
@@ -533,7 +482,9 @@ class Index:
 
     def waiting_in(self, queue: str, after: ContactKey | None = None) -> Iterator[str]:
         """The contacts that wait in a queue, first ranks first; only those after this rank where it is given."""
-        return (entry[1] for entry in since(self._queues.get(queue, []), after) if entry[:2] != after)
+        for entry in since(self._queues.get(queue, []), after):
+            if entry[:2] != after:
+                yield entry[1]
 
     def length(self, queue: str) -> int:
         """How many contacts wait in a queue."""
@@ -682,3 +633,10 @@ class Index:
         if agent_id in need.not_agents:
             return "excluded"
         return "barred" if agent_id in barred else None
+
+
+def _admitting(agent_id: str, heads: Iterable[Entry]) -> Iterator[Entry]:
+    """The heads of lines that do not leave out this agent, one by one, and the milestones among them."""
+    for head in heads:
+        if head[-1] is NOBODY or agent_id not in head[-1].owner.need.not_agents:
+            yield head

@@ -10,7 +10,6 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import chain, islice, repeat
 from typing import Any, Final, Generic, TypeVar
 
-import msgspec
 from sortedcontainers import SortedList
 
 Entry = tuple[Any, ...]
@@ -79,24 +78,36 @@ NOBODY: Final[Line[None]] = Line(None)
 """The line of a milestone: a walk yields it where it has passed many heads that do not suit."""
 
 
-class Bookmark(msgspec.Struct, frozen=True):
+class Bookmark:
     """How far a walk got before it met the first line that suits: none before `entry` does, but for those in `late`."""
 
-    edition: object
-    late: int
-    entry: Entry
+    __slots__ = ("edition", "entry", "late")
+
+    def __init__(self, edition: object, late: int, entry: Entry) -> None:
+        self.edition = edition
+        self.late = late
+        self.entry = entry
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class Wanted:
     """Which lines suit: those whose number is in the set of its page, and whose kind is one of `kinds` (None: any).
 
     Whether a line suits an asker must never change. The asker keeps its `bookmarks`, by `purpose` if it has several.
     """
 
-    sets: dict[int, int]
-    kinds: Container[object] | None = None
-    bookmarks: dict[Any, Bookmark] | None = None
-    purpose: object = None
+    __slots__ = ("bookmarks", "kinds", "purpose", "sets")
+
+    def __init__(
+        self,
+        sets: dict[int, int],
+        kinds: Container[object] | None = None,
+        bookmarks: dict[Any, Bookmark] | None = None,
+        purpose: object = None,
+    ) -> None:
+        self.sets = sets
+        self.kinds = kinds
+        self.bookmarks = bookmarks
+        self.purpose = purpose
 
     def suits(self, line: Line[Any]) -> bool:
         """Whether this line does."""

@@ -13,10 +13,10 @@ from typing import Any
 
 from src.router import events as ev
 from src.router import explain
+from src.router.answers import ContactKey
 from src.router.board import Board
 from src.router.collaborating import ask_for_shared
 from src.router.entities import Assignment, Contact
-from src.router.index import ContactKey
 from src.router.queueing import drop_lapsed, keep
 from src.router.transitions import HELD
 
@@ -37,6 +37,7 @@ def _try_fresh(board: Board) -> None:
     fresh = _taken_fresh(board)
     for contact in fresh:
         if contact.state == "waiting":
+            board.state.at_hand = contact.id
             _try(board, contact)
 
 
@@ -56,14 +57,17 @@ def _try_all(board: Board) -> None:
         if board.fresh:
             fresh = [each for each in _taken_fresh(board) if each.state == "waiting"]
             for contact in fresh:
+                board.state.at_hand = contact.id
                 board.put_waiting(contact)
             queue = deque(sorted({each.id: each for each in (*queue, *fresh)}.values(), key=_key))
         best = _next_for_idle(board)
         if queue and (best is None or queue[0].key <= best):
             contact = queue.popleft()
+            board.state.at_hand = contact.id
             if contact.state == "waiting":
                 _try(board, contact)
         elif best is not None:
+            board.state.at_hand = best[1]
             why_not = match(board, board.state.contacts[best[1]])
             assert why_not is None, "the index offers an agent a contact that it cannot take"
         board.look()
@@ -92,6 +96,7 @@ def _try(board: Board, contact: Contact) -> None:
         return
     if why_not:
         board.trace(contact, why_not)
+    board.state.at_hand = contact.id
     board.put_waiting(contact)
     keep(board, contact)
     board.look()

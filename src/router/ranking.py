@@ -3,24 +3,11 @@
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
-import msgspec
-
+from src.router.answers import Standing
 from src.router.lines import PAGE_BITS, Entry, Heads, Line
 from src.router.model import Weights
 
 T = TypeVar("T")
-
-
-class Standing(msgspec.Struct, frozen=True, gc=False):
-    """What changes of an agent from moment to moment and decides who comes first.
-
-    `idle_since` and `turn_at` (when it was last offered something) in milliseconds, `load` in per mille of its
-    capacity.
-    """
-
-    idle_since: int = 0
-    turn_at: int = 0
-    load: int = 0
 
 
 def cost_of(weights: Weights, standing: Standing) -> float:
@@ -81,7 +68,8 @@ class Ranking(Generic[T]):
         line = self.lines.get(group)
         if line is None:
             line = self.lines[group] = Line(group, number, kind)
-        self._entries[agent_id] = entry = (*key, agent_id, line)
+        entry: Entry = (*key, agent_id, line)
+        self._entries[agent_id] = entry
         if self.heads.add(entry):
             self._tabulate(line)
 

@@ -3,9 +3,9 @@
 from itertools import combinations
 from typing import Final, NamedTuple
 
+from src.router.answers import Reach
 from src.router.board import Board, need_of
 from src.router.entities import Contact
-from src.router.index import Reach
 from src.router.model import NO_TERMS, Requirement
 
 SPLIT_TRIES_MAX: Final = 8

@@ -30,6 +30,7 @@ class State:
     """The fold. Give it events with `apply`, rows with `load`; take what changed with `drain`.
 
     `offers` are the open offers of each contact that has any; `helps` the open collaborations of each that has any.
+    `at_hand` is no part of the fold: the contact that is being worked on, so that a failure can be laid to it.
     """
 
     def __init__(self) -> None:
@@ -42,6 +43,7 @@ class State:
         self.offers: dict[str, dict[str, Assignment]] = {}
         self.helps: dict[str, dict[str, Collaboration]] = {}
         self.hash = 0
+        self.at_hand: str | None = None
         self._threads: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self._digests: dict[str, dict[str, int]] = {"contact": {}, "assignment": {}, "agent": {}, "collaboration": {}}
         self.changed_contacts: dict[str, Contact] = {}
@@ -79,6 +81,8 @@ class State:
         assert event.seq == self.seq + 1, f"event {event.seq} after {self.seq}"
         assert event.at >= self.at, "time went back"
         self.seq, self.at = event.seq, event.at
+        if event.contact_id is not None:
+            self.at_hand = event.contact_id
         fold = FOLDS.get(event.type)
         if fold is not None:
             fold(self, event)
@@ -97,11 +101,15 @@ class State:
         for row in agents:
             self.put_agent(Agent.from_row(row))
         for row in contacts:
+            self.at_hand = row[0]
             self.open_contact(Contact.from_row(row))
         for row in sorted(assignments, key=lambda each: str(each[0])):
+            self.at_hand = row[1]
             self.open_assignment(Assignment.from_row(row))
         for row in collaborations:
+            self.at_hand = row[1]
             self.open_collaboration(Collaboration.from_row(row))
+        self.at_hand = None
         self.drain()
 
     def drain(self) -> Changes:

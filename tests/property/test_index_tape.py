@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.router import choice, index, lines, pages, ranking
+from src.router.answers import ContactKey, Exclusion, Reach, Standing
 from src.router.fit import NO_CHANNEL, Ability, Need, mastery, misfit, preference
-from src.router.index import ContactKey, Exclusion, Index, Reach, Standing
+from src.router.index import Index
 from src.router.model import AgentConfig, ChannelLimit, Weights
 
 AGENTS = tuple(f"a{each}" for each in range(8))

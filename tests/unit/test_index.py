@@ -3,13 +3,12 @@
 Cost is counted in heads that a walk passes, not in time, so that the tests say the same on every machine.
 """
 
-from collections.abc import Iterator
-
-import pytest
-
 from src.router import index as index_module
-from src.router.index import Ability, Index, Need, Standing, Weights
+from src.router.answers import Standing
+from src.router.fit import Ability, Need
+from src.router.index import Index
 from src.router.lines import MILESTONE_AFTER
+from src.router.model import Weights
 
 FREE = ("voice",)
 
@@ -162,20 +161,12 @@ def test_numbers_of_what_has_gone_are_given_out_again() -> None:
     assert (19_999, "c") == index.next_for("a", lambda _: False)
 
 
-@pytest.fixture
-def few_rankings() -> Iterator[int]:
-    patch = pytest.MonkeyPatch()
-    patch.setattr(index_module, "RANKINGS_MAX", 3)
-    yield 3
-    patch.undo()
-
-
-def test_orders_that_are_no_longer_asked_for_are_dropped(few_rankings: int) -> None:
+def test_orders_that_are_no_longer_asked_for_are_dropped() -> None:
     index = staffed(10)
-    for weight in range(1, 20):
+    for weight in range(1, index_module.RANKINGS_MAX + 4):
         found = index.candidates(index.signature(need("common")), (), 1, "weighted", Weights(idle=weight))
         assert ["a000000"] == [each.agent_id for each in found]
-    assert few_rankings == len(index._rankings)
+    assert index_module.RANKINGS_MAX == len(index._rankings)
 
 
 def test_an_order_that_is_asked_for_late_holds_everybody() -> None:

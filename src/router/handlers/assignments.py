@@ -118,6 +118,8 @@ def _acted_on(room: Room, assignment_id: str, agent_id: str | None, action: str,
     assignment = room.board.state.assignment(assignment_id) or room.archive.assignments.get(assignment_id)
     if assignment is None:
         raise NotFound("there is no such assignment")
+    if assignment.contact_id in room.board.state.contacts:
+        room.board.state.at_hand = assignment.contact_id
     if agent_id is not None and assignment.agent_id != agent_id:
         raise Forbidden("the assignment is another agent's")
     if assignment.state in wanted:

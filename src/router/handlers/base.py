@@ -34,6 +34,8 @@ class Room:
         contact = self.board.state.contact(contact_id) or self.archive.contacts.get(contact_id)
         if contact is None:
             raise NotFound("there is no such contact")
+        if contact_id in self.board.state.contacts:
+            self.board.state.at_hand = contact_id
         return contact
 
     def open_contact(self, contact_id: str, *states: str, to: str) -> Contact:

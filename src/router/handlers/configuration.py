@@ -158,7 +158,8 @@ def _check_unnamed(board: Board, agent_id: str) -> None:
         if other.mentor_id == agent_id:
             raise InUse(f"the agent is the mentor of {other.id!r}")
     for rule in _rules(board):
-        if agent_id in (rule.preferred_agent_id, *rule.terms.agents, *rule.terms.not_agents):
+        named = (rule.preferred_agent_id, *rule.terms.agents, *rule.terms.not_agents)
+        if agent_id in named:
             raise InUse(f"rule {rule.name!r} names this agent")
     for department in config.departments.values():
         if department.escalate_to == agent_id:

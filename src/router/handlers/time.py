@@ -38,6 +38,7 @@ def tick(room: Room, command: commands.Tick) -> None:
 
 
 def _contact_due(board: Board, contact_id: str) -> None:
+    board.state.at_hand = contact_id
     contact, now = board.state.contacts[contact_id], board.now
     board.note_contact(contact)
     if contact.state == "parked":
@@ -71,6 +72,7 @@ def _waiting_due(board: Board, contact: Contact) -> None:
 
 def _assignment_due(board: Board, assignment_id: str) -> None:
     assignment = board.state.assignments[assignment_id]
+    board.state.at_hand = assignment.contact_id
     contact, agent = board.state.contacts[assignment.contact_id], board.state.agents[assignment.agent_id]
     if assignment.state == "wrap_up":
         finish(board, assignment)
@@ -109,6 +111,7 @@ def _sweep_due(board: Board, name: str) -> None:
 
 def _collaboration_due(board: Board, collaboration_id: str) -> None:
     collaboration, now = board.state.collaborations[collaboration_id], board.now
+    board.state.at_hand = collaboration.contact_id
     board.note_collaboration(collaboration)
     if is_to_be_asked_on(board, collaboration):
         ask_on(board, collaboration, "no_answer")
