@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
+import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -23,6 +26,13 @@ from src.errors import StartupError
 from src.store.connections import CONNECT_S_MAX
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "migrations"
+
+READABLE_SINCE: Final = "0005"
+"""The oldest revision whose release still works on the schema that this release makes.
+
+It is raised, to the revision that did without first, when a migration takes something away. It stands in the database,
+so that an older release knows whether it may start there: whoever rolls back only starts the old one again.
+"""
 
 TURN_S_MAX: Final = 600.0
 """So long a process waits for another one that is migrating the same database."""
@@ -36,22 +46,51 @@ _NO_LOCK: Final = "55P03"
 """PostgreSQL's code for a lock that was not to be had within `lock_timeout`."""
 
 _LOCK: Final = 0x436F7264
+_SAID: Final = "readable since "
+_log = structlog.get_logger(__name__)
 """The advisory lock of whoever migrates: a number of our own."""
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
     """Bring the schema up to a revision: all of it, or nothing. One process at a time; the others wait their turn.
 
+    A schema that a newer release has made stays as it is, where that says that this release works on it.
+
     Raises:
-        StartupError: no migrations, no database, one that a newer release has migrated, a change that failed, or
+        StartupError: no migrations, no database, one whose schema this release cannot use, a change that failed, or
             another process that never ends; one line says which.
     """
-    await _run(url, lambda config: command.upgrade(config, revision))
+
+    def to_it(config: Config, connection: Connection) -> None:
+        if revision == "head" and _newer_but_readable(config, connection):
+            _log.warning("schema.newer", known=ScriptDirectory.from_config(config).get_current_head())
+            return
+        connection.rollback()  # Alembic begins its own transactions
+        command.upgrade(config, revision)
+        if revision == "head" and _readable_since(connection) != READABLE_SINCE:
+            connection.execute(text(f"COMMENT ON TABLE alembic_version IS '{_SAID}{READABLE_SINCE}'"))
+
+    await _run(url, to_it)
 
 
 async def downgrade(url: str, revision: str) -> None:
     """Take the schema back to a revision: `base` removes every table, and what is in it."""
-    await _run(url, lambda config: command.downgrade(config, revision))
+    await _run(url, lambda config, _: command.downgrade(config, revision))
+
+
+def _newer_but_readable(config: Config, connection: Connection) -> bool:
+    """Whether this release does not know the schema's revision, and works on it all the same."""
+    scripts = ScriptDirectory.from_config(config)
+    at = MigrationContext.configure(connection).get_current_revision()
+    if at is None or at in {each.revision for each in scripts.walk_revisions()}:
+        return False
+    since = _readable_since(connection)
+    return since is not None and since <= (scripts.get_current_head() or "")
+
+
+def _readable_since(connection: Connection) -> str | None:
+    said = connection.scalar(text("SELECT obj_description(to_regclass('alembic_version'), 'pg_class')"))
+    return None if said is None else said.removeprefix(_SAID)
 
 
 @asynccontextmanager
@@ -77,7 +116,7 @@ async def connected(url: str) -> AsyncIterator[AsyncConnection]:
         await engine.dispose()
 
 
-async def _run(url: str, task: Callable[[Config], None]) -> None:
+async def _run(url: str, task: Callable[[Config, Connection], None]) -> None:
     if not (FOLDER / "env.py").is_file():
         raise StartupError(f"There are no migrations in {FOLDER}")
     async with connected(url) as connection:
@@ -111,8 +150,8 @@ async def _turn(connection: AsyncConnection) -> None:
         raise StartupError(f"Another process has been migrating the database for {TURN_S_MAX:.0f} s") from error
 
 
-def _with_config(connection: Connection, task: Callable[[Config], None]) -> None:
+def _with_config(connection: Connection, task: Callable[[Config, Connection], None]) -> None:
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
-    task(config)
+    task(config, connection)

@@ -15,10 +15,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, event
 
 from src.errors import StartupError
-from src.store.migrate import FOLDER, connected, downgrade, upgrade
+from src.store.migrate import FOLDER, READABLE_SINCE, connected, downgrade, upgrade
 from src.store.postgres import PostgresStore
 from src.store.replay import compare
 from src.store.tables import is_partition, metadata
+from tests.support.service import running
 from tests.support.writer import Writer, loaded
 
 FIRST: Final = json.loads((Path(__file__).parents[1] / "fixtures" / "tenant_0001.json").read_text(encoding="utf-8"))
@@ -179,12 +180,31 @@ async def test_a_migration_that_fails_leaves_nothing(empty_database: str) -> Non
     await connection.close()
 
 
-async def test_a_database_of_a_newer_release_is_refused(database: str) -> None:
+@pytest.mark.parametrize("said", ["'readable since 9998'", "NULL"])
+async def test_a_database_of_a_newer_release_is_refused_where_it_is_not_for_this_one(database: str, said: str) -> None:
     connection = await asyncpg.connect(database)
-    await connection.execute("UPDATE alembic_version SET version_num = 'later'")
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await connection.execute(f"COMMENT ON TABLE alembic_version IS {said}")
     await connection.close()
-    with pytest.raises(StartupError, match="later"):
+    with pytest.raises(StartupError, match="9999"):
         await upgrade(database)
+
+
+async def test_whoever_rolls_back_starts_the_old_release_again(database: str, tmp_path: Path) -> None:
+    """A newer release has added to the schema, and said from which release on that may be used: this is one."""
+    connection = await asyncpg.connect(database)
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await connection.execute("ALTER TABLE contacts ADD COLUMN later integer NOT NULL DEFAULT 0")
+    await upgrade(database)
+    async with running(database, tmp_path) as client:
+        contact = await client.contact("c1")
+        assert "waiting" == (await client.call("GET", f"/v1/contacts/{contact['id']}"))["state"]
+    assert "9999" == await connection.fetchval("SELECT version_num FROM alembic_version"), "it is left as it is"
+    await connection.close()
+
+
+def test_the_oldest_release_that_may_start_is_one_that_there_was() -> None:
+    assert any((FOLDER / "versions").glob(f"{READABLE_SINCE}_*.py"))
 
 
 async def test_a_database_that_cannot_be_reached_is_told_in_one_line() -> None:
