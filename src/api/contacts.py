@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from src.api import problems
+from src.api.budgets import with_budget
 from src.api.context import Context, Ctx, Json, default_region
 from src.api.schemas import (
     BatchBody,
@@ -233,8 +234,10 @@ async def readable(ctx: Context, contact_id: str) -> views.Json:
 
 @router.get("/contacts/{contact_id}")
 async def get_contact(contact_id: Id, ctx: Ctx) -> Response:
-    """One contact."""
-    return Json(await readable(ctx, contact_id))
+    """One contact; `reply_budget` says how much may still be sent to the customer, where the channel limits it."""
+    shown = await readable(ctx, contact_id)
+    who = (shown["channel"], shown["account"], shown["customer_id"])
+    return Json(await with_budget(ctx.services, ctx.tenant, shown, who))
 
 
 @router.get("/contacts")

@@ -33,6 +33,7 @@ T = TypeVar("T")
 class Services:
     """The parts that endpoints use. Made by `app/service.py`, kept in `app.state.services`.
 
+    `show_typing` shows a customer (tenant, channel, account, identity) that somebody types, or no longer.
     `redis_answers` is there where a Redis is configured: it carries hints alone, so it is asked for the health only.
     """
 
@@ -49,6 +50,7 @@ class Services:
     visitor_tokens: VisitorTokens
     paces: Paces
     waiting: Waiting
+    show_typing: Callable[[str, str, str, str, bool], Awaitable[None]]
     redis_answers: Callable[[], Awaitable[bool]] | None = None
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from src.api.auth import Principal
+from src.api.budgets import with_budget
 from src.api.contacts import Limit, read, readable, render_message
 from src.api.context import Context, Ctx, Json, Services
 from src.api.schemas import ChannelName, Id, MessageBody, ReceiptBody
@@ -14,9 +15,10 @@ from src.api.schemas.messages import AnyMessage
 from src.channels.base import Sends
 from src.cluster.wire import forwardable
 from src.delivery import views
+from src.delivery.hub import Signal
 from src.dispatch import jobs
 from src.dispatch.ports import Answer, MessageFact, OutgoingFact, Wanted
-from src.errors import Forbidden, InvalidState, NotFound
+from src.errors import Forbidden, InvalidState, NotFound, StoreError, Unavailable
 
 router = APIRouter(prefix="/v1", tags=["messages"])
 
@@ -54,7 +56,14 @@ async def post_message(contact_id: Id, body: MessageBody, ctx: Ctx) -> Response:
     posted = await ctx.once(sending, render_posted)
     if isinstance(posted, Answer):
         return await _repeated(ctx, posted)
-    return Json(views.message(posted.message, posted.outgoing), 201 if posted.created else 200)
+    return Json(await shown_posted(ctx.services, ctx.tenant, posted), 201 if posted.created else 200)
+
+
+async def shown_posted(services: Services, tenant: str, posted: jobs.Posted) -> views.Json:
+    """A message that was queued, and how much more may be sent to the customer."""
+    said = posted.message
+    shown = views.message(said, posted.outgoing)
+    return await with_budget(services, tenant, shown, (said.channel, said.account, said.customer_id))
 
 
 async def send_job(services: Services, principal: Principal, contact_id: str, body: AnyMessage) -> jobs.SendMessage:
@@ -89,6 +98,22 @@ async def send_job(services: Services, principal: Principal, contact_id: str, bo
     )
 
 
+async def show_typing(services: Services, tenant: str, contact_id: str, agent_id: str, *, on: bool) -> None:
+    """Show the customer that its agent types, or has stopped; of a contact that the agent does not hold, nothing."""
+    try:
+        found = await services.queries.contact(tenant, contact_id)
+    except (StoreError, Unavailable):
+        return
+    if found is None or found.fact is None or found.assignment is None:
+        return
+    held = views.assignment(found.assignment)
+    if held["agent_id"] != agent_id or held["state"] != "active":
+        return
+    services.hub.signal(tenant, Signal(contact_id, "agent", typing=on))
+    fact = found.fact
+    await services.show_typing(tenant, fact.channel, fact.account, fact.identity_value, on)
+
+
 async def _is_native(services: Services, tenant: str, channel: str, account: str) -> bool:
     """Whether this service sends what goes out there; else the gateway does that posts its contacts."""
     if not isinstance(services.channels.get(channel), Sends):
@@ -100,7 +125,10 @@ async def _is_native(services: Services, tenant: str, channel: str, account: str
 async def _repeated(ctx: Context, answer: Answer) -> Response:
     """A stored answer, with what was said joined again."""
     message, outgoing = await _found(ctx, answer.body["id"])
-    return Json({**answer.body, **views.message(message, outgoing)}, answer.status)
+    shown = views.message(message)
+    if outgoing is not None:
+        shown = await shown_posted(ctx.services, ctx.tenant, jobs.Posted(message, outgoing, created=False))
+    return Json({**answer.body, **shown}, answer.status)
 
 
 @forwardable

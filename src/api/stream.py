@@ -20,7 +20,7 @@ from src.api import agents, problems
 from src.api.agents import held, presence, presence_answer
 from src.api.auth import Principal
 from src.api.context import Services
-from src.api.messages import render_posted, send_job
+from src.api.messages import render_posted, send_job, show_typing, shown_posted
 from src.api.schemas import (
     Body,
     CompleteBody,
@@ -144,6 +144,14 @@ class Write(MessageFrame, _Act):
     type: Literal["message"]
 
 
+class Typing(_Act):
+    """The agent types, or has stopped: the customer is shown it where the channel can."""
+
+    type: Literal["typing"]
+    contact_id: Id
+    typing: bool = True
+
+
 class Subscribe(_Act):
     """Narrow what is sent."""
 
@@ -157,10 +165,10 @@ class Ping(_Act):
     type: Literal["ping"]
 
 
-Frame = Presence | Accept | Decline | Complete | WrapUpDone | Write | Subscribe | Ping
+Frame = Presence | Accept | Decline | Complete | WrapUpDone | Write | Typing | Subscribe | Ping
 _FRAMES: Final = {
     model.model_fields["type"].annotation.__args__[0]: TypeAdapter(model)  # type: ignore[union-attr]
-    for model in (Presence, Accept, Decline, Complete, WrapUpDone, Write, Subscribe, Ping)
+    for model in (Presence, Accept, Decline, Complete, WrapUpDone, Write, Typing, Subscribe, Ping)
 }
 _HELLO: Final = TypeAdapter(Hello)
 _MESSAGE: Final[TypeAdapter[Any]] = TypeAdapter(MessageBody)
@@ -175,6 +183,7 @@ class _Stream:
     principal: Principal
     subscriber: Subscriber
     session: str
+    typing: "asyncio.Task[None] | None" = None
 
     @property
     def tenant(self) -> str:
@@ -321,6 +330,9 @@ class _Stream:
             view = await submit(tenant, job)
             assert isinstance(view, jobs.AgentView)
             return presence_answer(view)
+        if isinstance(frame, Typing):
+            self._show_typing(frame, agent_id)
+            return {"typing": frame.typing}
         if isinstance(frame, Write):
             return await self._write_to_customer(frame)
         row = await submit(tenant, _job(frame, agent_id))
@@ -337,7 +349,13 @@ class _Stream:
             message_id = posted.answer.body["id"]
             known = await self.services.store.lookup(self.tenant, Wanted(messages={message_id}))
             return views.message(known.messages[message_id], known.outgoing.get(message_id))
-        return views.message(posted.message, posted.outgoing)
+        return await shown_posted(self.services, self.tenant, posted)
+
+    def _show_typing(self, frame: Typing, agent_id: str) -> None:
+        """Nobody is told whether it arrives, and nothing waits for it; while one is on its way, others are dropped."""
+        if self.typing is None or self.typing.done():
+            shown = show_typing(self.services, self.tenant, frame.contact_id, agent_id, on=frame.typing)
+            self.typing = asyncio.create_task(shown)
 
 
 def _job(frame: Any, agent_id: str) -> Job[Row]:  # noqa: ANN401  # one of `Frame`

@@ -4,16 +4,20 @@ from collections.abc import Mapping
 from typing import Final
 
 import httpx
+import structlog
 
-from src.channels.base import Account, Answered, Call, Channel, Outbound, Sends
+from src.channels.base import Account, Answered, Call, Channel, Fetch, Outbound, Sends, Types
 from src.dispatch.ports import Outcome, Outgoing
 from src.errors import NotSent, StoreError
 from src.store.queries import Queries
 from src.store.seal import Sealer
+from src.store.tokens import Tokens
 
 CALL_S_MAX: Final = 15.0
 ANSWER_BYTES_MAX: Final = 1024 * 1024
 CONNECTIONS_MAX: Final = 100
+
+_log = structlog.get_logger(__name__)
 
 UNREACHABLE: Final = "channel_unreachable"
 
@@ -22,10 +26,16 @@ class ChannelSender:
     """`Sender` over the channels that are spoken natively. Secrets are opened for as long as a message takes."""
 
     def __init__(
-        self, queries: Queries, sealer: Sealer, channels: Mapping[str, Channel], http: httpx.AsyncClient
+        self,
+        queries: Queries,
+        sealer: Sealer,
+        tokens: Tokens,
+        channels: Mapping[str, Channel],
+        http: httpx.AsyncClient,
     ) -> None:
         self._queries = queries
         self._sealer = sealer
+        self._tokens = tokens
         self._channels = channels
         self._http = http
 
@@ -34,7 +44,7 @@ class ChannelSender:
         if outgoing.identity_type is None or outgoing.identity_value is None:
             return Outcome("failed", "erased")
         try:
-            account = await self._account(tenant, outgoing)
+            account = await self._account(tenant, outgoing.fact.channel, outgoing.fact.account)
         except StoreError:
             return Outcome(None, "unavailable")
         channel = self._channels.get(outgoing.fact.channel)
@@ -51,19 +61,34 @@ class ChannelSender:
             external_id=outgoing.external_id,
         )
         try:
-            sent = await channel.send(message, account, _HttpReach(self._http))
+            sent = await channel.send(message, account, self._reach(account))
         except NotSent as failure:
             return outcome_of(failure)
         except StoreError:
             return Outcome(None, "unavailable")
         return Outcome("delivered" if sent.delivered else "sent", receipt=sent.receipt)
 
-    async def _account(self, tenant: str, outgoing: Outgoing) -> Account | None:
-        entry = await self._queries.account(outgoing.fact.account)
+    async def typing(self, tenant: str, channel_name: str, account_name: str, to: str, on: bool) -> None:
+        """Show a customer that somebody types, where the channel can; it is not worth a second attempt."""
+        channel = self._channels.get(channel_name)
+        if not isinstance(channel, Types):
+            return
+        try:
+            account = await self._account(tenant, channel_name, account_name)
+            if account is not None:
+                await channel.typing(to, account, self._reach(account), on=on)
+        except (NotSent, StoreError) as error:
+            _log.info("typing.not_shown", tenant=tenant, account=account_name, reason=str(error))
+
+    def _reach(self, account: Account) -> "_HttpReach":
+        return _HttpReach(self._http, self._tokens, account)
+
+    async def _account(self, tenant: str, channel: str, name: str) -> Account | None:
+        entry = await self._queries.account(name)
         if entry is None or entry[0] != tenant:
             return None
         fact = entry[1]
-        if fact.channel != outgoing.fact.channel or not fact.enabled:
+        if fact.channel != channel or not fact.enabled:
             return None
         secrets = {name: self._sealer.open(sealed) for name, sealed in fact.secrets.items()}
         return Account(tenant, fact.name, fact.channel, fact.settings, secrets, fact.queue)
@@ -85,8 +110,20 @@ def outcome_of(failure: NotSent) -> Outcome:
 class _HttpReach:
     """`Reach` over HTTP."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx.AsyncClient, tokens: Tokens, account: Account) -> None:
         self._http = http
+        self._tokens = tokens
+        self._account = account
+
+    async def token(self, fetch: Fetch, *, stale: str | None = None) -> str:
+        """See `Reach.token`."""
+        account = self._account
+        credentials = {**account.secrets, **{f"setting {name}": repr(each) for name, each in account.settings.items()}}
+
+        async def ask(force: bool) -> tuple[str, int]:
+            return await fetch(force=force)
+
+        return await self._tokens.get(account.tenant, account.name, credentials, ask, stale)
 
     async def call(self, call: Call) -> Answered:
         """See `Reach.call`. What went wrong is told without the query, which may hold a credential."""

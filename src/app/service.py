@@ -114,7 +114,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         lease.start()
         channels = discover(src.channels.__path__, "src.channels")
         http = await stack.enter_async_context(http_client())
-        sender = ChannelSender(queries, sealer, channels, http)
+        sender = ChannelSender(queries, sealer, store.tokens(sealer, clock.monotonic), channels, http)
         parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions, sender)
         owner = Owner(process, store, parts, peers)
         if internal is not None:
@@ -129,6 +129,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             auth=Authenticator(queries, sealer),
             sealer=sealer,
             channels=channels,
+            show_typing=sender.typing,
             door=Door(clock),
             visitor_tokens=VisitorTokens([secret]),
             paces=Paces(clock),

@@ -11,6 +11,7 @@ A channel implements `Channel` and whichever of the following its protocol needs
 
 - `Receives`: somebody posts to us (WeChat, WeCom, telephone webhooks, a Direct Line client).
 - `Sends`: what an agent writes goes out to the customer.
+- `Types`, `Rations`: customers see that somebody types; only so much may be sent.
 - `Converses`: somebody opens a WebSocket to us (Asterisk's outbound WebSocket).
 - `Hosts`: customers come to us themselves, with what we serve to them (webchat: `api/webchat`).
 """
@@ -145,8 +146,24 @@ class Answered:
     body: bytes
 
 
+class Fetch(Protocol):
+    """Asks a channel's system for an access token. `force`: a new one, though the last may not have run out."""
+
+    async def __call__(self, *, force: bool) -> tuple[str, int]:
+        """The token, and for how many seconds it holds."""
+
+
 class Reach(Protocol):
     """What a channel may reach while it sends, for one account."""
+
+    async def token(self, fetch: Fetch, *, stale: str | None = None) -> str:
+        """The account's access token: kept, sealed, for all processes together, and renewed by one of them.
+
+        `stale` is one that does not hold: the next one is given, fetched if nobody has done so.
+
+        Raises:
+            NotSent: what `fetch` raised.
+        """
 
     async def call(self, call: Call) -> Answered:
         """Make an HTTP request; redirects are not followed.
@@ -169,6 +186,49 @@ class Sends(Channel, Protocol):
         Raises:
             NotSent: it was not taken; its `fate` says what is to become of it.
         """
+
+
+@runtime_checkable
+class Types(Channel, Protocol):
+    """A channel whose customers can be shown that somebody types."""
+
+    async def typing(self, to: str, account: Account, reach: Reach, *, on: bool) -> None:
+        """Show it to a customer, by the value of its identity, or stop.
+
+        Raises:
+            NotSent: it was not taken; it is not worth a second attempt.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One thing that was said on an account by or to one customer. `state` is that of a message that goes out."""
+
+    at: int
+    sender: str
+    kind: str
+    payload: Mapping[str, Any]
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """So many `messages` may still be sent to a customer until a time (ms); `seconds` is how long that was at first."""
+
+    messages: int
+    until: int
+    seconds: int
+
+
+@runtime_checkable
+class Rations(Channel, Protocol):
+    """A channel that lets a company send only so much, and only for some time after the customer acted."""
+
+    window_s: ClassVar[int]
+    """For how many seconds at most something that the customer did counts."""
+
+    def budget(self, said: Sequence[Said], now_ms: int) -> Budget:
+        """What is left for a customer; `said` is what was said within `window_s`, oldest first."""
 
 
 class Conversation(Protocol):

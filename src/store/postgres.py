@@ -3,7 +3,7 @@
 A commit is one statement and one round trip; so is a lookup. Reads for callers are in `queries.py`.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self
 
@@ -18,6 +18,8 @@ from src.router.events import Event
 from src.store import rows, statements, tables
 from src.store.connections import ACQUIRE_S_MAX, close_pool, open_pool, translated
 from src.store.reading import read
+from src.store.seal import Sealer
+from src.store.tokens import Tokens
 from src.store.writes import sectioned
 
 CONNECTIONS_MAX: Final = 8
@@ -49,6 +51,10 @@ class PostgresStore:
             StartupError: with one line for the operator.
         """
         return cls(await open_pool(url, connections_max=connections_max))
+
+    def tokens(self, sealer: Sealer, monotonic: Callable[[], float]) -> Tokens:
+        """The access tokens of channel accounts, over the same connections."""
+        return Tokens(self._pool, sealer, monotonic)
 
     async def close(self) -> None:
         """Wait for what is under way, as far as that takes no more than a moment, and disconnect."""

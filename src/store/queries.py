@@ -82,6 +82,8 @@ _DATA: Final = "22"
 
 _NONE: Final[Mapping[str, int]] = MappingProxyType({})
 
+BETWEEN_MAX: Final = 200
+
 T = TypeVar("T")
 
 VisitKey = tuple[str, str, str, str]
@@ -411,6 +413,24 @@ class Queries:
             query = query.where(each.c.id > cursor)
         found = await self._all(query.order_by(each.c.id).limit(limit + 1))
         return _page([_message_read(row) for row in found], limit, lambda read: read[0].id)
+
+    async def between(
+        self, tenant: str, channel: str, account: str, customer_id: str, since: int
+    ) -> Sequence[tuple[MessageFact, OutgoingFact | None]]:
+        """What was said on an account by and to a customer since a time, oldest first; the newest `BETWEEN_MAX`."""
+        each, out, contact = tables.messages, tables.outgoing, tables.contacts.c
+        joined = each.outerjoin(out, and_(out.c.tenant == each.c.tenant, out.c.message_id == each.c.id))
+        theirs = select(contact.id).where(contact.tenant == tenant, contact.customer_id == customer_id)
+        query = select(*_MESSAGE, *_of(out)).select_from(joined)
+        query = query.where(
+            each.c.tenant == tenant,
+            each.c.contact_id.in_(theirs),
+            each.c.channel == channel,
+            each.c.account == account,
+            each.c.at >= since,
+        )
+        found = await self._all(query.order_by(each.c.seq.desc(), each.c.id.desc()).limit(BETWEEN_MAX))
+        return [_message_read(row) for row in reversed(found)]
 
     async def visit(self, tenant: str, who: VisitKey, limit: int) -> Sequence[ContactRead]:
         """The contacts that one identity opened on one account, newest first."""

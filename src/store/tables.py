@@ -468,6 +468,22 @@ channel_accounts: Final = Table(
     UniqueConstraint("name"),  # the channel's address holds no tenant
 )
 
+# -- kept for all processes together, written by any -------------------------------------------------------------------
+
+# What a channel's system lets us in with for a while. `made_with` says of which credentials it is.
+channel_tokens: Final = Table(
+    "channel_tokens",
+    metadata,
+    _key("tenant"),
+    _key("account"),
+    _text("made_with", nullable=False),
+    _text("token"),  # sealed
+    Column("expires_at", DateTime(timezone=True)),
+    Column("renewing_until", DateTime(timezone=True)),
+    PrimaryKeyConstraint("tenant", "account"),
+    postgresql_with=_ROOM_FOR_MANY_UPDATES,
+)
+
 traces: Final = Table(
     "traces",
     metadata,

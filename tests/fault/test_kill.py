@@ -2,20 +2,14 @@
 
 import asyncio
 import contextlib
-import os
 import random
-import signal
-import socket
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tests.support.process import assert_replays, free_port, serving_process
 from tests.support.service import ADMIN_KEY, Client
 
 KILLS = 2
@@ -24,43 +18,6 @@ POSTERS = 6
 AGENTS = 8
 CAPACITY = 100
 COST = 25
-READY_S_MAX = 60
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@asynccontextmanager
-async def _process(folder: Path, port: int) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """The service as a process of its own, with its own embedded PostgreSQL, ready to serve."""
-    environment = {
-        **os.environ,
-        "CORDBOARD_PORT": str(port),
-        "CORDBOARD_DATA_DIR": str(folder),
-        "CORDBOARD_ADMIN_KEY": ADMIN_KEY,
-    }
-    with (folder.parent / "service.log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", "src.cli.main", "serve"], env=environment, stderr=log)
-    try:
-        await _ready(process, port)
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        assert process.wait(30) in (0, -signal.SIGKILL)
-
-
-async def _ready(process: subprocess.Popen[bytes], port: int) -> None:
-    async with httpx.AsyncClient() as http, asyncio.timeout(READY_S_MAX):
-        while True:
-            assert process.poll() is None, "the service did not start"
-            with contextlib.suppress(httpx.TransportError):
-                if (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
-                    return
-            await asyncio.sleep(0.1)
 
 
 class Load:
@@ -106,29 +63,26 @@ class Load:
 
 async def test_nothing_acknowledged_is_lost_or_doubled(tmp_path: Path) -> None:
     tmp_path.chmod(0o711)
-    folder, port = tmp_path / "data", _free_port()
+    folder, port = tmp_path / "data", free_port()
     client = Client(f"http://127.0.0.1:{port}", ADMIN_KEY)
     load = Load(client)
     async with client.http:
-        async with _process(folder, port):
+        async with serving_process(folder, port):
             chats = {"webchat": {"cost": COST, "max": 4}}
             for n in range(AGENTS):
                 await client.agent(f"a{n}", capacity=CAPACITY, channels=chats)
         ways = [load.customer() for _ in range(POSTERS)] + [load.agent(f"a{n}") for n in range(AGENTS)]
         tasks = [asyncio.create_task(each) for each in ways]
         for _ in range(KILLS):
-            async with _process(folder, port) as process:
+            async with serving_process(folder, port) as process:
                 await asyncio.sleep(LOAD_S)
                 process.kill()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        async with _process(folder, port):
+        async with serving_process(folder, port):
             await _check(client, load)
-    replay = [sys.executable, "-m", "src.cli.main", "replay"]
-    environment = {**os.environ, "CORDBOARD_DATA_DIR": str(folder)}
-    done = subprocess.run(replay, env=environment, capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stdout + done.stderr
+    assert_replays(folder)
 
 
 async def _check(client: Client, load: Load) -> None:

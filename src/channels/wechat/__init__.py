@@ -1,4 +1,4 @@
-"""WeChat Official Accounts (公众号, 服务号): what they push to us. It does no I/O and keeps nothing.
+"""WeChat Official Accounts (公众号, 服务号): what they push to us, and what we send. It keeps nothing.
 
     GET   WeChat checks that the address is ours: the answer is `echostr`.
     POST  a message or an event, in XML or JSON, plain or encrypted: the answer is `success`, never encrypted.
@@ -6,19 +6,22 @@
 WeChat repeats a push three times if the answer takes more than 5 seconds; a repeat has the same `external_id`. An
 openid means something within one account only: whoever ties identities to customers must keep the account beside it.
 
-`crypto` verifies and decrypts, `parse` reads the fields, `normal` says what they mean. Protocol:
+`crypto` verifies and decrypts, `parse` reads the fields, `normal` says what they mean. `sending` sends, `errors` says
+what WeChat's refusals mean, `budget` how much may still be sent. Protocol:
 developers.weixin.qq.com/doc/subscription/guide/dev/push/encryption.md and
 developers.weixin.qq.com/miniprogram/dev/framework/server-ability/message-push.html.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
-from src.channels.base import Account, ChannelRequest, Receipt, Reply
+from src.channels.base import Account, Budget, ChannelRequest, Outbound, Reach, Receipt, Reply, Said, Sent
+from src.channels.wechat import budget
 from src.channels.wechat.crypto import decrypt, key_of, verify
-from src.channels.wechat.normal import message_of
+from src.channels.wechat.normal import IDENTITY_TYPE, message_of
 from src.channels.wechat.parse import ENCRYPT_CHARS_MAX, Fields, fields_of, required
-from src.errors import BadSignature, Malformed, NotFound, StaleTimestamp
+from src.channels.wechat.sending import SEND, TYPING, Api, form_of
+from src.errors import BadSignature, Malformed, NotFound, NotSent, StaleTimestamp
 
 TIMESTAMP_TOLERANCE_S: Final = 300
 """How many seconds a push may differ from now, unless `timestamp_tolerance_s` says otherwise."""
@@ -37,14 +40,16 @@ _KEYS: Final = ("encoding_aes_key", "previous_encoding_aes_key")
 
 
 class WeChat:
-    """The receiving side of WeChat Official Accounts.
+    """WeChat Official Accounts.
 
     Settings: `app_id` (needed with a key), `mode` (one of `MODES`; `safe` refuses plaintext pushes),
     `timestamp_tolerance_s` (seconds), `api_base_url` (where the sending side calls). Secrets: `token`,
-    `encoding_aes_key`, `previous_encoding_aes_key` (still accepted while keys are changed), `app_secret`.
+    `encoding_aes_key`, `previous_encoding_aes_key` (still accepted while keys are changed), `app_secret` (needed, with
+    `app_id`, to send).
     """
 
     name: ClassVar[str] = "wechat"
+    window_s: ClassVar[int] = budget.MESSAGE[1]
 
     def check(self, settings: Mapping[str, object], secrets: Mapping[str, str]) -> None:
         """See `Channel.check`."""
@@ -79,6 +84,22 @@ class WeChat:
             return Receipt(Reply(b"success"))
         _check_fresh(request.query, account, now_ms)
         return Receipt(Reply(b"success"), (message,))
+
+    async def send(self, message: Outbound, account: Account, reach: Reach) -> Sent:
+        """See `Sends.send`. WeChat knows no idempotency and gives no id: after a crash a message may be shown twice."""
+        if message.identity_type != IDENTITY_TYPE:
+            raise NotSent("unknown_recipient", "refused")
+        await Api(account, reach).call(SEND, form_of(message))
+        return Sent()
+
+    async def typing(self, to: str, account: Account, reach: Reach, *, on: bool) -> None:
+        """See `Types.typing`."""
+        command = "Typing" if on else "CancelTyping"
+        await Api(account, reach).call(TYPING, {"touser": to, "command": command})
+
+    def budget(self, said: Sequence[Said], now_ms: int) -> Budget:
+        """See `Rations.budget`."""
+        return budget.left(said, now_ms)
 
 
 def _echo(query: Mapping[str, str], account: Account) -> Receipt:

@@ -1,0 +1,168 @@
+"""What WeChat is sent, what its answers mean, and how much may still be sent."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from src.channels.base import Account, Answered, Budget, Call, Fetch, Outbound, Said
+from src.channels.wechat import CHANNEL
+from src.channels.wechat.errors import MEANINGS
+from src.errors import NotSent
+
+ACCOUNT = Account(
+    "t", "oa", "wechat", {"app_id": "wx1", "api_base_url": "https://double/"}, {"token": "T", "app_secret": "S"}
+)
+NOW = 1_700_000_000_000
+HOUR = 3_600_000
+
+
+class Script:
+    """`Reach` that answers from a list, and remembers what was asked."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.calls: list[Call] = []
+        self.token_is = "token-0"
+        self.stale: list[str] = []
+
+    async def call(self, call: Call) -> Answered:
+        self.calls.append(call)
+        answer = self.answers.pop(0) if self.answers else {"errcode": 0, "errmsg": "ok"}
+        if isinstance(answer, Answered):
+            return answer
+        return Answered(200, {}, json.dumps(answer).encode())
+
+    async def token(self, fetch: Fetch, *, stale: str | None = None) -> str:
+        if stale is not None:
+            self.stale.append(stale)
+            self.token_is, _ = await fetch(force=False)
+        return self.token_is
+
+
+def send(script: Script, kind: str = "text", text: str | None = "您好", **payload: Any) -> dict[str, Any]:
+    message = Outbound("m1", kind, text, payload, "wechat_openid", "oAnna", "c1")
+    asyncio.run(CHANNEL.send(message, ACCOUNT, script))
+    body: dict[str, Any] = json.loads(script.calls[-1].body)
+    return body
+
+
+def refusal(script: Script) -> NotSent:
+    with pytest.raises(NotSent) as refused:
+        send(script)
+    return refused.value
+
+
+def test_text_travels_as_it_is_written() -> None:
+    script = Script()
+    assert {"touser": "oAnna", "msgtype": "text", "text": {"content": "您好"}} == send(script)
+    assert "您好".encode() in script.calls[0].body
+    assert ("POST", "https://double/cgi-bin/message/custom/send") == (script.calls[0].method, script.calls[0].url)
+    assert {"access_token": "token-0"} == script.calls[0].query
+    assert "token-0" not in repr(script.calls[0])
+
+
+def test_each_kind_has_its_form() -> None:
+    assert {"content": "请稍候"} == send(Script(), "notice", "请稍候")["text"]
+    place = send(Script(), "location", None, latitude=31.2, longitude=121.5, label="上海")
+    assert {"content": "上海\n31.2, 121.5"} == place["text"]
+    link = send(
+        Script(), "link", "see", url="https://e.example/", title="Returns", picture_url="https://e.example/p.png"
+    )
+    assert [
+        {"title": "Returns", "description": "see", "url": "https://e.example/", "picurl": "https://e.example/p.png"}
+    ] == link["news"]["articles"]
+    menu = send(Script(), "menu", "Which?", options=[{"id": "1", "text": "Refund"}])["msgmenu"]
+    assert {"head_content": "Which?", "list": [{"id": "1", "content": "Refund"}], "tail_content": ""} == menu
+    with pytest.raises(NotSent) as refused:
+        send(Script(), "file", None)
+    assert ("kind_not_supported", "refused") == (refused.value.reason, refused.value.fate)
+
+
+def test_a_token_that_does_not_hold_is_renewed_once() -> None:
+    script = Script({"errcode": 40001}, {"access_token": "token-1", "expires_in": 7200}, {"errcode": 0})
+    send(script)
+    assert ["token-0"] == script.stale
+    asked = json.loads(script.calls[1].body)
+    assert {
+        "grant_type": "client_credential",
+        "appid": "wx1",
+        "secret": "S",
+        "force_refresh": False,
+    } == asked
+    assert {"access_token": "token-1"} == script.calls[2].query
+    again = Script({"errcode": 42001}, {"access_token": "token-1", "expires_in": 7200}, {"errcode": 42001})
+    failure = refusal(again)
+    assert ("bad_credentials", "admin") == (failure.reason, failure.fate)
+    assert 3 == len(again.calls), "once and no more"
+
+
+@pytest.mark.parametrize(("code", "meant"), MEANINGS.items())
+def test_each_error_code_has_its_class(code: int, meant: tuple[str, str, float]) -> None:
+    renewal = [{"access_token": "t", "expires_in": 7200}, {"errcode": code}]
+    failure = refusal(Script({"errcode": code, "errmsg": "x"}, *renewal))
+    assert meant == (failure.reason, failure.fate, failure.pause_s)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "fate"),
+    [
+        ({"errcode": 99999}, "wechat_99999", "admin"),
+        (Answered(502, {}, b"bad gateway"), "channel_busy", "again"),
+        (Answered(302, {"location": "http://evil"}, b""), "channel_busy", "again"),
+        (Answered(200, {}, b"<html>"), "channel_unreadable", "again"),
+        (Answered(200, {}, b"[" * 100_000), "channel_unreadable", "again"),
+        ([], "channel_unreadable", "again"),
+        ({"errcode": "0"}, "channel_busy", "again"),
+        ({"errcode": True}, "channel_busy", "again"),
+    ],
+)
+def test_answers_that_nobody_expects(answer: Any, reason: str, fate: str) -> None:
+    failure = refusal(Script(answer))
+    assert (reason, fate) == (failure.reason, failure.fate)
+
+
+def test_an_account_without_a_secret_cannot_send() -> None:
+    bare = Account("t", "oa", "wechat", {"app_id": "wx1"}, {"token": "T"})
+    script = Script({"errcode": 41001})
+    with pytest.raises(NotSent) as refused:
+        asyncio.run(CHANNEL.send(Outbound("m", "text", "x", {}, "wechat_openid", "o", "c"), bare, script))
+    assert ("no_credentials", "admin") == (refused.value.reason, refused.value.fate)
+
+
+# -- the budget --------------------------------------------------------------------------------------------------------
+
+
+def heard(hours_ago: float, kind: str = "text", **payload: Any) -> Said:
+    return Said(NOW - int(hours_ago * HOUR), "customer", kind, payload)
+
+
+def wrote(hours_ago: float, state: str = "sent") -> Said:
+    return Said(NOW - int(hours_ago * HOUR), "agent", "text", {}, state)
+
+
+SECONDS = 1 / 3600
+
+
+@pytest.mark.parametrize(
+    ("said", "messages", "until_hours"),
+    [
+        ([], 0, 0),
+        ([heard(1)], 5, 47),
+        ([heard(47), wrote(46), wrote(2)], 3, 1),
+        ([heard(49), wrote(1)], 0, 0),
+        ([heard(3), *[wrote(2)] * 5], 0, 0),
+        ([heard(3), *[wrote(2)] * 5, heard(1)], 5, 47),
+        ([heard(3), wrote(2, "failed"), wrote(2, "queued"), wrote(1, "delivered")], 3, 45),
+        ([heard(3), *[wrote(2)] * 4, heard(30 * SECONDS, "menu")], 3, 30 * SECONDS),
+        ([heard(3), *[wrote(2)] * 4, heard(90 * SECONDS, "menu")], 1, 45),
+        ([heard(10 * SECONDS, "event", event="subscribe")], 3, 50 * SECONDS),
+        ([heard(10 * SECONDS, "event", event="view")], 0, 0),
+        ([heard(1), heard(10 * SECONDS, "event", event="click")], 5, 47),
+    ],
+)
+def test_how_much_may_still_be_sent(said: list[Said], messages: int, until_hours: float) -> None:
+    left = CHANNEL.budget(said, NOW)
+    assert isinstance(left, Budget)
+    assert (messages, round(until_hours * 3600)) == (left.messages, round((left.until - NOW) / 1000))
