@@ -51,9 +51,6 @@ SUBPROTOCOL: Final = "cordboard.v1"
 HELLO_S_MAX: Final = 10
 HEARTBEAT_S: Final = 15
 RESUME_EVENTS_MAX: Final = 10_000
-RESUME_EVENTS_MAX_OWN: Final = 200_000
-"""An agent's desktop is sent its own events alone, which an index finds: others' are passed over for nothing."""
-
 RESUME_PAGE: Final = 1_000
 FRAME_CHARS_MAX: Final = 64 * 1024
 HELP_MAX: Final = 200
@@ -201,8 +198,7 @@ class _Stream:
             seq, snapshot = (await services.store.head(self.tenant)).seq, None
         else:
             seq, snapshot = await self._connect(self.subscriber.agent_id)
-        most = RESUME_EVENTS_MAX if self.subscriber.agent_id is None else RESUME_EVENTS_MAX_OWN
-        resumed = after is not None and 0 <= after <= seq and seq - after <= most
+        resumed = after is not None and 0 <= after <= seq and seq - after <= RESUME_EVENTS_MAX
         if resumed and after is not None and after < seq:
             resumed = after >= await services.store.dropped(self.tenant)
         frame = {
