@@ -13,6 +13,7 @@ from src.app.ground import archive_dir, compare
 from src.config import Settings
 from src.errors import StartupError, StoreRejected, StoreUnreachable
 from src.router import commands as c
+from src.router.events import Event
 from src.store import archive, replay
 from src.store.partitions import AHEAD, WEEK_MS, Partition, partitions
 from src.store.postgres import PostgresStore
@@ -119,6 +120,27 @@ async def test_what_is_dropped_is_in_the_archive_and_in_the_checkpoint(database:
         assert [] == await compare(database, name, tmp_path)
     events = [line for line in archive.read(tmp_path) if line.tenant == writer.tenant]
     assert len(events) > await count(database, "journal")
+    await store.close()
+
+
+async def test_several_processes_keep_the_journal_at_once(database: str, tmp_path: Path) -> None:
+    """They all come at the same hour, under commits: each week is archived and dropped by one of them, whole."""
+    store = await PostgresStore.open(database)
+    writer = Writer(await store.create_tenant("busy", "sealed"), prefix="0")
+    start = await newest(database)
+    await keep_journal(database, start)
+    await weeks_of_work(store, writer, start - WEEK_MS, 4)
+    at = start + 3 * WEEK_MS
+    kept = [keep_journal(database, at, 7, tmp_path) for _ in range(4)]
+    *dropped, _ = await asyncio.gather(*kept, weeks_of_work(store, writer, at, 1))
+    dropped += [await keep_journal(database, at, 7, tmp_path)]
+    names_dropped = [each for one in dropped for each in one or ()]
+    assert len(names_dropped) == len(set(names_dropped)) == 3
+    assert 3 == len(list(tmp_path.iterdir())), "a file for each week, and nothing that was left half done"
+    archived = [line.value.seq for line in archive.read(tmp_path) if isinstance(line.value, Event)]
+    assert list(range(1, len(archived) + 1)) == archived
+    assert writer.state.seq == len(archived) + await count(database, "journal")
+    assert [] == await compare(database, "busy", tmp_path)
     await store.close()
 
 

@@ -12,7 +12,7 @@ from src.dispatch import jobs, memory
 from src.dispatch.inbound import Identity, InboundContact
 from src.dispatch.ports import Batch, ConfigFact, Head, IdentityFact, Known, Loaded, Parts, Wanted
 from src.dispatch.tenant import TenantLoop
-from src.dispatch.turn import Turn
+from src.dispatch.turn import Once, Repeated, Turn
 from src.errors import Conflict, Fenced, Internal, Malformed, NotFound, NotOwner, Refused, StoreUnreachable
 from src.router import commands as c
 from src.router.entities import CONTACT_COLUMNS, Contact
@@ -297,6 +297,36 @@ def test_a_contact_that_the_engine_cannot_bear_is_written_down_and_set_aside(mon
         done = await _served(store, tenant, _contact(1), _poison(1), _contact(2), _poison(1))
         assert done[1].contact_id == done[3].contact_id
         assert done[1].snapshot.contact[CONTACT_COLUMNS.index("state")] == "parked"
+        assert ["waiting", "parked", "waiting"] == await _states(store, tenant)
+
+    run(main())
+
+
+def test_a_batch_that_is_done_anew_keeps_its_idempotency_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One contact of a batch is set aside, so all of it is done again: each key stands for what came of it, once."""
+    _raise_on_poison("key", monkeypatch)
+
+    def rendered(taken: jobs.Taken) -> tuple[int, dict[str, Any]]:
+        return 201, {"id": taken.contact_id}
+
+    def keyed(number: int, job: jobs.TakeContact) -> tuple[Any, Any]:
+        return replace(job, inbound=replace(job.inbound, external_id=None)), Once(f"key {number}", "hash", rendered)
+
+    async def main() -> None:
+        store = MemoryStore(VirtualClock())
+        tenant = await store.create_tenant("t", "secret")
+        loop = TenantLoop(tenant, Parts(store, Silent(), VirtualClock(), lambda: next(_ids)))  # type: ignore[arg-type]
+        task = asyncio.create_task(loop.run())
+        batch = [keyed(number, job) for number, job in enumerate((_contact(1), _poison(1), _contact(2)))]
+        async with asyncio.timeout(60):
+            first = await asyncio.gather(*(loop.submit(*each) for each in batch))
+            again = await asyncio.gather(*(loop.submit(*each) for each in batch))
+        loop.stop()
+        await task
+        for taken, repeated in zip(first, again, strict=True):
+            assert isinstance(taken, jobs.Taken)
+            assert isinstance(repeated, Repeated), "the key was written down with what it led to"
+            assert taken.contact_id == repeated.answer.body["id"]
         assert ["waiting", "parked", "waiting"] == await _states(store, tenant)
 
     run(main())
