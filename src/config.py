@@ -1,9 +1,10 @@
 """Settings, from the environment (prefix `CORDBOARD_`) and a `.env` file. Only `app/` and the commands read them."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -32,10 +33,23 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="the first admin key of tenant `default`; empty: one is made"
     )
     secret_key: SecretStr = Field(default=SecretStr(""), description="seals secrets; embedded: made on first start")
+    connector_networks: str = Field(
+        default="",
+        description="networks that are not public and that connectors may call all the same (10.1.0.0/16, ...)",
+    )
     journal_keep_days: int = Field(
         default=0, ge=0, description="events older than this are archived and dropped, by the week; 0: all are kept"
     )
     archive_dir: Path | None = Field(
         default=None, description="where they are archived; embedded: `archive` in the data folder"
     )
+
+    @field_validator("connector_networks")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for each in value.split(","):
+            if each.strip():
+                ip_network(each.strip())
+        return value
+
     log_format: Literal["", "text", "json"] = Field(default="", description="empty: text on a terminal, json otherwise")

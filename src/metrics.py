@@ -52,6 +52,7 @@ FENCED: Final = _counter("fenced", "Tenants that another process had taken over 
 SET_ASIDE: Final = _counter("contacts_set_aside", "Contacts upon which the engine failed")
 UNANNOUNCED: Final = _counter("announcements_dropped", "Commits that were not announced over Redis: others find them")
 SLOW_CLOSED: Final = _counter("slow_consumers", "Streams that were closed because they read too slowly")
+CONNECTOR_ANSWERS: Final = _counter("connector_answers", "What came of asking other systems, by code", ["code"])
 LOOP_DELAY_S: Final = _histogram("event_loop_delay_seconds", "How much later than asked for the loop wakes", _QUICK)
 
 # -- what is so --------------------------------------------------------------------------------------------------------

@@ -186,6 +186,7 @@ async def held(
         return []
     wanted = Wanted(contacts={row[_CONTACT_ID] for row in rows})
     known = await services.store.lookup(tenant, wanted) if personal else Known()
+    known.external = {each: services.connectors.known(tenant, each) for each in known.customers}
     config = await services.queries.config_one(tenant, "agent", agent_id)
     now = services.clock.now_ms()
     skills = {} if config is None else agent_config(agent_id, config).skills

@@ -14,6 +14,7 @@ from src.api.webchat.pace import Paces
 from src.api.webchat.waiting import Waiting
 from src.channels.base import Channel
 from src.channels.webchat.tokens import VisitorTokens
+from src.connectors.service import Connectors
 from src.delivery.hub import Hub, encode
 from src.dispatch.config import SETTINGS_NAME, settings_config
 from src.dispatch.owner import Owner
@@ -51,6 +52,7 @@ class Services:
     paces: Paces
     waiting: Waiting
     show_typing: Callable[[str, str, str, str, bool], Awaitable[None]]
+    connectors: Connectors
     redis_answers: Callable[[], Awaitable[bool]] | None = None
 
 

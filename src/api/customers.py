@@ -17,14 +17,17 @@ from src.store.queries import CustomerRead
 router = APIRouter(prefix="/v1", tags=["customers"])
 
 
-def shown(found: CustomerRead) -> views.Json:
-    """The unified view: who it is, and every contact over every channel in one timeline, newest first."""
+def shown(ctx: Context, found: CustomerRead) -> views.Json:
+    """The unified view: who it is, and every contact over every channel in one timeline, newest first.
+
+    What other systems know is as it is at hand; where that is not fresh, it is asked for by then.
+    """
     contacts = [
         views.contact(each.contact, each.fact, each.assignment, collaborations=each.collaborations)
         for each in found.contacts
     ]
     return {
-        **views.customer(found.customer),
+        **views.customer(found.customer, ctx.services.connectors.known(ctx.tenant, found.customer.id)),
         "identities": [
             {"type": each.type, "value": each.value, "display_name": each.display_name, "strong": each.strong}
             for each in found.identities
@@ -46,7 +49,7 @@ async def lookup_customer(
     found = await ctx.services.queries.customer_by_identity(ctx.tenant, identity.type, identity.value)
     if found is None:
         raise NotFound("no customer has this identity")
-    return Json(shown(found))
+    return Json(shown(ctx, found))
 
 
 @router.get("/customers/{customer_id}")
@@ -73,4 +76,4 @@ async def _read(ctx: Context, customer_id: str) -> views.Json:
     found = await ctx.services.queries.customer(ctx.tenant, customer_id)
     if found is None:
         raise NotFound("there is no such customer")
-    return shown(found)
+    return shown(ctx, found)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -20,6 +20,7 @@ from src.api import (
     document,
     events,
     explaining,
+    external,
     handling,
     messages,
     native,
@@ -44,12 +45,16 @@ from src.channels.webchat.tokens import VisitorTokens
 from src.cluster.internal import InternalApp, InternalServer
 from src.cluster.peers import HttpPeers
 from src.config import Settings
+from src.connectors.outward import Outward, networks
+from src.connectors.service import Connectors
+from src.connectors.template import Person
 from src.delivery.announce import Announcer, Follower
-from src.delivery.hub import Hub
+from src.delivery.hub import Announce, Hub
 from src.delivery.redis import connect
 from src.dispatch.clock import SystemClock, new_id
 from src.dispatch.owner import Owner
 from src.dispatch.ports import Parts
+from src.router.events import Event
 from src.store.queries import Queries
 from src.store.seal import Sealer
 
@@ -76,6 +81,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         configuration,
         access,
         explaining,
+        external,
         events,
         stream,
         rest,
@@ -103,8 +109,16 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
     async with opened(url) as store, Queries.over(url) as queries, contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(_redis(settings))
         announcer = None if redis is None else Announcer(redis)
-        told = () if announcer is None else (announcer.announce, announcer.announce_signal)
-        hub = Hub(store, clock, *told)
+        outward = await stack.enter_async_context(Outward(networks(settings.connector_networks)))
+        connectors = Connectors(outward, clock, queries.all_connectors, partial(_person, queries), sealer.open)
+        stack.push_async_callback(connectors.stop)
+        hub = Hub(
+            store,
+            clock,
+            connectors.noticed if announcer is None else _both(connectors.noticed, announcer.announce),
+            None if announcer is None else announcer.announce_signal,
+            connectors.known,
+        )
         peers, internal = None, None
         if settings.database_url:  # there may be other processes
             peers = await stack.enter_async_context(HttpPeers(process, secret))
@@ -134,6 +148,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             visitor_tokens=VisitorTokens([secret]),
             paces=Paces(clock),
             waiting=Waiting(owner, clock),
+            connectors=connectors,
             redis_answers=None if redis is None else partial(_redis_answers, redis),
         )
         notice = await first_start(settings, store, queries, sealer)
@@ -143,6 +158,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             always(found.waiting.run),
             always(partial(keep_silence, found)),
             always(watch_loop),
+            always(connectors.run),
             always(partial(keep_archive, url, clock, settings.journal_keep_days, archived)),
         ]
         if announcer is not None:
@@ -158,6 +174,24 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=RELEASE_S_MAX)
+
+
+def _both(first: Announce, second: Announce) -> Announce:
+    def announce(tenant: str, events: Sequence[Event]) -> None:
+        first(tenant, events)
+        second(tenant, events)
+
+    return announce
+
+
+async def _person(queries: Queries, tenant: str, customer_id: str) -> Person | None:
+    """A customer as connectors may speak of it: by what channels vouch for; of several of a kind, the newest."""
+    found = await queries.addresses(tenant, customer_id)
+    if found is None:
+        return None
+    customer, identities = found
+    strong = {each.type: each.value for each in identities if each.strong}
+    return Person(customer.id, customer.tier, strong, customer.attributes)
 
 
 @contextlib.asynccontextmanager

@@ -7,10 +7,10 @@ for each commit, and an event is encoded once for all who hear of it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -42,6 +42,9 @@ KEY_DELETED: Final = "key.deleted"
 
 SIGNALS_MAX: Final = 20
 """Signals that wait for one subscriber; with more, the oldest are forgotten."""
+
+Elsewhere = Callable[[str, str], Mapping[str, Any]]
+"""What other systems are known to know, now, of a tenant's customer. It must not wait."""
 
 Announce = Callable[[str, Sequence[Event]], None]
 """Tells the other processes of a tenant's events. It must not wait, and may lose some."""
@@ -229,11 +232,13 @@ class Hub:
         clock: Clock,
         announce: Announce | None = None,
         announce_signal: Callable[[str, Signal], None] | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._announce = announce
         self._announce_signal = announce_signal
+        self._elsewhere = elsewhere
         self._tenants: dict[str, _Channel] = {}
         self._sessions: dict[str, Subscriber] = {}
         self._doubted: dict[str, None] = {}
@@ -469,9 +474,10 @@ class Hub:
 
     async def join(self, tenant: str, events: Iterable[Event], known: Known) -> None:
         """Look up what the events are joined with and `known` lacks; waits until the store answers."""
-        wanted = Wanted()
+        wanted, offered = Wanted(), set[str]()
         for each in events:
             if each.type == ev.CONTACT_OFFERED and each.contact_id is not None and each.customer_id is not None:
+                offered.add(each.customer_id)
                 if each.contact_id not in known.facts or each.contact_id not in known.contacts:
                     wanted.contacts.add(each.contact_id)
                 if each.customer_id not in known.customers:
@@ -484,6 +490,8 @@ class Hub:
             elif each.type == ev.MESSAGE_RECEIVED and each.data["message_id"] not in known.messages:
                 wanted.messages.add(each.data["message_id"])
         await self._look_up(tenant, wanted, known)
+        if self._elsewhere is not None:
+            known.external = {each: self._elsewhere(tenant, each) for each in offered}
 
     async def _look_up(self, tenant: str, wanted: Wanted, known: Known) -> None:
         while wanted:

@@ -169,7 +169,7 @@ def held(row: Row, known: Known, skills: Mapping[str, int], now: int) -> Json:
     requirements = _read(contact_row[_REQUIREMENTS]) if contact_row is not None else []
     return shown | {
         "contact": contact(contact_row, fact, None) if contact_row is not None else None,
-        "customer": customer(who) if who is not None else None,
+        "customer": customer(who, known.external.get(who.id)) if who is not None else None,
         "matched": [public(each) | {"agent_level": skills.get(each["skill"])} for each in requirements],
         "expires_in_ms": max(0, row[_EXPIRES_AT] - now) if shown["state"] == "offered" else None,
     }
@@ -208,8 +208,8 @@ def _word(fact: CollaborationWord) -> Json:
     return {"id": fact.id, "from": fact.author, "kind": fact.kind, "text": fact.text, "at": rfc3339(fact.at)}
 
 
-def customer(fact: Customer) -> Json:
-    """The summary of a customer that goes with an offer."""
+def customer(fact: Customer, known: Mapping[str, Any] | None = None) -> Json:
+    """The summary of a customer that goes with an offer; `known` is what other systems know of it."""
     return {
         "id": fact.id,
         "display_name": fact.display_name,
@@ -218,6 +218,15 @@ def customer(fact: Customer) -> Json:
         "attributes": dict(fact.attributes),
         "tags": list(fact.tags),
         "created_at": rfc3339(fact.created_at),
+        "external": external(known or {}),
+    }
+
+
+def external(known: Mapping[str, Mapping[str, Any]]) -> Json:
+    """What other systems know of a customer, by connector: as of when, and what is missing since when."""
+    return {
+        name: {**each, "as_of": rfc3339(each["as_of"]), "missing_since": rfc3339(each["missing_since"])}
+        for name, each in known.items()
     }
 
 
@@ -270,7 +279,7 @@ def event(tenant: str, each: Event, known: Known, now: int, *, personal: bool = 
         who = known.customers.get(each.customer_id or "")
         data["expires_in_ms"] = max(0, each.data["expires_at"] - now)
         data["contact"] = contact(row, fact, None) if row is not None else None
-        data["customer"] = customer(who) if who is not None else None
+        data["customer"] = customer(who, known.external.get(who.id)) if who is not None else None
     elif each.type == ev.MESSAGE_RECEIVED:
         said = known.messages.get(each.data["message_id"])
         data["message"] = message(said) if said is not None else None

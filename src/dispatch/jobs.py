@@ -9,6 +9,7 @@ from src.dispatch.ports import (
     AccountFact,
     CollaborationWord,
     ConfigFact,
+    ConnectorFact,
     ContactFact,
     Customer,
     Fact,
@@ -602,7 +603,7 @@ class Configure:
     """A change of configuration: a command for the engine, and the fact to write with it."""
 
     command: Command
-    fact: ConfigFact | KeyFact | AccountFact
+    fact: ConfigFact | KeyFact | AccountFact | ConnectorFact
 
     def wants(self, wanted: Wanted, _: State) -> None:
         """Configuration is checked against the engine's own."""

@@ -169,6 +169,16 @@ class AccountFact:
     deleted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectorFact:
+    """A way to another system that knows of customers. `secrets` are headers, sealed. `deleted` removes it."""
+
+    name: str
+    body: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(repr=False)
+    deleted: bool = False
+
+
 Fact = (
     Customer
     | IdentityFact
@@ -180,6 +190,7 @@ Fact = (
     | ConfigFact
     | KeyFact
     | AccountFact
+    | ConnectorFact
 )
 """Each is an upsert by its key: the newest of a batch wins."""
 
@@ -305,8 +316,8 @@ class Known:
     """What was found for a `Wanted`; keys that are not there were not found.
 
     `customers` also has those of the identities and contacts found, `facts` the facts of the contacts, `outgoing` what
-    became of the messages. `recent` are the
-    contacts of the customers of the identities found, newest first, at most `RECENT_CONTACTS_MAX` each.
+    became of the messages. `recent` are the contacts of the customers of the identities found, newest first, at most
+    `RECENT_CONTACTS_MAX` each. `external`, which no store holds, is what connectors know of customers.
     """
 
     identities: dict[IdentityKey, str] = field(default_factory=dict)
@@ -321,6 +332,7 @@ class Known:
     outgoing: dict[str, OutgoingFact] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     recent: dict[str, tuple[Recent, ...]] = field(default_factory=dict)
+    external: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

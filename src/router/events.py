@@ -46,7 +46,8 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | message.failed | message_id, reason |
 | channel.trouble | name, reason |
 | agent.updated, agent.deleted | (the agent is in the envelope) |
-| {queue,tag,rule,pilot,department,key,channel}.{updated,deleted}, settings.updated, customer.updated | name, by |
+| {queue,tag,rule,pilot,department,key,channel,connector}.{updated,deleted} | name, by |
+| settings.updated, customer.updated, customer.deleted | name, by |
 | journal.checkpoint | state_hash |
 """
 
@@ -107,7 +108,18 @@ MESSAGE_FAILED: Final = "message.failed"
 CHANNEL_TROUBLE: Final = "channel.trouble"
 CHECKPOINT: Final = "journal.checkpoint"
 
-NAMED_KINDS: Final = ("queue", "tag", "rule", "pilot", "department", "key", "channel", "customer", "settings")
+NAMED_KINDS: Final = (
+    "queue",
+    "tag",
+    "rule",
+    "pilot",
+    "department",
+    "key",
+    "channel",
+    "connector",
+    "customer",
+    "settings",
+)
 """Kinds of configuration and facts whose change is journalled by name alone: `{kind}.updated`, `{kind}.deleted`."""
 
 KNOWN: Final = frozenset(

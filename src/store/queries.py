@@ -47,6 +47,7 @@ from src.dispatch.ports import (
     AccountFact,
     CollaborationWord,
     ConfigFact,
+    ConnectorFact,
     ContactFact,
     Customer,
     IdentityFact,
@@ -619,6 +620,18 @@ class Queries:
             [_contact_read(each) for each in await self._all(shown.order_by(contacts.c.id.desc()))],
         )
 
+    async def addresses(self, tenant: str, customer_id: str) -> tuple[Customer, Sequence[IdentityFact]] | None:
+        """A customer and its identities, oldest first."""
+        customers, identities = tables.customers, tables.identities
+        row = await self._one(
+            select(*_of(customers)).where(customers.c.tenant == tenant, customers.c.id == customer_id)
+        )
+        if row is None:
+            return None
+        own = select(*_of(identities)).where(identities.c.tenant == tenant, identities.c.customer_id == customer_id)
+        found = await self._all(own.order_by(identities.c.created_at))
+        return rows.customer_from(row), [rows.identity_from(each) for each in found]
+
     async def customer_by_identity(self, tenant: str, kind: str, value: str) -> CustomerRead | None:
         """The customer with an identity: the one with a strong one, else the one that came with it last."""
         each = tables.identities.c
@@ -673,6 +686,17 @@ class Queries:
         each = tables.channel_accounts
         row = await self._one(select(each.c.tenant, *_of(each)).where(each.c.name == name))
         return None if row is None else (row[0], rows.account_from(row[1:]))
+
+    async def connectors(self, tenant: str) -> Sequence[ConnectorFact]:
+        """A tenant's connectors, by name."""
+        each = tables.connectors
+        found = await self._all(select(*_of(each)).where(each.c.tenant == tenant).order_by(each.c.name))
+        return [rows.connector_from(row) for row in found]
+
+    async def all_connectors(self) -> Sequence[tuple[str, ConnectorFact]]:
+        """Every tenant's connectors, each with its tenant."""
+        found = await self._all(select(*tables.connectors.columns).order_by(*tables.connectors.primary_key.columns))
+        return [(row[0], rows.connector_from(row[1:])) for row in found]
 
     # -- tenants ------------------------------------------------------------------------------------------------
 

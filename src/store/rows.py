@@ -15,6 +15,7 @@ from src.dispatch.ports import (
     Checkpoint,
     CollaborationWord,
     ConfigFact,
+    ConnectorFact,
     ContactFact,
     Customer,
     Head,
@@ -254,6 +255,16 @@ def account_row(fact: AccountFact) -> Row:
 def account_from(row: Sequence[Any]) -> AccountFact:
     """The inverse of `account_row`."""
     return AccountFact(row[0], row[1], _decode(row[2]), _decode(row[3]), row[4], row[5])
+
+
+def connector_row(fact: ConnectorFact) -> Row:
+    """A row of `connectors`. Not for a fact that removes."""
+    return (fact.name, dump(fact.body), dump(fact.secrets))
+
+
+def connector_from(row: Sequence[Any]) -> ConnectorFact:
+    """The inverse of `connector_row`."""
+    return ConnectorFact(row[0], _decode(row[1]), _decode(row[2]))
 
 
 def answer_row(answer: Answer) -> Row:

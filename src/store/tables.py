@@ -468,6 +468,16 @@ channel_accounts: Final = Table(
     UniqueConstraint("name"),  # the channel's address holds no tenant
 )
 
+connectors: Final = Table(
+    "connectors",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    _json("body"),
+    _json("secrets"),
+    PrimaryKeyConstraint("tenant", "name"),
+)
+
 # -- kept for all processes together, written by any -------------------------------------------------------------------
 
 # What a channel's system lets us in with for a while. `made_with` says of which credentials it is.

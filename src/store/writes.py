@@ -14,6 +14,7 @@ from src.dispatch.ports import (
     Batch,
     CollaborationWord,
     ConfigFact,
+    ConnectorFact,
     ContactFact,
     Customer,
     Fact,
@@ -57,6 +58,8 @@ SECTIONS: Final = (
     Section(tables.api_keys, "put"),
     Section(tables.channel_accounts, "put"),
     Section(tables.channel_accounts, "remove"),
+    Section(tables.connectors, "put"),
+    Section(tables.connectors, "remove"),
     Section(tables.answers, "put"),
 )
 
@@ -93,6 +96,8 @@ def sectioned(batch: Batch) -> list[list[Row]]:
         [rows.key_row(each) for each in facts.keys.values()],
         [rows.account_row(each) for each in facts.accounts.values() if not each.deleted],
         [(name,) for name, each in facts.accounts.items() if each.deleted],
+        [rows.connector_row(each) for each in facts.connectors.values() if not each.deleted],
+        [(name,) for name, each in facts.connectors.items() if each.deleted],
         _newest((each.scope, rows.answer_row(each)) for each in batch.answers),
     ]
 
@@ -111,6 +116,7 @@ class _Facts:
         self.config: dict[tuple[str, str], ConfigFact] = {}
         self.keys: dict[str, KeyFact] = {}
         self.accounts: dict[str, AccountFact] = {}
+        self.connectors: dict[str, ConnectorFact] = {}
 
     def add(self, fact: Fact) -> None:
         match fact:
@@ -134,6 +140,8 @@ class _Facts:
                 self.keys[fact.id] = fact
             case AccountFact():
                 self.accounts[fact.name] = fact
+            case ConnectorFact():
+                self.connectors[fact.name] = fact
 
 
 def _newest(keyed: Iterable[tuple[str, Row]]) -> list[Row]:

@@ -104,14 +104,15 @@ class Client:
 
 
 @asynccontextmanager
-async def running(database_url: str, folder: Path) -> AsyncIterator[Client]:
-    """The service over a migrated database, and a client with the admin key of tenant `default`."""
+async def running(database_url: str, folder: Path, **more: Any) -> AsyncIterator[Client]:
+    """The service over a migrated database, and a client with the admin key of tenant `default`; `more`: settings."""
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]  # pydantic-settings reads it
         data_dir=folder,
         database_url=database_url,
         secret_key=SecretStr("a secret for tests"),
         admin_key=SecretStr(ADMIN_KEY),
+        **more,
     )
     listening = bind("127.0.0.1", 0)
     async with service(settings, database_url) as (api, _):

@@ -28,6 +28,7 @@ from src.api.schemas.base import (
     Text,
 )
 from src.api.schemas.collaborations import CloseBody, CollaborateBody, HelpBody, ReplyBody
+from src.api.schemas.connectors import ConnectorBody
 from src.api.schemas.contacts import (
     AssignBody,
     BatchBody,
@@ -60,6 +61,7 @@ __all__ = [
     "CloseBody",
     "CollaborateBody",
     "CompleteBody",
+    "ConnectorBody",
     "ContactBody",
     "ContactPatch",
     "CustomerPatch",

@@ -21,7 +21,7 @@ def _no_nul(value: str) -> str:
     return value
 
 
-def _plain_json(value: Any, depth: int = 0) -> Any:  # noqa: ANN401  # any JSON value
+def plain_json(value: Any, depth: int = 0) -> Any:  # noqa: ANN401  # any JSON value
     """Refuse what JSON, or what keeps it, cannot hold: NUL, NaN, half characters, numbers without end, deep nesting."""
     if depth > ATTRIBUTES_DEPTH_MAX:
         raise ValueError(f"must not be nested deeper than {ATTRIBUTES_DEPTH_MAX}")
@@ -34,11 +34,11 @@ def _plain_json(value: Any, depth: int = 0) -> Any:  # noqa: ANN401  # any JSON 
         raise ValueError("must be an integer that JSON readers agree on")
     elif isinstance(value, dict):
         for key, each in value.items():
-            _plain_json(key, depth)
-            _plain_json(each, depth + 1)
+            plain_json(key, depth)
+            plain_json(each, depth + 1)
     elif isinstance(value, list):
         for each in value:
-            _plain_json(each, depth + 1)
+            plain_json(each, depth + 1)
     return value
 
 
@@ -70,8 +70,8 @@ Short = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterVal
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}$")]
 Level = Annotated[int, Field(ge=1, le=100)]
 Percent = Annotated[int, Field(ge=0, le=100)]
-Attributes = Annotated[dict[str, Any], Field(max_length=100), AfterValidator(_plain_json)]
-Values = Annotated[list[Any], Field(max_length=100), AfterValidator(_plain_json)]
+Attributes = Annotated[dict[str, Any], Field(max_length=100), AfterValidator(plain_json)]
+Values = Annotated[list[Any], Field(max_length=100), AfterValidator(plain_json)]
 """Values of an attribute that are looked for: any JSON."""
 
 PrioritySeconds = Annotated[int, Field(ge=-PRIORITY_S_MAX, le=PRIORITY_S_MAX)]

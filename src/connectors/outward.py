@@ -1,0 +1,212 @@
+"""Out of the house: one request to somebody else's system, with everything about it bounded.
+
+Only public addresses are called, unless the operator allows others. What counts is the address that is connected to:
+the name is resolved here, once, and the connection goes to what was checked.
+"""
+
+import asyncio
+import ipaddress
+import random
+import socket
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Self
+
+import httpcore
+import httpx
+import msgspec
+
+from src.connectors.template import Asked
+
+ANSWER_BYTES_MAX: Final = 256 * 1024
+ANSWER_DEPTH_MAX: Final = 32
+CONNECTIONS_MAX: Final = 64
+PAUSE_S: Final = 0.1
+_PASSING: Final = frozenset({429, 502, 503, 504})
+_OK: Final = 200
+_NOT_FOUND: Final = 404
+_AT_FAULT: Final = 500
+_REDIRECTS: Final = range(300, 400)
+_CREDENTIAL: Final = frozenset({401, 403})
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
+"""IPv6 addresses that stand for IPv4 ones (NAT64): where they lead is not seen from here."""
+
+
+class Failed(Exception):
+    """Nothing came of it. `code` is shown to agents; `passing`: another try may have an answer."""
+
+    def __init__(self, code: str, *, passing: bool = False) -> None:
+        super().__init__(code)
+        self.code = code
+        self.passing = passing
+
+
+class _Forbidden(OSError):
+    """The address is not one that may be called."""
+
+
+def networks(text: str) -> Sequence[Network]:
+    """Networks as an operator writes them: `10.1.0.0/16, fd00::/8`.
+
+    Raises:
+        ValueError: they are none.
+    """
+    return [ipaddress.ip_network(each.strip()) for each in text.split(",") if each.strip()]
+
+
+def allowed(address: Address, also: Iterable[Network]) -> bool:
+    """Whether an address may be called: it is public, or in a network that the operator allows."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return allowed(address.ipv4_mapped, also)
+        if address.scope_id is not None:
+            return False
+    if any(address.version == each.version and address in each for each in also):
+        return True
+    if isinstance(address, ipaddress.IPv6Address) and (
+        address in _TRANSLATED or address.sixtofour is not None or address.teredo is not None
+    ):
+        return False
+    return address.is_global and not address.is_multicast
+
+
+class _Guarded(httpcore.AsyncNetworkBackend):
+    """Connects to addresses that may be called, and to no others."""
+
+    def __init__(self, also: Sequence[Network]) -> None:
+        self._also = also
+        self._inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  # httpcore's interface
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Resolve, look, connect."""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError("the name has no address") from error
+        addresses = [ipaddress.ip_address(each[4][0]) for each in found]
+        if not all(allowed(each, self._also) for each in addresses):
+            raise _Forbidden
+        return await self._inner.connect_tcp(str(addresses[0]), port, timeout, local_address, socket_options)
+
+
+class _Transport(httpx.AsyncHTTPTransport):
+    """httpx's own, over connections that are looked at."""
+
+    def __init__(self, also: Sequence[Network]) -> None:
+        super().__init__(trust_env=False)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=ssl.create_default_context(),
+            max_connections=CONNECTIONS_MAX,
+            max_keepalive_connections=CONNECTIONS_MAX,
+            keepalive_expiry=30.0,
+            network_backend=_Guarded(also),
+        )
+
+
+class Outward:
+    """The one client of a process. Cookies are not kept, and redirects not followed."""
+
+    def __init__(self, also: Sequence[Network] = ()) -> None:
+        self._client = httpx.AsyncClient(
+            transport=_Transport(also), follow_redirects=False, trust_env=False, timeout=httpx.Timeout(None)
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def fetch(self, asked: Asked, headers: Mapping[str, str], timeout_s: float, retries: int) -> Any:  # noqa: ANN401
+        """The answer as JSON; None where the other system does not know the customer (404).
+
+        Each try has `timeout_s` in all. `retries` more follow one that failed in passing, each after a longer pause.
+
+        Raises:
+            Failed: as `unreachable`, `timeout`, `forbidden_address`, `redirected`, `refused`, `failed`, `too_large` or
+                `wrong_content`.
+        """
+        for left in range(retries, -1, -1):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await self._once(asked, headers)
+            except TimeoutError:
+                failed = Failed("timeout", passing=True)
+            except Failed as error:
+                failed = error
+            if not failed.passing or not left:
+                raise failed
+            await asyncio.sleep(PAUSE_S * 2 ** (retries - left) * random.uniform(0.5, 1.5))  # noqa: S311
+        raise AssertionError("there is at least one try")
+
+    async def _once(self, asked: Asked, headers: Mapping[str, str]) -> Any:  # noqa: ANN401
+        sent = {"accept": "application/json", "accept-encoding": "identity", **headers}
+        if asked.body is not None:
+            sent["content-type"] = "application/json"
+        try:
+            async with self._client.stream(asked.method, asked.url, headers=sent, content=asked.body) as answer:
+                _look_at(answer)
+                return None if answer.status_code == _NOT_FOUND else _parsed(await _read(answer))
+        except _Forbidden as error:
+            raise Failed("forbidden_address") from error
+        except httpx.InvalidURL as error:
+            raise Failed("failed") from error
+        except (httpx.HTTPError, OSError) as error:
+            raise Failed("unreachable", passing=True) from error
+        finally:
+            self._client.cookies.clear()
+
+
+def _look_at(answer: httpx.Response) -> None:
+    status = answer.status_code
+    if status == _NOT_FOUND:
+        return
+    if status in _REDIRECTS:
+        raise Failed("redirected")
+    if status in _CREDENTIAL:
+        raise Failed("refused")
+    if status != _OK:
+        raise Failed("failed", passing=status in _PASSING or status == _AT_FAULT)
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
+    if (kind != "application/json" and not kind.endswith("+json")) or encoding != "identity":
+        raise Failed("wrong_content")
+
+
+async def _read(answer: httpx.Response) -> bytes:
+    found = bytearray()
+    async for chunk in answer.aiter_raw():
+        found += chunk
+        if len(found) > ANSWER_BYTES_MAX:
+            raise Failed("too_large")
+    return bytes(found)
+
+
+def _parsed(text: bytes) -> Any:  # noqa: ANN401
+    try:
+        found = msgspec.json.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise Failed("wrong_content") from error
+    level: list[Any] = [found]
+    for _ in range(ANSWER_DEPTH_MAX):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return found
+    raise Failed("wrong_content")
