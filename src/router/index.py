@@ -534,7 +534,7 @@ class Index:
         """Everybody who is no candidate, by the first reason why.
 
         The reasons in this order: the codes of `misfit`, the statuses, `no_capacity`, `excluded` (the need says so),
-        `barred`. Where the need names its agents, all others are `not_the_target`.
+        `barred`. Where the need names its agents, all others are `not_the_target`, and those that are no more `deleted`.
 
         Where there are more than `PROFILES_COUNTED_AT_ONCE` profiles, and it is not asked for `anew`, most of this is
         counted only once in so many questions for this signature; `age` says how many questions ago.
@@ -608,7 +608,7 @@ class Index:
         named = set(need.agents) & self._slots.keys()
         if len(named) < len(self._slots):
             counts["not_the_target"] = (len(self._slots) - len(named), None)
-        for each in sorted(named):
+        for each in sorted(set(need.agents)):
             code = self.reason(each, need, barred)
             if code is not None:
                 count, example = counts.get(code, (0, None))
@@ -621,7 +621,7 @@ class Index:
             return "not_the_target"
         slot = self._slots.get(agent_id)
         if slot is None:
-            return "offline"
+            return "deleted"
         code = misfit(need, slot.group.profile.ability)
         if code is not None:
             return code

@@ -267,11 +267,12 @@ class Pair:
         assert [self.model.agents[each].standing for each, _ in expected] == [each.standing for each in found]
         reasons = {each: self.model.reason(each, need, barred) for each in self.model.agents}
         excluded = self._excluded(need, barred)
-        assert Counter(each for each in reasons.values() if each is not None) == {code: n for code, n, _ in excluded}
+        gone = ["deleted"] * len(set(need.agents) - self.model.agents.keys())
+        assert Counter([*filter(None, reasons.values()), *gone]) == {code: n for code, n, _ in excluded}
         assert len(excluded) == len({code for code, _, _ in excluded})
         for code, _, example in excluded:
             assert code == "not_the_target" or example is not None
-            assert example is None or code == reasons[example]
+            assert example is None or code == reasons.get(example, "deleted")
         for agent_id, reason in reasons.items():
             assert reason == self.index.reason(agent_id, need, barred)
 

@@ -46,6 +46,26 @@ def test_agents_and_teams_are_chosen_and_left_out_by_name(centre: Centre) -> Non
     assert ("front", "other") == (centre.holder("team"), centre.holder("chosen"))
 
 
+def test_a_contact_for_one_who_is_deleted_says_so_and_is_found_when_it_is_configured_again(centre: Centre) -> None:
+    centre.agent("x", "away")
+    centre.agent("y")
+    centre.contact("k", terms=Terms(agents=("x",)))
+    [trace] = [each for of, _, each in centre.engine.decide(c.DeleteAgent("x"), centre.now).traces if of == "k"]
+    assert "waiting" == trace["decision"]
+    assert [("not_the_target", 1, None), ("deleted", 1, "x")] == [tuple(each.values()) for each in trace["excluded"]]
+    centre.agent("x")
+    assert "x" == centre.holder("k")
+
+
+def test_a_contact_for_one_who_is_deleted_overflows_in_its_time(centre: Centre) -> None:
+    centre.queue(max_wait_s=60, overflow=Overflow("close", reason="nobody"))
+    centre.agent("x", "away")
+    centre.contact("k", terms=Terms(agents=("x",)))
+    centre.do(c.DeleteAgent("x"))
+    centre.later(60)
+    assert "closed" == centre.state("k")
+
+
 @pytest.mark.parametrize(
     ("distribution", "weights", "expected"),
     [

@@ -34,13 +34,16 @@ def delete_agent(room: Room, command: commands.DeleteAgent) -> None:
         held = sorted(each.contact_id for each in agent.open.values())
         raise AgentBusy("the agent still holds contacts", contacts=held)
     _check_unnamed(board, agent.id)
-    for _, contact_id in board.index.named(agent.id):
-        contact = board.state.contacts[contact_id]
+    named = [board.state.contacts[contact_id] for _, contact_id in board.index.named(agent.id)]
+    for contact in named:
         if contact.target_agent_id == agent.id:
             board.release_target(contact, "target_unavailable")
     del board.config.agents[agent.id]
     board.lease_until.pop(agent.id, None)
     board.emit(ev.AGENT_DELETED, {}, agent_id=agent.id)
+    for contact in named:  # what is meant for this one alone waits on, for a step, the overflow, or its return
+        board.told[contact.id] = ev.AGENT_DELETED
+        board.fresh[contact.id] = None
     agent_gone(board, agent.id)
     board.sweep()
 
