@@ -65,8 +65,10 @@ async def stats(ctx: Ctx) -> Response:
     found = await ctx.services.queries.stats(ctx.tenant)
     now = ctx.services.clock.now_ms()
     accuracy = await ctx.services.owner.accuracy(ctx.tenant)
-    queues = {
-        name: {
+    queues: dict[str, Any] = {}
+    for name in dict.fromkeys((*found.queues, *accuracy)):
+        states, oldest = found.queues.get(name, ({}, None))
+        queues[name] = {
             "waiting": 0,
             "offered": 0,
             "active": 0,
@@ -76,8 +78,6 @@ async def stats(ctx: Ctx) -> Response:
             "oldest_wait_s": None if oldest is None else max(0, now - oldest) // 1000,
             "estimates": _estimates(accuracy.get(name)),
         }
-        for name, (states, oldest) in found.queues.items()
-    }
     return Json({"queues": queues, "agents": found.agents})
 
 

@@ -534,7 +534,7 @@ class Index:
         """Everybody who is no candidate, by the first reason why.
 
         The reasons in this order: the codes of `misfit`, the statuses, `no_capacity`, `excluded` (the need says so),
-        `barred`. Where the need names its agents, all others are `not_the_target`, and those that are no more `deleted`.
+        `barred`. Where the need names its agents, all others are `not_the_target`, those that are no more `deleted`.
 
         Where there are more than `PROFILES_COUNTED_AT_ONCE` profiles, and it is not asked for `anew`, most of this is
         counted only once in so many questions for this signature; `age` says how many questions ago.

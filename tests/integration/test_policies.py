@@ -674,3 +674,18 @@ async def test_an_agent_that_may_never_be_asked_again_is_told_of_without_a_date(
     assert "waiting" == (await got(client, contact))["state"]
     events = (await client.call("GET", "/v1/events?limit=1000"))["items"]
     assert [None] == [each["data"]["barred_until"] for each in events if each["type"] == "offer.declined"]
+
+
+async def test_how_good_estimates_were_is_told_of_an_empty_queue_too(client: Client) -> None:
+    await present(client, "anna", capacity=100, channels={"voice": {"cost": 100, "max": 1}})
+    contacts = [await client.contact(f"e{number}") for number in range(4)]
+    for number in range(5):
+        if number == 3:
+            contacts.append(await client.contact("late"))
+            assert contacts[-1]["estimated_wait"] is not None
+        contact = await got(client, contacts[number])
+        await client.call("POST", f"/v1/assignments/{contact['assignment']['id']}/accept")
+        await client.call("POST", f"/v1/assignments/{contact['assignment']['id']}/complete", json={})
+    stats = await client.call("GET", "/v1/stats")
+    assert 0 == stats["queues"]["default"]["waiting"]
+    assert 1 == stats["queues"]["default"]["estimates"]["contacts"]
