@@ -464,18 +464,43 @@ class Queries:
         found = [rows.message_from(row) for row in await self._all(query.limit(limit + 1))]
         return found if after is not None else found[::-1]
 
+    async def undelivered(
+        self, tenant: str, contact_ids: Sequence[str], until: int, limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """Messages that went out in these contacts up to a number and are not known to have arrived: contact and id."""
+        said, out = tables.messages.c, tables.outgoing.c
+        query = (
+            select(said.contact_id, said.id)
+            .select_from(tables.messages)
+            .join(tables.outgoing, and_(out.tenant == said.tenant, out.message_id == said.id))
+            .where(
+                said.tenant == tenant,
+                said.contact_id.in_(contact_ids),
+                said.sender != "customer",
+                said.seq <= until,
+                out.state.in_(("queued", "sent")),
+            )
+        )
+        return [(row[0], row[1]) for row in await self._all(query.order_by(said.seq).limit(limit))]
+
     async def silent(self, tenant: str, channel: str, account: str, since: int, limit: int) -> Sequence[str]:
-        """Active contacts of an account in which nothing was said or done since a time."""
-        contact, said, fact = tables.contacts.c, tables.messages.c, tables.contact_facts.c
+        """Active contacts of an account in which nothing was said or done since a time.
+
+        They are found by what agents hold, which is bounded by what agents can hold; what waits is not looked at.
+        """
+        held, contact, said = tables.assignments.c, tables.contacts.c, tables.messages.c
+        fact = tables.contact_facts.c
         spoken = select(said.id).where(said.tenant == contact.tenant, said.contact_id == contact.id, said.at > since)
         query = (
             select(contact.id)
-            .select_from(tables.contacts)
+            .select_from(tables.assignments)
+            .join(tables.contacts, and_(contact.tenant == held.tenant, contact.id == held.contact_id))
             .join(tables.contact_facts, and_(fact.tenant == contact.tenant, fact.id == contact.id))
             .where(
-                contact.tenant == tenant,
-                contact.closed_at.is_(None),
-                contact.channel == channel,
+                held.tenant == tenant,
+                held.ended_at.is_(None),
+                held.state == "active",
+                held.channel == channel,
                 contact.account == account,
                 contact.state == "active",
                 contact.updated_at <= since,

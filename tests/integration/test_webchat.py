@@ -53,6 +53,40 @@ async def test_a_visitor_waits_is_served_and_leaves(client: Client) -> None:
     assert (["我要退款", "在吗"], 5) == ([each["text"] for each in again["messages"]], again["conversation"]["rated"])
 
 
+async def test_an_agent_answers_and_hears_that_it_arrived(client: Client) -> None:
+    browser = await website(client)
+    await client.agent("anna", name="Anna", skills={}, channels=CHATS)
+    async with browser.socket() as visitor, client.desktop("anna", status="available") as anna:
+        await visitor.say("hello")
+        offered = (await anna.event("contact.offered"))["data"]
+        contact_id = offered["contact"]["id"]
+        await anna.ask(type="typing", contact_id=contact_id)  # not hers yet: nobody is told
+        await anna.ask(type="accept", assignment_id=offered["assignment_id"])
+        await visitor.shows(state="active")
+        assert "typing" not in [each["type"] for each in visitor.frames]
+        assert (await anna.ask(type="typing", contact_id=contact_id))["ok"]
+        assert (await visitor.until("typing"))["typing"]
+        queued = (await anna.ask(type="message", contact_id=contact_id, text="您好"))["result"]
+        heard = await visitor.until("message")
+        assert (queued["id"], "agent", "您好") == tuple(heard["message"][each] for each in ("id", "from", "text"))
+        await anna.event("message.sent")
+        await visitor.send(type="seen", number=heard["number"])
+        assert queued["id"] == (await anna.event("message.delivered"))["data"]["message_id"]
+        await visitor.send(type="seen", number=heard["number"])
+        last = visitor.number
+    notice = {"from": "system", "kind": "notice", "text": "Anna writes"}
+    await client.call("POST", f"/v1/contacts/{contact_id}/messages", json=notice)
+    async with browser.socket(after=last) as back:
+        assert [("system", "notice", "Anna writes")] == [
+            (each["from"], each["kind"], each["text"]) for each in back.welcome["messages"]
+        ]
+    async with browser.socket() as anew:
+        assert ["hello", "您好", "Anna writes"] == anew.texts
+    await browser.ask("POST", "/seen", json={"number": 2**50})
+    said = (await client.call("GET", f"/v1/contacts/{contact_id}/messages"))["items"]
+    assert [None, "delivered", "delivered"] == [each["state"] for each in said]
+
+
 async def test_a_lost_socket_loses_nothing_and_doubles_nothing(client: Client) -> None:
     browser = await website(client)
     async with browser.socket() as first:

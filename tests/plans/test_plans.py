@@ -83,6 +83,8 @@ def expression(table: Table, column: Column[Any], since: int) -> str:
         return f"'{TENANT}'" if table.name not in FEW or table.name == "channel_accounts" else "'t' || nullif(n, 1)"
     if isinstance(column.type, JSON):
         return f"""{SPECIAL.get(name, "'{}'") if name != "state" else "'{}'"}::json"""
+    if table is tables.channel_tokens and name == "account":
+        return "'i' || n"
     if table is tables.journal and name == "at":
         return f"{since} + n * ({WEEKS * WEEK_MS} / {ROWS})"
     if name in SPECIAL and not (table.name == "agent_states" and name == "status"):
@@ -97,6 +99,7 @@ def expression(table: Table, column: Column[Any], since: int) -> str:
         "id",
         "contact_id",
         "assignment_id",
+        "message_id",
         "collaboration_id",
         "external_id",
         "name",
@@ -213,6 +216,12 @@ async def read_by(queries: Queries) -> list[Asked]:
         "contacts of a customer": lambda: queries.contacts(TENANT, customer_id=key(3)),
         "was held by": lambda: queries.was_held_by(TENANT, key(ROWS - 3), f"a{(ROWS - 3) % 500}"),
         "position": lambda: queries.position(TENANT, key(ROWS // 2)),
+        "visit": lambda: queries.visit(TENANT, ("x", "x", "x", key(7)), 20),
+        "said": lambda: queries.said(TENANT, [key(7), key(8)], 0, 50),
+        "said last": lambda: queries.said(TENANT, [key(7)], None, 50),
+        "undelivered": lambda: queries.undelivered(TENANT, [key(7), key(8)], ROWS, 50),
+        "silent": lambda: queries.silent(TENANT, "x", "x", 0, 50),
+        "accounts of a channel": lambda: queries.accounts_of("webchat"),
         "messages": lambda: queries.messages(TENANT, key(7), limit=50, cursor=None),
         "traces": lambda: queries.traces(TENANT, key(7)),
         "collaboration": lambda: queries.collaboration(TENANT, key(7)),
@@ -232,6 +241,7 @@ async def read_by(queries: Queries) -> list[Asked]:
         await call()
     # A page of fifty, each with what belongs to it; what is open in a queue; what is open of an agent's.
     own = {"contacts": 500, "position": 2 * ROWS // OPEN // 20, "assignments": 2 * ROWS // 500}
+    own["silent"] = 3 * ROWS // OPEN  # all that agents hold
     return [Asked(f"read {each}", text, arguments, own.get(each, 0)) for each, (text, arguments) in seen]
 
 

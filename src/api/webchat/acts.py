@@ -18,11 +18,15 @@ from src.errors import Forbidden, InvalidState, NotFound, UnknownReference
 from src.profile.identities import normalised
 from src.router import commands
 from src.router.entities import CONTACT_COLUMNS
+from src.router.model import DEFAULT_QUEUE
 from src.router.state import State
 from src.store.queries import ContactRead
 
 CONTACTS_MAX: Final = 20
 """So many of a visitor's contacts are looked through for what was said since."""
+
+SEEN_MAX: Final = 100
+"""So many messages are marked as delivered at a time, the oldest; the others with the next word of the browser."""
 
 _STATE: Final = CONTACT_COLUMNS.index("state")
 
@@ -58,8 +62,9 @@ async def say(guest: Guest, body: SaidBody, *, opens: bool, kind: str = "text", 
     if body.leave:
         if not place.site.leave_message:
             raise Forbidden("this website takes no messages when nobody is there")
-        attributes["left_message"] = True
-        queue = place.site.leave_queue or queue
+        if await found.waiting.staffing(guest.tenant, queue or DEFAULT_QUEUE) != "open":  # else somebody has come
+            attributes["left_message"] = True
+            queue = place.site.leave_queue or queue
     inbound = InboundMessage(
         channel=CHANNEL,
         account=place.account.name,
@@ -105,6 +110,14 @@ async def rate(guest: Guest, contact_id: str | None, body: RatingBody) -> int:
     done = await guest.services.owner.submit(guest.tenant, Rate(contact.contact[0], body.score, body.comment))
     assert not isinstance(done, Repeated)
     return body.score
+
+
+async def seen(guest: Guest, number: int) -> None:
+    """Everything up to a number has reached the visitor's browser."""
+    found, tenant = guest.services, guest.tenant
+    own = [each.contact[0] for each in await contacts_of(guest)]
+    for contact_id, message_id in await found.queries.undelivered(tenant, own, number, SEEN_MAX) if own else ():
+        await found.owner.submit(tenant, jobs.MoveMessage(contact_id, message_id, "delivered"))
 
 
 def signal(guest: Guest, contact_id: str, agent_id: str, *, typing: bool) -> None:

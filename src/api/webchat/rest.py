@@ -114,6 +114,7 @@ async def post_visitor_typing(account: str, body: TypingBody, guest: AnyGuest) -
 async def post_visitor_seen(account: str, body: SeenBody, guest: AnyGuest) -> Response:  # noqa: ARG001
     """Everything up to a number has reached the browser."""
     guest.services.paces.frames.take(guest.visitor.key)
+    await acts.seen(guest, body.number)
     return Response(status_code=204)
 
 

@@ -205,7 +205,7 @@ class _Socket:
             case Typing():
                 self._type(typing=frame.typing)
             case Seen():
-                pass
+                await acts.seen(self.guest, frame.number)
             case End():
                 await acts.end(self.guest, frame.id)
             case Rating():

@@ -38,7 +38,7 @@ def message(fact: MessageFact, visitor: Visitor) -> Json:
         "id": fact.id,
         "client_id": client_id if fact.sender == "customer" and own == _own(visitor) else None,
         "number": fact.seq,
-        "from": "visitor" if fact.sender == "customer" else "agent",
+        "from": "visitor" if fact.sender == "customer" else fact.sender,
         "kind": fact.kind,
         "text": fact.text,
         "payload": dict(fact.payload),
@@ -63,7 +63,6 @@ def site(settings: Site) -> Json:
         ],
         "leave_message": settings.leave_message,
         "satisfaction": settings.satisfaction,
-        "uploads": settings.uploads,
     }
 
 
@@ -74,8 +73,10 @@ def conversation(  # one for each thing that is shown
     position: int | None,
     wait_s: int | None,
     attributes: Mapping[str, Any],
+    *,
+    answered: bool,
 ) -> Json:
-    """Where the conversation stands. `agent` is the name of who answers."""
+    """Where the conversation stands. `agent` is the name of who answers; `answered`: somebody does, or did."""
     rating = attributes.get("satisfaction")
     return {
         "id": contact_id,
@@ -83,6 +84,7 @@ def conversation(  # one for each thing that is shown
         "agent": None if agent is None else {"name": agent},
         "position": position,
         "estimated_wait_s": wait_s,
+        "answered": answered,
         "left_message": attributes.get("left_message") is True,
         "rated": rating["score"] if isinstance(rating, dict) else None,
     }

@@ -26,8 +26,10 @@ MESSAGES_MAX: Final = 200
 """So many messages come at a time; `more` says that there are more behind them."""
 
 _STATE: Final = CONTACT_COLUMNS.index("state")
+_ANSWERED_AT: Final = CONTACT_COLUMNS.index("answered_at")
 _AGENT: Final = ASSIGNMENT_COLUMNS.index("agent_id")
 _HELD: Final = frozenset({"active", "parked", "wrap_up"})
+_SAID: Final = frozenset({ev.MESSAGE_RECEIVED, ev.MESSAGE_QUEUED})
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -46,6 +48,7 @@ class Visit:
     state: str | None = None
     agent_id: str | None = None
     agent_name: str | None = None
+    answered: bool = False
     attributes: Json = field(default_factory=dict)
     outlook: Told = field(default_factory=Told)
     attached: bool = False
@@ -97,9 +100,10 @@ class Visit:
 
     async def _read(self, contact: ContactRead) -> None:
         self.contact_id, self.state = contact.contact[0], contact.contact[_STATE]
+        self.answered = contact.contact[_ANSWERED_AT] is not None
         self.attributes = {} if contact.fact is None else dict(contact.fact.attributes)
-        held = contact.assignment is not None and self.state in _HELD
-        await self._answered_by(contact.assignment[_AGENT] if held and contact.assignment is not None else None)
+        last = contact.assignment if self.state in _HELD or self.state == "closed" else None
+        await self._answered_by(None if last is None else last[_AGENT])
         self._wait()
         if self.state == "waiting":
             outlook = await self.guest.services.owner.outlook(self.guest.tenant, [self.contact_id])
@@ -145,7 +149,7 @@ class Visit:
         if seq <= self.floor:
             return []
         kind, data = event["type"], event["data"]
-        said = data.get("message") if kind == ev.MESSAGE_RECEIVED else None
+        said = data.get("message") if kind in _SAID else None
         known, self.number = seq <= (self.number or 0), max(seq, self.number or 0)
         if said is not None and not known:
             return [{"type": "message", "number": seq, "message": self._message(said, seq)}]
@@ -153,7 +157,9 @@ class Visit:
         if state is None or event["contact_id"] != self.contact_id:
             return []
         before, self.state = self.shown(), state
-        await self._answered_by(event["agent_id"] if state in _HELD else None)
+        self.answered = self.answered or state in _HELD
+        if views.STATES[state] != "ended":  # who answered last is remembered
+            await self._answered_by(event["agent_id"] if state in _HELD else None)
         self._wait()
         shown = self.shown()
         return [] if shown == before else [{"type": "conversation", "number": seq, "conversation": shown}]
@@ -180,7 +186,13 @@ class Visit:
         if self.contact_id is None or self.state is None:
             return None
         return views.conversation(
-            self.contact_id, self.state, self.agent_name, self.outlook.position, self.outlook.wait_s, self.attributes
+            self.contact_id,
+            self.state,
+            self.agent_name,
+            self.outlook.position,
+            self.outlook.wait_s,
+            self.attributes,
+            answered=self.answered,
         )
 
 

@@ -8,7 +8,7 @@ by `api/webchat`; how they speak is written down in `docs/webchat.md`.
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from src.channels.base import Account
+from src.channels.base import Account, Outbound, Reach, Sent
 from src.channels.webchat.signed import KEY_CHARS_MIN, Claim, user_of
 from src.channels.webchat.site import site_of
 from src.dispatch.inbound import Identity
@@ -51,6 +51,10 @@ class Webchat:
         if site_of(account.settings).signed_only:
             raise Malformed("this website's visitors must be signed in", field="identity")
         return Identity("visitor", visitor_id)
+
+    async def send(self, message: Outbound, account: Account, reach: Reach) -> Sent:  # noqa: ARG002  # nobody is called
+        """See `Sends.send`. What is stored is kept for the visitor, whose browser says when it has it."""
+        return Sent()
 
 
 CHANNEL: Final = Webchat()

@@ -1,0 +1,123 @@
+// What the widget says, in both languages. A name that stands in braces is put in by `say`.
+
+const WORDS = {
+  en: {
+    open: "Chat with us",
+    close: "Close chat",
+    title: "Chat with us",
+    end: "End chat",
+    endSure: "End this conversation?",
+    endYes: "End it",
+    endNo: "Go on",
+    log: "Conversation",
+    write: "Your message",
+    placeholder: "Write a message",
+    send: "Send",
+    attach: "Send a file",
+    start: "Start chat",
+    again: "Start a new chat",
+    required: "Please fill this in.",
+    choose: "Please choose",
+    connecting: "Connecting…",
+    offline: "You are offline. What you write is kept and sent when you are back.",
+    refusedHere: "The chat is not available on this page.",
+    waiting: "Please wait, somebody will be with you soon.",
+    position: "You are number {position} in line.",
+    wait: "About {minutes} min.",
+    waitSoon: "Less than a minute.",
+    active: "You are talking to {name}.",
+    somebody: "an agent",
+    parked: "{name} will come back to you.",
+    ended: "This conversation has ended.",
+    left: "Your message has been received. We will answer as soon as somebody is here.",
+    nobody: "Nobody is here at the moment. Leave a message and we will answer as soon as we can.",
+    closed: "We are closed at the moment. Leave a message and we will answer as soon as we can.",
+    away: "Nobody is here at the moment. Please try again later.",
+    typing: "{name} is typing…",
+    you: "You",
+    sending: "Sending…",
+    failed: "Not sent.",
+    retry: "Try again",
+    tooFast: "That was a lot at once; it is sent in a moment.",
+    rate: "How was it?",
+    star: "{score} of 5",
+    comment: "Anything you would like to add? (optional)",
+    rateSend: "Send rating",
+    thanks: "Thank you!",
+    unread: "{count} new messages",
+    file: "File: {name}",
+    fileBad: "This file cannot be sent: {reason}",
+    fileBig: "it is larger than {limit} MB",
+    fileKind: "files of this kind are not taken",
+    fileFailed: "the connection was lost",
+    other: "A message of a kind that cannot be shown here",
+  },
+  zh: {
+    open: "在线客服",
+    close: "收起对话",
+    title: "在线客服",
+    end: "结束对话",
+    endSure: "确定结束本次对话吗？",
+    endYes: "结束",
+    endNo: "继续",
+    log: "对话内容",
+    write: "您的消息",
+    placeholder: "请输入消息",
+    send: "发送",
+    attach: "发送文件",
+    start: "开始咨询",
+    again: "重新咨询",
+    required: "请填写此项。",
+    choose: "请选择",
+    connecting: "正在连接…",
+    offline: "网络已断开。您写下的内容会保留，恢复连接后自动发送。",
+    refusedHere: "本页面暂不支持在线咨询。",
+    waiting: "请稍候，客服即将为您服务。",
+    position: "您前面的排队序号：第 {position} 位。",
+    wait: "预计约 {minutes} 分钟。",
+    waitSoon: "预计不到 1 分钟。",
+    active: "{name} 正在为您服务。",
+    somebody: "客服",
+    parked: "{name} 稍后会主动联系您。",
+    ended: "本次对话已结束。",
+    left: "您的留言已收到，客服上线后会尽快回复。",
+    nobody: "当前没有客服在线，请留言，我们会尽快回复。",
+    closed: "当前非服务时间，请留言，我们会尽快回复。",
+    away: "当前没有客服在线，请稍后再试。",
+    typing: "{name} 正在输入…",
+    you: "您",
+    sending: "发送中…",
+    failed: "未发送。",
+    retry: "重试",
+    tooFast: "发送得太快了，稍后会自动发出。",
+    rate: "您对本次服务满意吗？",
+    star: "{score} 分（满分 5 分）",
+    comment: "还有什么想对我们说的？（选填）",
+    rateSend: "提交评价",
+    thanks: "感谢您的评价！",
+    unread: "{count} 条新消息",
+    file: "文件：{name}",
+    fileBad: "文件无法发送：{reason}",
+    fileBig: "超过 {limit} MB",
+    fileKind: "不支持此类文件",
+    fileFailed: "连接中断",
+    other: "此消息暂时无法在这里显示",
+  },
+};
+
+/** The language of the widget: what is asked for, else the page's, else the browser's; `zh` or `en`. */
+export function languageOf(asked) {
+  const wanted = asked || document.documentElement.lang || navigator.language || "en";
+  return wanted.toLowerCase().startsWith("zh") ? "zh" : "en";
+}
+
+/** A function that says things in a language. */
+export function speaker(language) {
+  return (name, values = {}) =>
+    WORDS[language][name].replace(/\{(\w+)\}/g, (_, key) => String(values[key] ?? ""));
+}
+
+/** One of a website's own texts, in a language if there is one in it. */
+export function own(texts, language) {
+  return texts ? (texts[language] ?? texts.en ?? texts.zh ?? "") : "";
+}
