@@ -13,6 +13,7 @@
     │   ├── Forbidden             forbidden: a good credential, but not for this
     │   │   └── WrongOrigin         wrong_origin: a page that may not do this
     │   ├── NotFound              not_found: also what belongs to another tenant
+    │   ├── Gone                  gone: it was there, and was removed or ran out
     │   ├── CursorExpired         cursor_expired: older than what is kept of the journal
     │   ├── Conflict              conflict: not in this state
     │   │   ├── InvalidState        invalid_state: the state machine has no such move
@@ -125,6 +126,12 @@ class NotFound(Refused):
     """Not there, or another tenant's."""
 
     code = "not_found"
+
+
+class Gone(Refused):
+    """It was there, and was removed, revoked or ran out."""
+
+    code = "gone"
 
 
 class CursorExpired(Refused):

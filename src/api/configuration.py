@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from src.api.context import Context, Ctx, Json
+from src.api.context import Context, Ctx, Json, Services
 from src.api.schemas import (
     DepartmentBody,
     Moment,
@@ -72,6 +72,12 @@ _DEFAULTS: Final = {
 def whole(kind: str, stored: Mapping[str, Any]) -> views.Json:
     """A stored body with what was added to its kind since it was stored."""
     return _KINDS[kind].body.model_validate(stored).model_dump(by_alias=True)
+
+
+async def tenant_settings(found: Services, tenant: str) -> SettingsBody:
+    """All settings of a tenant, as they are stored."""
+    stored = await found.queries.config_one(tenant, "settings", SETTINGS_NAME)
+    return SettingsBody() if stored is None else SettingsBody.model_validate(stored)
 
 
 async def _put(ctx: Context, kind: str, name: str, body: BaseModel) -> Response:

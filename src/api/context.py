@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from src.api.auth import Authenticator, Principal
 from src.api.door import Door
+from src.api.progress.links import ProgressLinks
 from src.api.webchat.pace import Paces
 from src.api.webchat.waiting import Waiting
 from src.channels.base import Channel
@@ -53,6 +54,7 @@ class Services:
     waiting: Waiting
     show_typing: Callable[[str, str, str, str, bool], Awaitable[None]]
     connectors: Connectors
+    progress_links: ProgressLinks
     redis_answers: Callable[[], Awaitable[bool]] | None = None
 
 

@@ -18,6 +18,7 @@ STATUS: Final[dict[type[errors.Refused], int]] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.Gone: 410,
     errors.CursorExpired: 410,
     errors.BodyTooLarge: 413,
     errors.UnwantedFile: 415,

@@ -33,6 +33,8 @@ from src.api.context import Services
 from src.api.door import Door
 from src.api.edge import Edge
 from src.api.intake import Intake
+from src.api.progress import endpoints as progress
+from src.api.progress.links import ProgressLinks
 from src.api.webchat import rest, socket, static
 from src.api.webchat.pace import Paces
 from src.api.webchat.silence import keep_silence
@@ -78,6 +80,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         collaborations,
         agents,
         customers,
+        progress,
         configuration,
         access,
         explaining,
@@ -149,6 +152,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             paces=Paces(clock),
             waiting=Waiting(owner, clock),
             connectors=connectors,
+            progress_links=ProgressLinks([secret]),
             redis_answers=None if redis is None else partial(_redis_answers, redis),
         )
         notice = await first_start(settings, store, queries, sealer)

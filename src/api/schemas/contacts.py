@@ -193,3 +193,10 @@ class PinBody(ReasonBody):
     """The only agent that may have the contact, there or not; null: all that fit again."""
 
     agent_id: Name | None
+
+
+class ProgressLinkBody(Body):
+    """A link to a customer's progress: to this contact alone, or also to whatever else is open of the customer's."""
+
+    matters: Literal["open", "this"] = "open"
+    ttl_s: Annotated[int, Field(ge=60, le=7_776_000)] = 604_800

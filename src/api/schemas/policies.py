@@ -1,8 +1,9 @@
 """Bodies about classification and the tenant: tags, rules, pilots, departments, settings."""
 
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from src.api.schemas.base import (
     Account,
@@ -24,6 +25,17 @@ from src.api.schemas.base import (
 )
 from src.api.schemas.queues import ClockTime, QueueBody, TimeZone, Weekday
 from src.dispatch.config import milliseconds
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("must be a time zone of the IANA database, such as Asia/Shanghai") from error
+    return name
+
+
+KnownZone = Annotated[TimeZone, AfterValidator(_zone)]
 
 
 class TagConfigBody(Body):
@@ -158,6 +170,13 @@ class CollaborationDeadlines(Body):
     solution_s: LongSeconds | None = None
 
 
+class ProgressSettings(Body):
+    """Of links to customers' progress: those made before `links_since` are void. Times are shown in `time_zone`."""
+
+    links_since: Moment | None = None
+    time_zone: KnownZone = "Asia/Shanghai"
+
+
 class SettingsBody(Body):
     """The tenant's settings. `on_agent_lost` and `silence_s` are by channel, `*` for all others.
 
@@ -184,3 +203,4 @@ class SettingsBody(Body):
     collaboration: CollaborationDeadlines = CollaborationDeadlines()
     help_wait_s: WaitSeconds = 60
     repeat_window_s: LongSeconds = 86_400
+    progress: ProgressSettings = ProgressSettings()

@@ -13,6 +13,8 @@ FRAMES_BURST: Final = 60
 FRAMES_PER_S: Final = 5.0
 FILES_BURST: Final = 10
 FILES_PER_S: Final = 0.1
+LOOKS_BURST: Final = 20
+LOOKS_PER_S: Final = 0.5
 VISITORS_MAX: Final = 20_000
 """So many visitors are remembered; those who have been quiet for longest are forgotten first."""
 
@@ -59,3 +61,4 @@ class Paces:
         self.messages = Pace(clock, MESSAGES_BURST, MESSAGES_PER_S)
         self.frames = Pace(clock, FRAMES_BURST, FRAMES_PER_S)
         self.files = Pace(clock, FILES_BURST, FILES_PER_S)
+        self.looks = Pace(clock, LOOKS_BURST, LOOKS_PER_S)  # at one progress link
