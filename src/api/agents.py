@@ -17,7 +17,7 @@ from src.delivery import views
 from src.delivery.hub import Subscriber
 from src.dispatch import jobs
 from src.dispatch.config import agent_config
-from src.dispatch.ports import Answer, ConfigFact, Known, Wanted
+from src.dispatch.ports import RECENT_S, Answer, ConfigFact, Known, Wanted
 from src.dispatch.turn import Job, Turn
 from src.errors import NotFound
 from src.router import commands
@@ -184,11 +184,11 @@ async def held(
     """Assignments with contact and customer, read in one go; without `personal` these are null."""
     if not rows:
         return []
-    wanted = Wanted(contacts={row[_CONTACT_ID] for row in rows})
+    now = services.clock.now_ms()
+    wanted = Wanted(contacts={row[_CONTACT_ID] for row in rows}, recent_since=now - RECENT_S * 1000)
     known = await services.store.lookup(tenant, wanted) if personal else Known()
     known.external = {each: services.connectors.known(tenant, each) for each in known.customers}
     config = await services.queries.config_one(tenant, "agent", agent_id)
-    now = services.clock.now_ms()
     skills = {} if config is None else agent_config(agent_id, config).skills
     return [views.held(row, known, skills, now) for row in rows]
 

@@ -17,6 +17,7 @@ from src.api.schemas import (
     ContactBody,
     ContactPatch,
     Id,
+    IdentityBody,
     NeedBody,
     tag_requests,
 )
@@ -24,11 +25,12 @@ from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import jobs
 from src.dispatch.config import terms
-from src.dispatch.inbound import Identity, InboundContact
+from src.dispatch.inbound import InboundContact
 from src.dispatch.orders import NO_OUTLOOK
 from src.dispatch.ports import Answer, MessageFact, Wanted
 from src.dispatch.turn import ContactSnapshot, Turn
 from src.errors import Forbidden, Internal, NotFound, Refused, Unavailable
+from src.profile.identities import Identity
 from src.router import commands
 from src.router.entities import CONTACT_COLUMNS
 from src.router.model import Terms
@@ -48,7 +50,8 @@ def inbound(body: ContactBody) -> InboundContact:
         channel=body.channel,
         account=body.account,
         external_id=body.external_id,
-        identity=Identity(body.identity.type, body.identity.value, body.identity.display_name),
+        identity=identity_of(body.identity),
+        also=tuple(map(identity_of, body.identities)),
         text=body.text,
         tags=tag_requests(body.tags),
         language=body.language,
@@ -57,6 +60,11 @@ def inbound(body: ContactBody) -> InboundContact:
         attributes=body.attributes,
         terms=terms_of(body),
     )
+
+
+def identity_of(body: IdentityBody) -> Identity:
+    """An identity as the caller said it."""
+    return Identity(body.type, body.value, body.display_name, body.proven)
 
 
 def terms_of(body: NeedBody) -> Terms:
@@ -84,7 +92,13 @@ async def region(ctx: Context) -> str:
 def snapshot(each: ContactSnapshot) -> views.Json:
     """A contact as it stood when its command had been decided."""
     return views.contact(
-        each.contact, each.fact, each.assignment, each.position, each.estimated_wait, each.collaborations
+        each.contact,
+        each.fact,
+        each.assignment,
+        each.position,
+        each.estimated_wait,
+        each.collaborations,
+        each.customer_id,
     )
 
 
@@ -217,7 +231,9 @@ async def _shown(ctx: Context, found: ContactRead) -> views.Json:
         contact_id = found.contact[0]
         position, wait = (await ctx.services.owner.outlook(ctx.tenant, [contact_id]))[contact_id]
         position = position or await ctx.services.queries.position(ctx.tenant, found.contact[0])
-    return views.contact(found.contact, found.fact, found.assignment, position, wait, found.collaborations)
+    return views.contact(
+        found.contact, found.fact, found.assignment, position, wait, found.collaborations, found.customer_id
+    )
 
 
 async def readable(ctx: Context, contact_id: str) -> views.Json:
@@ -272,7 +288,12 @@ async def list_contacts(  # noqa: PLR0917  # one parameter for each filter
     outlook = await ctx.services.owner.outlook(ctx.tenant, waiting)
     items = [
         views.contact(
-            each.contact, each.fact, each.assignment, *outlook.get(each.contact[0], NO_OUTLOOK), each.collaborations
+            each.contact,
+            each.fact,
+            each.assignment,
+            *outlook.get(each.contact[0], NO_OUTLOOK),
+            each.collaborations,
+            each.customer_id,
         )
         for each in page.items
     ]

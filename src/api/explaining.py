@@ -1,5 +1,6 @@
 """Dry runs: what would become of a contact, and why. Nothing in here changes anything."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -17,8 +18,9 @@ from src.errors import NotFound, UnknownReference
 from src.profile.identities import Identity, normalised
 from src.router import commands
 from src.router.entities import ASSIGNMENT_COLUMNS, Contact
+from src.router.model import Settings
 from src.router.state import State
-from src.store.queries import CustomerRead
+from src.store.customers import CustomerQueries, CustomerRead
 
 router = APIRouter(prefix="/v1", tags=["contacts"])
 
@@ -78,8 +80,7 @@ async def _receive(ctx: Context, body: ExplainBody) -> commands.Receive:
     """The command that such a contact would come with, with what is known of its customer."""
     customer = await _customer(ctx, body)
     settings = await settings_of(ctx.services, ctx.tenant)
-    since = ctx.services.clock.now_ms() - settings.repeat_window_s * 1000
-    known = {} if customer is None else _known(customer, since)
+    known = {} if customer is None else _known(customer, settings, ctx.services.clock.now_ms())
     return commands.Receive(
         contact_id="",
         channel=body.channel or "",
@@ -96,7 +97,7 @@ async def _receive(ctx: Context, body: ExplainBody) -> commands.Receive:
 
 
 async def _customer(ctx: Context, body: ExplainBody) -> CustomerRead | None:
-    queries = ctx.services.queries
+    queries = CustomerQueries(ctx.services.queries)
     if body.customer_id is not None:
         found = await queries.customer(ctx.tenant, body.customer_id)
         if found is None:
@@ -109,20 +110,22 @@ async def _customer(ctx: Context, body: ExplainBody) -> CustomerRead | None:
         account=body.account,
         default_region=await region(ctx),
     )
-    return await queries.customer_by_identity(ctx.tenant, identity.type, identity.value)
+    return await queries.by_identity(ctx.tenant, identity.type, identity.value)
 
 
-def _known(found: CustomerRead, since: int) -> dict[str, Any]:
+def _known(found: CustomerRead, settings: Settings, now: int) -> dict[str, Any]:
     """What a customer's next contact is classified by."""
+    since = now - settings.repeat_window_s * 1000
     customer = found.customer
     had = (each.assignment for each in found.contacts)
     last = next((row for row in had if row is not None and row[_ACCEPTED_AT] is not None), None)
     recent = [Contact.from_row(each.contact) for each in found.contacts]
+    counted = Counter(tag for each in recent if each.created_at >= since for tag in set(each.tags))
     return {
         "customer_id": customer.id,
         "tier": customer.tier,
         "customer_attributes": customer.attributes,
         "dedicated_agent_id": customer.preferred_agent_id,
         "last_agent_id": None if last is None else last[_AGENT_ID],
-        "recent_tags": frozenset(tag for each in recent if each.created_at >= since for tag in each.tags),
+        "recent_tags": frozenset(tag for tag, count in counted.items() if count >= settings.repeat_count - 1),
     }

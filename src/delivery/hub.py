@@ -17,7 +17,7 @@ import structlog
 
 from src import metrics
 from src.delivery import views
-from src.dispatch.ports import Clock, Known, Store, Wanted
+from src.dispatch.ports import RECENT_S, Clock, Known, Store, Wanted
 from src.errors import StoreUnreachable
 from src.router import events as ev
 from src.router.entities import Row
@@ -480,8 +480,9 @@ class Hub:
                 offered.add(each.customer_id)
                 if each.contact_id not in known.facts or each.contact_id not in known.contacts:
                     wanted.contacts.add(each.contact_id)
-                if each.customer_id not in known.customers:
+                if each.customer_id not in known.customers or each.customer_id not in known.recent:
                     wanted.customers.add(each.customer_id)
+                    wanted.recent(each.at - RECENT_S * 1000)
             elif each.type == ev.MESSAGE_QUEUED and each.contact_id is not None:
                 if each.contact_id not in known.facts or each.contact_id not in known.contacts:
                     wanted.contacts.add(each.contact_id)
@@ -491,7 +492,9 @@ class Hub:
                 wanted.messages.add(each.data["message_id"])
         await self._look_up(tenant, wanted, known)
         if self._elsewhere is not None:
-            known.external = {each: self._elsewhere(tenant, each) for each in offered}
+            found = {each: known.customers.get(each) for each in offered}
+            whose = {(None if who is None else who.survivor_id) or each for each, who in found.items()}
+            known.external = {each: self._elsewhere(tenant, each) for each in whose}
 
     async def _look_up(self, tenant: str, wanted: Wanted, known: Known) -> None:
         while wanted:
@@ -504,6 +507,8 @@ class Hub:
                 known.contacts = found.contacts | known.contacts
                 known.facts = found.facts | known.facts
                 known.customers = found.customers | known.customers
+                known.families = found.families | known.families
+                known.recent = found.recent | known.recent
                 known.messages = found.messages | known.messages
                 return
 

@@ -12,13 +12,26 @@ from typing import Any, Final
 import msgspec
 
 from src.dispatch.config import LATEST
-from src.dispatch.ports import CollaborationWord, ContactFact, Customer, Known, MessageFact, Outgoing, OutgoingFact
+from src.dispatch.people import whole
+from src.dispatch.ports import (
+    CollaborationWord,
+    ContactFact,
+    Customer,
+    Known,
+    MessageFact,
+    Outgoing,
+    OutgoingFact,
+    Recent,
+)
 from src.router import events as ev
 from src.router.entities import ASSIGNMENT_COLUMNS, COLLABORATION_COLUMNS, CONTACT_COLUMNS, Row
 from src.router.events import Event
 from src.router.waits import Estimate
 
 Json = dict[str, Any]
+
+LAST_CONTACTS: Final = 5
+"""So many earlier contacts of the customer go with an offer."""
 
 _read: Final = msgspec.json.Decoder().decode
 
@@ -67,10 +80,11 @@ def contact(
     position: int | None = None,
     wait: Estimate | None = None,
     collaborations: Sequence[Row] = (),
+    customer_id: str | None = None,
 ) -> Json:
     """A contact. What came from the customer (`text`, `identity`, `attributes`) is null once it has been erased.
 
-    `collaborations` are the open ones.
+    `collaborations` are the open ones. `customer_id` is who answers for the customer, None: whom it came as.
     """
     value = dict(zip(CONTACT_COLUMNS, row, strict=True))
     more = _read(value["more"])
@@ -81,7 +95,7 @@ def contact(
         "channel": value["channel"],
         "account": value["account"],
         "external_id": fact.external_id if fact else None,
-        "customer_id": value["customer_id"],
+        "customer_id": customer_id or value["customer_id"],
         "identity": {"type": fact.identity_type, "value": fact.identity_value} if fact else None,
         "text": fact.text if fact else None,
         "attributes": dict(fact.attributes) if fact else None,
@@ -164,12 +178,12 @@ def assignment(row: Row) -> Json:
 def held(row: Row, known: Known, skills: Mapping[str, int], now: int) -> Json:
     """An assignment with all that a desktop needs at first sight: what `contact.offered` carries too."""
     shown = assignment(row)
-    contact_row, fact = known.contacts.get(shown["contact_id"]), known.facts.get(shown["contact_id"])
-    who = None if contact_row is None else known.customers.get(contact_row[_CUSTOMER_ID])
+    contact_row = known.contacts.get(shown["contact_id"])
+    customer_id = None if contact_row is None else contact_row[_CUSTOMER_ID]
     requirements = _read(contact_row[_REQUIREMENTS]) if contact_row is not None else []
     return shown | {
-        "contact": contact(contact_row, fact, None) if contact_row is not None else None,
-        "customer": customer(who, known.external.get(who.id)) if who is not None else None,
+        "contact": _joined(contact_row, known),
+        "customer": person(known, customer_id, shown["contact_id"]),
         "matched": [public(each) | {"agent_level": skills.get(each["skill"])} for each in requirements],
         "expires_in_ms": max(0, row[_EXPIRES_AT] - now) if shown["state"] == "offered" else None,
     }
@@ -208,8 +222,42 @@ def _word(fact: CollaborationWord) -> Json:
     return {"id": fact.id, "from": fact.author, "kind": fact.kind, "text": fact.text, "at": rfc3339(fact.at)}
 
 
+def person(known: Known, customer_id: str | None, contact_id: str | None) -> Json | None:
+    """The summary of a customer that goes with an offer: who it is, and its last contacts but this one."""
+    fact = known.customers.get(customer_id or "")
+    if fact is None:
+        return None
+    family = known.families.get(fact.survivor_id or "", (fact.id,))
+    members = [known.customers[each] for each in family if each in known.customers]
+    recent = [each for member in family for each in known.recent.get(member, ()) if each.contact_id != contact_id]
+    recent.sort(key=lambda each: (each.created_at, each.contact_id), reverse=True)
+    last_contacts = [last_contact(each) for each in recent[:LAST_CONTACTS]]
+    return customer(whole(members), known.external.get(family[0])) | {"last_contacts": last_contacts}
+
+
+def last_contact(each: Recent) -> Json:
+    """An earlier contact in short; `agent_id` has it, or had it last."""
+    return {
+        "id": each.contact_id,
+        "channel": each.channel,
+        "created_at": rfc3339(each.created_at),
+        "tags": list(each.tags),
+        "open": not each.closed,
+        "outcome": each.outcome,
+        "agent_id": each.agent_id,
+    }
+
+
+def _joined(row: Row | None, known: Known) -> Json | None:
+    """A contact with what is known of it."""
+    if row is None:
+        return None
+    who = known.customers.get(row[_CUSTOMER_ID])
+    return contact(row, known.facts.get(row[0]), None, customer_id=None if who is None else who.survivor_id)
+
+
 def customer(fact: Customer, known: Mapping[str, Any] | None = None) -> Json:
-    """The summary of a customer that goes with an offer; `known` is what other systems know of it."""
+    """Who a customer is; `known` is what other systems know of it."""
     return {
         "id": fact.id,
         "display_name": fact.display_name,
@@ -275,11 +323,9 @@ def event(tenant: str, each: Event, known: Known, now: int, *, personal: bool = 
     if not personal:
         known = Known()
     if each.type == ev.CONTACT_OFFERED:
-        row, fact = known.contacts.get(each.contact_id or ""), known.facts.get(each.contact_id or "")
-        who = known.customers.get(each.customer_id or "")
         data["expires_in_ms"] = max(0, each.data["expires_at"] - now)
-        data["contact"] = contact(row, fact, None) if row is not None else None
-        data["customer"] = customer(who, known.external.get(who.id)) if who is not None else None
+        data["contact"] = _joined(known.contacts.get(each.contact_id or ""), known)
+        data["customer"] = person(known, each.customer_id, each.contact_id)
     elif each.type == ev.MESSAGE_RECEIVED:
         said = known.messages.get(each.data["message_id"])
         data["message"] = message(said) if said is not None else None

@@ -27,6 +27,7 @@ from src.router.model import (
     Step,
     TagConfig,
     Terms,
+    TierConfig,
     TimeWindow,
     Weights,
 )
@@ -254,6 +255,11 @@ def settings_config(_name: str, body: Body) -> Settings:
     more: dict[str, Any] = {}
     if "collaboration" in body:
         more["collaboration"] = deadlines(body["collaboration"])
+    if "tiers" in body:
+        more["tiers"] = {
+            name: TierConfig(**_given(tier, "priority", "agents", "dedicated_wait_s"))
+            for name, tier in body["tiers"].items()
+        }
     return Settings(
         **more,
         **_given(
@@ -271,6 +277,7 @@ def settings_config(_name: str, body: Body) -> Settings:
             "park_return_s",
             "help_wait_s",
             "repeat_window_s",
+            "repeat_count",
         ),
     )
 

@@ -15,7 +15,7 @@ class InboundContact:
 
     `external_id` is the channel's own id of it, unique per channel and account: seen again, it is the same contact.
     `tags` None means: find them in `text`. `language` is a BCP 47 code. `priority` is seconds of head start. `terms`
-    say who may take it.
+    say who may take it. `also` are further identities of the customer that came with it.
     """
 
     channel: str
@@ -29,6 +29,7 @@ class InboundContact:
     queue: str | None = None
     attributes: Mapping[str, object] = field(default_factory=dict)
     terms: Terms = NO_TERMS
+    also: tuple[Identity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class InboundMessage:
     Without one it opens a contact, unless `opens` is false (a mere event: it is then kept nowhere).
     `external_id` is the channel's message id, unique per channel and account: seen again, nothing happens.
     `kind` is `text`, `image`, `voice`, `video`, `file`, `location`, `link`, `menu`, `event` or `unknown`; `text` is
-    what an agent reads first; `payload` the kind's own fields (media ids, coordinates), JSON values only.
+    what an agent reads first; `payload` the kind's own fields (media ids, coordinates), JSON values only. `also` are
+    further identities of the customer.
     """
 
     channel: str
@@ -52,6 +54,7 @@ class InboundMessage:
     queue: str | None = None
     opens: bool = True
     attributes: Mapping[str, object] = field(default_factory=dict)
+    also: tuple[Identity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,27 @@
 """What callers and channels can want of a tenant, as jobs. Each says what it must know, then decides in its turn."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from src.dispatch import people
 from src.dispatch.inbound import Inbound, InboundContact, InboundHangup, InboundMessage
+from src.dispatch.people import Sighting
 from src.dispatch.ports import (
+    RECENT_S,
     AccountFact,
     CollaborationWord,
     ConfigFact,
     ConnectorFact,
     ContactFact,
-    Customer,
     Fact,
     KeyFact,
     MessageFact,
     NoteFact,
     OutgoingFact,
     Recent,
+    ReviewFact,
     Wanted,
 )
 from src.dispatch.turn import ContactSnapshot, Turn
@@ -25,14 +29,11 @@ from src.errors import Conflict, InvalidState, NotFound
 from src.profile.identities import normalised
 from src.router import commands
 from src.router.commands import Command
-from src.router.entities import Row
+from src.router.entities import Contact, Row
 from src.router.state import State
 
 _SPOKEN_KINDS: Final = frozenset({"text", "menu", "voice"})
 """Kinds whose text the customer wrote or said; what stands for an image is not searched for tags."""
-
-RECENT_S: Final = 90 * 86_400
-"""A customer's contacts are looked back at for so long: who had them, and with which tags they came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class TakeContact:
         return replace(self, set_aside=True)
 
     def wants(self, wanted: Wanted, state: State) -> None:
-        wanted.identities.add(self.inbound.identity.key)
+        _want(wanted, self.inbound)
         wanted.recent(state.at - RECENT_S * 1000)
         if self.inbound.external_id is not None:
             wanted.external_contacts.add((self.inbound.channel, self.inbound.account, self.inbound.external_id))
@@ -74,7 +75,8 @@ class TakeContact:
             known = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
             if known is not None:
                 return Taken(known, created=False)
-        return _open(turn, inbound, kind="text", payload={}, message_external_id=None, aside=self.set_aside)
+        sighting = people.seen(turn, inbound.identity, inbound.also)
+        return _open(turn, inbound, sighting, ("text", {}, None), aside=self.set_aside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class TakeMessage:
 
     def wants(self, wanted: Wanted, state: State) -> None:
         inbound = self.inbound
-        wanted.identities.add(inbound.identity.key)
+        _want(wanted, inbound)
         if inbound.opens:
             wanted.recent(state.at - RECENT_S * 1000)
         wanted.external_messages.add((inbound.channel, inbound.account, inbound.external_id))
@@ -102,12 +104,13 @@ class TakeMessage:
         seen = turn.known.external_messages.get((inbound.channel, inbound.account, inbound.external_id))
         if seen is not None:
             return Taken(seen.contact_id, created=False, message_id=seen.id, seq=seen.seq)
-        customer_id = turn.known.identities.get(inbound.identity.key)
-        thread = customer_id and turn.engine.state.thread(inbound.channel, inbound.account, customer_id)
-        if thread and customer_id:
+        sighting = people.seen(turn, inbound.identity, inbound.also)
+        thread = _thread(turn, inbound, sighting.members)
+        if thread is not None:
             message_id = turn.new_id()
             seq = turn.decide(commands.Message(thread.id, message_id, inbound.kind)).events[0].seq
-            _say(turn, message_id, thread.id, customer_id, inbound, seq)
+            _say(turn, message_id, thread.id, thread.customer_id, inbound, seq)
+            people.carry_out(turn, sighting, thread.id)
             return Taken(thread.id, created=False, message_id=message_id, seq=seq)
         if not inbound.opens:
             return Taken(None, created=False)
@@ -121,8 +124,25 @@ class TakeMessage:
             language=inbound.language,
             queue=inbound.queue,
             attributes=inbound.attributes,
+            also=inbound.also,
         )
-        return _open(turn, opening, inbound.kind, inbound.payload, inbound.external_id, aside=self.set_aside)
+        first = (inbound.kind, inbound.payload, inbound.external_id)
+        return _open(turn, opening, sighting, first, aside=self.set_aside)
+
+
+def _want(wanted: Wanted, inbound: InboundContact | InboundMessage) -> None:
+    """Who it may be."""
+    wanted.identities.add(inbound.identity.key)
+    if inbound.also:
+        wanted.identities.update(each.key for each in inbound.also)
+        wanted.whole = True
+
+
+def _thread(turn: Turn, inbound: InboundMessage, members: Sequence[str]) -> Contact | None:
+    """The newest contact of the customer on that account that still takes messages."""
+    state = turn.engine.state
+    found = [state.thread(inbound.channel, inbound.account, each) for each in members]
+    return max(filter(None, found), key=lambda each: (each.created_at, each.id), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,25 +172,27 @@ def take(inbound: Inbound, default_region: str | None = None) -> "TakeContact | 
     """
     if isinstance(inbound, InboundHangup):
         return TakeHangup(inbound)
-    identity = normalised(inbound.identity, account=inbound.account, default_region=default_region)
+    identity, *also = (
+        normalised(each, account=inbound.account, default_region=default_region)
+        for each in (inbound.identity, *inbound.also)
+    )
     if isinstance(inbound, InboundMessage):
-        return TakeMessage(replace(inbound, identity=identity))
-    return TakeContact(replace(inbound, identity=identity))
+        return TakeMessage(replace(inbound, identity=identity, also=tuple(also)))
+    return TakeContact(replace(inbound, identity=identity, also=tuple(also)))
 
 
 def _open(
     turn: Turn,
     inbound: InboundContact,
-    kind: str,
-    payload: Mapping[str, object],
-    message_external_id: str | None,
+    sighting: Sighting,
+    first: tuple[str, Mapping[str, object], str | None],
     *,
     aside: bool,
 ) -> Taken:
-    known = turn.known.identities.get(inbound.identity.key) if inbound.identity.strong else None
-    customer_id, contact_id = known or turn.new_id(), turn.new_id()
-    customer = turn.known.customers[known] if known is not None else Customer(customer_id, turn.now)
-    recent = turn.recent(customer_id)
+    """Open a contact. `first` is its first message: its kind, what belongs to that kind, and the channel's id of it."""
+    kind, payload, message_external_id = first
+    customer_id, customer, contact_id = sighting.customer_id, sighting.profile, turn.new_id()
+    recent = turn.recent(sighting.members)
     bare = commands.Receive(contact_id, customer_id, inbound.channel, inbound.account, tags=(), aside=True)
     decision = turn.decide(
         bare
@@ -190,13 +212,15 @@ def _open(
             customer_attributes=customer.attributes,
             dedicated_agent_id=customer.preferred_agent_id,
             last_agent_id=next((each.agent_id for each in recent if each.agent_id is not None), None),
-            recent_tags=_tags_since(recent, turn.now - turn.engine.config.settings.repeat_window_s * 1000),
+            recent_tags=_tags_repeated(turn, recent) if recent else frozenset(),
             terms=inbound.terms,
         )
     )
-    turn.opened(customer_id, contact_id)
-    if known is None:
-        turn.meet(customer_id, inbound.identity)
+    if recent and not aside:
+        _mark_repeat(turn, contact_id, customer_id, recent)
+    turn.opened(customer_id, contact_id, inbound.channel)
+    if sighting.made or inbound.also:
+        people.carry_out(turn, sighting, contact_id)
     fact = ContactFact(
         id=contact_id,
         channel=inbound.channel,
@@ -211,7 +235,7 @@ def _open(
     message_id, seq = None, decision.events[0].seq
     if inbound.text is not None or payload:
         message_id = turn.new_id()
-        first = InboundMessage(
+        message = InboundMessage(
             channel=inbound.channel,
             account=inbound.account,
             external_id=message_external_id or "",
@@ -220,12 +244,34 @@ def _open(
             text=inbound.text,
             payload=payload,
         )
-        _say(turn, message_id, contact_id, customer_id, first, seq)
+        _say(turn, message_id, contact_id, customer_id, message, seq)
     return Taken(contact_id, created=True, snapshot=turn.snapshot(contact_id), message_id=message_id, seq=seq)
 
 
-def _tags_since(recent: Sequence[Recent], since: int) -> frozenset[str]:
-    return frozenset(tag for each in recent if each.created_at >= since for tag in each.tags)
+def _lately(turn: Turn, recent: Sequence[Recent]) -> list[Recent]:
+    """Contacts within the time in which a further one is a repeat."""
+    since = turn.now - turn.engine.config.settings.repeat_window_s * 1000
+    return [each for each in recent if each.created_at >= since]
+
+
+def _tags_repeated(turn: Turn, recent: Sequence[Recent]) -> frozenset[str]:
+    """The tags with which one more contact is a repeat."""
+    counted = Counter(tag for each in _lately(turn, recent) for tag in set(each.tags))
+    before = turn.engine.config.settings.repeat_count - 1
+    return frozenset(tag for tag, count in counted.items() if count >= before)
+
+
+def _mark_repeat(turn: Turn, contact_id: str, customer_id: str, recent: Sequence[Recent]) -> None:
+    """Mark a contact that comes again with the same tag, and put it before the people who watch over quality."""
+    contact = turn.engine.state.contact(contact_id)
+    assert contact is not None
+    repeated = _tags_repeated(turn, recent)
+    tags = tuple(tag for tag in contact.tags if tag in repeated)
+    if not tags:
+        return
+    earlier = tuple(each.contact_id for each in _lately(turn, recent) if not {*tags}.isdisjoint(each.tags))
+    turn.decide(commands.MarkRepeat(contact_id, tags, earlier))
+    turn.write(ReviewFact(contact_id, "repeat", customer_id, tags, earlier, turn.now))
 
 
 def _say(turn: Turn, message_id: str, contact_id: str, customer_id: str, inbound: InboundMessage, seq: int) -> None:
@@ -612,26 +658,6 @@ class Configure:
         turn.decide(self.command)
         turn.write(self.fact)
         return self.fact
-
-
-@dataclass(frozen=True, slots=True)
-class PatchCustomer:
-    """Change a customer's tier, preferred agent, attributes or tags; None leaves one as it is."""
-
-    customer_id: str
-    changes: Mapping[str, Any]
-
-    def wants(self, wanted: Wanted, _: State) -> None:
-        wanted.customers.add(self.customer_id)
-
-    def run(self, turn: Turn) -> Customer:
-        customer = turn.known.customers.get(self.customer_id)
-        if customer is None:
-            raise NotFound("there is no such customer")
-        customer = replace(customer, **self.changes)
-        turn.decide(commands.Note("customer.updated", customer.id, customer.id))
-        turn.write(customer)
-        return customer
 
 
 @dataclass(frozen=True, slots=True)

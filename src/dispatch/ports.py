@@ -23,7 +23,12 @@ ExternalKey = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """The person behind contacts. `attributes` and `tags` are the tenant's own, JSON values."""
+    """The person behind contacts. `attributes` and `tags` are the tenant's own, JSON values.
+
+    Customers that were merged are a family: `survivor_id` is the one that answers for all of them, itself included;
+    None: it is alone. `merged` says how this one came into the family: `into` which customer, `at`, `by` whom and the
+    `reason`; None: it answers for itself. It is never merged automatically with those that it is to be kept `apart` of.
+    """
 
     id: str
     created_at: int
@@ -32,11 +37,17 @@ class Customer:
     preferred_agent_id: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    survivor_id: str | None = None
+    merged: Mapping[str, Any] | None = None
+    apart: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityFact:
-    """An address of a customer. Strong ones are unique in the tenant."""
+    """An address of a customer: of the one that came with it, also when that has been merged into another.
+
+    Strong ones are unique in the tenant. `scope` is the account within which a person has one of them.
+    """
 
     type: str
     value: str
@@ -44,6 +55,56 @@ class IdentityFact:
     display_name: str | None
     strong: bool
     created_at: int
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictFact:
+    """Strong identities say that two customers are one, and something says that they are not: a person settles it.
+
+    `kind` is the type of identity of which both have another one, or `kept_apart` where somebody had said so before.
+    `contact_id` is the contact that it came up with. `verdict` is `merge` or `apart`, None while nobody has settled it.
+    """
+
+    id: str
+    customer_id: str
+    other_id: str
+    kind: str
+    at: int
+    contact_id: str | None = None
+    settled_at: int | None = None
+    settled_by: str | None = None
+    verdict: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewFact:
+    """A contact that people who watch over quality are to look at. `kind` says why: `repeat`.
+
+    `tags` are those that its customer came with again, `earlier` the contacts that it came with before. `note` is what
+    whoever settled it wrote.
+    """
+
+    contact_id: str
+    kind: str
+    customer_id: str
+    tags: tuple[str, ...]
+    earlier: tuple[str, ...]
+    at: int
+    settled_at: int | None = None
+    settled_by: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RatingFact:
+    """How satisfied the customer was with a contact: 1 (not at all) to 5. One for each contact, the last."""
+
+    contact_id: str
+    score: int
+    comment: str | None
+    by: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +243,9 @@ class ConnectorFact:
 Fact = (
     Customer
     | IdentityFact
+    | ConflictFact
+    | ReviewFact
+    | RatingFact
     | ContactFact
     | MessageFact
     | OutgoingFact
@@ -272,13 +336,16 @@ class Recent:
     closed: bool
     agent_id: str | None = None
     accepted_at: int | None = None
+    channel: str = ""
+    outcome: str | None = None
 
 
 @dataclass(slots=True)
 class Wanted:
     """What a batch of commands needs to know: keys to look up, all in one go.
 
-    `recent_since`: also the contacts since then of the customers whose identities are found; None: none.
+    `recent_since`: also the contacts since then of the customers whose identities are found (of all customers found, if
+    no identity is wanted); None: none. `whole`: also every identity of the customers found.
     """
 
     identities: set[IdentityKey] = field(default_factory=set)
@@ -290,7 +357,10 @@ class Wanted:
     collaborations: set[str] = field(default_factory=set)
     messages: set[str] = field(default_factory=set)
     answers: set[str] = field(default_factory=set)
+    conflicts: set[str] = field(default_factory=set)
+    reviews: set[tuple[str, str]] = field(default_factory=set)
     recent_since: int | None = None
+    whole: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.keys())
@@ -304,11 +374,14 @@ class Wanted:
         self.recent_since = since if self.recent_since is None else min(since, self.recent_since)
 
 
-WANTED: Final = tuple(each.name for each in fields(Wanted) if each.name != "recent_since")
+WANTED: Final = tuple(each.name for each in fields(Wanted) if each.name not in ("recent_since", "whole"))
 """The kinds of keys that can be wanted."""
 
 RECENT_CONTACTS_MAX: Final = 10
 """So many of a customer's contacts are looked at, the newest."""
+
+RECENT_S: Final = 90 * 86_400
+"""A customer's contacts are looked back at for so long: who had them, and with which tags they came."""
 
 
 @dataclass(slots=True)
@@ -318,6 +391,9 @@ class Known:
     `customers` also has those of the identities and contacts found, `facts` the facts of the contacts, `outgoing` what
     became of the messages. `recent` are the contacts of the customers of the identities found, newest first, at most
     `RECENT_CONTACTS_MAX` each. `external`, which no store holds, is what connectors know of customers.
+
+    Whoever is found comes with its family: `customers` has all of it, `families` its members by the survivor's id, the
+    survivor first. `held` are identities by customer: those that were written, and all where a `whole` was wanted.
     """
 
     identities: dict[IdentityKey, str] = field(default_factory=dict)
@@ -333,6 +409,10 @@ class Known:
     answers: dict[str, Answer] = field(default_factory=dict)
     recent: dict[str, tuple[Recent, ...]] = field(default_factory=dict)
     external: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    families: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    held: dict[str, tuple[IdentityFact, ...]] = field(default_factory=dict)
+    conflicts: dict[str, ConflictFact] = field(default_factory=dict)
+    reviews: dict[tuple[str, str], ReviewFact] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """One turn of a tenant's loop: what its jobs share while they are decided. It reads no store and knows no socket."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from src.dispatch.ports import (
     RECENT_CONTACTS_MAX,
     Answer,
+    ConflictFact,
     ContactFact,
     Customer,
     Fact,
@@ -15,9 +16,9 @@ from src.dispatch.ports import (
     MessageFact,
     OutgoingFact,
     Recent,
+    ReviewFact,
     Wanted,
 )
-from src.profile.identities import Identity
 from src.router.board import Decision
 from src.router.commands import Command
 from src.router.engine import Engine
@@ -35,7 +36,8 @@ T = TypeVar("T")
 class ContactSnapshot:
     """A contact as it stood when its command had been decided. `fact` is None where nobody had asked for it.
 
-    `collaborations` are the open ones.
+    `collaborations` are the open ones. `customer_id` is who answers for the customer that it came as, where it has been
+    merged into another.
     """
 
     contact: Row
@@ -44,6 +46,7 @@ class ContactSnapshot:
     position: int | None
     estimated_wait: Estimate | None
     collaborations: tuple[Row, ...] = ()
+    customer_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -87,8 +90,16 @@ class Turn:
         self.facts.append(fact)
         if isinstance(fact, Customer):
             self.known.customers[fact.id] = fact
-        elif isinstance(fact, IdentityFact) and fact.strong:
-            self.known.identities[(fact.type, fact.value)] = fact.customer_id
+        elif isinstance(fact, IdentityFact):
+            held = self.known.held.get(fact.customer_id, ())
+            kept = tuple(each for each in held if (each.type, each.value) != (fact.type, fact.value))
+            self.known.held[fact.customer_id] = (*kept, fact)
+            if fact.strong:
+                self.known.identities[(fact.type, fact.value)] = fact.customer_id
+        elif isinstance(fact, ConflictFact):
+            self.known.conflicts[fact.id] = fact
+        elif isinstance(fact, ReviewFact):
+            self.known.reviews[(fact.contact_id, fact.kind)] = fact
         elif isinstance(fact, ContactFact):
             self.known.facts[fact.id] = fact
             if fact.external_id is not None:
@@ -102,18 +113,13 @@ class Turn:
             self.known.outgoing[fact.message_id] = fact
             self.posted = self.posted or (fact.native and fact.state == "queued")
 
-    def meet(self, customer_id: str, identity: Identity) -> None:
-        """Write down a customer that was not known before, and the identity under which it came."""
-        name = identity.display_name
-        self.write(Customer(customer_id, self.now, name))
-        self.write(IdentityFact(identity.type, identity.value, customer_id, name, identity.strong, self.now))
-
     def snapshot(self, contact_id: str) -> ContactSnapshot:
         """The contact as it stands now; it must be open, changed in this batch, or looked up."""
         state = self.engine.state
         contact = state.contact(contact_id)
         row = contact.row() if contact is not None else self.known.contacts[contact_id]
         assignment_id = row[_ASSIGNMENT_ID]
+        customer = self.known.customers.get(row[_CUSTOMER_ID])
         assignment = None if assignment_id is None else state.assignment(assignment_id)
         return ContactSnapshot(
             row,
@@ -122,16 +128,21 @@ class Turn:
             self.engine.position(contact_id),
             self.engine.estimate(contact_id),
             tuple(each.row() for each in state.helps.get(contact_id, {}).values()),
+            None if customer is None else customer.survivor_id,
         )
 
-    def recent(self, customer_id: str) -> list[Recent]:
-        """The customer's newest contacts, newest first, as they stand now.
+    def recent(self, customer_ids: Sequence[str]) -> list[Recent]:
+        """The newest contacts of these customers, who are one, newest first, as they stand now.
 
         What was looked up is what is committed, of all batches before this one; contacts of this batch come from
         `opened`, and who accepted one in it from the engine. It misses contacts that are older than what was asked for
         or beyond `RECENT_CONTACTS_MAX`, and agents who lost one, or had it taken back, before it closed.
         """
-        return [self._as_now(each) for each in self.known.recent.get(customer_id, ())]
+        if len(customer_ids) == 1:
+            return [self._as_now(each) for each in self.known.recent.get(customer_ids[0], ())]
+        found = [each for customer_id in customer_ids for each in self.known.recent.get(customer_id, ())]
+        newest = sorted(found, key=lambda each: (each.created_at, each.contact_id), reverse=True)
+        return [self._as_now(each) for each in newest[:RECENT_CONTACTS_MAX]]
 
     def _as_now(self, recent: Recent) -> Recent:
         state = self.engine.state
@@ -149,14 +160,15 @@ class Turn:
             accepted_at=held.accepted_at,
         )
 
-    def opened(self, customer_id: str, contact_id: str) -> None:
+    def opened(self, customer_id: str, contact_id: str, channel: str) -> None:
         """Let the jobs after this one know of a contact that was made in this batch."""
-        contact = Recent(contact_id, self.now, (), closed=False)
+        contact = Recent(contact_id, self.now, (), closed=False, channel=channel)
         before = self.known.recent.get(customer_id, ())
         self.known.recent[customer_id] = (contact, *before)[:RECENT_CONTACTS_MAX]
 
 
 _ASSIGNMENT_ID = CONTACT_COLUMNS.index("assignment_id")
+_CUSTOMER_ID = CONTACT_COLUMNS.index("customer_id")
 
 
 class Job(Protocol[T_co]):

@@ -1,9 +1,23 @@
 """Identities: one normal form for each address of a customer. Must not know where identities are kept.
 
-A strong identity is proven by its channel (WeChat vouches for an openid, the telephone network for a number); a weak
-one was typed in. Only strong ones tie a contact to a customer without asking.
+A strong identity is proven by its channel (WeChat vouches for an openid, the telephone network for a number, a website
+for whom it signs); a weak one was typed in. Only strong ones tie a contact to a customer without asking.
+
+| type | what it is | a person has |
+|---|---|---|
+| `wechat_openid` | who it is to one account (app) of WeChat | one for each account |
+| `wechat_unionid` | who it is to all apps of one company | one |
+| `wecom_external_userid` | who it is to a company on WeCom | one |
+| `web_user` | whom a website signs for | one for each website |
+| `external_id` | who it is to the gateway: its own number of the customer | one |
+| `phone` | E.164 | several |
+| `email` | weak, unless whoever hands it in says that it is proven | several |
+| `visitor`, `sip_user`, `call` | a browser, a user of a telephone system, a call without a number | several |
+| any other word | a gateway's own | several |
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,11 +28,21 @@ from src.errors import Malformed
 VALUE_CHARS_MAX: Final = 256
 
 WEAK_TYPES: Final = frozenset({"email"})
-"""Types that a person typed in: they only suggest. All others a channel or a gateway vouches for."""
+"""Types that a person typed in unless somebody says otherwise: they only suggest."""
 
 
 ACCOUNT_TYPES: Final = frozenset({"sip_user", "call", "web_user"})
 """Types whose values mean something only at one telephone system or website: 1001 is another person at the next."""
+
+SINGLE_TYPES: Final = frozenset({"wechat_openid", "wechat_unionid", "wecom_external_userid", "web_user", "external_id"})
+"""Types of which a person has one, in one scope: two that differ are two persons, as far as anybody can tell."""
+
+SCOPED_TYPES: Final = frozenset({"wechat_openid", "web_user"})
+"""Types of which there is one for each account: the account is their scope."""
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+")
+_TOKEN_TYPES: Final = frozenset({"wechat_openid", "wechat_unionid", "wecom_external_userid"})
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +50,15 @@ class Identity:
     """One address of a customer, in normal form once it has passed `normalised`.
 
     `type` is a word such as `phone`, `wechat_openid` or a gateway's own; `value` the address. `display_name` is what
-    the channel calls the person, if it says.
+    the channel calls the person, if it says. `proven`: somebody vouches for it, or nobody does; None: as its type has
+    it. `scope` is the account within which a person has only one of it, empty if that is not known or has no meaning.
     """
 
     type: str
     value: str
     display_name: str | None = None
+    proven: bool | None = None
+    scope: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -41,7 +68,7 @@ class Identity:
     @property
     def strong(self) -> bool:
         """Whether it ties a contact to a customer without asking."""
-        return self.type not in WEAK_TYPES
+        return self.type not in WEAK_TYPES if self.proven is None else self.proven
 
 
 def normalised(identity: Identity, *, account: str = "", default_region: str | None = None) -> Identity:
@@ -51,7 +78,8 @@ def normalised(identity: Identity, *, account: str = "", default_region: str | N
     surrounding white space; e-mail is lower-cased; what means something only at one account is put apart by `account`.
 
     Raises:
-        Malformed: a value that is empty or too long, or a phone number that is none.
+        Malformed: a value that is empty or too long, a phone number that is none, an e-mail address without its `@`, an
+            id of WeChat or WeCom with characters that none has.
     """
     value = identity.value.strip()
     if not value or len(value) > VALUE_CHARS_MAX:
@@ -59,10 +87,33 @@ def normalised(identity: Identity, *, account: str = "", default_region: str | N
     if identity.type == "phone":
         value = _e164(value, default_region)
     elif identity.type == "email":
+        if _EMAIL.fullmatch(value) is None:
+            raise Malformed("identity.value is not an e-mail address", field="identity.value")
         value = value.lower()
+    elif identity.type in _TOKEN_TYPES and _TOKEN.fullmatch(value) is None:
+        raise Malformed(f"identity.value is not a {identity.type}", field="identity.value")
     elif identity.type in ACCOUNT_TYPES and account:
         value = f"{value}@{account}"
-    return Identity(identity.type, value, identity.display_name)
+    scope = account if identity.type in SCOPED_TYPES else ""
+    return Identity(identity.type, value, identity.display_name, identity.proven, scope)
+
+
+def disagreement(some: Iterable[tuple[str, str, str]], others: Iterable[tuple[str, str, str]]) -> str | None:
+    """The type, in order of name, of which two persons hold different identities though one person has only one.
+
+    Both are the strong identities of a person, each as type, value and scope. None: they may be the same person.
+    """
+    held: dict[tuple[str, str], set[str]] = {}
+    for kind, value, scope in some:
+        if _tells_apart(kind, scope):
+            held.setdefault((kind, scope), set()).add(value)
+    found = [kind for kind, value, scope in others if value not in held.get((kind, scope), (value,))]
+    return min(found, default=None)
+
+
+def _tells_apart(kind: str, scope: str) -> bool:
+    """An openid of which nobody said to which account it belongs tells nothing."""
+    return kind in SINGLE_TYPES and (bool(scope) or kind != "wechat_openid")
 
 
 def _e164(value: str, default_region: str | None) -> str:

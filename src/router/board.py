@@ -137,10 +137,13 @@ class Board:
         assignment: Assignment | None = None,
         agent_id: str | None = None,
         customer_id: str | None = None,
+        contact_id: str | None = None,
     ) -> None:
-        """Decide an event and apply it; what it names is looked at again later."""
+        """Decide an event and apply it; what it names is looked at again later.
+
+        `contact_id` names a contact that may have ended, and is not looked at.
+        """
         state = self.state
-        contact_id: str | None = None
         if contact is not None:
             contact_id, customer_id = contact.id, contact.customer_id
             self.told[contact_id] = kind
@@ -510,7 +513,9 @@ _TRACED_DATA: Final = (
 
 _OUTGOING: Final = frozenset({ev.MESSAGE_QUEUED, ev.MESSAGE_SENT, ev.MESSAGE_DELIVERED, ev.MESSAGE_FAILED})
 
-_CONTACT_STAYS: Final = frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING}) | _OUTGOING
+_CONTACT_STAYS: Final = (
+    frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING}) | _OUTGOING | ev.OF_CUSTOMERS
+)
 """Events that name a contact, but change nothing that it is looked at for."""
 
 _AGENT_STAYS: Final = frozenset(
@@ -530,6 +535,7 @@ _AGENT_STAYS: Final = frozenset(
         ev.COLLABORATION_WARNING,
         ev.COLLABORATION_ESCALATED,
         *_OUTGOING,
+        *ev.OF_CUSTOMERS,
     }
 )
 """The same for agents: it is told, but has no more and no less room than before."""

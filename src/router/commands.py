@@ -436,6 +436,28 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """Something about a customer that the journal is to hold: `type` is one of `events.OF_CUSTOMERS`.
+
+    Of an open contact its holder hears it.
+    """
+
+    type: str
+    customer_id: str
+    data: Mapping[str, Any]
+    contact_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRepeat:
+    """The customer of this contact came with these tags before, and with these contacts."""
+
+    contact_id: str
+    tags: tuple[str, ...]
+    earlier: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Record the hash of the folded state, as it was last drained."""
 
@@ -482,6 +504,8 @@ Command = (
     | PutSettings
     | DeleteNamed
     | Note
+    | Record
+    | MarkRepeat
     | Checkpoint
 )
 """Whatever can be asked."""

@@ -18,6 +18,7 @@ from src.router.handlers import (
     collaborations,
     configuration,
     contacts,
+    customers,
     messages,
     parking,
     presence,
@@ -184,6 +185,8 @@ _HANDLERS: Final[dict[type, Callable[[Room, Any], None]]] = {
     commands.PutSettings: configuration.put_settings,
     commands.DeleteNamed: configuration.delete_named,
     commands.Note: configuration.note,
+    commands.Record: customers.record,
+    commands.MarkRepeat: customers.mark_repeat,
     commands.Checkpoint: configuration.checkpoint,
 }
 """Which function obeys which command."""

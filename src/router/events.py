@@ -45,6 +45,15 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | message.sent, message.delivered | message_id |
 | message.failed | message_id, reason |
 | channel.trouble | name, reason |
+| contact.moved | customer_id, reason (`merged`, `unmerged`) |
+| contact.rated | score, by |
+| customer.merged | merged_id, reason (`linked`, `requested`, `suggested`, `settled`), by |
+| customer.unmerged | unmerged_id, by |
+| customer.identified | type, strong, by |
+| customer.conflict | conflict_id, other_id, kind |
+| customer.settled | other_id, verdict (`apart`, `merge`), conflict_id, by |
+| customer.repeat | tags, earlier |
+| review.settled | kind, by |
 | agent.updated, agent.deleted | (the agent is in the envelope) |
 | {queue,tag,rule,pilot,department,key,channel,connector}.{updated,deleted} | name, by |
 | settings.updated, customer.updated, customer.deleted | name, by |
@@ -106,7 +115,31 @@ MESSAGE_SENT: Final = "message.sent"
 MESSAGE_DELIVERED: Final = "message.delivered"
 MESSAGE_FAILED: Final = "message.failed"
 CHANNEL_TROUBLE: Final = "channel.trouble"
+CONTACT_MOVED: Final = "contact.moved"
+CONTACT_RATED: Final = "contact.rated"
+CUSTOMER_MERGED: Final = "customer.merged"
+CUSTOMER_UNMERGED: Final = "customer.unmerged"
+CUSTOMER_IDENTIFIED: Final = "customer.identified"
+CUSTOMER_CONFLICT: Final = "customer.conflict"
+CUSTOMER_SETTLED: Final = "customer.settled"
+CUSTOMER_REPEAT: Final = "customer.repeat"
+REVIEW_SETTLED: Final = "review.settled"
 CHECKPOINT: Final = "journal.checkpoint"
+
+OF_CUSTOMERS: Final = frozenset(
+    {
+        CONTACT_MOVED,
+        CONTACT_RATED,
+        CUSTOMER_MERGED,
+        CUSTOMER_UNMERGED,
+        CUSTOMER_IDENTIFIED,
+        CUSTOMER_CONFLICT,
+        CUSTOMER_SETTLED,
+        CUSTOMER_REPEAT,
+        REVIEW_SETTLED,
+    }
+)
+"""What is told of customers. None of it is folded: who somebody is, is a fact beside the journal."""
 
 NAMED_KINDS: Final = (
     "queue",
@@ -169,6 +202,7 @@ KNOWN: Final = frozenset(
         MESSAGE_FAILED,
         CHANNEL_TROUBLE,
         CHECKPOINT,
+        *OF_CUSTOMERS,
         *(f"{kind}.updated" for kind in NAMED_KINDS),
         *(f"{kind}.deleted" for kind in NAMED_KINDS),
     }

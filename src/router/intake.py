@@ -4,18 +4,21 @@ Asked by the engine for a contact that has come, and by a dry run for one that h
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from src.router.classify import NOTHING_HELD, Facts, Rules, among, requirements_of
 from src.router.commands import Receive
 from src.router.config import CONTROL, TRIAL, Config
-from src.router.model import DEFAULT_QUEUE, PilotConfig, Requirement, TagRequest, Terms
+from src.router.model import DEFAULT_QUEUE, PilotConfig, Requirement, TagRequest, Terms, TierConfig
 from src.router.tagging import TagFinder
 
 
 class Classified(NamedTuple):
-    """What was made of a contact. `preferred` are agents to be preferred, first ones first: (agent, kind)."""
+    """What was made of a contact. `preferred` are agents to be preferred, first ones first: (agent, kind).
+
+    `dedicated_wait_s` is how long the tier lets its dedicated agents be waited for, None: as long as the queue does.
+    """
 
     queue: str
     priority: int
@@ -26,7 +29,10 @@ class Classified(NamedTuple):
     rules: tuple[str, ...]
     pilot: str | None
     preferred: tuple[tuple[str, str], ...]
+    dedicated_wait_s: int | None = None
 
+
+NO_TIER: Final = TierConfig()
 
 _Pilot = tuple[str, PilotConfig, Callable[[Mapping[str, object]], bool] | None]
 """Its name, what it is, and whom it is meant for by their attributes (None: everybody)."""
@@ -57,9 +63,10 @@ class Intake:
         verdict = rules.judge(_facts(command, tags, now)) if rules else NOTHING_HELD
         if verdict.tags:
             tags += tuple(TagRequest(each) for each in verdict.tags)
+        tier = NO_TIER if command.tier is None else self._config.settings.tiers.get(command.tier, NO_TIER)
         return Classified(
             queue=command.queue or verdict.queue or DEFAULT_QUEUE,
-            priority=command.priority + verdict.priority,
+            priority=command.priority + verdict.priority + tier.priority,
             language=command.language,
             tags=tags,
             requirements=requirements_of(tags, self._config.tags, now),
@@ -70,11 +77,13 @@ class Intake:
                 (agent_id, kind)
                 for agent_id, kind in (
                     (command.dedicated_agent_id, "dedicated"),
+                    *((each, "dedicated") for each in tier.agents),
                     (verdict.preferred_agent_id, "rule"),
                     (command.last_agent_id, "last"),
                 )
                 if agent_id is not None
             ),
+            dedicated_wait_s=tier.dedicated_wait_s,
         )
 
     def find_tags(self, text: str | None) -> tuple[str, ...]:

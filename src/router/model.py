@@ -354,6 +354,19 @@ class DepartmentConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TierConfig:
+    """What a tier of customers gets: `priority` seconds of head start, and agents to be waited for before all others.
+
+    `agents` are preferred in their order, behind the customer's own dedicated agent. `dedicated_wait_s` takes the place
+    of the queue's for all of these; None: the queue's holds.
+    """
+
+    priority: int = 0
+    agents: tuple[str, ...] = ()
+    dedicated_wait_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The tenant's settings. `on_agent_lost` and `silence_s` are by channel, `*` for all others.
 
@@ -362,7 +375,8 @@ class Settings:
     `wait_flag_s` and `transfer_flag_count` mark contacts that waited or wandered too long. `escalation_priority_s` is
     the head start that escalating gives. An agent to whom a contact was transferred is waited for `transfer_wait_s`. A
     parked contact comes back `park_return_s` before its time. `help_wait_s` is how long one agent is asked for help
-    alone. `repeat_window_s` is how far back a tag counts as asked before.
+    alone. `repeat_window_s` is how far back a tag counts as asked before; the contact that is the `repeat_count`th with
+    a tag within that time is a repeat. `tiers` are what the customers' tiers mean, by name.
     """
 
     presence_grace_s: int = 30
@@ -379,6 +393,8 @@ class Settings:
     collaboration: Deadlines = field(default_factory=lambda: Deadlines(progress_s=7200, feedback_s=7200))
     help_wait_s: int = 60
     repeat_window_s: int = 86_400
+    repeat_count: int = 2
+    tiers: Mapping[str, TierConfig] = field(default_factory=dict)
 
     def lost_policy(self, channel: str) -> LostPolicy:
         """What becomes of an active contact of this channel when its agent is gone for good."""

@@ -44,7 +44,7 @@ class State:
         self.helps: dict[str, dict[str, Collaboration]] = {}
         self.hash = 0
         self.at_hand: str | None = None
-        self._threads: dict[tuple[str, str, str], tuple[str, ...]] = {}
+        self._of_customer: dict[str, tuple[str, ...]] = {}
         self._digests: dict[str, dict[str, int]] = {"contact": {}, "assignment": {}, "agent": {}, "collaboration": {}}
         self.changed_contacts: dict[str, Contact] = {}
         self.changed_assignments: dict[str, Assignment] = {}
@@ -67,12 +67,19 @@ class State:
 
     def thread(self, channel: str, account: str, customer_id: str) -> Contact | None:
         """The customer's newest contact on an account that still takes messages: what a further one joins."""
-        found = (self.contacts[each] for each in self._threads.get((channel, account, customer_id), ()))
         return max(
-            (each for each in found if each.state != "wrap_up"),
+            (
+                each
+                for each in self.open_of(customer_id)
+                if each.channel == channel and each.account == account and each.state != "wrap_up"
+            ),
             key=lambda each: (each.created_at, each.id),
             default=None,
         )
+
+    def open_of(self, customer_id: str) -> list[Contact]:
+        """The open contacts that came as this customer."""
+        return [self.contacts[each] for each in self._of_customer.get(customer_id, ())]
 
     # -- folding ------------------------------------------------------------------------------------------------
 
@@ -149,18 +156,16 @@ class State:
     def open_contact(self, contact: Contact) -> None:
         """Keep a contact until it closes."""
         self.contacts[contact.id] = self.changed_contacts[contact.id] = contact
-        key = (contact.channel, contact.account, contact.customer_id)
-        self._threads[key] = (*self._threads.get(key, ()), contact.id)
+        self._of_customer[contact.customer_id] = (*self._of_customer.get(contact.customer_id, ()), contact.id)
 
     def forget_contact(self, contact: Contact) -> None:
         """A contact has closed."""
         del self.contacts[contact.id]
-        key = (contact.channel, contact.account, contact.customer_id)
-        left = tuple(each for each in self._threads[key] if each != contact.id)
+        left = tuple(each for each in self._of_customer[contact.customer_id] if each != contact.id)
         if left:
-            self._threads[key] = left
+            self._of_customer[contact.customer_id] = left
         else:
-            del self._threads[key]
+            del self._of_customer[contact.customer_id]
 
     def open_assignment(self, assignment: Assignment) -> None:
         """Keep an assignment, with its agent, until it ends."""

@@ -32,7 +32,7 @@ from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router.entities import Row
 from src.router.events import Event
 from src.store import rows
-from src.store.reading import read, recent
+from src.store.reading import put, recent
 from src.store.statements import SOUGHT, Sought
 from src.store.tables import api_keys, contacts, metadata
 from src.store.writes import SECTIONS, Section, sectioned
@@ -206,11 +206,14 @@ class MemoryStore:
             asked = {(tenant, *each) if len(sought.key) > 1 else (tenant, each) for each in given}
             for other, column in sought.follows:
                 place = self._tables[_table(other)].places[column]
-                asked |= {(tenant, each[place]) for each in found.get(other, ())}
-            found[sought.name] = [row for key in asked if (row := self._find(sought, key)) is not None]
-            setattr(known, sought.name, read(sought.name, [row[1:] for row in found[sought.name]]))
+                asked |= {(tenant, each[place]) for each in found.get(other, ()) if each[place] is not None}
+            if sought.name == "held" and not wanted.whole:
+                continue
+            found[sought.name] = [row for key in asked for row in self._find(sought, key)]
+            put(known, sought.name, [row[1:] for row in found[sought.name]])
         if wanted.recent_since is not None:
-            customers = set(known.identities.values())
+            customers = set(known.identities.values()) if wanted.identities else set(known.customers)
+            customers.update(*known.families.values())
             known.recent = recent(self._recent(tenant, customers, wanted.recent_since))
         return known
 
@@ -339,12 +342,16 @@ class MemoryStore:
         mine = (row for key, row in table.rows.items() if key[0] == tenant)
         return [row[1:] for row in mine if place is None or row[place] is None]
 
-    def _find(self, sought: Sought, key: Key) -> Row | None:
+    def _find(self, sought: Sought, key: Key) -> Iterable[Row]:
         table = self._tables[sought.table.name]
         if [each.name for each in sought.table.primary_key.columns] == ["tenant", *sought.key]:
-            return table.rows.get(key)
+            row = table.rows.get(key)
+            return () if row is None else (row,)
+        if sought.name in ("family", "held"):  # few ask for these
+            places = [table.places[each] for each in ("tenant", *sought.key)]
+            return [row for row in table.rows.values() if tuple(row[each] for each in places) == key]
         held = (unique.held.get(key) for unique in table.uniques)
-        return next((table.rows[each] for each in held if each is not None), None)
+        return [table.rows[each] for each in held if each is not None]
 
     def _recent(self, tenant: str, customers: Iterable[str], since: int) -> Iterator[tuple[str, str]]:
         """Rows for `reading.recent`."""
@@ -364,6 +371,8 @@ class MemoryStore:
                     row[place["closed_at"]],
                     rows.load(row[place["more"]]).get("previous_agent_id"),
                     *self._holder(tenant, row[place["assignment_id"]]),
+                    row[place["channel"]],
+                    row[place["outcome"]],
                 )
                 for row in islice(there, RECENT_CONTACTS_MAX)
             ]

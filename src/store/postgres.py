@@ -17,7 +17,7 @@ from src.router.entities import Row
 from src.router.events import Event
 from src.store import rows, statements, tables
 from src.store.connections import ACQUIRE_S_MAX, close_pool, open_pool, translated
-from src.store.reading import read
+from src.store.reading import put
 from src.store.seal import Sealer
 from src.store.tokens import Tokens
 from src.store.writes import sectioned
@@ -35,6 +35,10 @@ BURIED_AFTER_S: Final = 3600.0
 
 LOAD_PAGE_ROWS: Final = 500
 """So many rows are taken over at a time, that others get their turn in between."""
+
+
+_CUSTOMERS: Final = frozenset({"identities", "contacts", "customers"})
+"""What leads to customers."""
 
 
 class PostgresStore:
@@ -134,14 +138,16 @@ class PostgresStore:
         given = wanted.keys()
         if not given:
             return Known()
-        since = [wanted.recent_since] if wanted.recent_since is not None and "identities" in given else []
-        text, names = statements.lookup(frozenset(given), recent=bool(since))
+        recent = wanted.recent_since is not None and not given.keys().isdisjoint(_CUSTOMERS)
+        since = [wanted.recent_since] if recent else []
+        text, names = statements.lookup(frozenset(given), recent=recent, whole=wanted.whole)
         keys = [_keys(given[each.name], len(each.key)) for each in statements.SOUGHT if each.name in given]
         async with self._connection() as connection:
             found = await connection.fetchrow(text, tenant, *keys, *since)
         known = Known()
         for name, records in zip(names, found, strict=True):
-            setattr(known, name, read(name, records or ()))
+            if records:
+                put(known, name, records)
         return known
 
     async def commit(self, batch: Batch) -> None:

@@ -35,8 +35,6 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
-    union,
-    union_all,
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, aggregate_order_by
 from sqlalchemy.exc import DBAPIError
@@ -63,12 +61,6 @@ from src.store.connections import ANSWER_S_MAX, CLOSE_S_MAX, CONNECT_S_MAX, SETT
 READERS_MAX: Final = 8
 READER_S_MAX: Final = 10.0
 """So long a read waits for a connection."""
-
-CUSTOMER_CONTACTS: Final = 50
-"""The newest contacts of a customer that come with it."""
-
-CUSTOMER_OPEN_MAX: Final = 200
-"""The open ones that come with it."""
 
 _PLANS: Final = {"plan_cache_mode": "force_custom_plan", "enable_seqscan": "off"}
 """Plans are made for each question: filters differ, and one made while tables were empty would stay. None reads a whole
@@ -101,12 +93,16 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class ContactRead:
-    """A contact, what is known of it, its current or last assignment, and its open collaborations, oldest first."""
+    """A contact, what is known of it, its current or last assignment, and its open collaborations, oldest first.
+
+    `customer_id` is who answers for the customer that it came as, where that has been merged into another.
+    """
 
     contact: Row
     fact: ContactFact | None
     assignment: Row | None
     collaborations: Sequence[Row] = ()
+    customer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +113,6 @@ class AgentRead:
     body: Mapping[str, Any]
     state: Row | None
     assignments: Sequence[Row]
-
-
-@dataclass(frozen=True, slots=True)
-class CustomerRead:
-    """A customer with its identities, and its newest and its open contacts, newest first."""
-
-    customer: Customer
-    identities: Sequence[IdentityFact]
-    contacts: Sequence[ContactRead]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +181,15 @@ def _rank(contacts: FromClause) -> ColumnElement[int]:
     return contacts.c.created_at - contacts.c.priority * literal_column("1000")
 
 
-def _contacts() -> Select[Any]:
+def contacts_shown() -> Select[Any]:
+    """Contacts as `contact_read` takes them."""
     contacts, facts, assignments = tables.contacts, tables.contact_facts, tables.assignments
-    return select(*_CONTACT, *_FACT, *_ASSIGNMENT, _open_collaborations()).select_from(
+    customers = tables.customers
+    survivor = select(customers.c.survivor_id).where(
+        customers.c.tenant == contacts.c.tenant, customers.c.id == contacts.c.customer_id
+    )
+    more = (survivor.correlate(contacts).scalar_subquery(), _open_collaborations())
+    return select(*_CONTACT, *_FACT, *_ASSIGNMENT, *more).select_from(
         contacts.outerjoin(facts, and_(facts.c.tenant == contacts.c.tenant, facts.c.id == contacts.c.id)).outerjoin(
             assignments,
             and_(assignments.c.tenant == contacts.c.tenant, assignments.c.id == contacts.c.assignment_id),
@@ -239,14 +232,16 @@ def _agents() -> Select[Any]:
     )
 
 
-def _contact_read(row: Sequence[Any]) -> ContactRead:
+def contact_read(row: Sequence[Any]) -> ContactRead:
+    """A row of `contacts_shown`."""
     contact, rest = tuple(row[: len(_CONTACT)]), row[len(_CONTACT) :]
-    fact, assignment = rest[: len(_FACT)], tuple(rest[len(_FACT) : -1])
+    fact, assignment = rest[: len(_FACT)], tuple(rest[len(_FACT) : -2])
     return ContactRead(
         contact,
         None if fact[0] is None else rows.contact_fact_from(fact),
         None if assignment[0] is None else assignment,
         () if row[-1] is None else tuple(tuple(each) for each in rows.load(row[-1])),
+        row[-2],
     )
 
 
@@ -310,7 +305,7 @@ class Queries:
                 each.terminate()
             await asyncio.gather(closing, return_exceptions=True)
 
-    async def _all(self, query: _Query) -> Sequence[Any]:
+    async def all_rows(self, query: _Query) -> Sequence[Any]:
         """Every row; a second try where the server had been started anew, because a read may be repeated."""
         try:
             return await self._fetch(query)
@@ -337,8 +332,9 @@ class Queries:
         except (NoConnectionFree, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise Unavailable("the database cannot be reached") from error
 
-    async def _one(self, query: _Query) -> Any:  # noqa: ANN401 - a row or None
-        found = await self._all(query.limit(1))
+    async def one_row(self, query: _Query) -> Any:  # noqa: ANN401 - a row or None
+        """The first row, None if there is none."""
+        found = await self.all_rows(query.limit(1))
         return found[0] if found else None
 
     # -- contacts -----------------------------------------------------------------------------------------------
@@ -346,8 +342,8 @@ class Queries:
     async def contact(self, tenant: str, contact_id: str) -> ContactRead | None:
         """One contact."""
         contacts = tables.contacts
-        row = await self._one(_contacts().where(contacts.c.tenant == tenant, contacts.c.id == contact_id))
-        return None if row is None else _contact_read(row)
+        row = await self.one_row(contacts_shown().where(contacts.c.tenant == tenant, contacts.c.id == contact_id))
+        return None if row is None else contact_read(row)
 
     async def contacts(
         self,
@@ -365,8 +361,9 @@ class Queries:
         """Contacts, newest first; a filter that is None lets all pass. `agent_id`: who was ever offered them."""
         contacts, held = tables.contacts.c, tables.assignments.c
         equal = {contacts.state: state, contacts.queue: queue, contacts.channel: channel}
-        equal[contacts.customer_id] = customer_id
-        query = _contacts().where(contacts.tenant == tenant)
+        query = contacts_shown().where(contacts.tenant == tenant)
+        if customer_id is not None:
+            query = query.where(contacts.customer_id.in_(await self.family(tenant, customer_id)))
         query = query.where(*(column == value for column, value in equal.items() if value is not None))
         if state is not None and state != "closed":
             query = query.where(contacts.closed_at.is_(None))
@@ -377,8 +374,8 @@ class Queries:
             query = query.where(exists(select(held.id).where(*own).correlate(tables.contacts)))
         if cursor is not None:
             query = query.where(contacts.id < cursor)
-        found = await self._all(query.order_by(contacts.id.desc()).limit(limit + 1))
-        return _page([_contact_read(each) for each in found], limit, lambda each: str(each.contact[0]))
+        found = await self.all_rows(query.order_by(contacts.id.desc()).limit(limit + 1))
+        return _page([contact_read(each) for each in found], limit, lambda each: str(each.contact[0]))
 
     async def was_held_by(self, tenant: str, contact_id: str, agent_id: str) -> bool:
         """Whether the contact is offered to the agent now, or is or was in its hands: not a mere offer of once."""
@@ -386,7 +383,7 @@ class Queries:
         query = select(each.id).where(
             each.tenant == tenant, each.agent_id == agent_id, each.contact_id == contact_id, _was_held(each)
         )
-        return await self._one(query) is not None
+        return await self.one_row(query) is not None
 
     async def position(self, tenant: str, contact_id: str) -> int | None:
         """Smaller ranks that wait in the same queue, plus one; None unless waiting."""
@@ -399,7 +396,9 @@ class Queries:
             tuple_(_rank(other), other.c.id) < tuple_(_rank(this), this.c.id),
         )
         query = select(smaller.correlate(this).scalar_subquery())
-        row = await self._one(query.where(this.c.tenant == tenant, this.c.id == contact_id, this.c.state == "waiting"))
+        row = await self.one_row(
+            query.where(this.c.tenant == tenant, this.c.id == contact_id, this.c.state == "waiting")
+        )
         return None if row is None else int(row[0]) + 1
 
     async def messages(
@@ -412,7 +411,7 @@ class Queries:
         query = query.where(each.c.tenant == tenant, each.c.contact_id == contact_id)
         if cursor is not None:
             query = query.where(each.c.id > cursor)
-        found = await self._all(query.order_by(each.c.id).limit(limit + 1))
+        found = await self.all_rows(query.order_by(each.c.id).limit(limit + 1))
         return _page([_message_read(row) for row in found], limit, lambda read: read[0].id)
 
     async def between(
@@ -430,7 +429,7 @@ class Queries:
             each.c.account == account,
             each.c.at >= since,
         )
-        found = await self._all(query.order_by(each.c.seq.desc(), each.c.id.desc()).limit(BETWEEN_MAX))
+        found = await self.all_rows(query.order_by(each.c.seq.desc(), each.c.id.desc()).limit(BETWEEN_MAX))
         return [_message_read(row) for row in reversed(found)]
 
     async def visit(self, tenant: str, who: VisitKey, limit: int) -> Sequence[ContactRead]:
@@ -440,7 +439,7 @@ class Queries:
         customer_id = select(known.customer_id).where(
             known.tenant == tenant, known.type == kind, known.value == value, known.strong
         )
-        query = _contacts().where(
+        query = contacts_shown().where(
             contacts.tenant == tenant,
             contacts.customer_id == customer_id.scalar_subquery(),
             facts.channel == channel,
@@ -448,8 +447,8 @@ class Queries:
             facts.identity_type == kind,
             facts.identity_value == value,
         )
-        found = await self._all(query.order_by(contacts.id.desc()).limit(limit))
-        return [_contact_read(each) for each in found]
+        found = await self.all_rows(query.order_by(contacts.id.desc()).limit(limit))
+        return [contact_read(each) for each in found]
 
     async def said(
         self, tenant: str, contact_ids: Sequence[str], after: int | None, limit: int
@@ -461,7 +460,7 @@ class Queries:
             query = query.order_by(each.c.seq.desc(), each.c.id.desc())
         else:
             query = query.where(each.c.seq > after).order_by(each.c.seq, each.c.id)
-        found = [rows.message_from(row) for row in await self._all(query.limit(limit + 1))]
+        found = [rows.message_from(row) for row in await self.all_rows(query.limit(limit + 1))]
         return found if after is not None else found[::-1]
 
     async def undelivered(
@@ -481,7 +480,7 @@ class Queries:
                 out.state.in_(("queued", "sent")),
             )
         )
-        return [(row[0], row[1]) for row in await self._all(query.order_by(said.seq).limit(limit))]
+        return [(row[0], row[1]) for row in await self.all_rows(query.order_by(said.seq).limit(limit))]
 
     async def silent(self, tenant: str, channel: str, account: str, since: int, limit: int) -> Sequence[str]:
         """Active contacts of an account in which nothing was said or done since a time.
@@ -508,26 +507,28 @@ class Queries:
                 fact.attributes.cast(JSONB)["left_message"].is_(None),
             )
         )
-        return [row[0] for row in await self._all(query.limit(limit))]
+        return [row[0] for row in await self.all_rows(query.limit(limit))]
 
     async def traces(self, tenant: str, contact_id: str) -> Sequence[tuple[int, Mapping[str, Any]]]:
         """Every decision about a contact, oldest first: the event's number, and the trace."""
         each = tables.traces
         query = select(each.c.seq, each.c.trace).where(each.c.tenant == tenant, each.c.contact_id == contact_id)
-        return [(row[0], rows.load(row[1])) for row in await self._all(query.order_by(each.c.seq))]
+        return [(row[0], rows.load(row[1])) for row in await self.all_rows(query.order_by(each.c.seq))]
 
     # -- collaborations -----------------------------------------------------------------------------------------
 
     async def collaboration(self, tenant: str, collaboration_id: str) -> CollaborationRead | None:
         """One collaboration, open or closed, with its words."""
         each, said = tables.collaborations.c, tables.collaboration_words.c
-        row = await self._one(select(*_COLLABORATION).where(each.tenant == tenant, each.id == collaboration_id))
+        row = await self.one_row(select(*_COLLABORATION).where(each.tenant == tenant, each.id == collaboration_id))
         if row is None:
             return None
         own = select(*_of(tables.collaboration_words)).where(
             said.tenant == tenant, said.collaboration_id == collaboration_id
         )
-        return CollaborationRead(tuple(row), [rows.word_from(word) for word in await self._all(own.order_by(said.id))])
+        return CollaborationRead(
+            tuple(row), [rows.word_from(word) for word in await self.all_rows(own.order_by(said.id))]
+        )
 
     async def collaborations(
         self,
@@ -553,7 +554,7 @@ class Queries:
             query = query.where(each.closed_at.is_not(None) if state == "closed" else each.closed_at.is_(None))
         if cursor is not None:
             query = query.where(each.id < cursor)
-        found = await self._all(query.order_by(each.id.desc()).limit(limit + 1))
+        found = await self.all_rows(query.order_by(each.id.desc()).limit(limit + 1))
         return _page([tuple(row) for row in found], limit, lambda row: str(row[0]))
 
     async def helps_with(self, tenant: str, contact_id: str, agent_id: str) -> bool:
@@ -576,7 +577,7 @@ class Queries:
             or_(each.agent_id == agent_id, told),
             or_(each.accepted_at.is_not(None), each.closed_at.is_(None)),
         )
-        return await self._one(query) is not None
+        return await self.one_row(query) is not None
 
     # -- agents -------------------------------------------------------------------------------------------------
 
@@ -586,12 +587,12 @@ class Queries:
         query = _agents().where(config.tenant == tenant)
         if cursor is not None:
             query = query.where(config.name > cursor)
-        found = await self._all(query.order_by(config.name).limit(limit + 1))
+        found = await self.all_rows(query.order_by(config.name).limit(limit + 1))
         return _page(await self._with_assignments(tenant, found), limit, lambda agent: agent.id)
 
     async def agent(self, tenant: str, agent_id: str) -> AgentRead | None:
         """One agent."""
-        row = await self._one(_agents().where(tables.config.c.tenant == tenant, tables.config.c.name == agent_id))
+        row = await self.one_row(_agents().where(tables.config.c.tenant == tenant, tables.config.c.name == agent_id))
         return None if row is None else (await self._with_assignments(tenant, [row]))[0]
 
     async def _with_assignments(self, tenant: str, found: Sequence[Any]) -> list[AgentRead]:
@@ -601,7 +602,7 @@ class Queries:
             query = select(*_ASSIGNMENT).where(
                 each.c.tenant == tenant, each.c.agent_id.in_([row[0] for row in found]), each.c.ended_at.is_(None)
             )
-            for row in await self._all(query.order_by(each.c.id)):
+            for row in await self.all_rows(query.order_by(each.c.id)):
                 held[row.agent_id].append(tuple(row))
         return [
             AgentRead(row[0], rows.load(row[1]), None if row[2] is None else tuple(row[2:]), held[row[0]])
@@ -616,56 +617,34 @@ class Queries:
         )
         if state is not None:
             query = query.where(each.c.state == state)
-        return [tuple(row) for row in await self._all(query.order_by(each.c.id))]
+        return [tuple(row) for row in await self.all_rows(query.order_by(each.c.id))]
 
     async def assignment(self, tenant: str, assignment_id: str) -> Row | None:
         """One assignment, open or ended."""
         each = tables.assignments
-        row = await self._one(select(*_ASSIGNMENT).where(each.c.tenant == tenant, each.c.id == assignment_id))
+        row = await self.one_row(select(*_ASSIGNMENT).where(each.c.tenant == tenant, each.c.id == assignment_id))
         return None if row is None else tuple(row)
 
     # -- customers ----------------------------------------------------------------------------------------------
 
-    async def customer(self, tenant: str, customer_id: str) -> CustomerRead | None:
-        """A customer with what belongs to it."""
-        customers, identities, contacts = tables.customers, tables.identities, tables.contacts
-        row = await self._one(
-            select(*_of(customers)).where(customers.c.tenant == tenant, customers.c.id == customer_id)
-        )
-        if row is None:
-            return None
-        own = select(*_of(identities)).where(identities.c.tenant == tenant, identities.c.customer_id == customer_id)
-        of = select(contacts.c.id).where(contacts.c.tenant == tenant, contacts.c.customer_id == customer_id)
-        newest = of.order_by(contacts.c.id.desc()).limit(CUSTOMER_CONTACTS)
-        still_open = of.where(contacts.c.closed_at.is_(None)).limit(CUSTOMER_OPEN_MAX)
-        shown = _contacts().where(contacts.c.tenant == tenant, contacts.c.id.in_(union(newest, still_open)))
-        return CustomerRead(
-            rows.customer_from(row),
-            [rows.identity_from(each) for each in await self._all(own.order_by(identities.c.created_at))],
-            [_contact_read(each) for each in await self._all(shown.order_by(contacts.c.id.desc()))],
-        )
+    async def family(self, tenant: str, customer_id: str) -> list[str]:
+        """The ids of the customer and of all that it has been merged with; the survivor's first."""
+        each = tables.customers.c
+        own = select(each.survivor_id).where(each.tenant == tenant, each.id == customer_id)
+        query = select(each.id).where(each.tenant == tenant, each.survivor_id == own.scalar_subquery())
+        found = [row[0] for row in await self.all_rows(query.order_by(each.id != each.survivor_id, each.id))]
+        return found or [customer_id]
 
     async def addresses(self, tenant: str, customer_id: str) -> tuple[Customer, Sequence[IdentityFact]] | None:
-        """A customer and its identities, oldest first."""
+        """A customer, the survivor of its family, and the identities of all of that, oldest first."""
         customers, identities = tables.customers, tables.identities
-        row = await self._one(
-            select(*_of(customers)).where(customers.c.tenant == tenant, customers.c.id == customer_id)
-        )
+        ids = await self.family(tenant, customer_id)
+        row = await self.one_row(select(*_of(customers)).where(customers.c.tenant == tenant, customers.c.id == ids[0]))
         if row is None:
             return None
-        own = select(*_of(identities)).where(identities.c.tenant == tenant, identities.c.customer_id == customer_id)
-        found = await self._all(own.order_by(identities.c.created_at))
+        own = select(*_of(identities)).where(identities.c.tenant == tenant, identities.c.customer_id.in_(ids))
+        found = await self.all_rows(own.order_by(identities.c.created_at))
         return rows.customer_from(row), [rows.identity_from(each) for each in found]
-
-    async def customer_by_identity(self, tenant: str, kind: str, value: str) -> CustomerRead | None:
-        """The customer with an identity: the one with a strong one, else the one that came with it last."""
-        each = tables.identities.c
-        same = select(each.customer_id, each.strong, each.created_at).where(
-            each.tenant == tenant, each.type == kind, each.value == value
-        )
-        found = union_all(same.where(each.strong), same.where(not_(each.strong))).subquery().c
-        row = await self._one(select(found.customer_id).order_by(found.strong.desc(), found.created_at.desc()))
-        return None if row is None else await self.customer(tenant, row[0])
 
     # -- configuration ------------------------------------------------------------------------------------------
 
@@ -673,54 +652,54 @@ class Queries:
         """All of a kind, by name."""
         each = tables.config
         query = select(*_of(each)).where(each.c.tenant == tenant, each.c.kind == kind).order_by(each.c.name)
-        return [rows.config_from(row) for row in await self._all(query)]
+        return [rows.config_from(row) for row in await self.all_rows(query)]
 
     async def config_one(self, tenant: str, kind: str, name: str) -> Mapping[str, Any] | None:
         """The body of one."""
         each = tables.config
         query = select(*_of(each)).where(each.c.tenant == tenant, each.c.kind == kind, each.c.name == name)
-        row = await self._one(query)
+        row = await self.one_row(query)
         return None if row is None else rows.config_from(row).body
 
     async def keys(self, tenant: str) -> Sequence[KeyFact]:
         """All API keys, oldest first."""
         each = tables.api_keys
-        found = await self._all(select(*_of(each)).where(each.c.tenant == tenant).order_by(each.c.id))
+        found = await self.all_rows(select(*_of(each)).where(each.c.tenant == tenant).order_by(each.c.id))
         return [rows.key_from(row) for row in found]
 
     async def key_by_hash(self, hashed: str) -> tuple[str, KeyFact] | None:
         """The tenant of an API key, and the key."""
         each = tables.api_keys
-        row = await self._one(select(each.c.tenant, *_of(each)).where(each.c.hash == hashed))
+        row = await self.one_row(select(each.c.tenant, *_of(each)).where(each.c.hash == hashed))
         return None if row is None else (row[0], rows.key_from(row[1:]))
 
     async def accounts(self, tenant: str) -> Sequence[AccountFact]:
         """All channel accounts, by name."""
         each = tables.channel_accounts
-        found = await self._all(select(*_of(each)).where(each.c.tenant == tenant).order_by(each.c.name))
+        found = await self.all_rows(select(*_of(each)).where(each.c.tenant == tenant).order_by(each.c.name))
         return [rows.account_from(row) for row in found]
 
     async def accounts_of(self, channel: str) -> Sequence[tuple[str, AccountFact]]:
         """Every tenant's accounts of a channel that are in use, each with its tenant."""
         each = tables.channel_accounts
-        found = await self._all(select(*each.columns).where(each.c.channel == channel, each.c.enabled))
+        found = await self.all_rows(select(*each.columns).where(each.c.channel == channel, each.c.enabled))
         return [(row[0], rows.account_from(row[1:])) for row in found]
 
     async def account(self, name: str) -> tuple[str, AccountFact] | None:
         """The tenant of a channel account, and the account."""
         each = tables.channel_accounts
-        row = await self._one(select(each.c.tenant, *_of(each)).where(each.c.name == name))
+        row = await self.one_row(select(each.c.tenant, *_of(each)).where(each.c.name == name))
         return None if row is None else (row[0], rows.account_from(row[1:]))
 
     async def connectors(self, tenant: str) -> Sequence[ConnectorFact]:
         """A tenant's connectors, by name."""
         each = tables.connectors
-        found = await self._all(select(*_of(each)).where(each.c.tenant == tenant).order_by(each.c.name))
+        found = await self.all_rows(select(*_of(each)).where(each.c.tenant == tenant).order_by(each.c.name))
         return [rows.connector_from(row) for row in found]
 
     async def all_connectors(self) -> Sequence[tuple[str, ConnectorFact]]:
         """Every tenant's connectors, each with its tenant."""
-        found = await self._all(select(*tables.connectors.columns).order_by(*tables.connectors.primary_key.columns))
+        found = await self.all_rows(select(*tables.connectors.columns).order_by(*tables.connectors.primary_key.columns))
         return [(row[0], rows.connector_from(row[1:])) for row in found]
 
     # -- tenants ------------------------------------------------------------------------------------------------
@@ -735,12 +714,12 @@ class Queries:
 
     async def _tenant(self, column: Column[str], value: str) -> TenantRead | None:
         each = tables.tenants
-        row = await self._one(select(each.c.id, each.c.name, each.c.jwt_secret).where(column == value))
+        row = await self.one_row(select(each.c.id, each.c.name, each.c.jwt_secret).where(column == value))
         return None if row is None else TenantRead(*row)
 
     async def tenant_ids(self) -> Sequence[str]:
         """Every tenant of the service."""
-        return [row[0] for row in await self._all(select(tables.tenants.c.id).order_by(tables.tenants.c.id))]
+        return [row[0] for row in await self.all_rows(select(tables.tenants.c.id).order_by(tables.tenants.c.id))]
 
     async def pilot(
         self,
@@ -788,12 +767,12 @@ class Queries:
             .group_by(func.grouping_sets(tuple_(contacts.pilot, contacts.queue), tuple_(contacts.pilot)))
             .order_by(contacts.pilot.desc(), contacts.queue.asc().nulls_first())
         )
-        return [PilotOutcome(arms[row[0]], *row[1:]) for row in await self._all(query)]
+        return [PilotOutcome(arms[row[0]], *row[1:]) for row in await self.all_rows(query)]
 
     async def stats(self, tenant: str) -> Stats:
         """What goes on now."""
         contacts, states = tables.contacts, tables.agent_states
-        counted = await self._all(
+        counted = await self.all_rows(
             select(contacts.c.queue, contacts.c.state, func.count(), func.min(contacts.c.created_at))
             .where(contacts.c.tenant == tenant, contacts.c.closed_at.is_(None))
             .group_by(contacts.c.queue, contacts.c.state)
@@ -803,7 +782,7 @@ class Queries:
             by_state, since = queues.get(queue, ({}, None))
             by_state[state] = number
             queues[queue] = (by_state, oldest if state == "waiting" else since)
-        agents = await self._all(
+        agents = await self.all_rows(
             select(states.c.status, func.count()).where(states.c.tenant == tenant).group_by(states.c.status)
         )
         return Stats(queues, {row[0]: row[1] for row in agents})

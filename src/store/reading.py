@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from src.dispatch.ports import Recent
+from src.dispatch.ports import Customer, Known, Recent
 from src.store import rows
 
 Pair = tuple[Any, Any]
@@ -25,7 +25,10 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "facts": _keyed(rows.contact_fact_from, lambda each: each.id),
     "assignments": lambda row: (row[0], tuple(row)),
     "customers": _keyed(rows.customer_from, lambda each: each.id),
+    "family": _keyed(rows.customer_from, lambda each: each.id),
     "collaborations": lambda row: (row[0], tuple(row)),
+    "conflicts": _keyed(rows.conflict_from, lambda each: each.id),
+    "reviews": _keyed(rows.review_from, lambda each: (each.contact_id, each.kind)),
     "messages": _keyed(rows.message_from, lambda each: each.id),
     "outgoing": _keyed(rows.outgoing_from, lambda each: each.message_id),
     "answers": _keyed(rows.answer_from, lambda each: each.scope),
@@ -33,17 +36,33 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
 """By the names of `Known`: from a row of the table, without the tenant, to a key and a value."""
 
 
-def read(name: str, found: Iterable[Sequence[Any]]) -> dict[Any, Any]:
-    """The rows that were found for a name of `Known`, as it holds them."""
-    return recent(found) if name == "recent" else dict(map(READ[name], found))
+def put(known: Known, name: str, found: Iterable[Sequence[Any]]) -> None:
+    """Let `known` hold the rows that were found for one of the names of a lookup."""
+    if name == "recent":
+        known.recent = recent(found)
+    elif name == "held":
+        for row in found:
+            fact = rows.identity_from(row)
+            known.held[fact.customer_id] = (*known.held.get(fact.customer_id, ()), fact)
+    elif name == "family":
+        _put_families(known, dict(map(READ[name], found)))
+    else:
+        setattr(known, name, dict(map(READ[name], found)))
+
+
+def _put_families(known: Known, found: Mapping[str, Customer]) -> None:
+    known.customers.update(found)
+    for each in sorted(found.values(), key=lambda each: (each.id != each.survivor_id, each.id)):
+        assert each.survivor_id is not None
+        known.families[each.survivor_id] = (*known.families.get(each.survivor_id, ()), each.id)
 
 
 def recent(found: Iterable[Sequence[Any]]) -> dict[str, tuple[Recent, ...]]:
     """Contacts by customer, newest first.
 
     A row is the customer's id and a JSON array, null if there are none: for each contact its id, when it was created,
-    its tags, when it closed, who transferred it last, and of the assignment that it names the agent and when that
-    accepted it.
+    its tags, when it closed, who transferred it last, of the assignment that it names the agent and when that accepted
+    it, its channel and its outcome.
     """
     return {
         customer_id: tuple(sorted(map(_recent, rows.load(contacts)), key=lambda each: each.contact_id, reverse=True))
@@ -53,6 +72,6 @@ def recent(found: Iterable[Sequence[Any]]) -> dict[str, tuple[Recent, ...]]:
 
 
 def _recent(values: Sequence[Any]) -> Recent:
-    contact_id, created_at, tags, closed_at, transferred_by, agent_id, accepted_at = values
+    contact_id, created_at, tags, closed_at, transferred_by, agent_id, accepted_at, channel, outcome = values
     agent = transferred_by if accepted_at is None else agent_id
-    return Recent(contact_id, created_at, tuple(tags), closed_at is not None, agent, accepted_at)
+    return Recent(contact_id, created_at, tuple(tags), closed_at is not None, agent, accepted_at, channel, outcome)

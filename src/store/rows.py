@@ -15,6 +15,7 @@ from src.dispatch.ports import (
     Checkpoint,
     CollaborationWord,
     ConfigFact,
+    ConflictFact,
     ConnectorFact,
     ContactFact,
     Customer,
@@ -25,6 +26,8 @@ from src.dispatch.ports import (
     NoteFact,
     Outgoing,
     OutgoingFact,
+    RatingFact,
+    ReviewFact,
 )
 from src.errors import StoreRejected
 from src.router.entities import Row
@@ -120,22 +123,88 @@ def customer_row(fact: Customer) -> Row:
         fact.preferred_agent_id,
         dump(fact.attributes),
         dump(fact.tags),
+        fact.survivor_id,
+        _customer_more(fact),
     )
+
+
+def _customer_more(fact: Customer) -> str:
+    """What few customers have."""
+    more: dict[str, Any] = {}
+    if fact.merged is not None:
+        more["merged"] = fact.merged
+    if fact.apart:
+        more["apart"] = fact.apart
+    return dump(more) if more else "{}"
 
 
 def customer_from(row: Sequence[Any]) -> Customer:
     """The inverse of `customer_row`."""
-    return Customer(row[0], row[1], row[2], row[3], row[4], _decode(row[5]), tuple(_decode(row[6])))
+    more: Mapping[str, Any] = {} if row[8] == "{}" else _decode(row[8])
+    return Customer(
+        row[0],
+        row[1],
+        row[2],
+        row[3],
+        row[4],
+        _decode(row[5]),
+        tuple(_decode(row[6])),
+        row[7],
+        more.get("merged"),
+        tuple(more.get("apart", ())),
+    )
+
+
+def conflict_row(fact: ConflictFact) -> Row:
+    """A row of `customer_conflicts`."""
+    return (
+        fact.id,
+        fact.customer_id,
+        fact.other_id,
+        fact.kind,
+        fact.at,
+        fact.contact_id,
+        fact.settled_at,
+        fact.settled_by,
+        fact.verdict,
+    )
+
+
+def conflict_from(row: Sequence[Any]) -> ConflictFact:
+    """The inverse of `conflict_row`."""
+    return ConflictFact(*row)
+
+
+def review_row(fact: ReviewFact) -> Row:
+    """A row of `reviews`."""
+    lists = (dump(fact.tags), dump(fact.earlier))
+    head = (fact.contact_id, fact.kind, fact.customer_id)
+    return (*head, *lists, fact.at, fact.settled_at, fact.settled_by, fact.note)
+
+
+def review_from(row: Sequence[Any]) -> ReviewFact:
+    """The inverse of `review_row`."""
+    return ReviewFact(row[0], row[1], row[2], tuple(_decode(row[3])), tuple(_decode(row[4])), *row[5:])
+
+
+def rating_row(fact: RatingFact) -> Row:
+    """A row of `ratings`."""
+    return (fact.contact_id, fact.score, fact.comment, fact.by, fact.at)
+
+
+def rating_from(row: Sequence[Any]) -> RatingFact:
+    """The inverse of `rating_row`."""
+    return RatingFact(*row)
 
 
 def identity_row(fact: IdentityFact) -> Row:
     """A row of `identities`."""
-    return (fact.customer_id, fact.type, fact.value, fact.display_name, fact.strong, fact.created_at)
+    return (fact.customer_id, fact.type, fact.value, fact.display_name, fact.strong, fact.created_at, fact.scope)
 
 
 def identity_from(row: Sequence[Any]) -> IdentityFact:
     """The inverse of `identity_row`."""
-    return IdentityFact(row[1], row[2], row[0], row[3], row[4], row[5])
+    return IdentityFact(row[1], row[2], row[0], row[3], row[4], row[5], row[6])
 
 
 def contact_fact_row(fact: ContactFact) -> Row:

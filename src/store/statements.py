@@ -247,7 +247,11 @@ SOUGHT: Final = (
     Sought("facts", tables.contact_facts, ("id",), (("contacts", "id"),)),
     Sought("assignments", tables.assignments, ("id",), (("contacts", "assignment_id"),)),
     Sought("customers", tables.customers, ("id",), (("contacts", "customer_id"), ("identities", "customer_id"))),
+    Sought("family", tables.customers, ("survivor_id",), (("customers", "survivor_id"),)),
+    Sought("held", tables.identities, ("customer_id",), (("customers", "id"), ("family", "id"))),
     Sought("collaborations", tables.collaborations, ("id",)),
+    Sought("conflicts", tables.customer_conflicts, ("id",)),
+    Sought("reviews", tables.reviews, ("contact_id", "kind")),
     Sought("messages", tables.messages, ("id",)),
     Sought("outgoing", tables.outgoing, ("message_id",), (("messages", "id"),)),
     Sought("answers", tables.answers, ("scope",)),
@@ -261,10 +265,11 @@ def _same(sought: Sought) -> str:
 
 _RECENT: Final = f"""\
 found_recent AS MATERIALIZED (
-  SELECT key.customer_id, found.contacts FROM (SELECT DISTINCT customer_id FROM found_identities) AS key,
+  SELECT key.customer_id, found.contacts FROM ({{whose}} UNION SELECT id FROM found_family) AS key (customer_id),
   LATERAL (SELECT json_agg(json_build_array(
-      newest.id, created_at, tags, closed_at, more->>'previous_agent_id', held.agent_id, held.accepted_at)) AS contacts
-    FROM (SELECT id, created_at, tags, closed_at, more, assignment_id FROM contacts AS stored
+      newest.id, created_at, tags, closed_at, more->>'previous_agent_id', held.agent_id, held.accepted_at,
+      channel, outcome)) AS contacts
+    FROM (SELECT id, created_at, tags, closed_at, more, assignment_id, channel, outcome FROM contacts AS stored
       WHERE stored.tenant = $1 AND stored.customer_id BETWEEN key.customer_id AND key.customer_id
         AND stored.created_at >= {{since}}
       ORDER BY stored.customer_id DESC, stored.id DESC LIMIT {RECENT_CONTACTS_MAX}) AS newest
@@ -272,7 +277,8 @@ found_recent AS MATERIALIZED (
       WHERE stored.tenant = $1 AND stored.id BETWEEN newest.assignment_id AND newest.assignment_id
       ORDER BY stored.id LIMIT 1) AS held ON true) AS found
 )"""
-"""The newest contacts of the customers found, for each an array of what `reading.recent` reads.
+"""The newest contacts of the customers found by identity, or of all found where no identity is wanted, and of their
+families: for each customer an array of what `reading.recent` reads.
 
 `BETWEEN`, and the orders, leave PostgreSQL the one index that has the rows in this order. With `=` it may as well go
 through all rows of the tenant: on tables that were empty when the plan was made, that looked as cheap.
@@ -280,11 +286,11 @@ through all rows of the tenant: on tables that were empty when the plan was made
 
 
 @cache
-def lookup(wanted: frozenset[str], *, recent: bool = False) -> tuple[str, tuple[str, ...]]:
+def lookup(wanted: frozenset[str], *, recent: bool = False, whole: bool = False) -> tuple[str, tuple[str, ...]]:
     """The statement that finds what is wanted, and the names of its columns: each an array of records, or null.
 
-    Parameters: tenant; then the keys of each wanted name in the order of `SOUGHT`, as JSON; with `recent`, which only
-    follows identities, since when.
+    Parameters: tenant; then the keys of each wanted name in the order of `SOUGHT`, as JSON; with `recent`, which
+    follows customers, since when. `whole`: with every identity of these.
     """
     parts: dict[str, str] = {}
     given: list[str] = []
@@ -294,15 +300,17 @@ def lookup(wanted: frozenset[str], *, recent: bool = False) -> tuple[str, tuple[
             key = values([sought.table.columns[each] for each in sought.key], "given")
             sources.append(f"SELECT {', '.join(key)} FROM jsonb_array_elements(${len(given) + 2}) AS given")
             given.append(sought.name)
-        if sources:
+        if sources and (whole or sought.name != "held"):
             parts[sought.name] = (
                 f"found_{sought.name} AS MATERIALIZED (\n"
                 f"  SELECT found.* FROM ({' UNION '.join(sources)}) AS key ({', '.join(sought.key)}),\n"
                 f"  {_each(sought.table, names(columns(sought.table)), '$1', _same(sought), sought.only)}\n)"
             )
     texts = list(parts.values())
-    if recent and "identities" in parts:
+    if recent and "customers" in parts:
         parts["recent"] = ""
-        texts.append(_RECENT.format(since=f"${len(given) + 2}"))
+        by_identity = "identities" in parts
+        whose = "SELECT customer_id FROM found_identities" if by_identity else "SELECT id FROM found_customers"
+        texts.append(_RECENT.format(since=f"${len(given) + 2}", whose=whose))
     answers = ",\n".join(f"(SELECT array_agg(each) FROM found_{each} AS each)" for each in parts)
     return f"WITH {', '.join(texts)}\nSELECT {answers}", tuple(parts)

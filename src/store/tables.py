@@ -310,7 +310,11 @@ customers: Final = Table(
     _key("preferred_agent_id", nullable=True),
     _json("attributes"),
     _json("tags"),
+    _key("survivor_id", nullable=True),
+    _json("more", before="'{}'"),
     PrimaryKeyConstraint("tenant", "id"),
+    # Families of merged customers: most customers have none.
+    Index("ix_customers_survivor", "tenant", "survivor_id", "id", postgresql_where=text("survivor_id IS NOT NULL")),
 )
 
 identities: Final = Table(
@@ -323,10 +327,59 @@ identities: Final = Table(
     _text("display_name"),
     _flag("strong"),
     _number("created_at"),
+    Column("scope", Text(collation="C"), nullable=False, server_default=text("''")),
     PrimaryKeyConstraint("tenant", "customer_id", "type", "value"),
     # A backstop: a strong identity is of one customer. Weak ones are shared, and only found.
     Index("uq_identities_strong", "tenant", "type", "value", unique=True, postgresql_where=text("strong")),
     Index("ix_identities_weak", "tenant", "type", "value", postgresql_where=text("NOT strong")),
+)
+
+customer_conflicts: Final = Table(
+    "customer_conflicts",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _key("customer_id"),
+    _key("other_id"),
+    _key("kind"),
+    _number("at"),
+    _key("contact_id", nullable=True),
+    _number("settled_at", nullable=True),
+    _key("settled_by", nullable=True),
+    _key("verdict", nullable=True),
+    PrimaryKeyConstraint("tenant", "id"),
+    Index("ix_customer_conflicts_open", "tenant", "id", postgresql_where=text("settled_at IS NULL")),
+    Index(None, "tenant", "customer_id", "id"),
+    Index(None, "tenant", "other_id", "id"),
+)
+
+reviews: Final = Table(
+    "reviews",
+    metadata,
+    _key("tenant"),
+    _key("contact_id"),
+    _key("kind"),
+    _key("customer_id"),
+    _json("tags"),
+    _json("earlier"),
+    _number("at"),
+    _number("settled_at", nullable=True),
+    _key("settled_by", nullable=True),
+    _text("note"),
+    PrimaryKeyConstraint("tenant", "contact_id", "kind"),
+    Index("ix_reviews_open", "tenant", "contact_id", postgresql_where=text("settled_at IS NULL")),
+)
+
+ratings: Final = Table(
+    "ratings",
+    metadata,
+    _key("tenant"),
+    _key("contact_id"),
+    _number("score", SmallInteger),
+    _text("comment"),
+    _key("by"),
+    _number("at"),
+    PrimaryKeyConstraint("tenant", "contact_id"),
 )
 
 contact_facts: Final = Table(

@@ -3,9 +3,11 @@
 Of facts with the same key the newest of the batch wins, because one statement may touch a row only once.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from operator import attrgetter
+from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import Table
 
@@ -14,6 +16,7 @@ from src.dispatch.ports import (
     Batch,
     CollaborationWord,
     ConfigFact,
+    ConflictFact,
     ConnectorFact,
     ContactFact,
     Customer,
@@ -23,9 +26,13 @@ from src.dispatch.ports import (
     MessageFact,
     NoteFact,
     OutgoingFact,
+    RatingFact,
+    ReviewFact,
 )
 from src.router.entities import ASSIGNMENT_COLUMNS, Row
 from src.store import rows, tables
+
+T = TypeVar("T")
 
 _ENDED_AT: Final = ASSIGNMENT_COLUMNS.index("ended_at")
 
@@ -48,6 +55,9 @@ SECTIONS: Final = (
     Section(tables.traces, "put"),
     Section(tables.customers, "put"),
     Section(tables.identities, "put"),
+    Section(tables.customer_conflicts, "put"),
+    Section(tables.reviews, "put"),
+    Section(tables.ratings, "put"),
     Section(tables.contact_facts, "put"),
     Section(tables.messages, "put"),
     Section(tables.outgoing, "put"),
@@ -71,9 +81,7 @@ def sectioned(batch: Batch) -> list[list[Row]]:
         StoreRejected: something has no JSON form.
     """
     changes = batch.changes
-    facts = _Facts()
-    for fact in batch.facts:
-        facts.add(fact)
+    facts = _Facts(batch.facts)
     # An assignment that ends frees its contact before the next one takes it, or the backstop would see two holders.
     assignments = sorted(changes.assignments, key=lambda row: row[_ENDED_AT] is None)
     return [
@@ -84,64 +92,57 @@ def sectioned(batch: Batch) -> list[list[Row]]:
         [(each,) for each in changes.removed_agents],
         changes.collaborations,
         [rows.trace_row(each) for each in batch.traces],
-        [rows.customer_row(each) for each in facts.customers.values()],
-        [rows.identity_row(each) for each in facts.identities.values()],
-        [rows.contact_fact_row(each) for each in facts.contacts.values()],
-        [rows.message_row(each) for each in facts.messages.values()],
-        [rows.outgoing_row(each) for each in facts.outgoing.values()],
-        [rows.note_row(each) for each in facts.notes.values()],
-        [rows.word_row(each) for each in facts.words.values()],
-        [rows.config_row(each) for each in facts.config.values() if each.body is not None],
-        [key for key, each in facts.config.items() if each.body is None],
-        [rows.key_row(each) for each in facts.keys.values()],
-        [rows.account_row(each) for each in facts.accounts.values() if not each.deleted],
-        [(name,) for name, each in facts.accounts.items() if each.deleted],
-        [rows.connector_row(each) for each in facts.connectors.values() if not each.deleted],
-        [(name,) for name, each in facts.connectors.items() if each.deleted],
+        [rows.customer_row(each) for each in facts.of(Customer)],
+        [rows.identity_row(each) for each in facts.of(IdentityFact)],
+        [rows.conflict_row(each) for each in facts.of(ConflictFact)],
+        [rows.review_row(each) for each in facts.of(ReviewFact)],
+        [rows.rating_row(each) for each in facts.of(RatingFact)],
+        [rows.contact_fact_row(each) for each in facts.of(ContactFact)],
+        [rows.message_row(each) for each in facts.of(MessageFact)],
+        [rows.outgoing_row(each) for each in facts.of(OutgoingFact)],
+        [rows.note_row(each) for each in facts.of(NoteFact)],
+        [rows.word_row(each) for each in facts.of(CollaborationWord)],
+        [rows.config_row(each) for each in facts.of(ConfigFact) if each.body is not None],
+        [(each.kind, each.name) for each in facts.of(ConfigFact) if each.body is None],
+        [rows.key_row(each) for each in facts.of(KeyFact)],
+        [rows.account_row(each) for each in facts.of(AccountFact) if not each.deleted],
+        [(each.name,) for each in facts.of(AccountFact) if each.deleted],
+        [rows.connector_row(each) for each in facts.of(ConnectorFact) if not each.deleted],
+        [(each.name,) for each in facts.of(ConnectorFact) if each.deleted],
         _newest((each.scope, rows.answer_row(each)) for each in batch.answers),
     ]
 
 
 class _Facts:
-    """Facts by kind and key."""
+    """Facts by kind and key, the newest of each."""
 
-    def __init__(self) -> None:
-        self.customers: dict[str, Customer] = {}
-        self.identities: dict[tuple[str, str, str], IdentityFact] = {}
-        self.contacts: dict[str, ContactFact] = {}
-        self.messages: dict[str, MessageFact] = {}
-        self.outgoing: dict[str, OutgoingFact] = {}
-        self.notes: dict[str, NoteFact] = {}
-        self.words: dict[str, CollaborationWord] = {}
-        self.config: dict[tuple[str, str], ConfigFact] = {}
-        self.keys: dict[str, KeyFact] = {}
-        self.accounts: dict[str, AccountFact] = {}
-        self.connectors: dict[str, ConnectorFact] = {}
+    def __init__(self, facts: Iterable[Fact]) -> None:
+        self._kinds: dict[type[Any], dict[Any, Any]] = defaultdict(dict)
+        for fact in facts:
+            kind = type(fact)
+            self._kinds[kind][_KEYS[kind](fact)] = fact
 
-    def add(self, fact: Fact) -> None:
-        match fact:
-            case Customer():
-                self.customers[fact.id] = fact
-            case IdentityFact():
-                self.identities[(fact.customer_id, fact.type, fact.value)] = fact
-            case ContactFact():
-                self.contacts[fact.id] = fact
-            case MessageFact():
-                self.messages[fact.id] = fact
-            case OutgoingFact():
-                self.outgoing[fact.message_id] = fact
-            case NoteFact():
-                self.notes[fact.assignment_id] = fact
-            case CollaborationWord():
-                self.words[fact.id] = fact
-            case ConfigFact():
-                self.config[(fact.kind, fact.name)] = fact
-            case KeyFact():
-                self.keys[fact.id] = fact
-            case AccountFact():
-                self.accounts[fact.name] = fact
-            case ConnectorFact():
-                self.connectors[fact.name] = fact
+    def of(self, kind: type[T]) -> Collection[T]:
+        """All of a kind."""
+        return self._kinds[kind].values()
+
+
+_KEYS: Final[Mapping[type[Any], Callable[[Any], Any]]] = {
+    Customer: attrgetter("id"),
+    IdentityFact: attrgetter("customer_id", "type", "value"),
+    ConflictFact: attrgetter("id"),
+    ReviewFact: attrgetter("contact_id", "kind"),
+    RatingFact: attrgetter("contact_id"),
+    ContactFact: attrgetter("id"),
+    MessageFact: attrgetter("id"),
+    OutgoingFact: attrgetter("message_id"),
+    NoteFact: attrgetter("assignment_id"),
+    CollaborationWord: attrgetter("id"),
+    ConfigFact: attrgetter("kind", "name"),
+    KeyFact: attrgetter("id"),
+    AccountFact: attrgetter("name"),
+    ConnectorFact: attrgetter("name"),
+}
 
 
 def _newest(keyed: Iterable[tuple[str, Row]]) -> list[Row]:

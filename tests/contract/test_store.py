@@ -611,8 +611,9 @@ async def test_the_newest_contacts_of_a_customer_come_with_its_identity(store: A
 
     recent = await found(START_MS)
     assert {"k1": made[:1:-1]} == {customer: [each.contact_id for each in of] for customer, of in recent.items()}
-    assert Recent(gone, at[gone], ("t11",), closed=True) == recent["k1"][0]
-    assert Recent(handed, at[handed], ("t3",), closed=False, agent_id="a1") == recent["k1"][8]
+    last = Recent(gone, at[gone], ("t11",), closed=True, channel="chat", outcome="abandoned")
+    assert last == recent["k1"][0]
+    assert Recent(handed, at[handed], ("t3",), closed=False, agent_id="a1", channel="chat") == recent["k1"][8]
     for each in made[2:]:
         writer.try_(c.Cancel(each))
     await store.commit(writer.batch())
@@ -620,7 +621,8 @@ async def test_the_newest_contacts_of_a_customer_come_with_its_identity(store: A
     assert {} == await found(writer.now)
     assert {} == await found(None)
     assert {} == await found(START_MS, ("phone", "+1"))
-    assert {} == (await store.lookup(writer.tenant, Wanted(customers={"k1"}, recent_since=START_MS))).recent
+    named = await store.lookup(writer.tenant, Wanted(customers={"k1"}, recent_since=START_MS))
+    assert {"k1"} == named.recent.keys(), "of customers that are named, where no identity is wanted"
     other = Writer(await store.create_tenant("other", "sealed"), "y")
     other.staff("a1")
     mine = other.contact("k1")

@@ -22,9 +22,10 @@ from src.dispatch.ports import (
 from src.errors import Malformed, Unavailable
 from src.router import commands as c
 from src.router.model import QueueConfig, TagRequest
+from src.store.customers import CONTACTS_MAX, CustomerQueries
 from src.store.embedded import EmbeddedPostgres
 from src.store.postgres import PostgresStore
-from src.store.queries import CUSTOMER_CONTACTS, PilotOutcome, Queries
+from src.store.queries import PilotOutcome, Queries
 from tests.support.writer import Writer
 
 
@@ -255,7 +256,7 @@ async def test_a_contact_comes_with_its_open_collaborations(world: World) -> Non
     assert expected == found.collaborations
     listed = (await world.queries.contacts(world.tenant)).items
     assert {contact: expected, alone: ()} == {each.contact[0]: each.collaborations for each in listed}
-    customer = await world.queries.customer(world.tenant, "k1")
+    customer = await CustomerQueries(world.queries).customer(world.tenant, "k1")
     assert customer is not None
     assert [(), expected] == [each.collaborations for each in customer.contacts]
 
@@ -420,16 +421,16 @@ async def test_a_customer_in_one_view(world: World) -> None:
         IdentityFact("email", "z@a.cn", "k1", None, strong=False, created_at=6),
     ]
     oldest = world.writer.contact("k1")
-    closed = [world.writer.contact("k1") for _ in range(CUSTOMER_CONTACTS + 5)]
+    closed = [world.writer.contact("k1") for _ in range(CONTACTS_MAX + 5)]
     for each in closed:
         world.writer.do(c.Cancel(each))
     world.writer.contact("k2")
     await world.commit(customer, *identities, world.fact(oldest, text="still open"))
-    found = await world.queries.customer(world.tenant, "k1")
+    found = await CustomerQueries(world.queries).customer(world.tenant, "k1")
     assert found is not None
     assert (customer, identities) == (found.customer, found.identities)
     shown = [str(each.contact[0]) for each in found.contacts]
-    assert [*closed[: -CUSTOMER_CONTACTS - 1 : -1], oldest] == shown
+    assert [*closed[: -CONTACTS_MAX - 1 : -1], oldest] == shown
     assert found.contacts[-1].fact == world.fact(oldest, text="still open")
 
 
@@ -440,7 +441,7 @@ async def test_a_customer_by_identity(world: World) -> None:
     await world.commit(Customer("k1", 5), Customer("k2", 5), strong, *weak, *both)
 
     async def found(kind: str, value: str, tenant: str = world.tenant) -> str | None:
-        each = await world.queries.customer_by_identity(tenant, kind, value)
+        each = await CustomerQueries(world.queries).by_identity(tenant, kind, value)
         return None if each is None else each.customer.id
 
     assert "k1" == await found("phone", "+86138")
@@ -522,7 +523,7 @@ async def test_another_tenant_sees_nothing(world: World) -> None:
     ask, stranger = world.queries, world.stranger
     assert await ask.contact(stranger, contact) is None
     assert await ask.assignment(stranger, assignment) is None
-    assert await ask.customer(stranger, "k1") is None
+    assert await CustomerQueries(ask).customer(stranger, "k1") is None
     assert await ask.agent(stranger, "a1") is None
     assert not await ask.was_held_by(stranger, contact, "a1")
     assert [] == list((await ask.contacts(stranger)).items)

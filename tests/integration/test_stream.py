@@ -64,7 +64,7 @@ async def test_of_desktops_that_open_at_once_one_stays(client: Client) -> None:
 async def test_a_burst_reaches_a_reader_that_keeps_up(client: Client) -> None:
     key = (await _key(client, "events:read", "contacts:read"))["key"]
     items = [
-        {"channel": "webchat", "external_id": f"b{n}", "identity": {"type": "web_user", "value": "u"}, "tags": ["x"]}
+        {"channel": "webchat", "external_id": f"b{n}", "identity": {"type": "web_user", "value": f"u{n}"}, "tags": []}
         for n in range(3000)
     ]
     async with listening(client, key) as stream:

@@ -21,6 +21,7 @@ from src.dispatch.ports import Wanted
 from src.router import commands as c
 from src.store import statements, tables
 from src.store.connections import PINNED, SETTINGS
+from src.store.customers import CustomerQueries
 from src.store.partitions import WEEK_MS, make_ahead, partitions
 from src.store.postgres import PostgresStore
 from src.store.queries import _PLANS, Queries
@@ -52,6 +53,11 @@ SPECIAL: Final = {
     "account": "'main'",
     "state": f"CASE WHEN n % {OPEN} = 0 THEN 'waiting' ELSE 'closed' END",
     "customer_id": "'i' || lpad((n / 5)::text, 9, '0')",
+    "other_id": "'i' || lpad((n / 5)::text, 9, '0')",
+    "survivor_id": "CASE WHEN n % 50 < 2 THEN 'i' || lpad((n - n % 50)::text, 9, '0') END",
+    "settled_at": f"CASE WHEN n % {OPEN} = 0 THEN NULL ELSE n END",
+    "score": "3",
+    "earlier": "'[]'",
     "agent_id": "'a' || n % 500",
     "type": "'phone'",
     "kind": "CASE WHEN n % 100 = 0 THEN 'department' ELSE 'agent' END",
@@ -210,6 +216,7 @@ async def read_by(queries: Queries) -> list[Asked]:
         seen.append((name, (statement, list(parameters))))
 
     event.listen(queries._engine.sync_engine, "before_cursor_execute", note)
+    people = CustomerQueries(queries)
     calls: dict[str, Any] = {
         "contact": lambda: queries.contact(TENANT, key(7)),
         "contacts": lambda: queries.contacts(TENANT),
@@ -230,8 +237,14 @@ async def read_by(queries: Queries) -> list[Asked]:
         "agent": lambda: queries.agent(TENANT, key(7)),
         "assignments": lambda: queries.assignments(TENANT, "a100"),
         "assignment": lambda: queries.assignment(TENANT, key(7)),
-        "customer": lambda: queries.customer(TENANT, key(7)),
-        "customer by identity": lambda: queries.customer_by_identity(TENANT, "phone", key(7)),
+        "customer": lambda: people.customer(TENANT, key(7)),
+        "customer by identity": lambda: people.by_identity(TENANT, "phone", key(7)),
+        "customer of a family": lambda: people.customer(TENANT, key(51)),
+        "customer is with": lambda: people.is_with(TENANT, key(7), "a7"),
+        "timeline": lambda: people.timeline(TENANT, [key(3), key(4)], limit=20, cursor=key(18)),
+        "conflict": lambda: people.conflict(TENANT, key(7)),
+        "conflicts": lambda: people.conflicts(TENANT, settled=False, limit=50, cursor=None),
+        "reviews": lambda: people.reviews(TENANT, settled=False, limit=50, cursor=None),
         "key by hash": lambda: queries.key_by_hash(key(7)),
         "account": lambda: queries.account(key(7)),
         "tenant": lambda: queries.tenant(key(1)),
@@ -240,7 +253,8 @@ async def read_by(queries: Queries) -> list[Asked]:
     for name, call in calls.items():  # noqa: B007 - `note` reads it
         await call()
     # A page of fifty, each with what belongs to it; what is open in a queue; what is open of an agent's.
-    own = {"contacts": 500, "position": 2 * ROWS // OPEN // 20, "assignments": 2 * ROWS // 500}
+    paged = {"contacts": 500, "conflicts": 500, "reviews": 500}
+    own = {**paged, "position": 2 * ROWS // OPEN // 20, "assignments": 2 * ROWS // 500}
     own["silent"] = 3 * ROWS // OPEN  # all that agents hold
     return [Asked(f"read {each}", text, arguments, own.get(each, 0)) for each, (text, arguments) in seen]
 

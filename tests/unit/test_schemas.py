@@ -28,6 +28,7 @@ from src.router.model import (
     Settings,
     Step,
     Terms,
+    TierConfig,
     TimeWindow,
     Weights,
 )
@@ -125,6 +126,8 @@ SETTINGS: dict[str, Any] = {
     "collaboration": {"progress_s": 60, "feedback_s": None, "solution_s": 600},
     "help_wait_s": 10,
     "repeat_window_s": 60,
+    "repeat_count": 3,
+    "tiers": {"gold": {"priority": 60, "agents": ["anna"], "dedicated_wait_s": 30}},
 }
 
 
@@ -159,6 +162,7 @@ def test_every_field_of_the_model_can_be_configured() -> None:
     assert Terms(("anna",), ("ben",), ("red",), ("blue",)) == rule.terms
     assert {"region": ("south", 4, True)} == rule.attributes
     assert Deadlines(60, None, 600) == settings.collaboration
+    assert {"gold": TierConfig(60, ("anna",), 30)} == settings.tiers
 
 
 def test_pilots_and_departments() -> None:

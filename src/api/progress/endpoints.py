@@ -20,6 +20,7 @@ from src.dispatch.config import milliseconds
 from src.dispatch.orders import NO_OUTLOOK
 from src.errors import Gone, NotFound, Refused
 from src.router.entities import COLLABORATION_COLUMNS, CONTACT_COLUMNS, Row
+from src.store.customers import CustomerQueries
 from src.store.queries import ContactRead
 
 router = APIRouter()
@@ -100,12 +101,14 @@ async def _progress(found: Services, link: Link) -> views.Json:
     if contact is None or contact.fact is None:
         raise Gone("there is no such contact any more")
     customer_id = dict(zip(CONTACT_COLUMNS, contact.contact, strict=True))["customer_id"]
-    customer = await found.queries.customer(link.tenant, customer_id)
-    if customer is None:
+    people = CustomerQueries(found.queries)
+    members = [each.id for each in await people.members(link.tenant, customer_id)]
+    if not members:
         raise Gone("there is no such customer any more")
     matters = [contact]
     if link.all_open:
-        others = (each for each in customer.contacts if _column(each, "closed_at") is None)
+        theirs = await people.contacts(link.tenant, members)
+        others = (each for each in theirs if _column(each, "closed_at") is None)
         matters += [each for each in others if each.contact[0] != link.contact_id]
     matters = matters[:MATTERS_MAX]
     waiting = [each.contact[0] for each in matters if _column(each, "state") == "waiting"]

@@ -4,7 +4,7 @@ One file for each topic. Bodies of configuration are stored as they are dumped (
 same models: a body that was stored before a field was there gets the field's default. So bounds only ever widen.
 """
 
-from src.api.schemas.access import AccountBody, CustomerPatch, KeyBody, TokenBody
+from src.api.schemas.access import AccountBody, KeyBody, TokenBody
 from src.api.schemas.agents import (
     AgentBody,
     ChannelLimitBody,
@@ -36,6 +36,7 @@ from src.api.schemas.contacts import (
     ContactBody,
     ContactPatch,
     ExplainBody,
+    IdentityBody,
     NeedBody,
     ParkBody,
     PinBody,
@@ -44,6 +45,15 @@ from src.api.schemas.contacts import (
     ReturnBody,
     TransferBody,
     tag_requests,
+)
+from src.api.schemas.customers import (
+    ConflictVerdict,
+    CustomerPatch,
+    IdentifyBody,
+    MergeBody,
+    ReviewBody,
+    SatisfactionBody,
+    UnmergeBody,
 )
 from src.api.schemas.messages import MessageBody, MessageFrame, ReceiptBody
 from src.api.schemas.policies import DepartmentBody, PilotBody, RuleBody, SettingsBody, TagConfigBody
@@ -62,6 +72,7 @@ __all__ = [
     "CloseBody",
     "CollaborateBody",
     "CompleteBody",
+    "ConflictVerdict",
     "ConnectorBody",
     "ContactBody",
     "ContactPatch",
@@ -72,8 +83,11 @@ __all__ = [
     "ExplainBody",
     "HelpBody",
     "Id",
+    "IdentifyBody",
+    "IdentityBody",
     "KeyBody",
     "Language",
+    "MergeBody",
     "MessageBody",
     "MessageFrame",
     "Moment",
@@ -91,7 +105,9 @@ __all__ = [
     "ReplyBody",
     "ResumeBody",
     "ReturnBody",
+    "ReviewBody",
     "RuleBody",
+    "SatisfactionBody",
     "SettingsBody",
     "Short",
     "SkillBody",
@@ -99,5 +115,6 @@ __all__ = [
     "Text",
     "TokenBody",
     "TransferBody",
+    "UnmergeBody",
     "tag_requests",
 ]

@@ -1,4 +1,4 @@
-"""Bodies about who and what may come in: channel accounts, keys, tokens; and what may be changed of a customer."""
+"""Bodies about who and what may come in: channel accounts, keys, tokens."""
 
 from typing import Annotated, Literal
 
@@ -35,13 +35,3 @@ class TokenBody(Body):
     agent_id: Name
     role: Literal["agent", "supervisor"] = "agent"
     ttl_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
-
-
-class CustomerPatch(Body):
-    """What may be changed of a customer; what is left out stays."""
-
-    display_name: Short | None = None
-    tier: Name | None = None
-    preferred_agent_id: Name | None = None
-    attributes: Attributes | None = None
-    tags: Annotated[list[Name], Field(max_length=50)] | None = None

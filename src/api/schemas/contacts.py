@@ -46,11 +46,12 @@ def tag_requests(tags: list[str | TagBody] | None) -> tuple[TagRequest, ...] | N
 
 
 class IdentityBody(Body):
-    """One address of a customer."""
+    """One address of a customer. `proven`: somebody vouches for it; null: as is usual for its type (e-mail is not)."""
 
     type: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
     value: Short
     display_name: Short | None = None
+    proven: bool | None = None
 
 
 class NeedBody(Body):
@@ -71,7 +72,7 @@ class NeedBody(Body):
 
 
 class ContactBody(NeedBody):
-    """An inbound contact."""
+    """An inbound contact. `identities` are further ones of the same customer: they say who it is, too."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -91,6 +92,7 @@ class ContactBody(NeedBody):
     channel: ChannelName
     external_id: Short | None = None
     identity: IdentityBody
+    identities: Annotated[list[IdentityBody], Field(max_length=10)] = Field(default_factory=list)
 
 
 class BatchBody(Body):

@@ -25,6 +25,7 @@ from src.api.schemas.base import (
 )
 from src.api.schemas.queues import ClockTime, QueueBody, TimeZone, Weekday
 from src.dispatch.config import milliseconds
+from src.dispatch.ports import RECENT_CONTACTS_MAX
 
 
 def _zone(name: str) -> str:
@@ -177,6 +178,17 @@ class ProgressSettings(Body):
     time_zone: KnownZone = "Asia/Shanghai"
 
 
+class TierBody(Body):
+    """What a tier of customers gets: seconds of head start, and agents to be waited for first, in this order.
+
+    `dedicated_wait_s` is how long they, and a customer's own dedicated agent, are waited for; null: as the queue says.
+    """
+
+    priority: PrioritySeconds = 0
+    agents: Annotated[list[Name], Field(max_length=20)] = []
+    dedicated_wait_s: WaitSeconds | None = None
+
+
 class SettingsBody(Body):
     """The tenant's settings. `on_agent_lost` and `silence_s` are by channel, `*` for all others.
 
@@ -184,7 +196,8 @@ class SettingsBody(Body):
     A contact that waited `wait_flag_s`, or was transferred `transfer_flag_count` times, is marked. Escalating gives
     `escalation_priority_s` of head start; an agent to whom a contact was transferred is waited for `transfer_wait_s`.
     A parked contact comes back `park_return_s` before its time. One agent is asked alone for help for `help_wait_s`. A
-    tag counts as asked before for `repeat_window_s`.
+    tag counts as asked before for `repeat_window_s`; a customer's `repeat_count`th contact with a tag within that time
+    is a repeat. `tiers` say by name what a customer's tier means.
     """
 
     presence_grace_s: Annotated[int, Field(ge=0, le=3_600)] = 30
@@ -204,3 +217,5 @@ class SettingsBody(Body):
     help_wait_s: WaitSeconds = 60
     repeat_window_s: LongSeconds = 86_400
     progress: ProgressSettings = ProgressSettings()
+    repeat_count: Annotated[int, Field(ge=2, le=RECENT_CONTACTS_MAX)] = 2
+    tiers: Annotated[dict[Name, TierBody], Field(max_length=50)] = {}

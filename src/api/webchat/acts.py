@@ -10,7 +10,7 @@ from src.channels.webchat.site import answers
 from src.cluster.wire import forwardable
 from src.delivery.hub import Signal
 from src.delivery.views import Json
-from src.dispatch import jobs
+from src.dispatch import customers, jobs
 from src.dispatch.inbound import InboundMessage
 from src.dispatch.ports import Wanted
 from src.dispatch.turn import Repeated, Turn
@@ -150,3 +150,4 @@ class Rate:
             raise InvalidState("the conversation goes on", state=state)
         rating = {"score": self.score, "comment": self.comment}
         turn.write(replace(fact, attributes={**fact.attributes, "satisfaction": rating}))
+        customers.Rate(self.contact_id, self.score, self.comment, "customer").run(turn)

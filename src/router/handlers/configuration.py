@@ -100,6 +100,9 @@ def put_department(room: Room, command: commands.PutDepartment) -> None:
 def put_settings(room: Room, command: commands.PutSettings) -> None:
     """Replace the tenant's settings."""
     board = room.board
+    for name, tier in command.settings.tiers.items():
+        for place, agent_id in enumerate(tier.agents):
+            room.named_agent(agent_id, f"tiers.{name}.agents.{place}")
     before, board.config.settings = board.config.settings, command.settings
     board.emit("settings.updated", {"name": "settings"})
     if before.silence_s != command.settings.silence_s:
@@ -160,6 +163,9 @@ def _check_unnamed(board: Board, agent_id: str) -> None:
     for other in config.agents.values():
         if other.mentor_id == agent_id:
             raise InUse(f"the agent is the mentor of {other.id!r}")
+    for name, tier in config.settings.tiers.items():
+        if agent_id in tier.agents:
+            raise InUse(f"tier {name!r} names this agent")
     for rule in _rules(board):
         named = (rule.preferred_agent_id, *rule.terms.agents, *rule.terms.not_agents)
         if agent_id in named:

@@ -58,7 +58,7 @@ def preferred(board: Board, found: Classified, channel: str) -> dict[str, Any] |
     need = need_of(channel, found.requirements, found.language, policy.teams, found.terms)
     for agent_id, kind in found.preferred:
         agent = board.state.agents.get(agent_id)
-        wait_s = _wait_s(policy, kind)
+        wait_s = _wait_s(policy, kind, found.dedicated_wait_s)
         if agent is None or not agent.there or not wait_s or agent_id in need.not_agents:
             continue
         if need.agents and agent_id not in need.agents:
@@ -68,8 +68,10 @@ def preferred(board: Board, found: Classified, channel: str) -> dict[str, Any] |
     return None
 
 
-def _wait_s(policy: QueueConfig, kind: str) -> int | None:
-    return policy.last_agent_wait_s if kind == "last" else policy.dedicated_wait_s
+def _wait_s(policy: QueueConfig, kind: str, of_tier: int | None) -> int | None:
+    if kind == "last":
+        return policy.last_agent_wait_s
+    return of_tier if kind == "dedicated" and of_tier is not None else policy.dedicated_wait_s
 
 
 def message(room: Room, command: commands.Message) -> None:

@@ -1,0 +1,209 @@
+"""What callers can want of customers, as jobs: change them, say who is who, settle what people have to settle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from src.dispatch import people
+from src.dispatch.ports import ConflictFact, Customer, RatingFact, ReviewFact, Wanted
+from src.dispatch.turn import Turn
+from src.errors import Conflict, Malformed, NotFound
+from src.profile.identities import Identity
+from src.router import commands
+from src.router import events as ev
+from src.router.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class PatchCustomer:
+    """Change a customer's tier, preferred agent, attributes or tags; what is not named stays.
+
+    Of a customer that has been merged the survivor is changed.
+    """
+
+    customer_id: str
+    changes: Mapping[str, Any]
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.customers.add(self.customer_id)
+
+    def run(self, turn: Turn) -> Customer:
+        customer = replace(people.survivor_of(turn, self.customer_id), **self.changes)
+        turn.decide(commands.Note("customer.updated", customer.id, customer.id))
+        turn.write(customer)
+        return customer
+
+
+@dataclass(frozen=True, slots=True)
+class Identify:
+    """Somebody says that a customer has this identity, in normal form. The result is the survivor's id.
+
+    A strong one that another customer has makes the two one, unless something speaks against it: then there is a
+    conflict. A weak one only suggests.
+    """
+
+    customer_id: str
+    identity: Identity
+    by: str
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.customers.add(self.customer_id)
+        wanted.identities.add(self.identity.key)
+        wanted.whole = True
+
+    def run(self, turn: Turn) -> str:
+        people.survivor_of(turn, self.customer_id)
+        people.carry_out(turn, people.told(turn, self.customer_id, self.identity), None, self.by)
+        return people.survivor_of(turn, self.customer_id).id
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Two customers are one: the first answers for both. Said again, nothing happens. The result is the survivor's id.
+
+    A person who says so knows better than any identity: open conflicts between the two are settled with it. Where one
+    was merged before, it is its survivor that is meant. `reason` is `requested` or `suggested`.
+    """
+
+    customer_id: str
+    other_id: str
+    by: str
+    reason: Literal["requested", "suggested"] = "requested"
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.customers.update((self.customer_id, self.other_id))
+
+    def run(self, turn: Turn) -> str:
+        if self.customer_id == self.other_id:
+            raise Malformed("a customer cannot be merged with itself", field="customer_id")
+        survivor, other = (people.survivor_of(turn, each) for each in (self.customer_id, self.other_id))
+        if survivor.id != other.id:
+            people.unite(turn, survivor.id, other.id, self.reason, self.by)
+        return survivor.id
+
+
+@dataclass(frozen=True, slots=True)
+class Unmerge:
+    """Undo the merge that brought `other_id` into the customer's family. The result is the survivor of what is left.
+
+    What came as `other_id`, or as one that had been merged into it before, is its own again: identities, and contacts
+    whenever they came. What came as others stays. Nothing but a person's word merges the two again.
+    """
+
+    customer_id: str
+    other_id: str
+    by: str
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.customers.update((self.customer_id, self.other_id))
+
+    def run(self, turn: Turn) -> str:
+        survivor, other = (people.survivor_of(turn, each) for each in (self.customer_id, self.other_id))
+        if survivor.id != other.id or turn.known.customers[self.other_id].merged is None:
+            raise Conflict("that customer was not merged into this one")
+        people.divide(turn, self.other_id, self.by)
+        return survivor.id
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """Two customers of whom it is suggested that they are one are not. Said again, nothing happens."""
+
+    customer_id: str
+    other_id: str
+    by: str
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.customers.update((self.customer_id, self.other_id))
+
+    def run(self, turn: Turn) -> str:
+        survivor, other = (people.survivor_of(turn, each) for each in (self.customer_id, self.other_id))
+        if survivor.id == other.id:
+            raise Conflict("these are one customer already")
+        if other.id not in survivor.apart and survivor.id not in other.apart:
+            data = {"other_id": other.id, "verdict": "apart", "conflict_id": None, "by": self.by}
+            turn.decide(commands.Record(ev.CUSTOMER_SETTLED, survivor.id, data))
+            people.keep_apart(turn, survivor.id, other.id)
+        return survivor.id
+
+
+@dataclass(frozen=True, slots=True)
+class SettleConflict:
+    """A person says whether two customers are one. Said again the same, nothing happens."""
+
+    conflict_id: str
+    customers: tuple[str, str]
+    verdict: Literal["merge", "apart"]
+    by: str
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.conflicts.add(self.conflict_id)
+        wanted.customers.update(self.customers)
+
+    def run(self, turn: Turn) -> ConflictFact:
+        conflict = turn.known.conflicts.get(self.conflict_id)
+        if conflict is None:
+            raise NotFound("there is no such conflict")
+        if conflict.verdict is not None:
+            if conflict.verdict != self.verdict:
+                raise Conflict("somebody has settled this otherwise", verdict=conflict.verdict)
+            return conflict
+        survivor, other = (people.survivor_of(turn, each) for each in (conflict.customer_id, conflict.other_id))
+        if self.verdict == "merge" and survivor.id != other.id:
+            people.unite(turn, survivor.id, other.id, "settled", self.by)
+        elif self.verdict == "apart" and survivor.id == other.id:
+            raise Conflict("the two have been merged since: unmerge them")
+        settled = replace(conflict, settled_at=turn.now, settled_by=self.by, verdict=self.verdict)
+        data = {"other_id": other.id, "verdict": self.verdict, "conflict_id": conflict.id, "by": self.by}
+        turn.decide(commands.Record(ev.CUSTOMER_SETTLED, survivor.id, data))
+        turn.write(settled)
+        return settled
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How satisfied a customer was with a contact, as a gateway or a survey was told. The last word counts."""
+
+    contact_id: str
+    score: int
+    comment: str | None
+    by: str
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.contacts.add(self.contact_id)
+
+    def run(self, turn: Turn) -> RatingFact:
+        contact = turn.engine.state.contact(self.contact_id)
+        if contact is None and self.contact_id not in turn.known.contacts:
+            raise NotFound("there is no such contact")
+        customer_id = contact.customer_id if contact is not None else turn.known.contacts[self.contact_id][1]
+        rating = RatingFact(self.contact_id, self.score, self.comment, self.by, turn.now)
+        data = {"score": self.score, "by": self.by}
+        turn.decide(commands.Record(ev.CONTACT_RATED, customer_id, data, self.contact_id))
+        turn.write(rating)
+        return rating
+
+
+@dataclass(frozen=True, slots=True)
+class SettleReview:
+    """Somebody who watches over quality has looked at a contact. Said again, only the note changes."""
+
+    contact_id: str
+    kind: str
+    note: str | None
+    by: str
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.reviews.add((self.contact_id, self.kind))
+
+    def run(self, turn: Turn) -> ReviewFact:
+        review = turn.known.reviews.get((self.contact_id, self.kind))
+        if review is None:
+            raise NotFound("there is no such review")
+        settled = replace(review, note=self.note)
+        if review.settled_at is None:
+            settled = replace(settled, settled_at=turn.now, settled_by=self.by)
+        data = {"kind": self.kind, "by": self.by}
+        turn.decide(commands.Record(ev.REVIEW_SETTLED, review.customer_id, data, self.contact_id))
+        turn.write(settled)
+        return settled
