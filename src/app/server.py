@@ -26,7 +26,7 @@ LISTENERS: Final = 16
 SHUTDOWN_S_MAX: Final = 4
 """So long requests that are under way are waited for once nobody is let in any more."""
 
-HAND_OVER_S_MAX: Final = 4.0
+HAND_OVER_S_MAX: Final = 3.0
 """So long a process that leaves tries to hand its tenants over; what is left is claimed when it is gone."""
 
 GC_OBJECTS, GC_YOUNG, GC_MIDDLE = 20_000, 20, 50

@@ -47,11 +47,14 @@ RETRY_S_MAX: Final = 0.25
 HAND_S_MAX: Final = 15.0
 """How long a hand-over waits for commits that are under way."""
 
-STOP_S_MAX: Final = 4.0
+STOP_S_MAX: Final = 2.0
 """The same of a process that is told to stop: what is under way then is in doubt, and whoever comes next finds it."""
 
 SENT_S_MAX: Final = 2.0
 """How long messages that are being sent are waited for first: what is cut off is sent again by whoever comes next."""
+
+CANCEL_S_MAX: Final = 1.0
+"""How long it waits for what it has cut off: on a dead connection even that takes its time, and the fence stays."""
 
 CHECK_S: Final = 10.0
 """How often all sockets of other processes are looked at: one that came and died between two looks is not missed."""
@@ -324,7 +327,8 @@ class Owner:
             _, late = await asyncio.wait(tasks, timeout=wait_s)
             for task in late:
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            if late:
+                await asyncio.wait(late, timeout=CANCEL_S_MAX)
 
     async def _claim(self, tenant: str) -> TenantLoop:
         async with self._claiming:

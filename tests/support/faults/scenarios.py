@@ -10,7 +10,7 @@ from tests.support.faults.run import Run, running
 
 LEASE_S = 6.0
 GRACE_S = 2
-LEAVE_S_MAX = 15
+LEAVE_S_MAX = 20
 LATE_S_MAX = 0.25
 LATE_WINDOW_S = 3.0
 Fault = Callable[[Run], Awaitable[None]]
