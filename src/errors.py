@@ -21,6 +21,7 @@
     │   │   ├── AgentBusy           agent_busy: it still holds contacts
     │   │   ├── AgentUnavailable    agent_unavailable: it is not there to take the contact
     │   │   ├── InUse               in_use: something else still refers to it
+    │   │   ├── MediaPending        media_pending: the file is still being fetched
     │   │   └── AccountTaken        account_taken: the account name is in use
     │   ├── BodyTooLarge          body_too_large
     │   ├── UnwantedFile          unwanted_file: of a kind that is not taken
@@ -174,6 +175,12 @@ class InUse(Conflict):
     """Something else still refers to it."""
 
     code = "in_use"
+
+
+class MediaPending(Conflict):
+    """The file is still being fetched from the channel."""
+
+    code = "media_pending"
 
 
 class AccountTaken(Conflict):

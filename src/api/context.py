@@ -23,6 +23,7 @@ from src.dispatch.ports import Answer, Clock, Store
 from src.dispatch.turn import Job, Once, Repeated
 from src.errors import Malformed
 from src.router.model import Settings
+from src.store.contents import Contents
 from src.store.queries import Queries
 from src.store.seal import Sealer
 
@@ -52,6 +53,7 @@ class Services:
     visitor_tokens: VisitorTokens
     paces: Paces
     waiting: Waiting
+    contents: Contents
     show_typing: Callable[[str, str, str, str, bool], Awaitable[None]]
     connectors: Connectors
     progress_links: ProgressLinks

@@ -10,9 +10,13 @@ from src import metrics
 from src.api import problems
 from src.dispatch.admission import Admission
 from src.dispatch.clock import SystemClock
+from src.dispatch.media import MEDIA_BYTES_MAX
 from src.errors import BodyTooLarge, Internal, Overloaded, Refused
 
 BODY_BYTES_MAX: Final = 1024 * 1024
+MEDIA: Final = "/v1/media"
+MEDIA_WEIGHED_BYTES: Final = 1024 * 1024
+"""A file that is handed in counts as one request more for so many bytes: it is not parsed."""
 
 WAIT_S: Final = 0.25
 """What comes in from customers is refused when it would take longer than this to serve it."""
@@ -59,13 +63,18 @@ class Edge:
         headers = dict(scope["headers"])
         announced = headers.get(b"content-length", b"0")
         length = int(announced) if announced.isdigit() else 0
-        if length > BODY_BYTES_MAX:
-            await problems.response(_TOO_LARGE)(scope, receive, send)
+        is_media = scope["path"] == MEDIA
+        bytes_max = MEDIA_BYTES_MAX if is_media else BODY_BYTES_MAX
+        if length > bytes_max:
+            await problems.response(_too_large(bytes_max))(scope, receive, send)
             return
         if scope["path"] in FREE or b"wait_s=" in scope["query_string"]:
             await self._pass(scope, receive, send)  # what waits for news costs nothing while it waits
             return
-        caller, weight = headers.get(b"authorization") or scope["path"].encode(), 1 + length // WEIGHED_BYTES
+        caller, weight = (
+            headers.get(b"authorization") or scope["path"].encode(),
+            1 + length // (MEDIA_WEIGHED_BYTES if is_media else WEIGHED_BYTES),
+        )
         if not self._has_room(scope, caller, weight):
             metrics.TURNED_AWAY.labels("edge").inc()
             retry_after_s = self._admission.turn_away()
@@ -103,13 +112,14 @@ class Edge:
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, its body counted."""
         seen, started = 0, False
+        bytes_max = MEDIA_BYTES_MAX if scope["path"] == MEDIA else BODY_BYTES_MAX
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
-                if seen > BODY_BYTES_MAX:
+                if seen > bytes_max:
                     raise _TooLarge
             return message
 
@@ -122,7 +132,7 @@ class Edge:
         try:
             await self._app(scope, counted, sending)
         except _TooLarge:
-            refusal = _TOO_LARGE
+            refusal = _too_large(bytes_max)
         except Exception:  # noqa: BLE001  # whatever it is, the caller gets an answer and others go on
             _log.exception("request.failed", method=scope["method"], path=scope["path"])
             refusal = Internal("the service could not do this")
@@ -132,7 +142,8 @@ class Edge:
             await problems.response(refusal)(scope, receive, send)
 
 
-_TOO_LARGE: Final = BodyTooLarge(f"a body may have at most {BODY_BYTES_MAX} bytes")
+def _too_large(bytes_max: int) -> Refused:
+    return BodyTooLarge(f"a body may have at most {bytes_max} bytes")
 
 
 class _TooLarge(BaseException):

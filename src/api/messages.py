@@ -10,8 +10,9 @@ from src.api.auth import Principal
 from src.api.budgets import with_budget
 from src.api.contacts import Limit, read, readable, render_message
 from src.api.context import Context, Ctx, Json, Services
+from src.api.media import insist_on_media
 from src.api.schemas import ChannelName, Id, MessageBody, ReceiptBody
-from src.api.schemas.messages import AnyMessage
+from src.api.schemas.messages import AnyMessage, MediaMessage
 from src.channels.base import Sends
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -44,6 +45,7 @@ async def post_message(contact_id: Id, body: MessageBody, ctx: Ctx) -> Response:
     if body.from_ == "customer":
         ctx.principal.need("contacts:write")
         contact = await read(ctx, contact_id)
+        await _check_media(ctx.services, ctx.tenant, contact_id, body)
         job = jobs.PostMessage(
             contact_id, contact["channel"], contact["account"], body.external_id, body.kind, body.text, body.fields()
         )
@@ -81,6 +83,7 @@ async def send_job(services: Services, principal: Principal, contact_id: str, bo
     found = await services.queries.contact(principal.tenant, contact_id)
     if found is None:
         raise NotFound("there is no such contact")
+    await _check_media(services, principal.tenant, contact_id, body)
     contact = views.contact(found.contact, found.fact, None)
     channel, account = contact["channel"], contact["account"]
     return jobs.SendMessage(
@@ -96,6 +99,13 @@ async def send_job(services: Services, principal: Principal, contact_id: str, bo
         acting=acting,
         native=await _is_native(services, principal.tenant, channel, account),
     )
+
+
+async def _check_media(services: Services, tenant: str, contact_id: str, body: AnyMessage) -> None:
+    if isinstance(body, MediaMessage):
+        await insist_on_media(services, tenant, contact_id, body.kind, body.payload.media_id)
+        if body.payload.thumb_media_id is not None:
+            await insist_on_media(services, tenant, contact_id, "image", body.payload.thumb_media_id)
 
 
 async def show_typing(services: Services, tenant: str, contact_id: str, agent_id: str, *, on: bool) -> None:

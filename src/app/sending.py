@@ -6,15 +6,17 @@ from typing import Final
 import httpx
 import structlog
 
-from src.channels.base import Account, Answered, Call, Channel, Fetch, Outbound, Sends, Types
-from src.dispatch.ports import Outcome, Outgoing
-from src.errors import NotSent, StoreError
+from src.channels.base import Account, Answered, Call, Channel, Fetch, Fetches, Media, Outbound, Sends, Types
+from src.dispatch.media import look
+from src.dispatch.ports import Fetched, MediaFact, Outcome, Outgoing, Wanted
+from src.errors import Malformed, NotSent, StoreError
+from src.store.contents import Contents
+from src.store.postgres import PostgresStore
 from src.store.queries import Queries
 from src.store.seal import Sealer
 from src.store.tokens import Tokens
 
 CALL_S_MAX: Final = 15.0
-ANSWER_BYTES_MAX: Final = 1024 * 1024
 CONNECTIONS_MAX: Final = 100
 
 _log = structlog.get_logger(__name__)
@@ -27,12 +29,15 @@ class ChannelSender:
 
     def __init__(
         self,
+        store: PostgresStore,
         queries: Queries,
         sealer: Sealer,
         tokens: Tokens,
         channels: Mapping[str, Channel],
         http: httpx.AsyncClient,
     ) -> None:
+        self._store = store
+        self._contents = store.contents()
         self._queries = queries
         self._sealer = sealer
         self._tokens = tokens
@@ -68,6 +73,25 @@ class ChannelSender:
             return Outcome(None, "unavailable")
         return Outcome("delivered" if sent.delivered else "sent", receipt=sent.receipt)
 
+    async def fetch(self, tenant: str, media: MediaFact) -> Fetched:
+        """See `Fetcher.fetch`. What comes is looked at before it is kept."""
+        channel = self._channels.get(media.channel)
+        try:
+            account = await self._account(tenant, media.channel, media.account)
+            if account is None or media.source is None or not isinstance(channel, Fetches):
+                return Fetched("failed", "no_account")
+            found = await channel.fetch(media.source, account, self._reach(account))
+            looked = look(found.body, found.name, kind=media.kind)
+            hashed = await self._contents.put(tenant, found.body)
+        except NotSent as failure:
+            later = failure.fate in ("again", "slower")
+            return Fetched(None if later else "failed", failure.reason, pause_s=failure.pause_s)
+        except StoreError:
+            return Fetched(None, "unavailable")
+        except Malformed:
+            return Fetched("failed", "not_accepted")
+        return Fetched("kept", None, hashed, looked.media_type, len(found.body), looked.name)
+
     async def typing(self, tenant: str, channel_name: str, account_name: str, to: str, on: bool) -> None:
         """Show a customer that somebody types, where the channel can; it is not worth a second attempt."""
         channel = self._channels.get(channel_name)
@@ -81,7 +105,7 @@ class ChannelSender:
             _log.info("typing.not_shown", tenant=tenant, account=account_name, reason=str(error))
 
     def _reach(self, account: Account) -> "_HttpReach":
-        return _HttpReach(self._http, self._tokens, account)
+        return _HttpReach(self._http, self._tokens, self._store, self._contents, account)
 
     async def _account(self, tenant: str, channel: str, name: str) -> Account | None:
         entry = await self._queries.account(name)
@@ -110,8 +134,12 @@ def outcome_of(failure: NotSent) -> Outcome:
 class _HttpReach:
     """`Reach` over HTTP."""
 
-    def __init__(self, http: httpx.AsyncClient, tokens: Tokens, account: Account) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, tokens: Tokens, store: PostgresStore, contents: Contents, account: Account
+    ) -> None:
         self._http = http
+        self._store = store
+        self._contents = contents
         self._tokens = tokens
         self._account = account
 
@@ -125,6 +153,15 @@ class _HttpReach:
 
         return await self._tokens.get(account.tenant, account.name, credentials, ask, stale)
 
+    async def media(self, media_id: str) -> Media:
+        """See `Reach.media`."""
+        tenant = self._account.tenant
+        known = (await self._store.lookup(tenant, Wanted(media={media_id}))).media.get(media_id)
+        body = None if known is None or known.hash is None else await self._contents.get(tenant, known.hash)
+        if known is None or body is None or known.media_type is None:
+            raise NotSent("bad_media", "refused")
+        return Media(body, known.media_type, known.name)
+
     async def call(self, call: Call) -> Answered:
         """See `Reach.call`. What went wrong is told without the query, which may hold a credential."""
         headers = {"content-type": call.media_type} if call.body else {}
@@ -135,8 +172,8 @@ class _HttpReach:
                 body = bytearray()
                 async for part in answer.aiter_bytes():
                     body += part
-                    if len(body) > ANSWER_BYTES_MAX:
-                        raise NotSent("channel_answer_too_large", "again")
+                    if len(body) > call.answer_bytes_max:
+                        raise NotSent("too_large", "refused")
                 return Answered(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, bytes(body))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NotSent(UNREACHABLE, "again") from error

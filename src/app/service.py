@@ -22,6 +22,7 @@ from src.api import (
     explaining,
     external,
     handling,
+    media,
     messages,
     native,
     ops,
@@ -76,6 +77,7 @@ def build_api(services: Services | None = None) -> FastAPI:
     for each in (
         contacts,
         messages,
+        media,
         handling,
         collaborations,
         agents,
@@ -131,8 +133,8 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         lease.start()
         channels = discover(src.channels.__path__, "src.channels")
         http = await stack.enter_async_context(http_client())
-        sender = ChannelSender(queries, sealer, store.tokens(sealer, clock.monotonic), channels, http)
-        parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions, sender)
+        sender = ChannelSender(store, queries, sealer, store.tokens(sealer, clock.monotonic), channels, http)
+        parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions, sender, sender)
         owner = Owner(process, store, parts, peers)
         if internal is not None:
             await stack.enter_async_context(internal.serving(InternalApp(process, secret, owner.carry_out)))
@@ -147,6 +149,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             sealer=sealer,
             channels=channels,
             show_typing=sender.typing,
+            contents=store.contents(),
             door=Door(clock),
             visitor_tokens=VisitorTokens([secret]),
             paces=Paces(clock),

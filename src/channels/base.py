@@ -11,6 +11,7 @@ A channel implements `Channel` and whichever of the following its protocol needs
 
 - `Receives`: somebody posts to us (WeChat, WeCom, telephone webhooks, a Direct Line client).
 - `Sends`: what an agent writes goes out to the customer.
+- `Fetches`: what customers send is fetched from the channel and kept.
 - `Types`, `Rations`: customers see that somebody types; only so much may be sent.
 - `Converses`: somebody opens a WebSocket to us (Asterisk's outbound WebSocket).
 - `Hosts`: customers come to us themselves, with what we serve to them (webchat: `api/webchat`).
@@ -135,6 +136,16 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     media_type: str = "application/json"
+    answer_bytes_max: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A picture, recording or file: what is in it, what its first bytes show it to be, and its name, if it has one."""
+
+    body: bytes = field(repr=False)
+    media_type: str = "application/octet-stream"
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +180,15 @@ class Reach(Protocol):
         """Make an HTTP request; redirects are not followed.
 
         Raises:
-            NotSent: the system could not be reached, or did not answer in time (`again`).
+            NotSent: the system could not be reached, or did not answer in time (`again`); its answer is larger than
+                the call takes (`refused`).
+        """
+
+    async def media(self, media_id: str) -> Media:
+        """What a message names by `media_id`.
+
+        Raises:
+            NotSent: it is not there (`refused`).
         """
 
 
@@ -185,6 +204,18 @@ class Sends(Channel, Protocol):
 
         Raises:
             NotSent: it was not taken; its `fate` says what is to become of it.
+        """
+
+
+@runtime_checkable
+class Fetches(Channel, Protocol):
+    """A channel that keeps what customers send for a while, to be fetched."""
+
+    async def fetch(self, source: str, account: Account, reach: Reach) -> Media:
+        """Fetch what the channel knows as `source`. What it is, is looked at afterwards.
+
+        Raises:
+            NotSent: it was not given; its `fate` says whether it may be later.
         """
 
 

@@ -18,6 +18,7 @@ from src.dispatch.ports import (
     ContactFact,
     Customer,
     Known,
+    MediaFact,
     MessageFact,
     Outgoing,
     OutgoingFact,
@@ -294,6 +295,20 @@ def message(fact: MessageFact, outgoing: OutgoingFact | None = None) -> Json:
         "state_at": rfc3339(outgoing.at) if outgoing else None,
         "reason": outgoing.reason if outgoing else None,
         "receipt": outgoing.receipt if outgoing else None,
+    }
+
+
+def media(fact: MediaFact) -> Json:
+    """A picture, recording or file, without what is in it."""
+    return {
+        "id": fact.id,
+        "contact_id": fact.contact_id,
+        "state": fact.state,
+        "reason": fact.reason,
+        "media_type": fact.media_type,
+        "bytes": fact.size,
+        "name": fact.name,
+        "at": rfc3339(fact.at),
     }
 
 

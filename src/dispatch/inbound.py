@@ -39,8 +39,8 @@ class InboundMessage:
     Without one it opens a contact, unless `opens` is false (a mere event: it is then kept nowhere).
     `external_id` is the channel's message id, unique per channel and account: seen again, nothing happens.
     `kind` is `text`, `image`, `voice`, `video`, `file`, `location`, `link`, `menu`, `event` or `unknown`; `text` is
-    what an agent reads first; `payload` the kind's own fields (media ids, coordinates), JSON values only. `also` are
-    further identities of the customer.
+    what an agent reads first; `payload` the kind's own fields (coordinates, addresses), JSON values only. `media` is
+    the channel's own id of a file that is to be fetched and kept. `also` are further identities of the customer.
     """
 
     channel: str
@@ -53,6 +53,7 @@ class InboundMessage:
     language: str | None = None
     queue: str | None = None
     opens: bool = True
+    media: str | None = None
     attributes: Mapping[str, object] = field(default_factory=dict)
     also: tuple[Identity, ...] = ()
 

@@ -16,7 +16,9 @@ from src.dispatch.ports import (
     ConnectorFact,
     ContactFact,
     Fact,
+    Fetched,
     KeyFact,
+    MediaFact,
     MessageFact,
     NoteFact,
     OutgoingFact,
@@ -127,7 +129,7 @@ class TakeMessage:
             also=inbound.also,
         )
         first = (inbound.kind, inbound.payload, inbound.external_id)
-        return _open(turn, opening, sighting, first, aside=self.set_aside)
+        return _open(turn, opening, sighting, first, aside=self.set_aside, media=inbound.media)
 
 
 def _want(wanted: Wanted, inbound: InboundContact | InboundMessage) -> None:
@@ -188,6 +190,7 @@ def _open(
     first: tuple[str, Mapping[str, object], str | None],
     *,
     aside: bool,
+    media: str | None = None,
 ) -> Taken:
     """Open a contact. `first` is its first message: its kind, what belongs to that kind, and the channel's id of it."""
     kind, payload, message_external_id = first
@@ -243,6 +246,7 @@ def _open(
             kind=kind,
             text=inbound.text,
             payload=payload,
+            media=media,
         )
         _say(turn, message_id, contact_id, customer_id, message, seq)
     return Taken(contact_id, created=True, snapshot=turn.snapshot(contact_id), message_id=message_id, seq=seq)
@@ -275,6 +279,22 @@ def _mark_repeat(turn: Turn, contact_id: str, customer_id: str, recent: Sequence
 
 
 def _say(turn: Turn, message_id: str, contact_id: str, customer_id: str, inbound: InboundMessage, seq: int) -> None:
+    payload = inbound.payload
+    if inbound.media is not None:
+        media_id = turn.new_id()
+        payload = {**payload, "media_id": media_id, "channel_media_id": inbound.media}
+        turn.write(
+            MediaFact(
+                id=media_id,
+                contact_id=contact_id,
+                channel=inbound.channel,
+                account=inbound.account,
+                kind=inbound.kind,
+                state="wanted",
+                at=turn.now,
+                source=inbound.media,
+            )
+        )
     turn.write(
         MessageFact(
             id=message_id,
@@ -286,7 +306,7 @@ def _say(turn: Turn, message_id: str, contact_id: str, customer_id: str, inbound
             sender="customer",
             kind=inbound.kind,
             text=inbound.text,
-            payload=inbound.payload,
+            payload=payload,
             at=turn.now,
             seq=seq,
         )
@@ -453,6 +473,59 @@ class MoveMessage:
         )
         turn.write(moved)
         return Posted(message, moved, created=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MoveMedia:
+    """Media were fetched and kept, or cannot be had. Hearing so again changes nothing. The result is the media."""
+
+    contact_id: str
+    media_id: str
+    fetched: Fetched
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.contacts.add(self.contact_id)
+        wanted.media.add(self.media_id)
+
+    def run(self, turn: Turn) -> MediaFact:
+        media, fetched = turn.known.media.get(self.media_id), self.fetched
+        if media is None or media.contact_id != self.contact_id:
+            raise NotFound("there are no such media")
+        if media.state != "wanted" or fetched.state is None:
+            return media
+        reason = (fetched.reason or "failed") if fetched.state == "failed" else None
+        turn.decide(commands.MediaCame(media.contact_id, media.id, fetched.media_type, fetched.size, reason))
+        moved = replace(
+            media,
+            state=fetched.state,
+            at=turn.now,
+            hash=fetched.hash,
+            media_type=fetched.media_type,
+            size=fetched.size,
+            name=fetched.name,
+            reason=reason,
+        )
+        turn.write(moved)
+        return moved
+
+
+@dataclass(frozen=True, slots=True)
+class KeepMedia:
+    """Media that somebody has handed in, and whose contents are kept: for a contact that is open."""
+
+    media: MediaFact
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.contacts.add(self.media.contact_id)
+
+    def run(self, turn: Turn) -> MediaFact:
+        contact = turn.engine.state.contact(self.media.contact_id)
+        if contact is None and self.media.contact_id not in turn.known.contacts:
+            raise NotFound("there is no such contact")
+        if contact is None or contact.state == "closed":
+            raise InvalidState("the contact is closed", state="closed")
+        turn.write(self.media)
+        return self.media
 
 
 @dataclass(frozen=True, slots=True)

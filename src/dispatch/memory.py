@@ -41,7 +41,7 @@ _log = structlog.get_logger(__name__)
 class Memory:
     """The engine of one tenant. `engine` None: it has been thrown away, or was never loaded.
 
-    `posted` is called behind a commit of messages that this service is to send.
+    `posted` and `sought` are called behind a commit of messages to be sent, and of media to be fetched.
 
     `sending`: a commit is under way, and may go through whatever becomes of who waits for it.
     """
@@ -57,6 +57,7 @@ class Memory:
         self._state = State()
         self.sending = False
         self.posted: Callable[[], None] | None = None
+        self.sought: Callable[[], None] | None = None
         self._aside: dict[str, None] = {}
         self._aside_left = ASIDE_MAX
 
@@ -185,6 +186,8 @@ class Memory:
         self._parts.delivery.publish(self.tenant, turn.events, turn.known)
         if turn.posted and self.posted is not None:
             self.posted()
+        if turn.sought and self.sought is not None:
+            self.sought()
         return True
 
     async def _send(self, batch: Batch) -> None:

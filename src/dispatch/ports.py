@@ -168,6 +168,29 @@ class OutgoingFact:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaFact:
+    """A picture, recording or file of a contact. What is in it is kept beside, under its `hash` (SHA-256, hex).
+
+    `state` is `wanted` (`source`, the channel's own id of it, is still to be fetched), `kept`, or `failed` with a
+    `reason`. `media_type` is what its first bytes show, `size` in bytes. `kind` is that of its message.
+    """
+
+    id: str
+    contact_id: str
+    channel: str
+    account: str
+    kind: str
+    state: str
+    at: int
+    source: str | None = None
+    hash: str | None = None
+    media_type: str | None = None
+    size: int = 0
+    name: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NoteFact:
     """What an agent or supervisor wrote about an assignment: one note for each, the last."""
 
@@ -249,6 +272,7 @@ Fact = (
     | ContactFact
     | MessageFact
     | OutgoingFact
+    | MediaFact
     | NoteFact
     | CollaborationWord
     | ConfigFact
@@ -356,6 +380,7 @@ class Wanted:
     customers: set[str] = field(default_factory=set)
     collaborations: set[str] = field(default_factory=set)
     messages: set[str] = field(default_factory=set)
+    media: set[str] = field(default_factory=set)
     answers: set[str] = field(default_factory=set)
     conflicts: set[str] = field(default_factory=set)
     reviews: set[tuple[str, str]] = field(default_factory=set)
@@ -406,6 +431,7 @@ class Known:
     collaborations: dict[str, Row] = field(default_factory=dict)
     messages: dict[str, MessageFact] = field(default_factory=dict)
     outgoing: dict[str, OutgoingFact] = field(default_factory=dict)
+    media: dict[str, MediaFact] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     recent: dict[str, tuple[Recent, ...]] = field(default_factory=dict)
     external: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -464,6 +490,9 @@ class Store(Protocol):
 
         `native`: by this service, else by a gateway.
         """
+
+    async def wanted_media(self, tenant: str, after: str, limit: int) -> Sequence[MediaFact]:
+        """Media that are still to be fetched, by id, after one of these."""
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:
         """The tenant's last checkpoint; None: its whole journal is kept."""
@@ -557,6 +586,26 @@ class Outcome:
     trouble: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What became of an attempt to fetch media: `kept` with what it is, or `failed`; None: to be tried again."""
+
+    state: Literal["kept", "failed"] | None
+    reason: str | None = None
+    hash: str | None = None
+    media_type: str | None = None
+    size: int = 0
+    name: str | None = None
+    pause_s: float = 0.0
+
+
+class Fetcher(Protocol):
+    """The way to what customers sent and the channel keeps for a while."""
+
+    async def fetch(self, tenant: str, media: MediaFact) -> Fetched:
+        """Try once; what is in it is kept when this returns `kept`."""
+
+
 class Sender(Protocol):
     """The way out: how a message reaches the system that carries its channel."""
 
@@ -575,6 +624,7 @@ class Parts:
     lease_good: Callable[[], bool] = field(default=lambda: True)
     live_sessions: Callable[[], frozenset[str]] = field(default=frozenset)
     sender: Sender | None = None
+    fetcher: Fetcher | None = None
 
 
 Vouched = Callable[[Collection[str]], Awaitable[frozenset[str]]]

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from src import metrics
+from src.dispatch.fetching import Fetching
 from src.dispatch.inbox import Inbox, Item
 from src.dispatch.memory import RETRY_PAUSE_S, Memory
 from src.dispatch.outbox import Outbox
@@ -63,6 +64,9 @@ class TenantLoop:
         self._outbox = None if parts.sender is None else Outbox(tenant, parts, parts.sender, self.submit)
         if self._outbox is not None:
             self._memory.posted = self._outbox.wake
+        self._fetching = None if parts.fetcher is None else Fetching(tenant, parts, parts.fetcher, self.submit)
+        if self._fetching is not None:
+            self._memory.sought = self._fetching.wake
 
     # -- for callers --------------------------------------------------------------------------------------------
 
@@ -105,7 +109,11 @@ class TenantLoop:
 
     async def run(self) -> None:
         """Load, then serve until stopped."""
-        sending = None if self._outbox is None else asyncio.create_task(self._outbox.run(), name=f"out {self.tenant}")
+        beside = [
+            asyncio.create_task(each.run(), name=f"beside {self.tenant}")
+            for each in (self._outbox, self._fetching)
+            if each is not None
+        ]
         try:
             while True:
                 await self._ready()
@@ -116,8 +124,8 @@ class TenantLoop:
                     return
                 await self._serve(self._inbox.take())
         finally:
-            if sending is not None:
-                sending.cancel()
+            for task in beside:
+                task.cancel()
             self._stopping = True
             self._inbox.wake_at(None, 0)
             self._inbox.refuse_all(NotOwner("the tenant has been handed over"))

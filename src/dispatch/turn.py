@@ -13,6 +13,7 @@ from src.dispatch.ports import (
     Fact,
     IdentityFact,
     Known,
+    MediaFact,
     MessageFact,
     OutgoingFact,
     Recent,
@@ -53,7 +54,7 @@ class ContactSnapshot:
 class Turn:
     """What the jobs of one batch know, decide and write. `known` grows with what they write.
 
-    `posted`: among it is a message that this service is to send.
+    `posted`: among it is a message that this service is to send; `sought`: media that it is to fetch.
     """
 
     engine: Engine
@@ -65,6 +66,7 @@ class Turn:
     facts: list[Fact] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     posted: bool = False
+    sought: bool = False
     _archive: Archive | None = None
 
     def archive(self) -> Archive:
@@ -112,6 +114,9 @@ class Turn:
         elif isinstance(fact, OutgoingFact):
             self.known.outgoing[fact.message_id] = fact
             self.posted = self.posted or (fact.native and fact.state == "queued")
+        elif isinstance(fact, MediaFact):
+            self.known.media[fact.id] = fact
+            self.sought = self.sought or fact.state == "wanted"
 
     def snapshot(self, contact_id: str) -> ContactSnapshot:
         """The contact as it stands now; it must be open, changed in this batch, or looked up."""

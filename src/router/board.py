@@ -511,10 +511,19 @@ _TRACED_DATA: Final = (
 )
 """What a trace keeps of them, where it is said."""
 
-_OUTGOING: Final = frozenset({ev.MESSAGE_QUEUED, ev.MESSAGE_SENT, ev.MESSAGE_DELIVERED, ev.MESSAGE_FAILED})
+_SAID: Final = frozenset(
+    {
+        ev.MESSAGE_QUEUED,
+        ev.MESSAGE_SENT,
+        ev.MESSAGE_DELIVERED,
+        ev.MESSAGE_FAILED,
+        ev.MEDIA_KEPT,
+        ev.MEDIA_FAILED,
+    }
+)
 
 _CONTACT_STAYS: Final = (
-    frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING}) | _OUTGOING | ev.OF_CUSTOMERS
+    frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING}) | _SAID | ev.OF_CUSTOMERS
 )
 """Events that name a contact, but change nothing that it is looked at for."""
 
@@ -534,7 +543,7 @@ _AGENT_STAYS: Final = frozenset(
         ev.COLLABORATION_CLOSED,
         ev.COLLABORATION_WARNING,
         ev.COLLABORATION_ESCALATED,
-        *_OUTGOING,
+        *_SAID,
         *ev.OF_CUSTOMERS,
     }
 )

@@ -89,6 +89,17 @@ class MoveMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaCame:
+    """A picture, recording or file of a contact was fetched and kept, or cannot be had, with a `reason`."""
+
+    contact_id: str
+    media_id: str
+    media_type: str | None = None
+    size: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReportTrouble:
     """A channel account cannot send before somebody has seen to it."""
 
@@ -467,6 +478,7 @@ Command = (
     | Message
     | SendMessage
     | MoveMessage
+    | MediaCame
     | ReportTrouble
     | Accept
     | Decline

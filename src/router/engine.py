@@ -148,6 +148,7 @@ _HANDLERS: Final[dict[type, Callable[[Room, Any], None]]] = {
     commands.Message: contacts.message,
     commands.SendMessage: messages.send,
     commands.MoveMessage: messages.move,
+    commands.MediaCame: messages.media_came,
     commands.ReportTrouble: messages.report_trouble,
     commands.Cancel: contacts.cancel,
     commands.Transfer: contacts.transfer,

@@ -44,6 +44,8 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | message.queued | message_id, kind, by |
 | message.sent, message.delivered | message_id |
 | message.failed | message_id, reason |
+| media.kept | media_id, media_type, bytes |
+| media.failed | media_id, reason |
 | channel.trouble | name, reason |
 | contact.moved | customer_id, reason (`merged`, `unmerged`) |
 | contact.rated | score, by |
@@ -114,6 +116,8 @@ MESSAGE_QUEUED: Final = "message.queued"
 MESSAGE_SENT: Final = "message.sent"
 MESSAGE_DELIVERED: Final = "message.delivered"
 MESSAGE_FAILED: Final = "message.failed"
+MEDIA_KEPT: Final = "media.kept"
+MEDIA_FAILED: Final = "media.failed"
 CHANNEL_TROUBLE: Final = "channel.trouble"
 CONTACT_MOVED: Final = "contact.moved"
 CONTACT_RATED: Final = "contact.rated"
@@ -200,6 +204,8 @@ KNOWN: Final = frozenset(
         MESSAGE_SENT,
         MESSAGE_DELIVERED,
         MESSAGE_FAILED,
+        MEDIA_KEPT,
+        MEDIA_FAILED,
         CHANNEL_TROUBLE,
         CHECKPOINT,
         *OF_CUSTOMERS,

@@ -23,6 +23,7 @@ from src.dispatch.ports import (
     KeyFact,
     Known,
     Loaded,
+    MediaFact,
     Outgoing,
     Process,
     Survey,
@@ -255,6 +256,11 @@ class MemoryStore:
                 whose = [None if row is None else row[about.places[each]] for each in _TO_WHOM]
                 found.append(Outgoing(fact, rows.message_from(message[1:]), *whose))
         return found[:limit]
+
+    async def wanted_media(self, tenant: str, after: str, limit: int) -> Sequence[MediaFact]:
+        """Media that are still to be fetched, by id, after one of these."""
+        facts = sorted(map(rows.media_from, self._of(tenant, "media")), key=lambda each: each.id)
+        return [each for each in facts if each.state == "wanted" and each.id > after][:limit]
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:  # noqa: ARG002 - nothing is ever dropped here
         """None: the whole journal is kept."""

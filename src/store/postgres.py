@@ -11,12 +11,25 @@ import asyncpg
 from sqlalchemy import Table
 
 from src.dispatch.clock import new_id
-from src.dispatch.ports import Batch, Checkpoint, Head, KeyFact, Known, Loaded, Outgoing, Process, Survey, Wanted
+from src.dispatch.ports import (
+    Batch,
+    Checkpoint,
+    Head,
+    KeyFact,
+    Known,
+    Loaded,
+    MediaFact,
+    Outgoing,
+    Process,
+    Survey,
+    Wanted,
+)
 from src.errors import Conflict, Fenced, NotFound, StoreError
 from src.router.entities import Row
 from src.router.events import Event
 from src.store import rows, statements, tables
 from src.store.connections import ACQUIRE_S_MAX, close_pool, open_pool, translated
+from src.store.contents import Contents
 from src.store.reading import put
 from src.store.seal import Sealer
 from src.store.tokens import Tokens
@@ -55,6 +68,10 @@ class PostgresStore:
             StartupError: with one line for the operator.
         """
         return cls(await open_pool(url, connections_max=connections_max))
+
+    def contents(self) -> Contents:
+        """What is in media, over the same connections."""
+        return Contents(self._pool)
 
     def tokens(self, sealer: Sealer, monotonic: Callable[[], float]) -> Tokens:
         """The access tokens of channel accounts, over the same connections."""
@@ -199,6 +216,12 @@ class PostgresStore:
         async with self._connection() as connection:
             found = await connection.fetch(statements.OUTGOING, tenant, native, after, limit, channel)
         return [rows.waiting_from(each) for each in found]
+
+    async def wanted_media(self, tenant: str, after: str, limit: int) -> Sequence[MediaFact]:
+        """Media that are still to be fetched, by id, after one of these."""
+        async with self._connection() as connection:
+            found = await connection.fetch(statements.WANTED_MEDIA, tenant, after, limit)
+        return [rows.media_from(each) for each in found]
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:
         """The tenant's last checkpoint; None: its whole journal is kept."""

@@ -22,6 +22,7 @@ from src.dispatch.ports import (
     Head,
     IdentityFact,
     KeyFact,
+    MediaFact,
     MessageFact,
     NoteFact,
     Outgoing,
@@ -279,6 +280,30 @@ def waiting_from(row: Sequence[Any]) -> Outgoing:
     *fact, identity_type, identity_value, external_id = row
     out, said = fact[:_OUTGOING_COLUMNS], fact[_OUTGOING_COLUMNS:]
     return Outgoing(outgoing_from(out), message_from(said), identity_type, identity_value, external_id)
+
+
+def media_row(fact: MediaFact) -> Row:
+    """A row of `media`."""
+    return (
+        fact.id,
+        fact.contact_id,
+        fact.channel,
+        fact.account,
+        fact.kind,
+        fact.state,
+        fact.at,
+        fact.source,
+        fact.hash,
+        fact.media_type,
+        fact.size,
+        fact.name,
+        fact.reason,
+    )
+
+
+def media_from(row: Sequence[Any]) -> MediaFact:
+    """The inverse of `media_row`."""
+    return MediaFact(*row)
 
 
 def note_row(fact: NoteFact) -> Row:

@@ -84,6 +84,8 @@ WHERE each.tenant = $1 AND each.native = $2 AND each.place > $3 AND each.state =
   AND ($5::text IS NULL OR each.channel = $5)
 ORDER BY each.place LIMIT $4"""
 
+WANTED_MEDIA: Final = f"{_rows_of(tables.media)} AND state = 'wanted' AND id > $2 ORDER BY id LIMIT $3"
+
 CHECKPOINT: Final = "SELECT seq, at, state_hash, state FROM journal_checkpoints WHERE tenant = $1"
 DROPPED: Final = "SELECT seq FROM journal_checkpoints WHERE tenant = $1"
 PUT_CHECKPOINT: Final = """\
@@ -254,6 +256,7 @@ SOUGHT: Final = (
     Sought("reviews", tables.reviews, ("contact_id", "kind")),
     Sought("messages", tables.messages, ("id",)),
     Sought("outgoing", tables.outgoing, ("message_id",), (("messages", "id"),)),
+    Sought("media", tables.media, ("id",)),
     Sought("answers", tables.answers, ("scope",)),
 )
 """What can be looked up, by the names of `Known`. Those that have a name in `Wanted` may be given keys."""

@@ -18,6 +18,7 @@ from sqlalchemy import (
     DateTime,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -455,6 +456,38 @@ outgoing: Final = Table(
     PrimaryKeyConstraint("tenant", "message_id"),
     Index("ix_outgoing_queued", "tenant", "native", "place", postgresql_where=text("state = 'queued'")),
     postgresql_with=_VACUUM_MANY,
+)
+
+media: Final = Table(
+    "media",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _key("contact_id"),
+    _key("channel"),
+    _key("account"),
+    _key("kind"),
+    _key("state"),
+    _number("at"),
+    _text("source"),
+    _key("hash", nullable=True),
+    _text("media_type"),
+    _number("size"),
+    _text("name"),
+    _key("reason", nullable=True),
+    PrimaryKeyConstraint("tenant", "id"),
+    Index("ix_media_wanted", "tenant", "id", postgresql_where=text("state = 'wanted'")),
+    postgresql_with=_VACUUM_MANY,
+)
+
+# What is in them, once for all that are alike. Written beside the commits, before the first that names it.
+media_contents: Final = Table(
+    "media_contents",
+    metadata,
+    _key("tenant"),
+    _key("hash"),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant", "hash"),
 )
 
 notes: Final = Table(

@@ -15,9 +15,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import src.channels
-from src.channels.base import Account, Channel, ChannelRequest, Converses, Hosts, Receipt, Receives, discover
+from src.channels.base import (
+    Account,
+    Answered,
+    Call,
+    Channel,
+    ChannelRequest,
+    Converses,
+    Fetch,
+    Hosts,
+    Media,
+    Outbound,
+    Receipt,
+    Receives,
+    Sends,
+    Sent,
+    discover,
+)
 from src.dispatch.inbound import InboundContact, InboundHangup, InboundMessage
-from src.errors import Malformed, Refused
+from src.errors import Malformed, NotSent, Refused
 
 CHANNELS = discover(src.channels.__path__, "src.channels")
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -143,6 +159,67 @@ def test_a_strangers_request_is_refused_in_order(channel: Channel, request_: Cha
     if isinstance(channel, Converses):
         with pytest.raises(Refused):
             channel.open(request_, account)
+
+
+class Wild:
+    """`Reach` to a system that answers with whatever it is told to, or not at all."""
+
+    def __init__(self, answer: Answered | None) -> None:
+        self.answer = answer
+        self.calls: list[Call] = []
+
+    async def call(self, call: Call) -> Answered:
+        self.calls.append(call)
+        if self.answer is None:
+            raise NotSent("channel_unreachable", "again")
+        return self.answer
+
+    async def media(self, media_id: str) -> Media:
+        raise NotSent("bad_media", "refused")
+
+    async def token(self, fetch: Fetch, *, stale: str | None = None) -> str:
+        return "t0ken" if stale is None else (await fetch(force=False))[0]
+
+
+MESSAGES: list[tuple[str, str | None, dict[str, Any]]] = [
+    ("text", "您好", {}),
+    ("notice", "please wait", {}),
+    ("location", None, {"latitude": 31.2, "longitude": 121.5}),
+    ("link", "see", {"url": "https://e.example/", "title": "t"}),
+    ("menu", "Which?", {"options": [{"id": "1", "text": "a"}]}),
+    ("image", None, {"media_id": "m"}),
+    ("file", None, {"media_id": "m"}),
+    ("telepathy", None, {}),
+]
+ANSWERS = [
+    None,
+    *(Answered(status, {}, body) for status in (200, 500) for body in (b"", b"{}", b"[]", b"\xff", b"<html>")),
+]
+
+
+@pytest.mark.parametrize(
+    "channel", [each for each in CHANNELS.values() if isinstance(each, Sends)], ids=lambda each: each.name
+)
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_a_message_is_sent_or_not_and_nothing_else(channel: Channel, answer: Answered | None) -> None:
+    assert isinstance(channel, Sends)
+    account = account_of(channel)
+    for kind, text, payload in MESSAGES:
+        reach = Wild(answer)
+        message = Outbound("m1", kind, text, payload, "wechat_openid", "oAnna", "c1", None)
+        sent: Sent | None = None
+        failure: NotSent | None = None
+        try:
+            sent = await channel.send(message, account, reach)
+        except NotSent as error:
+            failure = error
+        assert isinstance(sent, Sent) or failure is not None
+        if failure is not None:
+            assert re.fullmatch(r"[a-z][a-z0-9_]{0,63}", failure.reason)
+            assert not shown_secrets(failure, account.secrets)
+        for call in reach.calls:
+            assert not shown_secrets(call, {**account.secrets, "token": "t0ken"})
+            assert "t0ken" not in call.url
 
 
 CARRIER = '''

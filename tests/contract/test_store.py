@@ -21,6 +21,7 @@ from src.dispatch.ports import (
     Head,
     IdentityFact,
     KeyFact,
+    MediaFact,
     MessageFact,
     NoteFact,
     Outgoing,
@@ -75,13 +76,14 @@ IDENTITY = IdentityFact("phone", "+8613800138000", "k1", "Zhang", strong=True, c
 CONTACT = ContactFact("c1", "voice", "main", "call-1", "phone", "+8613800138000", "hello", {"a": {"b": 1}})
 MESSAGE = MessageFact("m1", "c1", "k1", "wechat", "shop", "msg-1", "customer", "text", "你好", {"media": "x"}, 7)
 OUTGOING = OutgoingFact("m1", "c1", "wechat", "shop", "a1", "a1", True, 3, 7, "queued", 7)
+MEDIA = MediaFact("f1", "c1", "wechat", "shop", "image", "kept", 7, "theirs", "a" * 64, "image/png", 9, "发票.png")
 NOTE = NoteFact("x1", "c1", "done", 9)
 WORD = CollaborationWord("w1", "h1", "c1", "a2", "feedback", "ask the customer for the 订单号", 9)
 CONFIG = ConfigFact("agent", "a1", {"name": "Ann", "skills": {"refund": 60}})
 KEY = KeyFact("key1", "f" * 64, "gateway", ("contacts:write",), 5)
 ACCOUNT = AccountFact("shop", "wechat", {"app_id": "wx1"}, {"token": "sealed"}, None, enabled=True)
 ANSWER = Answer("key1 POST /v1/contacts abc", "hash", 201, {"contact_id": "c1"}, 5)
-FACTS: tuple[Fact, ...] = (CUSTOMER, IDENTITY, CONTACT, MESSAGE, OUTGOING, NOTE, WORD, CONFIG, KEY, ACCOUNT)
+FACTS: tuple[Fact, ...] = (CUSTOMER, IDENTITY, CONTACT, MESSAGE, OUTGOING, MEDIA, NOTE, WORD, CONFIG, KEY, ACCOUNT)
 
 EVERYTHING = Wanted(
     identities={("phone", "+8613800138000"), ("phone", "+1")},
@@ -92,6 +94,7 @@ EVERYTHING = Wanted(
     customers={"k1", "k2"},
     collaborations={"h1", "h2"},
     messages={"m1", "m2"},
+    media={"f1", "f2"},
     answers={ANSWER.scope, "other"},
 )
 
@@ -253,6 +256,16 @@ async def test_messages_wait_in_the_order_of_their_places_until_they_are_sent(st
     await store.commit(writer.batch(sent))
     assert ["m3", "m1"] == [each.message.id for each in await store.outgoing(writer.tenant, 0, 10, native=True)]
     assert {"m2": sent} == (await store.lookup(writer.tenant, Wanted(messages={"m2"}))).outgoing
+
+
+async def test_media_are_wanted_until_they_are_kept(store: AnyStore, writer: Writer) -> None:
+    wanted = [MediaFact(f"f{each}", "c1", "wechat", "shop", "image", "wanted", 7, "theirs") for each in range(3)]
+    await store.commit(writer.batch(*wanted))
+    assert wanted == list(await store.wanted_media(writer.tenant, "", 10))
+    assert wanted[1:2] == list(await store.wanted_media(writer.tenant, "f0", 1))
+    assert not await store.wanted_media("nobody", "", 10)
+    await store.commit(writer.batch(replace(wanted[1], state="failed", reason="gone")))
+    assert [wanted[0], wanted[2]] == list(await store.wanted_media(writer.tenant, "", 10))
 
 
 async def test_replay_finds_messages_that_are_not_where_their_events_left_them(store: AnyStore, writer: Writer) -> None:
@@ -540,6 +553,8 @@ async def test_everything_is_found_by_its_keys(store: AnyStore, writer: Writer) 
     assert {"x1": batch.changes.assignments[0]} == known.assignments
     assert {"k1": CUSTOMER} == known.customers
     assert {"m1": MESSAGE} == known.messages
+    assert {"m1": OUTGOING} == known.outgoing
+    assert {"f1": MEDIA} == known.media
     assert {ANSWER.scope: ANSWER} == known.answers
 
 

@@ -179,6 +179,7 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
         Asked("old events", s.EVENTS, [TENANT, 10, 100]),
         Asked("an agent's events", s.EVENTS_OF_AGENT, [TENANT, 10, 20, "a7"]),
         Asked("messages that wait", s.OUTGOING, [TENANT, True, 10, 100, None]),
+        Asked("media that are wanted", s.WANTED_MEDIA, [TENANT, "", 100]),
         Asked("checkpoint", s.CHECKPOINT, [TENANT]),
         Asked("dropped", s.DROPPED, [TENANT]),
         Asked("old answers", s.FORGET, [100, 50]),

@@ -22,7 +22,7 @@ from src.dispatch.inbound import Identity, InboundContact
 from src.dispatch.lease import LeaseKeeper
 from src.dispatch.orders import Order
 from src.dispatch.owner import CLAIM_S, Owner
-from src.dispatch.ports import Batch, Checkpoint, ConfigFact, Known, Loaded, Outgoing, Parts, Survey, Wanted
+from src.dispatch.ports import Batch, Checkpoint, ConfigFact, Known, Loaded, MediaFact, Outgoing, Parts, Survey, Wanted
 from src.dispatch.turn import Once, Repeated
 from src.errors import PeerLost, Refused, StoreUnreachable, Unavailable
 from src.router import commands as c
@@ -102,6 +102,10 @@ class FaultyStore:
     ) -> Sequence[Outgoing]:
         await self._way()
         return await self.store.outgoing(tenant, after, limit, native=native, channel=channel)
+
+    async def wanted_media(self, tenant: str, after: str, limit: int) -> Sequence[MediaFact]:
+        await self._way()
+        return await self.store.wanted_media(tenant, after, limit)
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:
         await self._way()

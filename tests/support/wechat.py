@@ -26,7 +26,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "text": ("content",),
     "image": ("media_id",),
     "voice": ("media_id",),
-    "video": ("media_id", "thumb_media_id"),
+    "video": ("media_id",),
     "news": ("articles",),
     "msgmenu": ("head_content", "list", "tail_content"),
 }

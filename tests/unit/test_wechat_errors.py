@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from src.channels.base import Account, Answered, Budget, Call, Fetch, Outbound, Said
+from src.channels.base import Account, Answered, Budget, Call, Fetch, Media, Outbound, Said
 from src.channels.wechat import CHANNEL
 from src.channels.wechat.errors import MEANINGS
 from src.errors import NotSent
@@ -25,6 +25,7 @@ class Script:
         self.answers = list(answers)
         self.calls: list[Call] = []
         self.token_is = "token-0"
+        self.files = {"ours": Media(b"\x89PNG picture", "image/png", "p.png")}
         self.stale: list[str] = []
 
     async def call(self, call: Call) -> Answered:
@@ -33,6 +34,11 @@ class Script:
         if isinstance(answer, Answered):
             return answer
         return Answered(200, {}, json.dumps(answer).encode())
+
+    async def media(self, media_id: str) -> Media:
+        if media_id not in self.files:
+            raise NotSent("bad_media", "refused")
+        return self.files[media_id]
 
     async def token(self, fetch: Fetch, *, stale: str | None = None) -> str:
         if stale is not None:
@@ -78,6 +84,69 @@ def test_each_kind_has_its_form() -> None:
     with pytest.raises(NotSent) as refused:
         send(Script(), "file", None)
     assert ("kind_not_supported", "refused") == (refused.value.reason, refused.value.fate)
+
+
+def test_a_file_is_handed_in_first_and_named_by_the_id_that_comes_back() -> None:
+    script = Script({"type": "image", "media_id": "theirs", "created_at": 1})
+    body = send(script, "image", None, media_id="ours")
+    assert {"touser": "oAnna", "msgtype": "image", "image": {"media_id": "theirs"}} == body
+    upload = script.calls[0]
+    assert {"access_token": "token-0", "type": "image"} == upload.query
+    assert b'name="media"; filename="file.png"' in upload.body
+    assert b"\x89PNG picture" in upload.body
+    two = [{"media_id": "theirs"}, {"thumb_media_id": "thumb", "type": "thumb"}]
+    video = send(Script(*two), "video", None, media_id="ours", thumb_media_id="ours", title="t")["video"]
+    assert {"media_id": "theirs", "thumb_media_id": "thumb", "title": "t"} == video
+    with pytest.raises(NotSent) as refused:
+        send(Script(), "image", None, media_id="gone")
+    assert ("bad_media", "refused") == (refused.value.reason, refused.value.fate)
+
+
+def fetch(script: Script) -> Media:
+    return asyncio.run(CHANNEL.fetch("theirs", ACCOUNT, script))
+
+
+def test_what_a_customer_sent_is_fetched() -> None:
+    headers = {"content-type": "image/jpeg", "content-disposition": 'attachment; filename="a.jpg"'}
+    assert Media(b"jpeg", name="a.jpg") == fetch(Script(Answered(200, headers, b"jpeg")))
+    said = {"content-type": "text/plain"}
+    renewed = Script(
+        Answered(200, said, b'{"errcode": 40001}'),
+        {"access_token": "token-1", "expires_in": 7200},
+        Answered(200, headers, b"jpeg"),
+    )
+    assert b"jpeg" == fetch(renewed).body
+    with pytest.raises(NotSent) as gone:
+        fetch(Script(Answered(200, said, b'{"errcode": 40007, "errmsg": "invalid media_id"}')))
+    assert ("bad_media", "refused") == (gone.value.reason, gone.value.fate)
+
+
+@pytest.mark.parametrize(
+    ("url", "followed"),
+    [
+        ("http://mp.qq.com/video", True),
+        ("https://double/video", True),
+        ("http://169.254.169.254/latest/meta-data", False),
+        ("file:///etc/passwd", False),
+        ("http://evil.example/qq.com", False),
+        ("http://qq.com.evil.example/", False),
+        ("http://qq.com@evil.example/", False),
+        (None, False),
+    ],
+)
+def test_a_video_is_fetched_from_wechat_alone(url: str | None, followed: bool) -> None:
+    script = Script(
+        Answered(200, {"content-type": "application/json"}, json.dumps({"video_url": url}).encode()),
+        Answered(200, {"content-type": "video/mp4"}, b"mp4"),
+    )
+    if followed:
+        assert b"mp4" == fetch(script).body
+        assert url == script.calls[1].url
+        assert not script.calls[1].query, "the token stays with WeChat's API"
+        return
+    with pytest.raises(NotSent):
+        fetch(script)
+    assert 1 == len(script.calls)
 
 
 def test_a_token_that_does_not_hold_is_renewed_once() -> None:

@@ -36,6 +36,15 @@ class LinkBody(Body):
     picture_url: WebAddress | None = None
 
 
+class MediaBody(Body):
+    """A file that was handed in before (`POST /v1/media`); `thumb_media_id`: the picture that stands for a video."""
+
+    media_id: Id
+    thumb_media_id: Id | None = None
+    title: Caption | None = None
+    description: Caption | None = None
+
+
 class OptionBody(Body):
     """One line of a menu; its id comes back with the customer's choice."""
 
@@ -118,8 +127,18 @@ class EventMessage(_Message):
     payload: EventBody
 
 
+class MediaMessage(_Message):
+    """A picture, a recording, a video or a file; `text` is what is said with it."""
+
+    kind: Literal["image", "voice", "video", "file"]
+    text: Spoken | None = None
+    payload: MediaBody
+
+
 def _kind(given: Any) -> str:  # noqa: ANN401  # whatever came in
     kind = given.get("kind", "text") if isinstance(given, dict) else getattr(given, "kind", "text")
+    if kind in ("image", "voice", "video", "file"):
+        return "media"
     return kind if isinstance(kind, str) else ""
 
 
@@ -129,12 +148,13 @@ MessageBody = Annotated[
     | Annotated[LocationMessage, Tag("location")]
     | Annotated[LinkMessage, Tag("link")]
     | Annotated[MenuMessage, Tag("menu")]
-    | Annotated[EventMessage, Tag("event")],
+    | Annotated[EventMessage, Tag("event")]
+    | Annotated[MediaMessage, Tag("media")],
     Discriminator(_kind),
 ]
 """One message of a conversation."""
 
-AnyMessage = TextMessage | NoticeMessage | LocationMessage | LinkMessage | MenuMessage | EventMessage
+AnyMessage = TextMessage | NoticeMessage | LocationMessage | LinkMessage | MenuMessage | EventMessage | MediaMessage
 
 
 class ReceiptBody(Body):

@@ -15,12 +15,12 @@ developers.weixin.qq.com/miniprogram/dev/framework/server-ability/message-push.h
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
-from src.channels.base import Account, Budget, ChannelRequest, Outbound, Reach, Receipt, Reply, Said, Sent
+from src.channels.base import Account, Budget, ChannelRequest, Media, Outbound, Reach, Receipt, Reply, Said, Sent
 from src.channels.wechat import budget
 from src.channels.wechat.crypto import decrypt, key_of, verify
 from src.channels.wechat.normal import IDENTITY_TYPE, message_of
 from src.channels.wechat.parse import ENCRYPT_CHARS_MAX, Fields, fields_of, required
-from src.channels.wechat.sending import SEND, TYPING, Api, form_of
+from src.channels.wechat.sending import SEND, TYPING, Api, form_of, uploads_of
 from src.errors import BadSignature, Malformed, NotFound, NotSent, StaleTimestamp
 
 TIMESTAMP_TOLERANCE_S: Final = 300
@@ -89,8 +89,14 @@ class WeChat:
         """See `Sends.send`. WeChat knows no idempotency and gives no id: after a crash a message may be shown twice."""
         if message.identity_type != IDENTITY_TYPE:
             raise NotSent("unknown_recipient", "refused")
-        await Api(account, reach).call(SEND, form_of(message))
+        api = Api(account, reach)
+        uploaded = await uploads_of(message, api, reach)
+        await api.call(SEND, form_of(message, uploaded))
         return Sent()
+
+    async def fetch(self, source: str, account: Account, reach: Reach) -> Media:
+        """See `Fetches.fetch`. WeChat keeps it for three days."""
+        return await Api(account, reach).download(source)
 
     async def typing(self, to: str, account: Account, reach: Reach, *, on: bool) -> None:
         """See `Types.typing`."""

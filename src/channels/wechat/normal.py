@@ -32,11 +32,15 @@ IDENTITY_TYPE: Final = "wechat_openid"
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """What one message says: its kind in the normal form, what an agent reads first, and the kind's own fields."""
+    """What one message says: its kind in the normal form, what an agent reads first, and the kind's own fields.
+
+    `media`: WeChat's id of a file, which it keeps for three days.
+    """
 
     kind: str
     text: str
     payload: Mapping[str, object]
+    media: str | None = None
 
 
 def message_of(fields: Fields, account: str, queue: str | None) -> InboundMessage | None:
@@ -70,6 +74,7 @@ def message_of(fields: Fields, account: str, queue: str | None) -> InboundMessag
         payload=meaning.payload,
         queue=queue,
         opens=meaning.kind != "event",
+        media=meaning.media,
     )
 
 
@@ -84,16 +89,22 @@ def _text(fields: Fields) -> _Meaning:
 
 
 def _image(fields: Fields) -> _Meaning:
-    return _Meaning("image", "[image]", _named(fields, media_id="MediaId!", picture_url="PicUrl"))
+    return _Meaning("image", "[image]", _named(fields, media_id="MediaId!", picture_url="PicUrl"), _media(fields))
 
 
 def _voice(fields: Fields) -> _Meaning:
     payload = _named(fields, media_id="MediaId!", format="Format", media_id_16k="MediaId16K", recognition="Recognition")
-    return _Meaning("voice", _stand_in("voice", payload.get("recognition")), payload)
+    return _Meaning("voice", _stand_in("voice", payload.get("recognition")), payload, _media(fields))
 
 
 def _video(fields: Fields) -> _Meaning:
-    return _Meaning("video", "[video]", _named(fields, media_id="MediaId!", thumb_media_id="ThumbMediaId"))
+    return _Meaning(
+        "video", "[video]", _named(fields, media_id="MediaId!", thumb_media_id="ThumbMediaId"), _media(fields)
+    )
+
+
+def _media(fields: Fields) -> str:
+    return required(fields, "MediaId", chars_max=VALUE_CHARS_MAX)
 
 
 def _location(fields: Fields) -> _Meaning:

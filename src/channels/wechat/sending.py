@@ -4,15 +4,34 @@ What there is no form for at WeChat goes out as the nearest that there is: a pla
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from src.channels.base import Account, Call, Outbound, Reach
+from src.channels.base import Account, Answered, Call, Media, Outbound, Reach
 from src.channels.wechat.errors import BAD_TOKEN, code_of, failure, read
 from src.errors import NotSent
 
 API_BASE_URL: Final = "https://api.weixin.qq.com"
 TOKEN_S_MAX: Final = 7_200
+UPLOAD: Final = "/cgi-bin/media/upload"
+DOWNLOAD: Final = "/cgi-bin/media/get"
+MEDIA_BYTES_MAX: Final = 20 * 1024 * 1024
+UPLOADED: Final = frozenset({"image", "voice", "video"})
+
+EXTENSIONS: Final = {
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "image/gif": "gif",
+    "image/bmp": "bmp",
+    "audio/amr": "amr",
+    "audio/mpeg": "mp3",
+    "video/mp4": "mp4",
+}
+"""What WeChat reads off the name of a file."""
+
 SEND: Final = "/cgi-bin/message/custom/send"
 TYPING: Final = "/cgi-bin/message/custom/typing"
 
@@ -31,10 +50,13 @@ class Api:
         Raises:
             NotSent: WeChat did not do it.
         """
+        raw = _raw(body)
+        return await self._with_token(lambda token: Call("POST", f"{self._base}{path}", {"access_token": token}, raw))
+
+    async def _with_token(self, call: Callable[[str], Call]) -> dict[str, Any]:
         token, renewed = await self._reach.token(self._fresh_token), False
         while True:
-            call = Call("POST", f"{self._base}{path}", {"access_token": token}, _raw(body))
-            value = read(await self._reach.call(call))
+            value = read(await self._reach.call(call(token)))
             code = code_of(value)
             if code in BAD_TOKEN and not renewed:
                 token, renewed = await self._reach.token(self._fresh_token, stale=token), True
@@ -42,6 +64,59 @@ class Api:
             if code:
                 raise failure(code)
             return value
+
+    async def upload(self, kind: str, media: Media) -> str:
+        """Hand in a file (`image`, `voice`, `video` or `thumb`); gives WeChat's id of it, good for three days.
+
+        Raises:
+            NotSent: WeChat did not take it.
+        """
+        body, media_type = _form(media)
+        value = await self._with_token(
+            lambda token: Call("POST", f"{self._base}{UPLOAD}", {"access_token": token, "type": kind}, body, media_type)
+        )
+        media_id = value.get("media_id", value.get("thumb_media_id"))
+        if not isinstance(media_id, str) or not media_id:
+            raise NotSent("channel_unreadable", "again")
+        return media_id
+
+    async def download(self, media_id: str) -> Media:
+        """What a customer sent; a video comes from an address of its own.
+
+        Raises:
+            NotSent: WeChat does not give it.
+        """
+        token, renewed = await self._reach.token(self._fresh_token), False
+        while True:
+            query = {"access_token": token, "media_id": media_id}
+            answer = await self._reach.call(
+                Call("GET", f"{self._base}{DOWNLOAD}", query, answer_bytes_max=MEDIA_BYTES_MAX)
+            )
+            if not _is_json(answer):
+                return Media(answer.body, name=_file_name(answer))
+            value = read(answer)
+            code = code_of(value)
+            if code in BAD_TOKEN and not renewed:
+                token, renewed = await self._reach.token(self._fresh_token, stale=token), True
+                continue
+            if code:
+                raise failure(code)
+            return await self._video(value.get("video_url"))
+
+    async def _video(self, url: object) -> Media:
+        if not isinstance(url, str) or not self._is_wechats(url):
+            raise NotSent("bad_media", "refused")
+        answer = await self._reach.call(Call("GET", url, answer_bytes_max=MEDIA_BYTES_MAX))
+        if answer.status >= 300:  # noqa: PLR2004  # HTTP
+            raise NotSent("channel_busy", "again")
+        return Media(answer.body, name=_file_name(answer))
+
+    def _is_wechats(self, url: str) -> bool:
+        """Whether an address that WeChat named is one of its own: nobody is to send us elsewhere."""
+        parts, base = urlsplit(url), urlsplit(self._base)
+        host = parts.hostname or ""
+        own = parts.scheme in ("http", "https") and host.endswith((".qq.com", ".qpic.cn"))
+        return own or (parts.scheme, parts.netloc) == (base.scheme, base.netloc)
 
     async def _fresh_token(self, *, force: bool) -> tuple[str, int]:
         app_id, secret = self._account.settings.get("app_id"), self._account.secrets.get("app_secret")
@@ -58,8 +133,22 @@ class Api:
         return token, min(lives_s, TOKEN_S_MAX)
 
 
-def form_of(message: Outbound) -> dict[str, object]:
-    """The body of `custom/send`.
+async def uploads_of(message: Outbound, api: Api, reach: Reach) -> Mapping[str, str]:
+    """Hand in the files that a message names: WeChat's ids by the names under which the message has ours.
+
+    Raises:
+        NotSent: a file is not there, or WeChat did not take it.
+    """
+    names = {"media_id": message.kind, "thumb_media_id": "thumb"} if message.kind in UPLOADED else {}
+    found = {}
+    for name, kind in names.items():
+        if name in message.payload:
+            found[name] = await api.upload(kind, await reach.media(message.payload[name]))
+    return found
+
+
+def form_of(message: Outbound, uploaded: Mapping[str, str]) -> dict[str, object]:
+    """The body of `custom/send`; `uploaded` are WeChat's ids of the message's files.
 
     Raises:
         NotSent: WeChat has no form for messages of this kind.
@@ -74,6 +163,8 @@ def form_of(message: Outbound) -> dict[str, object]:
             form = {"msgtype": "news", "news": {"articles": [_article(text, fields)]}}
         case "menu":
             form = {"msgtype": "msgmenu", "msgmenu": _menu(text, fields)}
+        case "image" | "voice" | "video":
+            form = {"msgtype": message.kind, message.kind: {**_captions(message.kind, fields), **uploaded}}
         case _:
             raise NotSent("kind_not_supported", "refused")
     return {"touser": message.identity_value, **form}
@@ -81,6 +172,34 @@ def form_of(message: Outbound) -> dict[str, object]:
 
 def _raw(body: Mapping[str, object]) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _captions(kind: str, fields: Mapping[str, Any]) -> dict[str, object]:
+    return {name: fields[name] for name in ("title", "description") if kind == "video" and name in fields}
+
+
+def _is_json(answer: Answered) -> bool:
+    """Whether an answer is no file: WeChat says `text/plain` of its errors, too."""
+    kind = answer.headers.get("content-type", "")
+    return "json" in kind or "text/plain" in kind or answer.status >= 300  # noqa: PLR2004  # HTTP
+
+
+def _file_name(answer: Answered) -> str | None:
+    found = re.search(r'filename="?([^";]{1,256})"?', answer.headers.get("content-disposition", ""))
+    return None if found is None else found[1]
+
+
+def _form(media: Media) -> tuple[bytes, str]:
+    """A file as the form that WeChat takes, and the type of that. The name says the type alone: it is not shown."""
+    boundary = sha256(media.body).hexdigest()
+    name = f"file.{EXTENSIONS.get(media.media_type, 'bin')}"
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="media"; filename="{name}"\r\n'
+        f"Content-Type: {media.media_type}\r\n\r\n"
+    )
+    return b"".join(
+        (head.encode(), media.body, f"\r\n--{boundary}--\r\n".encode())
+    ), f"multipart/form-data; boundary={boundary}"
 
 
 def _place(text: str, fields: Mapping[str, Any]) -> str:

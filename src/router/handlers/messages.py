@@ -38,6 +38,16 @@ def move(room: Room, command: commands.MoveMessage) -> None:
     board.emit(event, data, contact=contact, agent_id=command.agent_id if holder is None else holder.agent_id)
 
 
+def media_came(room: Room, command: commands.MediaCame) -> None:
+    """Whoever holds the contact hears that there is something to be opened, or that it cannot be had."""
+    contact = room.contact(command.contact_id)
+    if command.reason is not None:
+        room.board.tell(ev.MEDIA_FAILED, contact, media_id=command.media_id, reason=command.reason)
+        return
+    size = command.size
+    room.board.tell(ev.MEDIA_KEPT, contact, media_id=command.media_id, media_type=command.media_type, bytes=size)
+
+
 def report_trouble(room: Room, command: commands.ReportTrouble) -> None:
     """Supervisors and integrators hear that an account cannot send."""
     room.board.emit(ev.CHANNEL_TROUBLE, {"name": command.account, "reason": command.reason})
