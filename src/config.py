@@ -37,6 +37,9 @@ class Settings(BaseSettings):
         default="",
         description="networks that are not public and that connectors may call all the same (10.1.0.0/16, ...)",
     )
+    previous_secret_keys: SecretStr = Field(
+        default=SecretStr(""), description="keys from before, with commas between: what they sealed is still opened"
+    )
     journal_keep_days: int = Field(
         default=0, ge=0, description="events older than this are archived and dropped, by the week; 0: all are kept"
     )

@@ -62,6 +62,26 @@ def secret_key(settings: Settings) -> str:
         raise StartupError(f"cannot keep a key in {path}: {error.strerror}") from error
 
 
+def sealer_of(settings: Settings) -> Sealer:
+    """What seals and opens secrets: with the key, and for opening also with those from before.
+
+    Raises:
+        StartupError: an existing database, and no key given.
+    """
+    key, *before = secret_keys(settings)
+    return Sealer(key, before)
+
+
+def secret_keys(settings: Settings) -> list[str]:
+    """The key, and those from before, the newest first.
+
+    Raises:
+        StartupError: an existing database, and no key given.
+    """
+    before = settings.previous_secret_keys.get_secret_value().split(",")
+    return [secret_key(settings), *(each.strip() for each in before if each.strip())]
+
+
 @contextlib.contextmanager
 def database(settings: Settings) -> Iterator[str]:
     """The database's URL, migrated; the embedded one runs for as long as the context does."""
@@ -135,7 +155,7 @@ async def make_tenant(settings: Settings, url: str, name: str) -> Notice:
     """Make a tenant, also beside a service that is running: that one claims it by itself."""
     async with opened(url) as store:
         try:
-            return await create_tenant(store, Sealer(secret_key(settings)), name)
+            return await create_tenant(store, sealer_of(settings), name)
         except Conflict as error:
             raise StartupError(error.detail) from error
 

@@ -40,7 +40,7 @@ from src.api.webchat import rest, socket, static
 from src.api.webchat.pace import Paces
 from src.api.webchat.silence import keep_silence
 from src.api.webchat.waiting import Waiting
-from src.app.ground import Notice, archive_dir, first_start, opened, secret_key
+from src.app.ground import Notice, archive_dir, first_start, opened, sealer_of, secret_key, secret_keys
 from src.app.sending import ChannelSender, http_client
 from src.app.upkeep import LeaseThread, always, keep_archive, keep_house, watch_loop, within
 from src.channels.base import discover
@@ -59,7 +59,6 @@ from src.dispatch.owner import Owner
 from src.dispatch.ports import Parts
 from src.router.events import Event
 from src.store.queries import Queries
-from src.store.seal import Sealer
 
 RELEASE_S_MAX: Final = 1.0
 """So long a database is tried that is to hear that this process leaves: it finds out without."""
@@ -110,7 +109,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
     """The whole service over a migrated database: the application, and what a first start has to say."""
     clock, process, secret = SystemClock(), new_id(), secret_key(settings)
     archived = archive_dir(settings)
-    sealer = Sealer(secret)
+    sealer, secrets = sealer_of(settings), secret_keys(settings)
     async with opened(url) as store, Queries.over(url) as queries, contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(_redis(settings))
         announcer = None if redis is None else Announcer(redis)
@@ -151,11 +150,11 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             show_typing=sender.typing,
             contents=store.contents(),
             door=Door(clock),
-            visitor_tokens=VisitorTokens([secret]),
+            visitor_tokens=VisitorTokens(secrets),
             paces=Paces(clock),
             waiting=Waiting(owner, clock),
             connectors=connectors,
-            progress_links=ProgressLinks([secret]),
+            progress_links=ProgressLinks(secrets),
             redis_answers=None if redis is None else partial(_redis_answers, redis),
         )
         notice = await first_start(settings, store, queries, sealer)

@@ -120,6 +120,22 @@ def openapi(
 
 @app.command()
 @one_line
+def reseal() -> None:
+    """Seal all stored secrets anew with CORDBOARD_SECRET_KEY; those in CORDBOARD_PREVIOUS_SECRET_KEYS may go then.
+
+    The service may run meanwhile, if it knows both keys.
+    """
+    from src.app import ground  # noqa: PLC0415
+    from src.store import reseal as sealing  # noqa: PLC0415
+
+    settings = _prepared(ground)
+    with ground.database_beside(settings) as url:
+        number = asyncio.run(sealing.reseal(url, ground.sealer_of(settings)))
+    print(f"{number} rows are sealed with the present key.")
+
+
+@app.command()
+@one_line
 def replay(
     tenant: Annotated[str, typer.Argument(help="the tenant's name")] = "default",
     archive: Annotated[Path | None, typer.Option(help="fold what was dropped too, from this folder")] = None,
