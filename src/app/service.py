@@ -30,6 +30,7 @@ from src.api import (
     stream,
 )
 from src.api.auth import Authenticator
+from src.api.budgets import keep_windows
 from src.api.context import Services
 from src.api.door import Door
 from src.api.edge import Edge
@@ -163,6 +164,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             always(partial(stream.vouch, found)),
             always(found.waiting.run),
             always(partial(keep_silence, found)),
+            always(partial(keep_windows, found)),
             always(watch_loop),
             always(connectors.run),
             always(partial(keep_archive, url, clock, settings.journal_keep_days, archived)),

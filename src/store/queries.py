@@ -482,6 +482,38 @@ class Queries:
         )
         return [(row[0], row[1]) for row in await self.all_rows(query.order_by(said.seq).limit(limit))]
 
+    async def unanswered(
+        self, tenant: str, channel: str, account: str, heard: tuple[int, int], flag: str, limit: int
+    ) -> Sequence[str]:
+        """Open contacts of an account whose customer wrote last between two times, and has had no answer since.
+
+        Those that bear a flag already are left out.
+        """
+        from_, until = heard
+        contact, said, out = tables.contacts.c, tables.messages.c, tables.outgoing.c
+        theirs = select(func.max(said.at)).where(
+            said.tenant == contact.tenant, said.contact_id == contact.id, said.sender == "customer"
+        )
+        last = theirs.correlate(tables.contacts).scalar_subquery()
+        answer = select(out.message_id).where(
+            out.tenant == contact.tenant,
+            out.contact_id == contact.id,
+            out.queued_at >= last,
+            out.state != "failed",
+        )
+        query = select(contact.id).where(
+            contact.tenant == tenant,
+            contact.closed_at.is_(None),
+            contact.state != "wrap_up",
+            contact.channel == channel,
+            contact.account == account,
+            contact.created_at <= until,
+            last.between(from_, until),
+            not_(exists(answer.correlate(tables.contacts))),
+            not_(contact.flags.cast(JSONB).has_key(flag)),  # PostgreSQL's operator, not Python 2
+        )
+        return [row[0] for row in await self.all_rows(query.limit(limit))]
+
     async def silent(self, tenant: str, channel: str, account: str, since: int, limit: int) -> Sequence[str]:
         """Active contacts of an account in which nothing was said or done since a time.
 

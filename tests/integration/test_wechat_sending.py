@@ -5,10 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 import wechatpy
 from wechatpy.exceptions import APILimitedException, WeChatClientException
 
+from src.api.budgets import escalate_closing
 from src.store.postgres import PostgresStore
 from src.store.seal import Sealer
 from tests.support.service import Client, Desktop
@@ -88,6 +90,35 @@ async def test_a_customer_writes_and_an_agent_answers(client: Client, oa: str, d
             while ("oAnna", "Typing") not in double.typed:
                 await asyncio.sleep(0.05)
     assert 1 == len(double.token_calls), "one token for all of it"
+
+
+async def test_a_customer_whose_window_closes_unanswered_goes_first(
+    client: Client, oa: str, double: WeChatDouble
+) -> None:
+    services = client.services
+    answered, unanswered, failed, fresh = [await _contact(client, f"o{each}") for each in range(4)]
+    await _ended(client, (await _write(client, answered))["id"])
+    double.refuse[SEND] = [45002]
+    await _ended(client, (await _write(client, failed))["id"])
+    connection = await asyncpg.connect(client.settings.database_url)
+    try:
+        old = int(services.clock.now_ms()) - 45 * 3_600_000
+        ids = [answered, unanswered, failed]
+        await connection.execute("UPDATE outgoing SET queued_at = $1", old + 1)
+        await connection.execute("UPDATE messages SET at = $1 WHERE contact_id = ANY ($2)", old, ids)
+        await connection.execute("UPDATE contacts SET created_at = $1 WHERE id = ANY ($2)", old, ids)
+    finally:
+        await connection.close()
+    before = {each: await client.call("GET", f"/v1/contacts/{each}") for each in ids}
+    assert before[unanswered]["reply_budget"]["warning"]
+    for _ in range(2):
+        await escalate_closing(services)
+    after = {each: await client.call("GET", f"/v1/contacts/{each}") for each in (*ids, fresh)}
+    assert [unanswered, failed] == [each for each, contact in after.items() if "escalated" in contact["flags"]]
+    assert after[unanswered]["priority"] == before[unanswered]["priority"] + 600
+    events = (await client.call("GET", "/v1/events?after=0&limit=200"))["items"]
+    told = [each["data"] for each in events if each["type"] == "contact.escalated"]
+    assert ["reply_window_closing"] * 2 == [each["reason"] for each in told]
 
 
 @pytest.mark.parametrize(
