@@ -8,7 +8,23 @@ from prometheus_client.parser import text_string_to_metric_families
 from src.router.events import KNOWN
 from tests.support.service import Client, running
 
-LABELS = {"type": KNOWN, "at": {"edge", "tenant", "door", "orders"}, "of": {"agents", "others"}}
+LABELS = {
+    "type": KNOWN,
+    "at": {"edge", "tenant", "door", "orders"},
+    "of": {"agents", "others"},
+    "code": {
+        "ok",
+        "timeout",
+        "forbidden_address",
+        "failed",
+        "unreachable",
+        "redirected",
+        "refused",
+        "wrong_content",
+        "too_large",
+        "circuit_open",
+    },
+}
 
 
 async def scraped(client: Client) -> dict[str, float]:

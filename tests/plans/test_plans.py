@@ -41,7 +41,14 @@ WEEKS: Final = 5
 TENANT: Final = "t"
 SCANS: Final = ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Tid Scan")
 
-FEW: Final = {"tenants": 10, "tenant_heads": 10, "processes": 10, "journal_checkpoints": 10, "channel_accounts": 100}
+FEW: Final = {
+    "tenants": 10,
+    "tenant_heads": 10,
+    "processes": 10,
+    "journal_checkpoints": 10,
+    "channel_accounts": 100,
+    "channel_tokens": 100,
+}
 NUMBERS: Final = {BigInteger, Integer, SmallInteger}
 
 SPECIAL: Final = {
@@ -86,7 +93,7 @@ def expression(table: Table, column: Column[Any], since: int) -> str:
     """What a column of row `n` holds. The journal began at `since`, and lies in several partitions."""
     name = column.name
     if name == "tenant":
-        return f"'{TENANT}'" if table.name not in FEW or table.name == "channel_accounts" else "'t' || nullif(n, 1)"
+        return f"'{TENANT}'" if table.name not in FEW or table.name.startswith("channel_") else "'t' || nullif(n, 1)"
     if isinstance(column.type, JSON):
         return f"""{SPECIAL.get(name, "'{}'") if name != "state" else "'{}'"}::json"""
     if table is tables.channel_tokens and name == "account":
