@@ -10,7 +10,7 @@ from src.store.connections import ACQUIRE_S_MAX, translated
 _PUT: Final = """\
 INSERT INTO media_contents (tenant, hash, body) VALUES ($1, $2, $3) ON CONFLICT (tenant, hash) DO NOTHING"""
 
-_GET: Final = "SELECT body FROM media_contents WHERE tenant = $1 AND hash = $2"
+GET: Final = "SELECT body FROM media_contents WHERE tenant = $1 AND hash = $2"
 
 
 class Contents:
@@ -37,5 +37,5 @@ class Contents:
             StoreUnreachable: the database went away.
         """
         async with translated(), self._pool.acquire(timeout=ACQUIRE_S_MAX) as connection:
-            found: bytes | None = await connection.fetchval(_GET, tenant, hashed)
+            found: bytes | None = await connection.fetchval(GET, tenant, hashed)
         return found

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from src.dispatch.ports import Wanted
 from src.router import commands as c
-from src.store import statements, tables
+from src.store import contents, statements, tables
 from src.store.connections import PINNED, SETTINGS
 from src.store.customers import CustomerQueries
 from src.store.partitions import WEEK_MS, make_ahead, partitions
@@ -187,6 +187,7 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
         Asked("an agent's events", s.EVENTS_OF_AGENT, [TENANT, 10, 20, "a7"]),
         Asked("messages that wait", s.OUTGOING, [TENANT, True, 10, 100, None]),
         Asked("media that are wanted", s.WANTED_MEDIA, [TENANT, "", 100]),
+        Asked("a file", contents.GET, [TENANT, key(7)]),
         Asked("checkpoint", s.CHECKPOINT, [TENANT]),
         Asked("dropped", s.DROPPED, [TENANT]),
         Asked("old answers", s.FORGET, [100, 50]),
