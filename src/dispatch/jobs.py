@@ -38,6 +38,9 @@ _SPOKEN_KINDS: Final = frozenset({"text", "menu", "voice"})
 """Kinds whose text the customer wrote or said; what stands for an image is not searched for tags."""
 
 
+_NONE: Final[frozenset[str]] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What became of something inbound. `snapshot` is None where it was known already, or nothing came of it.
@@ -196,6 +199,8 @@ def _open(
     kind, payload, message_external_id = first
     customer_id, customer, contact_id = sighting.customer_id, sighting.profile, turn.new_id()
     recent = turn.recent(sighting.members)
+    lately = _lately(turn, recent) if recent else []
+    repeated = _tags_repeated(turn, lately) if lately else _NONE
     bare = commands.Receive(contact_id, customer_id, inbound.channel, inbound.account, tags=(), aside=True)
     decision = turn.decide(
         bare
@@ -215,12 +220,12 @@ def _open(
             customer_attributes=customer.attributes,
             dedicated_agent_id=customer.preferred_agent_id,
             last_agent_id=next((each.agent_id for each in recent if each.agent_id is not None), None),
-            recent_tags=_tags_repeated(turn, recent) if recent else frozenset(),
+            recent_tags=repeated,
             terms=inbound.terms,
         )
     )
-    if recent and not aside:
-        _mark_repeat(turn, contact_id, customer_id, recent)
+    if repeated and not aside:
+        _mark_repeat(turn, (contact_id, customer_id), lately, repeated)
     turn.opened(customer_id, contact_id, inbound.channel)
     if sighting.made or inbound.also:
         people.carry_out(turn, sighting, contact_id)
@@ -255,27 +260,29 @@ def _open(
 def _lately(turn: Turn, recent: Sequence[Recent]) -> list[Recent]:
     """Contacts within the time in which a further one is a repeat."""
     since = turn.now - turn.engine.config.settings.repeat_window_s * 1000
-    return [each for each in recent if each.created_at >= since]
+    return [each for each in recent if each.tags and each.created_at >= since]
 
 
-def _tags_repeated(turn: Turn, recent: Sequence[Recent]) -> frozenset[str]:
+def _tags_repeated(turn: Turn, lately: Sequence[Recent]) -> frozenset[str]:
     """The tags with which one more contact is a repeat."""
-    counted = Counter(tag for each in _lately(turn, recent) for tag in set(each.tags))
+    counted = Counter(tag for each in lately for tag in set(each.tags))
     before = turn.engine.config.settings.repeat_count - 1
     return frozenset(tag for tag, count in counted.items() if count >= before)
 
 
-def _mark_repeat(turn: Turn, contact_id: str, customer_id: str, recent: Sequence[Recent]) -> None:
-    """Mark a contact that comes again with the same tag, and put it before the people who watch over quality."""
+def _mark_repeat(turn: Turn, came: tuple[str, str], lately: Sequence[Recent], repeated: frozenset[str]) -> None:
+    """Mark a contact that comes again with the same tag, and put it before the people who watch over quality.
+
+    `came` are the ids of the contact and of whom it came as.
+    """
+    contact_id, customer_id = came
     contact = turn.engine.state.contact(contact_id)
     assert contact is not None
-    repeated = _tags_repeated(turn, recent)
     tags = tuple(tag for tag in contact.tags if tag in repeated)
-    if not tags:
-        return
-    earlier = tuple(each.contact_id for each in _lately(turn, recent) if not {*tags}.isdisjoint(each.tags))
-    turn.decide(commands.MarkRepeat(contact_id, tags, earlier))
-    turn.write(ReviewFact(contact_id, "repeat", customer_id, tags, earlier, turn.now))
+    if tags:
+        earlier = tuple(each.contact_id for each in lately if not {*tags}.isdisjoint(each.tags))
+        turn.decide(commands.MarkRepeat(contact_id, tags, earlier))
+        turn.write(ReviewFact(contact_id, "repeat", customer_id, tags, earlier, turn.now))
 
 
 def _say(turn: Turn, message_id: str, contact_id: str, customer_id: str, inbound: InboundMessage, seq: int) -> None:

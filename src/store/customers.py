@@ -14,20 +14,23 @@ from sqlalchemy.sql.expression import true
 
 from src.dispatch.people import whole
 from src.dispatch.ports import ConflictFact, Customer, IdentityFact, MessageFact, RatingFact, ReviewFact
+from src.router.entities import CONTACT_COLUMNS
 from src.store import rows, tables
 from src.store.queries import ContactRead, Page, Queries, contact_read, contacts_shown
 
-CONTACTS_MAX: Final = 50
-"""The newest contacts of a customer that come with it."""
+CONTACTS_MAX: Final = 10
+"""The newest contacts of a customer that come with it; the timeline goes on from there."""
+
+RATED_MAX: Final = 50
+"""So many of the newest contacts count for how satisfied a customer is."""
 
 OPEN_MAX: Final = 200
 """The open ones that come with it."""
 
-TIMELINE: Final = 10
-"""So many contacts of the timeline come with a customer."""
-
 MESSAGES_MAX: Final = 20
 """The newest messages of each contact that stand in a timeline."""
+
+_CLOSED_AT: Final = CONTACT_COLUMNS.index("closed_at")
 
 SUGGESTIONS_MAX: Final = 20
 """So many customers are suggested to be the same one."""
@@ -86,13 +89,15 @@ class CustomerQueries:
         if not members:
             return None
         ids = [each.id for each in members]
-        identities = await self._identities(tenant, ids)
+        found = await self.contacts(tenant, ids)
+        still_open = (each for each in found[CONTACTS_MAX:] if each.contact[_CLOSED_AT] is None)
+        contacts = [*found[:CONTACTS_MAX], *still_open]
         return CustomerRead(
             customer=whole(members),
             members=members,
-            identities=identities,
-            contacts=await self.contacts(tenant, ids),
-            timeline=await self.timeline(tenant, ids, limit=TIMELINE),
+            identities=await self._identities(tenant, ids),
+            contacts=contacts,
+            timeline=await self._page(tenant, found[: CONTACTS_MAX + 1], CONTACTS_MAX),
             suggestions=await self._suggestions(tenant, members),
             conflicts=await self._open_conflicts(tenant, ids),
             ratings=await self._rated(tenant, ids),
@@ -154,6 +159,10 @@ class CustomerQueries:
         newest = self._newest(own, contact.customer_id, contact.id, members, limit + 1)
         query = contacts_shown().where(contact.tenant == tenant, contact.id.in_(newest))
         found = [contact_read(row) for row in await self._queries.all_rows(query.order_by(contact.id.desc()))]
+        return await self._page(tenant, found, limit)
+
+    async def _page(self, tenant: str, found: Sequence[ContactRead], limit: int) -> Page[Moment]:
+        """These contacts with what was said in them, up to the limit."""
         shown = found[:limit]
         ids = [each.contact[0] for each in shown]
         said = await self._said(tenant, ids)
@@ -181,10 +190,10 @@ class CustomerQueries:
         return select(found.c.id).order_by(found.c.id.desc()).limit(limit)
 
     async def contacts(self, tenant: str, members: Sequence[str]) -> list[ContactRead]:
-        """The newest contacts of these customers, who are one, and those that are open; newest first."""
+        """The newest of these, who are one (`CONTACTS_MAX` and one more), and the open ones; newest first."""
         contact = tables.contacts.c
         of = select(contact.id).where(contact.tenant == tenant)
-        newest = self._newest(of, contact.customer_id, contact.id, members, CONTACTS_MAX)
+        newest = self._newest(of, contact.customer_id, contact.id, members, CONTACTS_MAX + 1)
         still_open = of.where(contact.customer_id.in_(members), contact.closed_at.is_(None)).limit(OPEN_MAX)
         either = union_all(select(newest.subquery()), select(still_open.subquery()))
         shown = contacts_shown().where(contact.tenant == tenant, contact.id.in_(either))
@@ -198,8 +207,8 @@ class CustomerQueries:
         each = tables.messages.c
         newest = (
             select(*_of(tables.messages))
-            .where(each.tenant == tenant, each.contact_id == key.c.id)
-            .order_by(each.id.desc())
+            .where(each.tenant == tenant, each.contact_id.between(key.c.id, key.c.id))
+            .order_by(each.contact_id.desc(), each.id.desc())  # leaves the one index that has them in this order
             .limit(MESSAGES_MAX + 1)
             .lateral("said")
         )
@@ -223,7 +232,7 @@ class CustomerQueries:
         """How many of the newest contacts were rated, and the mean."""
         contact = tables.contacts.c
         of = select(contact.id).where(contact.tenant == tenant)
-        newest = self._newest(of, contact.customer_id, contact.id, members, CONTACTS_MAX)
+        newest = self._newest(of, contact.customer_id, contact.id, members, RATED_MAX)
         each = tables.ratings.c
         query = select(each.score).where(each.tenant == tenant, each.contact_id.in_(newest))
         scores = [int(row[0]) for row in await self._queries.all_rows(query)]

@@ -25,7 +25,7 @@ def _sound() -> Tale:
         Event(6, ev.CONTACT_CLOSED, 1003, "c1", None, "u1", {"outcome": "completed"}),
     ]
     books = Books(accepted={"a1"}, completed={"a1"})
-    books.acknowledged("x1", "c1", 0.0, 1)
+    books.acknowledged("x1", "c1", 0.0, 1, ("zhang", False))
     anna, all_ = StreamBook("anna", lambda agent_id: agent_id == "anna"), StreamBook("all", lambda _: True)
     anna.welcome(1, resumed=False)
     all_.welcome(1, resumed=False)
@@ -116,6 +116,17 @@ def _left_open(journal: list[Event], _: Books) -> None:
     del journal[5]
 
 
+def _one_person_twice(journal: list[Event], books: Books) -> None:
+    journal.append(Event(7, ev.CONTACT_RECEIVED, 1004, "c2", None, "u2", {"channel": "other"}))
+    books.acknowledged("x2", "c2", 0.0, 1, ("zhang", True))
+
+
+def _two_persons_one(journal: list[Event], books: Books) -> None:
+    journal.append(Event(7, ev.CONTACT_RECEIVED, 1004, "c2", None, "u2", {"channel": "other"}))
+    journal.append(Event(8, ev.CUSTOMER_MERGED, 1004, None, None, "u1", {"merged_id": "u2"}))
+    books.acknowledged("x2", "c2", 0.0, 1, ("li", True))
+
+
 FAULTS: tuple[tuple[Callable[[list[Event], Books], None], str], ...] = (
     (_gap_in_the_journal, "journal: number 4 is 5"),
     (_lost_contact, "lost: x2"),
@@ -131,6 +142,8 @@ FAULTS: tuple[tuple[Callable[[list[Event], Books], None], str], ...] = (
     (_left_waiting, "not matched"),
     (_refused, "refused"),
     (_left_open, "left open"),
+    (_one_person_twice, "two customers: zhang is ['u1', 'u2']"),
+    (_two_persons_one, "two customers: u1 is zhang and li"),
 )
 
 

@@ -58,13 +58,18 @@ class StreamBook:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """A post that was answered. Times are monotonic seconds; `at_s` is when it was answered."""
+    """A post that was answered. Times are monotonic seconds; `at_s` is when it was answered.
+
+    `person` is who posted; `linked`: under all of its identities at once.
+    """
 
     external_id: str
     contact_id: str
     sent_at_s: float
     at_s: float
     tries: int
+    person: str = ""
+    linked: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,12 @@ class Books:
     heard: list[Hearing] = field(default_factory=list)
     retries: int = 0
 
-    def acknowledged(self, external_id: str, contact_id: str, sent_at_s: float, tries: int) -> None:
-        """A contact was taken."""
+    def acknowledged(
+        self, external_id: str, contact_id: str, sent_at_s: float, tries: int, who: tuple[str, bool] = ("", False)
+    ) -> None:
+        """A contact was taken. `who` posted, and whether under all identities at once."""
         self.in_doubt.discard(external_id)
-        self.posts.append(Acknowledgement(external_id, contact_id, sent_at_s, time.monotonic(), tries))
+        self.posts.append(Acknowledgement(external_id, contact_id, sent_at_s, time.monotonic(), tries, *who))
 
     def silence_s(self, since_s: float, until_s: float) -> float:
         """The longest time between these two in which nothing was acknowledged."""

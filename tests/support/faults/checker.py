@@ -10,6 +10,7 @@ What is checked, and what each line of the result begins with:
 - `stream`: a subscriber's record has a gap, a double, or something that the journal does not have;
 - `not matched`: a contact waited more than two seconds beside an agent that could have had it;
 - `refused`: good work was refused for good;
+- `two customers`: a person whose identities came together is not one customer, or two persons are;
 - `left open`: a contact did not come to its end although its agent was there.
 
 When webhooks come, each subscriber to them gets a `StreamBook` like everybody else, and its own line here.
@@ -63,6 +64,7 @@ def check(journal: Sequence[Event], books: Books, *, recovered_at: int, ended: b
         *(line for each in books.streams for line in _stream(each, journal)),
         *(f"refused: {each}" for each in books.refused),
         *_acts(journal, books),
+        *_customers(journal, books),
     ]
     if ended:  # what is open still has been waiting since the journal ended
         found += [
@@ -96,6 +98,28 @@ def _contacts(journal: Sequence[Event], books: Books) -> Iterator[str]:
     strangers = len(received.keys() - by_contact.keys())
     if strangers > len(books.in_doubt):
         yield f"doubled: {strangers} contacts that no answer named, but only {len(books.in_doubt)} posts in doubt"
+
+
+def _customers(journal: Sequence[Event], books: Books) -> Iterator[str]:
+    came_as = {event.contact_id: event.customer_id for event in journal if event.type == ev.CONTACT_RECEIVED}
+    into: dict[str | None, str | None] = {}
+    for event in journal:
+        if event.type == ev.CUSTOMER_MERGED:
+            into[event.data["merged_id"]] = event.customer_id
+    whose: dict[str | None, str] = {}
+    linked = {each.person for each in books.posts if each.linked}
+    customers: dict[str, set[str | None]] = {}
+    for post in books.posts:
+        customer = came_as.get(post.contact_id)
+        while customer in into:
+            customer = into[customer]
+        if post.person:
+            customers.setdefault(post.person, set()).add(customer)
+            if whose.setdefault(customer, post.person) != post.person:
+                yield f"two customers: {customer} is {whose[customer]} and {post.person}"
+    for person in sorted(linked):
+        if len(customers[person]) > 1:
+            yield f"two customers: {person} is {sorted(map(str, customers[person]))}"
 
 
 def _acts(journal: Sequence[Event], books: Books) -> Iterator[str]:

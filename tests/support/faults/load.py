@@ -17,13 +17,14 @@ import httpx
 import websockets
 
 from tests.support.faults.books import Books, Hearing, StreamBook
-from tests.support.faults.cluster import Cluster, Node
+from tests.support.faults.cluster import ROOT, Cluster, Node
 
 AGENTS: Final = 6
 CHANNEL: Final = "webchat"
 COST: Final = 25
 CAPACITY: Final = 100
 GATEWAYS: Final = 8
+PEOPLE: Final = 200
 PAUSE_S: Final = 0.06
 ANSWER_S_MAX: Final = 3.0
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
@@ -115,19 +116,29 @@ class Load:
         return str(made.json()["key"])
 
     async def post(self, external_id: str, channel: str = CHANNEL) -> httpx.Response:
-        """Post one contact until it is answered; the book says what became of it."""
+        """Post one contact until it is answered; the book says what became of it.
+
+        Who posts has two identities, and comes under one, the other, or both: then the two are one customer. The last
+        release knows nothing of several.
+        """
+        person = f"u{self._rng.randrange(PEOPLE)}"
+        both = [{"type": kind, "value": person} for kind in ("web_user", "member")]
+        knows = all(each.source == ROOT for each in self.cluster.nodes)
+        identity, *also = self._rng.choice([[both[0]], [both[0]], [both[1]], both if knows else both[:1]])
         body: dict[str, Any] = {
             "channel": channel,
             "external_id": external_id,
-            "identity": {"type": "web_user", "value": f"u{self._rng.randrange(200)}"},
+            "identity": identity,
             "tags": [],
+            **({"identities": also} if also else {}),
         }
         self.books.in_doubt.add(external_id)
         sent_at_s = time.monotonic()
         headers = {"idempotency-key": external_id} if self._rng.random() < 0.5 else {}
         answer = await self.insist("POST", "/v1/contacts", json=body, headers=headers)
         if answer.status_code in (200, 201):
-            self.books.acknowledged(external_id, answer.json()["id"], sent_at_s, answer.extensions["tries"])
+            tries, who = answer.extensions["tries"], (person, bool(also))
+            self.books.acknowledged(external_id, answer.json()["id"], sent_at_s, tries, who)
         return answer
 
     async def _gateway(self) -> None:
