@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from src.api.contacts import Limit, identity_of, region
 from src.api.context import Context, Ctx, Json
+from src.api.privacy import missing
 from src.api.schemas import (
     ConflictVerdict,
     CustomerPatch,
@@ -179,7 +180,7 @@ async def get_timeline(customer_id: Id, ctx: Ctx, limit: Limit = 20, cursor: Cur
     await _may_see(ctx, customer_id)
     members = await _people(ctx).members(ctx.tenant, customer_id)
     if not members:
-        raise NotFound("there is no such customer")
+        raise await missing(ctx, customer_id)
     ids = [each.id for each in members]
     page = await _people(ctx).timeline(ctx.tenant, ids, limit=limit, cursor=cursor)
     return Json({"items": [_moment(each, ids[0]) for each in page.items], "next_cursor": page.next_cursor})
@@ -199,7 +200,7 @@ def _people(ctx: Context) -> CustomerQueries:
 async def _read(ctx: Context, customer_id: str) -> views.Json:
     found = await _people(ctx).customer(ctx.tenant, customer_id)
     if found is None:
-        raise NotFound("there is no such customer")
+        raise await missing(ctx, customer_id)
     return shown(ctx, found)
 
 

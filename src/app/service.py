@@ -26,6 +26,7 @@ from src.api import (
     messages,
     native,
     ops,
+    privacy,
     problems,
     stream,
 )
@@ -43,7 +44,7 @@ from src.api.webchat.silence import keep_silence
 from src.api.webchat.waiting import Waiting
 from src.app.ground import Notice, archive_dir, first_start, opened, sealer_of, secret_key, secret_keys
 from src.app.sending import ChannelSender, http_client
-from src.app.upkeep import LeaseThread, always, keep_archive, keep_house, watch_loop, within
+from src.app.upkeep import LeaseThread, always, keep_archive, keep_house, keep_privacy, watch_loop, within
 from src.channels.base import discover
 from src.channels.webchat.tokens import VisitorTokens
 from src.cluster.internal import InternalApp, InternalServer
@@ -57,8 +58,10 @@ from src.delivery.hub import Announce, Hub
 from src.delivery.redis import connect
 from src.dispatch.clock import SystemClock, new_id
 from src.dispatch.owner import Owner
+from src.dispatch.people import whole
 from src.dispatch.ports import Parts
 from src.router.events import Event
+from src.store.customers import CustomerQueries
 from src.store.queries import Queries
 
 RELEASE_S_MAX: Final = 1.0
@@ -82,6 +85,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         collaborations,
         agents,
         customers,
+        privacy,
         progress,
         configuration,
         access,
@@ -166,6 +170,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             always(partial(keep_silence, found)),
             always(partial(keep_windows, found)),
             always(watch_loop),
+            always(partial(keep_privacy, url)),
             always(connectors.run),
             always(partial(keep_archive, url, clock, settings.journal_keep_days, archived)),
         ]
@@ -194,12 +199,13 @@ def _both(first: Announce, second: Announce) -> Announce:
 
 async def _person(queries: Queries, tenant: str, customer_id: str) -> Person | None:
     """A customer as connectors may speak of it: by what channels vouch for; of several of a kind, the newest."""
-    found = await queries.addresses(tenant, customer_id)
-    if found is None:
+    members = await CustomerQueries(queries).members(tenant, customer_id)
+    if not members:
         return None
-    customer, identities = found
+    identities = await queries.addresses(tenant, [each.id for each in members])
     strong = {each.type: each.value for each in identities if each.strong}
-    return Person(customer.id, customer.tier, strong, customer.attributes)
+    customer = whole(members)
+    return Person(customer_id, customer.tier, strong, customer.attributes)
 
 
 @contextlib.asynccontextmanager

@@ -17,10 +17,12 @@ from src.dispatch.lease import LeaseKeeper
 from src.dispatch.owner import CLAIM_S
 from src.errors import StartupError, StoreError, StoreUnreachable, Unavailable
 from src.store.postgres import PostgresStore
+from src.store.privacy import carry_out
 from src.store.retention import keep_journal
 
 SWEEP_S: Final = 600.0
 JOURNAL_S: Final = 3600.0
+PRIVACY_S: Final = 2.0
 STOP_S_MAX: Final = 1.0
 WATCH_S: Final = 0.25
 ANSWERS_KEPT_MS: Final = 24 * 3600 * 1000
@@ -120,6 +122,17 @@ async def watch_loop() -> None:
         due_s = loop.time() + WATCH_S
         await asyncio.sleep(WATCH_S)
         metrics.LOOP_DELAY_S.observe(max(0.0, loop.time() - due_s))
+
+
+async def keep_privacy(url: str) -> None:
+    """Now and then: take away what there still is of customers who were erased."""
+    while True:
+        try:
+            while await carry_out(url):
+                pass
+        except StoreError as error:
+            _log.warning("privacy.not_kept", error=str(error))
+        await asyncio.sleep(PRIVACY_S)
 
 
 async def keep_archive(url: str, clock: SystemClock, keep_days: int, folder: Path | None) -> None:

@@ -42,7 +42,7 @@ ENTRY_BYTES: Final = 512
 _BUSY: Final = "busy"
 _OPEN: Final = "circuit_open"
 _NO_KEY: Final = "not_applicable"
-_CHANGED: Final = frozenset({"customer.updated", "customer.deleted"})
+_CHANGED: Final = frozenset({"customer.updated", "customer.deleted", ev.CUSTOMER_MERGED, ev.CUSTOMER_UNMERGED})
 
 Key = tuple[str, str, str]
 """Tenant, connector, customer."""
@@ -231,7 +231,10 @@ class Connectors:
             for each in due:
                 self._missed(self._entry((tenant, each.fact.name, customer_id)), _BUSY)
             return
-        if person is not None:
+        if person is None:  # erased, perhaps by another process
+            for each in due:
+                self._drop((tenant, each.fact.name, customer_id))
+        else:
             await asyncio.gather(*(self._ask(tenant, each, person) for each in due))
 
     async def _ask(self, tenant: str, connector: _Connector, person: Person) -> None:

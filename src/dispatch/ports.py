@@ -263,6 +263,15 @@ class ConnectorFact:
     deleted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ErasureFact:
+    """A customer that was erased: it goes, and with it the `identities` (type and value) that it was known by."""
+
+    customer_id: str
+    at: int
+    identities: tuple[IdentityKey, ...] = ()
+
+
 Fact = (
     Customer
     | IdentityFact
@@ -279,6 +288,7 @@ Fact = (
     | KeyFact
     | AccountFact
     | ConnectorFact
+    | ErasureFact
 )
 """Each is an upsert by its key: the newest of a batch wins."""
 

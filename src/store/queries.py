@@ -47,7 +47,6 @@ from src.dispatch.ports import (
     ConfigFact,
     ConnectorFact,
     ContactFact,
-    Customer,
     IdentityFact,
     KeyFact,
     MessageFact,
@@ -667,16 +666,11 @@ class Queries:
         found = [row[0] for row in await self.all_rows(query.order_by(each.id != each.survivor_id, each.id))]
         return found or [customer_id]
 
-    async def addresses(self, tenant: str, customer_id: str) -> tuple[Customer, Sequence[IdentityFact]] | None:
-        """A customer, the survivor of its family, and the identities of all of that, oldest first."""
-        customers, identities = tables.customers, tables.identities
-        ids = await self.family(tenant, customer_id)
-        row = await self.one_row(select(*_of(customers)).where(customers.c.tenant == tenant, customers.c.id == ids[0]))
-        if row is None:
-            return None
-        own = select(*_of(identities)).where(identities.c.tenant == tenant, identities.c.customer_id.in_(ids))
-        found = await self.all_rows(own.order_by(identities.c.created_at))
-        return rows.customer_from(row), [rows.identity_from(each) for each in found]
+    async def addresses(self, tenant: str, customer_ids: Sequence[str]) -> Sequence[IdentityFact]:
+        """The identities of these customers, oldest first."""
+        each = tables.identities.c
+        own = select(*_of(tables.identities)).where(each.tenant == tenant, each.customer_id.in_(customer_ids))
+        return [rows.identity_from(row) for row in await self.all_rows(own.order_by(each.created_at))]
 
     # -- configuration ------------------------------------------------------------------------------------------
 

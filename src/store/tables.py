@@ -383,6 +383,18 @@ ratings: Final = Table(
     PrimaryKeyConstraint("tenant", "contact_id"),
 )
 
+# Customers that were erased: `done_at` null while something of them is still to be taken away.
+erasures: Final = Table(
+    "erasures",
+    metadata,
+    _key("tenant"),
+    _key("customer_id"),
+    _number("at"),
+    _number("done_at", nullable=True),
+    PrimaryKeyConstraint("tenant", "customer_id"),
+    Index("ix_erasures_pending", "at", postgresql_where=text("done_at IS NULL")),
+)
+
 contact_facts: Final = Table(
     "contact_facts",
     metadata,
@@ -476,6 +488,8 @@ media: Final = Table(
     _text("name"),
     _key("reason", nullable=True),
     PrimaryKeyConstraint("tenant", "id"),
+    Index("ix_media_contact", "tenant", "contact_id"),
+    Index("ix_media_hash", "tenant", "hash"),
     Index("ix_media_wanted", "tenant", "id", postgresql_where=text("state = 'wanted'")),
     postgresql_with=_VACUUM_MANY,
 )

@@ -98,6 +98,8 @@ def expression(table: Table, column: Column[Any], since: int) -> str:
         return f"""{SPECIAL.get(name, "'{}'") if name != "state" else "'{}'"}::json"""
     if table is tables.channel_tokens and name == "account":
         return "'i' || n"
+    if table is tables.erasures and name == "customer_id":
+        return "'i' || lpad(n::text, 9, '0')"
     if table is tables.journal and name == "at":
         return f"{since} + n * ({WEEKS * WEEK_MS} / {ROWS})"
     if name in SPECIAL and not (table.name == "agent_states" and name == "status"):
