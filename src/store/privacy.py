@@ -49,16 +49,16 @@ BY_CUSTOMER: Final[Mapping[Table, tuple[str, ...]]] = {
 BY_OTHERS: Final = (tables.outgoing, tables.collaboration_words, tables.media_contents)
 """What goes with a message, with a collaboration, or with the last file that names it."""
 
-_PENDING: Final = "SELECT tenant, customer_id FROM erasures WHERE done_at IS NULL ORDER BY at LIMIT $1"
+PENDING: Final = "SELECT tenant, customer_id FROM erasures WHERE done_at IS NULL ORDER BY at LIMIT $1"
 
-_CONTACTS: Final = """\
+CONTACTS: Final = """\
 SELECT id FROM contacts WHERE tenant = $1 AND customer_id = $2 AND id > $3 ORDER BY customer_id, id LIMIT $4"""
 
 _DONE: Final = """\
 UPDATE erasures SET done_at = (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 WHERE tenant = $1 AND customer_id = $2"""
 
-_STEP: Final = (
+STEP: Final = (
     """\
 DELETE FROM media_contents WHERE tenant = $1 AND hash IN (
   SELECT hash FROM media WHERE tenant = $1 AND contact_id = ANY ($2::text[]))
@@ -90,7 +90,7 @@ async def carry_out(url: str) -> int:
         connection = await asyncpg.connect(url, timeout=CONNECT_S_MAX, command_timeout=60)
         try:
             await settle(connection, SETTINGS)
-            pending = await connection.fetch(_PENDING, ERASURES_A_ROUND)
+            pending = await connection.fetch(PENDING, ERASURES_A_ROUND)
             for tenant, customer_id in pending:
                 await _erase(connection, tenant, customer_id)
         finally:
@@ -101,11 +101,11 @@ async def carry_out(url: str) -> int:
 async def _erase(connection: asyncpg.Connection, tenant: str, customer_id: str) -> None:
     last = ""
     while True:
-        found = [row[0] for row in await connection.fetch(_CONTACTS, tenant, customer_id, last, CONTACTS_A_STEP)]
+        found = [row[0] for row in await connection.fetch(CONTACTS, tenant, customer_id, last, CONTACTS_A_STEP)]
         if not found:
             break
         async with connection.transaction():
-            for statement in _STEP:
+            for statement in STEP:
                 await connection.execute(statement, tenant, found)
         last = found[-1]
     async with connection.transaction():

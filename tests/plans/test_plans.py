@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from src.dispatch.ports import Wanted
 from src.router import commands as c
-from src.store import contents, statements, tables
+from src.store import contents, privacy, statements, tables
 from src.store.connections import PINNED, SETTINGS
 from src.store.customers import CustomerQueries
 from src.store.partitions import WEEK_MS, make_ahead, partitions
@@ -190,6 +190,9 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
         Asked("messages that wait", s.OUTGOING, [TENANT, True, 10, 100, None]),
         Asked("media that are wanted", s.WANTED_MEDIA, [TENANT, "", 100]),
         Asked("a file", contents.GET, [TENANT, key(7)]),
+        Asked("erasures that wait", privacy.PENDING, [20]),
+        Asked("contacts to erase", privacy.CONTACTS, [TENANT, key(7), "", 100]),
+        *(Asked(f"erase {number}", each, [TENANT, [key(7)]]) for number, each in enumerate(privacy.STEP)),
         Asked("checkpoint", s.CHECKPOINT, [TENANT]),
         Asked("dropped", s.DROPPED, [TENANT]),
         Asked("old answers", s.FORGET, [100, 50]),
@@ -379,7 +382,6 @@ LEAD_NOWHERE: Final = {
     "ix_contacts_pilot",  # reports on pilots count all contacts of one
     "uq_assignments_held",  # a backstop
     "ix_contacts_open_customer",  # a customer's open contacts are few among its own, which another index has
-    "ix_notes_tenant_contact_id",  # nothing reads notes by their contact yet
 }
 """Indexes that no statement here is led by, and why they are there."""
 
