@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-faults test-storm test-mutations bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
+.PHONY: help run simulate test test-directline test-faults test-storm test-mutations bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -40,6 +40,13 @@ test-storm: $(DEV) ## ten thousand desktops that come back at once (some minutes
 
 test-mutations: $(DEV) ## break the guards of engine and service one by one: the tests must notice (many minutes)
 	@CORDBOARD_TEST_MUTATIONS=all exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/mutation
+
+# Exact versions, and nothing of theirs runs while they are installed.
+DIRECTLINE := $(VENV)/directline
+test-directline: $(DEV) ## Microsoft's own Direct Line client against the service (needs node and npm)
+	@mkdir -p $(DIRECTLINE) && npm --prefix $(DIRECTLINE) install --silent --no-audit --no-fund --ignore-scripts --save-exact \
+		botframework-directlinejs@0.15.8 ws@8.18.3 xhr2@0.2.1
+	@CORDBOARD_TEST_DIRECTLINE=$(CURDIR)/$(DIRECTLINE) exec $(BIN)/python -m pytest -v $(ARGS) tests/integration/test_directline_js.py
 
 bench: $(DEV) ## the whole service beside what could be had instead (some minutes; ARGS=--into=docs for table, chart)
 	@exec $(BIN)/python -m bench.whole $(ARGS)

@@ -15,6 +15,10 @@ from src.errors import BodyTooLarge, Internal, Overloaded, Refused
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 MEDIA: Final = "/v1/media"
+VISITORS_FILES: Final = "/files"
+VISITORS_BYTES_MAX: Final = 5 * 1024 * 1024
+"""Strangers hand in less at a time than agents."""
+
 MEDIA_WEIGHED_BYTES: Final = 1024 * 1024
 """A file that is handed in counts as one request more for so many bytes: it is not parsed."""
 
@@ -63,8 +67,7 @@ class Edge:
         headers = dict(scope["headers"])
         announced = headers.get(b"content-length", b"0")
         length = int(announced) if announced.isdigit() else 0
-        is_media = scope["path"] == MEDIA
-        bytes_max = MEDIA_BYTES_MAX if is_media else BODY_BYTES_MAX
+        bytes_max = _bytes_max(scope["path"])
         if length > bytes_max:
             await problems.response(_too_large(bytes_max))(scope, receive, send)
             return
@@ -73,7 +76,7 @@ class Edge:
             return
         caller, weight = (
             headers.get(b"authorization") or scope["path"].encode(),
-            1 + length // (MEDIA_WEIGHED_BYTES if is_media else WEIGHED_BYTES),
+            1 + length // (WEIGHED_BYTES if bytes_max == BODY_BYTES_MAX else MEDIA_WEIGHED_BYTES),
         )
         if not self._has_room(scope, caller, weight):
             metrics.TURNED_AWAY.labels("edge").inc()
@@ -112,7 +115,7 @@ class Edge:
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, its body counted."""
         seen, started = 0, False
-        bytes_max = MEDIA_BYTES_MAX if scope["path"] == MEDIA else BODY_BYTES_MAX
+        bytes_max = _bytes_max(scope["path"])
 
         async def counted() -> Message:
             nonlocal seen
@@ -140,6 +143,12 @@ class Edge:
             return
         if not started:
             await problems.response(refusal)(scope, receive, send)
+
+
+def _bytes_max(path: str) -> int:
+    if path == MEDIA:
+        return MEDIA_BYTES_MAX
+    return VISITORS_BYTES_MAX if path.startswith(NATIVE) and path.endswith(VISITORS_FILES) else BODY_BYTES_MAX
 
 
 def _too_large(bytes_max: int) -> Refused:

@@ -38,7 +38,7 @@ from src.api.edge import Edge
 from src.api.intake import Intake
 from src.api.progress import endpoints as progress
 from src.api.progress.links import ProgressLinks
-from src.api.webchat import rest, socket, static
+from src.api.webchat import directline, rest, socket, static
 from src.api.webchat.pace import Paces
 from src.api.webchat.silence import keep_silence
 from src.api.webchat.waiting import Waiting
@@ -93,6 +93,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         external,
         events,
         stream,
+        directline,
         rest,
         socket,
         static,

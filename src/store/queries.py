@@ -462,6 +462,12 @@ class Queries:
         found = [rows.message_from(row) for row in await self.all_rows(query.limit(limit + 1))]
         return found if after is not None else found[::-1]
 
+    async def rated(self, tenant: str, contact_id: str) -> int | None:
+        """How satisfied the customer was with a contact, 1 to 5; None: nobody has said."""
+        each = tables.ratings.c
+        row = await self.one_row(select(each.score).where(each.tenant == tenant, each.contact_id == contact_id))
+        return None if row is None else int(row[0])
+
     async def undelivered(
         self, tenant: str, contact_ids: Sequence[str], until: int, limit: int
     ) -> Sequence[tuple[str, str]]:

@@ -1,12 +1,13 @@
 """The widget in a real browser, embedded in another website under a strict Content-Security-Policy."""
 
+import base64
 import gzip
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page, expect
+from playwright.async_api import FilePayload, Page, expect
 
 import src.api.webchat
 from tests.browser.conftest import Website
@@ -16,6 +17,11 @@ WIDGET_BYTES_MAX = 25_000
 CHATS = {"webchat": {"cost": 25, "max": 4}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 PATIENCE_MS = 15_000
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAKklEQVR42mMQiVpFU8QwasGoBaMWjFowasGoBaMWjF"
+    "owasGoBaMWDBULAEHrYD0heYepAAAAAElFTkSuQmCC"
+)
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -86,6 +92,12 @@ async def test_a_chat_from_the_first_word_to_the_stars(website: Website, monkeyp
             await expect(page.get_by_text("您好，请稍等")).to_be_visible()
             await expect(page.get_by_text("Anna 正在输入")).to_be_hidden()
             await anna.event("message.delivered")
+            picture = FilePayload(name="照片.png", mimeType="image/png", buffer=PNG)
+            await page.locator("input[type=file]").set_input_files(files=[picture])
+            await expect(page.get_by_role("img", name="照片.png")).to_be_visible()
+            program = FilePayload(name="照片.png", mimeType="image/png", buffer=b"MZ\x90\0")
+            await page.locator("input[type=file]").set_input_files(files=[program])
+            await expect(page.get_by_text("文件无法发送：不支持此类文件")).to_be_visible()
             await anna.ask(type="complete", assignment_id=offered["assignment_id"])
         await expect(page.get_by_role("status").first).to_contain_text("本次对话已结束")
         await good(page)
@@ -94,11 +106,12 @@ async def test_a_chat_from_the_first_word_to_the_stars(website: Website, monkeyp
         await page.get_by_role("button", name="提交评价").click()
         await expect(page.get_by_text("感谢您的评价")).to_be_visible()
         contact = await website.client.call("GET", f"/v1/contacts/{offered['contact']['id']}")
-        assert {"score": 4, "comment": "很好"} == contact["attributes"]["satisfaction"]
+        customer = await website.client.call("GET", f"/v1/customers/{contact['customer_id']}")
+        assert {"rated": 1, "mean": 4} == customer["satisfaction"]
         assert contact["attributes"]["page"].startswith(website.origin)
         await page.get_by_role("button", name="重新咨询").click()
         await say(page, "还有一个问题")
-        await kept(page, 3)
+        await kept(page, 4)
     assert 2 == len((await website.client.call("GET", "/v1/contacts"))["items"])
 
 

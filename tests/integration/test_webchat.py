@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ import websockets
 from src.api.webchat import pace, silence, socket
 from src.channels.webchat.signed import sign
 from src.channels.webchat.tokens import VisitorTokens
-from tests.support.service import Client
+from tests.support.service import Client, running
 from tests.support.visitor import IDENTITY_KEY, ORIGIN, Browser, website
 
 CHATS = {"webchat": {"cost": 25, "max": 4}}
@@ -47,8 +48,8 @@ async def test_a_visitor_waits_is_served_and_leaves(client: Client) -> None:
         await visitor.shows(state="ended")
         await visitor.send(type="rating", score=5, comment="谢谢")
         assert 5 == (await visitor.until("rated"))["score"]
-    contact = await client.call("GET", f"/v1/contacts/{offered['contact']['id']}")
-    assert {"score": 5, "comment": "谢谢"} == contact["attributes"]["satisfaction"]
+    customer = await client.call("GET", f"/v1/customers/{offered['contact']['customer_id']}")
+    assert {"rated": 1, "mean": 5} == customer["satisfaction"]
     again = await browser.ask("GET", "/conversation")
     assert (["我要退款", "在吗"], 5) == ([each["text"] for each in again["messages"]], again["conversation"]["rated"])
 
@@ -85,6 +86,27 @@ async def test_an_agent_answers_and_hears_that_it_arrived(client: Client) -> Non
     await browser.ask("POST", "/seen", json={"number": 2**50})
     said = (await client.call("GET", f"/v1/contacts/{contact_id}/messages"))["items"]
     assert [None, "delivered", "delivered"] == [each["state"] for each in said]
+
+
+async def test_visitor_and_agent_on_different_processes(database: str, tmp_path: Path) -> None:
+    async with running(database, tmp_path / "a") as owner, running(database, tmp_path / "b") as other:
+        browser = await website(owner)
+        elsewhere = Browser(other, "shop")
+        elsewhere.token = browser.token
+        await owner.agent("anna", name="Anna", skills={}, channels=CHATS)
+        async with elsewhere.socket() as visitor, owner.desktop("anna", status="available") as anna:
+            await visitor.say("hello")
+            offered = (await anna.event("contact.offered"))["data"]
+            await anna.ask(type="accept", assignment_id=offered["assignment_id"])
+            assert {"name": "Anna"} == (await visitor.shows(state="active"))["agent"]
+            await anna.ask(type="message", contact_id=offered["contact"]["id"], text="您好")
+            heard = await visitor.until("message")
+            assert "您好" == heard["message"]["text"]
+            await visitor.send(type="seen", number=heard["number"])
+            await anna.event("message.delivered")
+            await visitor.send(type="end")
+            await anna.event("assignment.completed")
+            await visitor.shows(state="ended")
 
 
 async def test_a_lost_socket_loses_nothing_and_doubles_nothing(client: Client) -> None:
@@ -355,6 +377,82 @@ async def test_availability_says_open_closed_or_nobody(client: Client, monkeypat
     assert "open" == (await browser.begin())["availability"]
     await client.call("PUT", "/v1/queues/default", json={"paused": True})
     assert "closed" == (await browser.begin())["availability"]
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
+
+
+async def test_a_file_reaches_the_agent_and_nobody_else(client: Client) -> None:
+    browser, stranger = await website(client), await website(client)
+    await client.agent("anna", skills={}, channels=CHATS)
+    await client.agent("bert", skills={}, channels={})
+    early = await browser.ask("POST", "/files?id=file-number-1&name=x", 409, content=PNG)
+    assert "invalid_state" == early["code"]
+    contact_id = (await browser.ask("POST", "/messages", json={"id": "message-one", "text": "look"}))["conversation_id"]
+    async with client.desktop("anna", status="available") as anna:
+        offered = (await anna.event("contact.offered"))["data"]
+        await anna.ask(type="accept", assignment_id=offered["assignment_id"])
+        hostile = "/files?id=file-number-1&name=../../etc/pass%00wd%E2%80%AEgpj.exe"
+        sent = await browser.ask("POST", hostile, content=PNG)
+        again = await browser.ask("POST", hostile, content=PNG)
+        assert sent["id"] == again["id"]
+        said = (await anna.event("message.received"))["data"]["message"]
+        assert ("image", "pass_wd_gpj.exe", "image/png", len(PNG)) == (
+            said["kind"],
+            said["text"],
+            said["payload"]["media_type"],
+            said["payload"]["bytes"],
+        )
+        media_id = said["payload"]["media_id"]
+        handed = await client.call("POST", f"/v1/media?contact_id={contact_id}&name=a.txt", content=b"words")
+        answer = {"kind": "file", "payload": {"media_id": handed["id"]}}
+        await anna.ask(type="message", contact_id=contact_id, **answer)
+    as_visitor = {"authorization": f"Bearer {browser.token}"}
+    as_anna = {"authorization": f"Bearer {await client.token('anna')}"}
+    own = await browser.http.get(f"/files/{media_id}", headers=as_visitor)
+    agents = await client.http.get(f"/v1/media/{media_id}", headers=as_anna)
+    for found in (own, agents):
+        assert (200, PNG, "image/png") == (found.status_code, found.content, found.headers["content-type"])
+        assert "nosniff" == found.headers["x-content-type-options"]
+    words = await browser.http.get(f"/files/{handed['id']}", headers=as_visitor)
+    assert (b"words", "attachment") == (words.content, words.headers["content-disposition"].partition(";")[0])
+    as_bert = {"authorization": f"Bearer {await client.token('bert')}"}
+    assert 403 == (await client.http.get(f"/v1/media/{media_id}", headers=as_bert)).status_code
+    await stranger.ask("POST", "/messages", json={"id": "message-one", "text": "hello"})
+    assert "not_found" == (await stranger.ask("GET", f"/files/{media_id}", 404))["code"]
+    assert "not_found" == (await browser.ask("GET", "/files/nothing", 404))["code"]
+
+
+async def test_files_that_are_not_taken(client: Client) -> None:
+    browser = await website(client)
+    await browser.ask("POST", "/messages", json={"id": "message-one", "text": "hello"})
+    files = browser.services.paces.files
+    for content, status in (
+        (b"", 415),
+        (b"MZ\x90\0", 415),
+        (b"\x7fELF", 422),
+        (b"PK\x03\x04", 415),
+        (b"a\0b", 415),
+        (b"\xff\xfe", 415),
+        (b"#!/bin/sh", 422),
+    ):
+        files._buckets.clear()
+        refused = await browser.ask("POST", "/files?id=file-number-1&name=a.png", status, content=content)
+        assert {415: "unwanted_file", 422: "malformed"}[status] == refused["code"], content
+    files._buckets.clear()
+    large = b"%PDF-" + b"x" * (5 * 1024 * 1024)
+    answer = await browser.http.post("/files?id=file-number-1", content=large)
+    assert (413, "body_too_large") == (answer.status_code, answer.json()["code"])
+    await browser.ask("POST", "/files?id=file-number-1&name=a", content=large[: 5 * 1024 * 1024])
+    for number in range(pace.FILES_BURST - 1):
+        await browser.ask("POST", f"/files?id=file-number-{number}&name=a", content=b"words")
+    assert "too_fast" == (await browser.ask("POST", "/files?id=file-number-9&name=a", 429, content=b"words"))["code"]
+    await client.call(
+        "PUT", "/v1/channels/shop", json={"channel": "webchat", "settings": {"origins": [ORIGIN], "uploads": False}}
+    )
+    assert "forbidden" == (await browser.ask("POST", "/files?id=file-number-9", 403, content=b"words"))["code"]
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------

@@ -81,6 +81,7 @@ class Browser:
         headers = {} if origin is None else {"origin": origin}
         self.http = httpx.AsyncClient(base_url=self.address, headers=headers, timeout=20)
         client.others.append(self.http)
+        self.services = client.services
         self.token = ""
         self.resume: str | None = None
 

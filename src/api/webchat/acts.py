@@ -1,32 +1,39 @@
 """What a visitor can do to its conversation: write, type, end it, rate it. The same for socket and REST."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from starlette.responses import Response
+
+from src.api import media
 from src.api.webchat import views
 from src.api.webchat.bodies import RatingBody, SaidBody
 from src.api.webchat.entrance import CHANNEL, Guest
 from src.channels.webchat.site import answers
-from src.cluster.wire import forwardable
 from src.delivery.hub import Signal
 from src.delivery.views import Json
 from src.dispatch import customers, jobs
 from src.dispatch.inbound import InboundMessage
+from src.dispatch.media import KINDS, type_of
 from src.dispatch.ports import Wanted
-from src.dispatch.turn import Repeated, Turn
-from src.errors import Forbidden, InvalidState, NotFound, UnknownReference
+from src.errors import Forbidden, InvalidState, NotFound, UnknownReference, UnwantedFile
 from src.profile.identities import normalised
 from src.router import commands
 from src.router.entities import CONTACT_COLUMNS
 from src.router.model import DEFAULT_QUEUE
-from src.router.state import State
 from src.store.queries import ContactRead
 
 CONTACTS_MAX: Final = 20
 """So many of a visitor's contacts are looked through for what was said since."""
 
+TAKEN: Final = ("image/", "audio/", "video/", "text/plain", "application/pdf")
+"""What files of strangers may be: no archives, no documents with programs in them, nothing unknown."""
+
 SEEN_MAX: Final = 100
 """So many messages are marked as delivered at a time, the oldest; the others with the next word of the browser."""
+
+RATED_BY: Final = "visitor"
+"""Who rated, as it is written down."""
 
 _STATE: Final = CONTACT_COLUMNS.index("state")
 
@@ -85,6 +92,46 @@ async def say(guest: Guest, body: SaidBody, *, opens: bool, kind: str = "text", 
     return {"client_id": body.id, "id": taken.message_id, "number": taken.seq, "conversation_id": taken.contact_id}
 
 
+async def send_file(guest: Guest, client_id: str, name: str, content: bytes) -> Json:
+    """Keep a file of the conversation that goes on, and the message that holds it.
+
+    Raises:
+        UnwantedFile: it is of a kind that is not taken from strangers.
+        TooFast: too many files.
+        Forbidden: the website takes none.
+        InvalidState: no conversation goes on.
+    """
+    place, found = guest.place, guest.services
+    if not place.site.uploads:
+        raise Forbidden("this website takes no files")
+    contacts = await contacts_of(guest, 1)
+    if not contacts or not is_open(contacts[0]):
+        raise InvalidState("files are sent in a conversation that goes on", state=None)
+    found.paces.files.take(guest.visitor.key)
+    found.paces.account_files.take((place.account.name,))
+    media_type = type_of(content)
+    if not content or not media_type.startswith(TAKEN):
+        raise UnwantedFile("files of this kind are not taken")
+    kind = next(each for each, begins in KINDS.items() if media_type.startswith(begins))
+    shown = {"id": contacts[0].contact[0], "channel": CHANNEL, "account": place.account.name}
+    kept = await media.keep(found, guest.tenant, shown, content, name or None, kind=kind)
+    safe = kept.name or kind
+    payload = {"media_id": kept.id, "name": safe, "media_type": media_type, "bytes": kept.size}
+    return await say(guest, SaidBody(id=client_id, text=safe), opens=False, kind=kind, payload=payload)
+
+
+async def file(guest: Guest, media_id: str) -> Response:
+    """A file of the visitor's own conversations.
+
+    Raises:
+        NotFound: there is none such.
+    """
+    found = (await guest.services.store.lookup(guest.tenant, Wanted(media={media_id}))).media.get(media_id)
+    if found is None or found.contact_id not in [each.contact[0] for each in await contacts_of(guest)]:
+        raise NotFound("there is no such file")
+    return await media.answer(guest.services, guest.tenant, found)
+
+
 async def own_contact(guest: Guest, contact_id: str | None) -> ContactRead:
     """The visitor's contact of this id, or its newest.
 
@@ -105,10 +152,12 @@ async def end(guest: Guest, contact_id: str | None) -> None:
 
 
 async def rate(guest: Guest, contact_id: str | None, body: RatingBody) -> int:
-    """How it was: kept with the contact, once it has ended; rated again, the last counts."""
+    """How it was, once it has ended; rated again, the last counts."""
     contact = await own_contact(guest, contact_id)
-    done = await guest.services.owner.submit(guest.tenant, Rate(contact.contact[0], body.score, body.comment))
-    assert not isinstance(done, Repeated)
+    if is_open(contact):
+        raise InvalidState("the conversation goes on", state=contact.contact[_STATE])
+    job = customers.Rate(contact.contact[0], body.score, body.comment, RATED_BY)
+    await guest.services.owner.submit(guest.tenant, job)
     return body.score
 
 
@@ -123,31 +172,3 @@ async def seen(guest: Guest, number: int) -> None:
 def signal(guest: Guest, contact_id: str, agent_id: str, *, typing: bool) -> None:
     """Tell the agent that the visitor types, or has stopped."""
     guest.services.hub.signal(guest.tenant, Signal(contact_id, "customer", agent_id, typing))
-
-
-@forwardable
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Write down how satisfied the customer was with a contact that has ended."""
-
-    contact_id: str
-    score: int
-    comment: str | None
-
-    def wants(self, wanted: Wanted, _: State) -> None:
-        """The contact with its facts."""
-        wanted.contacts.add(self.contact_id)
-
-    def run(self, turn: Turn) -> None:
-        """Write it."""
-        row = turn.known.contacts.get(self.contact_id)
-        contact = turn.engine.state.contact(self.contact_id)
-        state = contact.state if contact is not None else row[_STATE] if row is not None else None
-        fact = turn.known.facts.get(self.contact_id)
-        if state is None or fact is None:
-            raise NotFound("there is no such contact")
-        if state not in ("wrap_up", "closed"):
-            raise InvalidState("the conversation goes on", state=state)
-        rating = {"score": self.score, "comment": self.comment}
-        turn.write(replace(fact, attributes={**fact.attributes, "satisfaction": rating}))
-        customers.Rate(self.contact_id, self.score, self.comment, "customer").run(turn)

@@ -11,8 +11,11 @@ MESSAGES_BURST: Final = 20
 MESSAGES_PER_S: Final = 0.5
 FRAMES_BURST: Final = 60
 FRAMES_PER_S: Final = 5.0
-FILES_BURST: Final = 10
-FILES_PER_S: Final = 0.1
+FILES_BURST: Final = 5
+FILES_PER_S: Final = 1 / 60
+ACCOUNT_FILES_BURST: Final = 200
+ACCOUNT_FILES_PER_S: Final = 2.0
+"""Of all visitors of an account together: strangers can come as many."""
 LOOKS_BURST: Final = 20
 LOOKS_PER_S: Final = 0.5
 VISITORS_MAX: Final = 20_000
@@ -62,3 +65,4 @@ class Paces:
         self.frames = Pace(clock, FRAMES_BURST, FRAMES_PER_S)
         self.files = Pace(clock, FILES_BURST, FILES_PER_S)
         self.looks = Pace(clock, LOOKS_BURST, LOOKS_PER_S)  # at one progress link
+        self.account_files = Pace(clock, ACCOUNT_FILES_BURST, ACCOUNT_FILES_PER_S)

@@ -8,8 +8,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from src.api.context import Json
+from src.api.media import BODY
+from src.api.schemas import Id
 from src.api.webchat import acts, views
-from src.api.webchat.bodies import NUMBER_MAX, RatingBody, SaidBody, SeenBody, SessionBody, TypingBody
+from src.api.webchat.bodies import NUMBER_MAX, ClientId, RatingBody, SaidBody, SeenBody, SessionBody, TypingBody
 from src.api.webchat.entrance import AnyGuest, AnyPlace, Guest, Place, VisitorRoute, preflight
 from src.api.webchat.visit import Visit, availability
 from src.channels.webchat.tokens import RESUME_S, VISIT_S, Visitor
@@ -20,6 +22,7 @@ from src.dispatch.inbound import Identity
 router = APIRouter(prefix="/channels/webchat/{account}", tags=["webchat"], route_class=VisitorRoute)
 
 WAIT_S_MAX: Final = 30
+NAME_CHARS_MAX: Final = 1_000
 
 
 @router.options("/{rest:path}", include_in_schema=False)
@@ -94,6 +97,28 @@ async def post_visitor_message(account: str, body: SaidBody, guest: AnyGuest) ->
     """Write. The same `id` again is the same message."""
     found = await acts.contacts_of(guest, 1)
     return Json(await acts.say(guest, body, opens=not (found and acts.is_open(found[0]))), 201)
+
+
+@router.post(
+    "/files",
+    status_code=201,
+    openapi_extra=BODY,
+)
+async def post_visitor_file(
+    account: str,  # noqa: ARG001  # the route names it
+    request: Request,
+    guest: AnyGuest,
+    id: Annotated[ClientId, Query()],  # noqa: A002  # what a message's id is called elsewhere
+    name: Annotated[str, Query(max_length=NAME_CHARS_MAX)] = "",
+) -> Response:
+    """Send a file: its bytes are the body, at most 5 MiB. The same `id` again is the same message."""
+    return Json(await acts.send_file(guest, id, name, await request.body()), 201)
+
+
+@router.get("/files/{media_id}")
+async def get_visitor_file(account: str, media_id: Id, guest: AnyGuest) -> Response:  # noqa: ARG001
+    """A file of the visitor's own conversations."""
+    return await acts.file(guest, media_id)
 
 
 @router.post("/typing", status_code=204)

@@ -63,6 +63,7 @@ def site(settings: Site) -> Json:
         ],
         "leave_message": settings.leave_message,
         "satisfaction": settings.satisfaction,
+        "uploads": settings.uploads,
     }
 
 
@@ -75,9 +76,9 @@ def conversation(  # one for each thing that is shown
     attributes: Mapping[str, Any],
     *,
     answered: bool,
+    rated: int | None,
 ) -> Json:
     """Where the conversation stands. `agent` is the name of who answers; `answered`: somebody does, or did."""
-    rating = attributes.get("satisfaction")
     return {
         "id": contact_id,
         "state": STATES[state],
@@ -86,5 +87,5 @@ def conversation(  # one for each thing that is shown
         "estimated_wait_s": wait_s,
         "answered": answered,
         "left_message": attributes.get("left_message") is True,
-        "rated": rating["score"] if isinstance(rating, dict) else None,
+        "rated": rated,
     }

@@ -49,6 +49,7 @@ class Visit:
     agent_id: str | None = None
     agent_name: str | None = None
     answered: bool = False
+    rated: int | None = None
     attributes: Json = field(default_factory=dict)
     outlook: Told = field(default_factory=Told)
     attached: bool = False
@@ -101,6 +102,10 @@ class Visit:
     async def _read(self, contact: ContactRead) -> None:
         self.contact_id, self.state = contact.contact[0], contact.contact[_STATE]
         self.answered = contact.contact[_ANSWERED_AT] is not None
+        ended = views.STATES[contact.contact[_STATE]] == "ended"
+        self.rated = (
+            await self.guest.services.queries.rated(self.guest.tenant, self.contact_id or "") if ended else None
+        )
         self.attributes = {} if contact.fact is None else dict(contact.fact.attributes)
         last = contact.assignment if self.state in _HELD or self.state == "closed" else None
         await self._answered_by(None if last is None else last[_AGENT])
@@ -153,6 +158,9 @@ class Visit:
         known, self.number = seq <= (self.number or 0), max(seq, self.number or 0)
         if said is not None and not known:
             return [{"type": "message", "number": seq, "message": self._message(said, seq)}]
+        if kind == ev.CONTACT_RATED:
+            self.rated = data["score"]
+            return [{"type": "conversation", "number": seq, "conversation": self.shown()}]
         state = CONTACT.get((self.state, kind))
         if state is None or event["contact_id"] != self.contact_id:
             return []
@@ -193,6 +201,7 @@ class Visit:
             self.outlook.wait_s,
             self.attributes,
             answered=self.answered,
+            rated=self.rated,
         )
 
 

@@ -60,6 +60,7 @@ class Site:
     | `leave_message`, `leave_queue` | whether visitors may leave a message when nobody is there, and for which queue |
     | `silence_s` | a chat in which nothing was said for so many seconds ends; null: never |
     | `satisfaction` | whether visitors are asked how it was |
+    | `uploads` | whether visitors may send files |
     """
 
     origins: frozenset[str]
@@ -71,6 +72,7 @@ class Site:
     leave_queue: str | None = None
     silence_s: int | None = SILENCE_S
     satisfaction: bool = True
+    uploads: bool = True
 
 
 def site_of(settings: Mapping[str, object]) -> Site:
@@ -225,4 +227,5 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "leave_queue": _queue,
     "silence_s": _silence,
     "satisfaction": _flag,
+    "uploads": _flag,
 }

@@ -291,7 +291,7 @@ class CordboardChat extends HTMLElement {
     try {
       await this.#line.upload(file);
     } catch (error) {
-      const reason = error.code === "body_too_large" ? say("fileBig", { limit: 10 }) : error.code ? say("fileKind") : say("fileFailed");
+      const reason = error.code === "body_too_large" ? say("fileBig", { limit: 5 }) : error.code ? say("fileKind") : say("fileFailed");
       this.#log.note(say("fileBad", { reason }));
     }
   }
