@@ -75,6 +75,9 @@ async def _receive(channel: str, account: str, request: Request, rest: str) -> R
     described = _described(request, rest, request.method, await request.body())
     receipt = adapter.receive(described, configured, found.clock.now_ms())
     await _take(found, configured, receipt.inbound)
+    if receipt.wanted is not None:
+        job = jobs.WantPull(configured.name, configured.channel, receipt.wanted)
+        await found.owner.submit(configured.tenant, job)
     return Response(receipt.reply.body, receipt.reply.status, media_type=receipt.reply.media_type)
 
 

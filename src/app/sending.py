@@ -1,20 +1,23 @@
 """The way out: takes a message from the outbox to the channel that its account speaks, and reads what became of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import httpx
 import structlog
 
-from src.channels.base import Account, Answered, Call, Channel, Fetch, Fetches, Media, Outbound, Sends, Types
+from src.channels.base import Account, Answered, Call, Channel, Fetch, Fetches, Media, Outbound, Pulls, Sends, Types
 from src.dispatch.media import look
-from src.dispatch.ports import Fetched, MediaFact, Outcome, Outgoing, Wanted
+from src.dispatch.ports import CursorFact, Fetched, MediaFact, Outcome, Outgoing, PulledPage, Wanted
 from src.errors import Malformed, NotSent, StoreError
 from src.store.contents import Contents
 from src.store.postgres import PostgresStore
 from src.store.queries import Queries
 from src.store.seal import Sealer
 from src.store.tokens import Tokens
+
+TOKEN_MS: Final = 10 * 60_000
+"""So long a token that a channel called with is good."""
 
 CALL_S_MAX: Final = 15.0
 CONNECTIONS_MAX: Final = 100
@@ -34,6 +37,7 @@ class ChannelSender:
         sealer: Sealer,
         tokens: Tokens,
         channels: Mapping[str, Channel],
+        now_ms: Callable[[], int],
         http: httpx.AsyncClient,
     ) -> None:
         self._store = store
@@ -42,6 +46,7 @@ class ChannelSender:
         self._sealer = sealer
         self._tokens = tokens
         self._channels = channels
+        self._now_ms = now_ms
         self._http = http
 
     async def send(self, tenant: str, outgoing: Outgoing) -> Outcome:
@@ -91,6 +96,24 @@ class ChannelSender:
         except Malformed:
             return Fetched("failed", "not_accepted")
         return Fetched("kept", None, hashed, looked.media_type, len(found.body), looked.name)
+
+    async def pull(self, tenant: str, cursor: CursorFact) -> PulledPage:
+        """See `Puller.pull`."""
+        channel = self._channels.get(cursor.channel)
+        now = self._now_ms()
+        try:
+            account = await self._account(tenant, cursor.channel, cursor.account)
+            if account is None or not isinstance(channel, Pulls):
+                return PulledPage(reason="no_account", pause_s=TOKEN_MS / 1_000)
+            token = cursor.token if now - cursor.at < TOKEN_MS else None
+            found = await channel.pull(cursor.cursor, token, account, self._reach(account), now)
+        except NotSent as failure:
+            trouble = failure.fate not in ("again", "slower")
+            return PulledPage(reason=failure.reason, pause_s=failure.pause_s, trouble=trouble)
+        except StoreError:
+            return PulledPage(reason="unavailable")
+        failed = [(each.message_id, each.reason) for each in found.failed]
+        return PulledPage(found.inbound, failed, found.cursor, found.more)
 
     async def typing(self, tenant: str, channel_name: str, account_name: str, to: str, on: bool) -> None:
         """Show a customer that somebody types, where the channel can; it is not worth a second attempt."""

@@ -138,8 +138,10 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         lease.start()
         channels = discover(src.channels.__path__, "src.channels")
         http = await stack.enter_async_context(http_client())
-        sender = ChannelSender(store, queries, sealer, store.tokens(sealer, clock.monotonic), channels, http)
-        parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions, sender, sender)
+        sender = ChannelSender(
+            store, queries, sealer, store.tokens(sealer, clock.monotonic), channels, clock.now_ms, http
+        )
+        parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions, sender, sender, sender)
         owner = Owner(process, store, parts, peers)
         if internal is not None:
             await stack.enter_async_context(internal.serving(InternalApp(process, secret, owner.carry_out)))

@@ -11,6 +11,7 @@ A channel implements `Channel` and whichever of the following its protocol needs
 
 - `Receives`: somebody posts to us (WeChat, WeCom, telephone webhooks, a Direct Line client).
 - `Sends`: what an agent writes goes out to the customer.
+- `Pulls`: the channel says only that there is something to be asked for.
 - `Fetches`: what customers send is fetched from the channel and kept.
 - `Types`, `Rations`: customers see that somebody types; only so much may be sent.
 - `Converses`: somebody opens a WebSocket to us (Asterisk's outbound WebSocket).
@@ -67,10 +68,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a request means, and its answer."""
+    """What a request means, and its answer. `wanted`: there is something to be pulled, with this token."""
 
     reply: Reply
     inbound: Sequence[Inbound] = ()
+    wanted: str | None = None
 
 
 @runtime_checkable
@@ -204,6 +206,36 @@ class Sends(Channel, Protocol):
 
         Raises:
             NotSent: it was not taken; its `fate` says what is to become of it.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A message of ours, by our id, that had been taken and did not arrive."""
+
+    message_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What was pulled: what customers sent, what did not arrive, where to go on from, and whether there is more now."""
+
+    inbound: Sequence[Inbound]
+    failed: Sequence[Failed]
+    cursor: str
+    more: bool
+
+
+@runtime_checkable
+class Pulls(Channel, Protocol):
+    """A channel that says only that there is something, and is asked for it."""
+
+    async def pull(self, cursor: str | None, token: str | None, account: Account, reach: Reach, now_ms: int) -> Pulled:
+        """Ask for what has happened since `cursor` (None: as far back as there is anything).
+
+        Raises:
+            NotSent: it was not given; its `fate` says whether it may be later.
         """
 
 

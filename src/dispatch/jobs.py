@@ -1,7 +1,8 @@
 """What callers and channels can want of a tenant, as jobs. Each says what it must know, then decides in its turn."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -15,6 +16,7 @@ from src.dispatch.ports import (
     ConfigFact,
     ConnectorFact,
     ContactFact,
+    CursorFact,
     Fact,
     Fetched,
     KeyFact,
@@ -27,7 +29,7 @@ from src.dispatch.ports import (
     Wanted,
 )
 from src.dispatch.turn import ContactSnapshot, Turn
-from src.errors import Conflict, InvalidState, NotFound
+from src.errors import Conflict, InvalidState, NotFound, Refused
 from src.profile.identities import normalised
 from src.router import commands
 from src.router.commands import Command
@@ -533,6 +535,59 @@ class KeepMedia:
             raise InvalidState("the contact is closed", state="closed")
         turn.write(self.media)
         return self.media
+
+
+@dataclass(frozen=True, slots=True)
+class WantPull:
+    """A channel says that there is something to be asked for, with a token to ask with."""
+
+    account: str
+    channel: str
+    token: str
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.cursors.add(self.account)
+
+    def run(self, turn: Turn) -> None:
+        known = turn.known.cursors.get(self.account)
+        cursor = None if known is None else known.cursor
+        calls = 1 if known is None else known.calls + 1
+        turn.write(CursorFact(self.account, self.channel, cursor, True, self.token, turn.now, calls))
+
+
+@dataclass(frozen=True, slots=True)
+class TakePulled:
+    """What an account gave when it was asked, with the cursor that follows: all in one commit.
+
+    `asked` is how far it had been read; where another cursor is known by now, nothing happens. What cannot be taken is
+    passed over: the cursor goes on. The result: whether there is more to be asked for.
+    """
+
+    asked: CursorFact
+    after: str | None
+    more: bool
+    taken: tuple[TakeMessage, ...]
+    moved: tuple[MoveMessage, ...]
+
+    def wants(self, wanted: Wanted, state: State) -> None:
+        wanted.cursors.add(self.asked.account)
+        for each in self._parts():
+            each.wants(wanted, state)
+
+    def run(self, turn: Turn) -> bool:
+        known = turn.known.cursors.get(self.asked.account)
+        if known is None or known.cursor != self.asked.cursor:
+            return known is not None and known.wanted
+        for each in self._parts():
+            with suppress(Refused):
+                each.run(turn)
+        wanted = self.more or known.calls != self.asked.calls  # it has called again meanwhile
+        turn.write(replace(known, cursor=self.after, wanted=wanted))
+        return wanted
+
+    def _parts(self) -> Iterable[TakeMessage | MoveMessage]:
+        yield from self.taken
+        yield from self.moved
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ _log = structlog.get_logger(__name__)
 class Memory:
     """The engine of one tenant. `engine` None: it has been thrown away, or was never loaded.
 
-    `posted` and `sought` are called behind a commit of messages to be sent, and of media to be fetched.
+    `posted`, `sought` and `called` are called behind a commit of messages to be sent, media to be fetched, accounts to
+    be asked.
 
     `sending`: a commit is under way, and may go through whatever becomes of who waits for it.
     """
@@ -58,6 +59,7 @@ class Memory:
         self.sending = False
         self.posted: Callable[[], None] | None = None
         self.sought: Callable[[], None] | None = None
+        self.called: Callable[[], None] | None = None
         self._aside: dict[str, None] = {}
         self._aside_left = ASIDE_MAX
 
@@ -188,6 +190,8 @@ class Memory:
             self.posted()
         if turn.sought and self.sought is not None:
             self.sought()
+        if turn.called and self.called is not None:
+            self.called()
         return True
 
     async def _send(self, batch: Batch) -> None:

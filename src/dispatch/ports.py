@@ -191,6 +191,22 @@ class MediaFact:
 
 
 @dataclass(frozen=True, slots=True)
+class CursorFact:
+    """How far an account that is asked for its messages has been read. `wanted`: the channel says that there is more.
+
+    `token` is what the channel said so with, at a time; `calls` counts how often it did.
+    """
+
+    account: str
+    channel: str
+    cursor: str | None
+    wanted: bool
+    token: str | None
+    at: int
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class NoteFact:
     """What an agent or supervisor wrote about an assignment: one note for each, the last."""
 
@@ -282,6 +298,7 @@ Fact = (
     | MessageFact
     | OutgoingFact
     | MediaFact
+    | CursorFact
     | NoteFact
     | CollaborationWord
     | ConfigFact
@@ -391,6 +408,7 @@ class Wanted:
     collaborations: set[str] = field(default_factory=set)
     messages: set[str] = field(default_factory=set)
     media: set[str] = field(default_factory=set)
+    cursors: set[str] = field(default_factory=set)
     answers: set[str] = field(default_factory=set)
     conflicts: set[str] = field(default_factory=set)
     reviews: set[tuple[str, str]] = field(default_factory=set)
@@ -442,6 +460,7 @@ class Known:
     messages: dict[str, MessageFact] = field(default_factory=dict)
     outgoing: dict[str, OutgoingFact] = field(default_factory=dict)
     media: dict[str, MediaFact] = field(default_factory=dict)
+    cursors: dict[str, CursorFact] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     recent: dict[str, tuple[Recent, ...]] = field(default_factory=dict)
     external: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -503,6 +522,9 @@ class Store(Protocol):
 
     async def wanted_media(self, tenant: str, after: str, limit: int) -> Sequence[MediaFact]:
         """Media that are still to be fetched, by id, after one of these."""
+
+    async def wanted_cursors(self, tenant: str) -> Sequence[CursorFact]:
+        """Accounts of channels that say that there is something to be asked for."""
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:
         """The tenant's last checkpoint; None: its whole journal is kept."""
@@ -609,6 +631,29 @@ class Fetched:
     pause_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class PulledPage:
+    """What an account gave: what customers sent, and messages of ours (with reasons) that did not arrive.
+
+    None: it did not give it; to be tried again after `pause_s`, or (`trouble`) when somebody has seen to the account.
+    """
+
+    inbound: Sequence[Any] = ()
+    failed: Sequence[tuple[str, str]] = ()
+    cursor: str | None = None
+    more: bool = False
+    reason: str | None = None
+    pause_s: float = 0.0
+    trouble: bool = False
+
+
+class Puller(Protocol):
+    """The way to channels that are asked for what has happened."""
+
+    async def pull(self, tenant: str, cursor: CursorFact) -> PulledPage:
+        """Ask once."""
+
+
 class Fetcher(Protocol):
     """The way to what customers sent and the channel keeps for a while."""
 
@@ -635,6 +680,7 @@ class Parts:
     live_sessions: Callable[[], frozenset[str]] = field(default=frozenset)
     sender: Sender | None = None
     fetcher: Fetcher | None = None
+    puller: Puller | None = None
 
 
 Vouched = Callable[[Collection[str]], Awaitable[frozenset[str]]]

@@ -24,6 +24,7 @@ from src.dispatch.inbox import Inbox, Item
 from src.dispatch.memory import RETRY_PAUSE_S, Memory
 from src.dispatch.outbox import Outbox
 from src.dispatch.ports import Answer, Known, Parts, Vouched, Wanted
+from src.dispatch.pulling import Pulling
 from src.dispatch.turn import Job, Keepable, Once, Repeated, Turn
 from src.errors import (
     Conflict,
@@ -67,6 +68,9 @@ class TenantLoop:
         self._fetching = None if parts.fetcher is None else Fetching(tenant, parts, parts.fetcher, self.submit)
         if self._fetching is not None:
             self._memory.sought = self._fetching.wake
+        self._pulling = None if parts.puller is None else Pulling(tenant, parts, parts.puller, self.submit)
+        if self._pulling is not None:
+            self._memory.called = self._pulling.wake
 
     # -- for callers --------------------------------------------------------------------------------------------
 
@@ -111,7 +115,7 @@ class TenantLoop:
         """Load, then serve until stopped."""
         beside = [
             asyncio.create_task(each.run(), name=f"beside {self.tenant}")
-            for each in (self._outbox, self._fetching)
+            for each in (self._outbox, self._fetching, self._pulling)
             if each is not None
         ]
         try:

@@ -9,6 +9,7 @@ from src.dispatch.ports import (
     Answer,
     ConflictFact,
     ContactFact,
+    CursorFact,
     Customer,
     Fact,
     IdentityFact,
@@ -54,7 +55,8 @@ class ContactSnapshot:
 class Turn:
     """What the jobs of one batch know, decide and write. `known` grows with what they write.
 
-    `posted`: among it is a message that this service is to send; `sought`: media that it is to fetch.
+    `posted`: among it is a message that this service is to send; `sought`: media that it is to fetch;
+    `called`: an account that it is to ask.
     """
 
     engine: Engine
@@ -67,6 +69,7 @@ class Turn:
     answers: list[Answer] = field(default_factory=list)
     posted: bool = False
     sought: bool = False
+    called: bool = False
     _archive: Archive | None = None
 
     def archive(self) -> Archive:
@@ -110,13 +113,20 @@ class Turn:
             self.known.messages[fact.id] = fact
             if fact.external_id is not None:
                 self.known.external_messages[(fact.channel, fact.account, fact.external_id)] = fact
+        else:
+            self._write_for_channels(fact)
 
-        elif isinstance(fact, OutgoingFact):
+    def _write_for_channels(self, fact: Fact) -> None:
+        """What is to be sent, fetched and asked for beside the loop."""
+        if isinstance(fact, OutgoingFact):
             self.known.outgoing[fact.message_id] = fact
             self.posted = self.posted or (fact.native and fact.state == "queued")
         elif isinstance(fact, MediaFact):
             self.known.media[fact.id] = fact
             self.sought = self.sought or fact.state == "wanted"
+        elif isinstance(fact, CursorFact):
+            self.known.cursors[fact.account] = fact
+            self.called = self.called or fact.wanted
 
     def snapshot(self, contact_id: str) -> ContactSnapshot:
         """The contact as it stands now; it must be open, changed in this batch, or looked up."""

@@ -19,6 +19,7 @@ from src.dispatch.ports import (
     Batch,
     Checkpoint,
     Clock,
+    CursorFact,
     Head,
     KeyFact,
     Known,
@@ -261,6 +262,10 @@ class MemoryStore:
         """Media that are still to be fetched, by id, after one of these."""
         facts = sorted(map(rows.media_from, self._of(tenant, "media")), key=lambda each: each.id)
         return [each for each in facts if each.state == "wanted" and each.id > after][:limit]
+
+    async def wanted_cursors(self, tenant: str) -> Sequence[CursorFact]:
+        """Accounts of channels that say that there is something to be asked for."""
+        return [each for each in map(rows.cursor_from, self._of(tenant, "channel_cursors")) if each.wanted]
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:  # noqa: ARG002 - nothing is ever dropped here
         """None: the whole journal is kept."""

@@ -14,6 +14,7 @@ from src.dispatch.clock import new_id
 from src.dispatch.ports import (
     Batch,
     Checkpoint,
+    CursorFact,
     Head,
     KeyFact,
     Known,
@@ -222,6 +223,12 @@ class PostgresStore:
         async with self._connection() as connection:
             found = await connection.fetch(statements.WANTED_MEDIA, tenant, after, limit)
         return [rows.media_from(each) for each in found]
+
+    async def wanted_cursors(self, tenant: str) -> Sequence[CursorFact]:
+        """Accounts of channels that say that there is something to be asked for."""
+        async with self._connection() as connection:
+            found = await connection.fetch(statements.WANTED_CURSORS, tenant)
+        return [rows.cursor_from(each) for each in found]
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:
         """The tenant's last checkpoint; None: its whole journal is kept."""

@@ -32,6 +32,7 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "messages": _keyed(rows.message_from, lambda each: each.id),
     "outgoing": _keyed(rows.outgoing_from, lambda each: each.message_id),
     "media": _keyed(rows.media_from, lambda each: each.id),
+    "cursors": _keyed(rows.cursor_from, lambda each: each.account),
     "answers": _keyed(rows.answer_from, lambda each: each.scope),
 }
 """By the names of `Known`: from a row of the table, without the tenant, to a key and a value."""

@@ -18,6 +18,7 @@ from src.dispatch.ports import (
     ConflictFact,
     ConnectorFact,
     ContactFact,
+    CursorFact,
     Customer,
     Head,
     IdentityFact,
@@ -304,6 +305,16 @@ def media_row(fact: MediaFact) -> Row:
 def media_from(row: Sequence[Any]) -> MediaFact:
     """The inverse of `media_row`."""
     return MediaFact(*row)
+
+
+def cursor_row(fact: CursorFact) -> Row:
+    """A row of `channel_cursors`."""
+    return (fact.account, fact.channel, fact.cursor, fact.wanted, fact.token, fact.at, fact.calls)
+
+
+def cursor_from(row: Sequence[Any]) -> CursorFact:
+    """The inverse of `cursor_row`."""
+    return CursorFact(*row)
 
 
 def note_row(fact: NoteFact) -> Row:

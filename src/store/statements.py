@@ -86,6 +86,8 @@ ORDER BY each.place LIMIT $4"""
 
 WANTED_MEDIA: Final = f"{_rows_of(tables.media)} AND state = 'wanted' AND id > $2 ORDER BY id LIMIT $3"
 
+WANTED_CURSORS: Final = f"{_rows_of(tables.channel_cursors)} AND wanted"
+
 CHECKPOINT: Final = "SELECT seq, at, state_hash, state FROM journal_checkpoints WHERE tenant = $1"
 DROPPED: Final = "SELECT seq FROM journal_checkpoints WHERE tenant = $1"
 PUT_CHECKPOINT: Final = """\
@@ -257,6 +259,7 @@ SOUGHT: Final = (
     Sought("messages", tables.messages, ("id",)),
     Sought("outgoing", tables.outgoing, ("message_id",), (("messages", "id"),)),
     Sought("media", tables.media, ("id",)),
+    Sought("cursors", tables.channel_cursors, ("account",)),
     Sought("answers", tables.answers, ("scope",)),
 )
 """What can be looked up, by the names of `Known`. Those that have a name in `Wanted` may be given keys."""

@@ -504,6 +504,21 @@ media_contents: Final = Table(
     PrimaryKeyConstraint("tenant", "hash"),
 )
 
+channel_cursors: Final = Table(
+    "channel_cursors",
+    metadata,
+    _key("tenant"),
+    _key("account"),
+    _key("channel"),
+    _text("cursor"),
+    _flag("wanted"),
+    _text("token"),
+    _number("at"),
+    _number("calls"),
+    PrimaryKeyConstraint("tenant", "account"),
+    postgresql_with=_ROOM_FOR_MANY_UPDATES,
+)
+
 notes: Final = Table(
     "notes",
     metadata,

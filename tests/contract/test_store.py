@@ -16,6 +16,7 @@ from src.dispatch.ports import (
     CollaborationWord,
     ConfigFact,
     ContactFact,
+    CursorFact,
     Customer,
     Fact,
     Head,
@@ -77,13 +78,27 @@ CONTACT = ContactFact("c1", "voice", "main", "call-1", "phone", "+8613800138000"
 MESSAGE = MessageFact("m1", "c1", "k1", "wechat", "shop", "msg-1", "customer", "text", "你好", {"media": "x"}, 7)
 OUTGOING = OutgoingFact("m1", "c1", "wechat", "shop", "a1", "a1", True, 3, 7, "queued", 7)
 MEDIA = MediaFact("f1", "c1", "wechat", "shop", "image", "kept", 7, "theirs", "a" * 64, "image/png", 9, "发票.png")
+CURSOR = CursorFact("shop", "wecom", "c7", wanted=True, token="t", at=7, calls=3)
 NOTE = NoteFact("x1", "c1", "done", 9)
 WORD = CollaborationWord("w1", "h1", "c1", "a2", "feedback", "ask the customer for the 订单号", 9)
 CONFIG = ConfigFact("agent", "a1", {"name": "Ann", "skills": {"refund": 60}})
 KEY = KeyFact("key1", "f" * 64, "gateway", ("contacts:write",), 5)
 ACCOUNT = AccountFact("shop", "wechat", {"app_id": "wx1"}, {"token": "sealed"}, None, enabled=True)
 ANSWER = Answer("key1 POST /v1/contacts abc", "hash", 201, {"contact_id": "c1"}, 5)
-FACTS: tuple[Fact, ...] = (CUSTOMER, IDENTITY, CONTACT, MESSAGE, OUTGOING, MEDIA, NOTE, WORD, CONFIG, KEY, ACCOUNT)
+FACTS: tuple[Fact, ...] = (
+    CUSTOMER,
+    IDENTITY,
+    CONTACT,
+    MESSAGE,
+    OUTGOING,
+    MEDIA,
+    CURSOR,
+    NOTE,
+    WORD,
+    CONFIG,
+    KEY,
+    ACCOUNT,
+)
 
 EVERYTHING = Wanted(
     identities={("phone", "+8613800138000"), ("phone", "+1")},
@@ -95,6 +110,7 @@ EVERYTHING = Wanted(
     collaborations={"h1", "h2"},
     messages={"m1", "m2"},
     media={"f1", "f2"},
+    cursors={"shop", "other"},
     answers={ANSWER.scope, "other"},
 )
 
@@ -266,6 +282,15 @@ async def test_media_are_wanted_until_they_are_kept(store: AnyStore, writer: Wri
     assert not await store.wanted_media("nobody", "", 10)
     await store.commit(writer.batch(replace(wanted[1], state="failed", reason="gone")))
     assert [wanted[0], wanted[2]] == list(await store.wanted_media(writer.tenant, "", 10))
+
+
+async def test_accounts_are_asked_while_they_say_that_there_is_something(store: AnyStore, writer: Writer) -> None:
+    other = replace(CURSOR, account="other", wanted=False)
+    await store.commit(writer.batch(CURSOR, other))
+    assert [CURSOR] == list(await store.wanted_cursors(writer.tenant))
+    assert not await store.wanted_cursors("nobody")
+    await store.commit(writer.batch(replace(CURSOR, wanted=False)))
+    assert not await store.wanted_cursors(writer.tenant)
 
 
 async def test_replay_finds_messages_that_are_not_where_their_events_left_them(store: AnyStore, writer: Writer) -> None:
@@ -555,6 +580,7 @@ async def test_everything_is_found_by_its_keys(store: AnyStore, writer: Writer) 
     assert {"m1": MESSAGE} == known.messages
     assert {"m1": OUTGOING} == known.outgoing
     assert {"f1": MEDIA} == known.media
+    assert {"shop": CURSOR} == known.cursors
     assert {ANSWER.scope: ANSWER} == known.answers
 
 

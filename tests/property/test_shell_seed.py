@@ -22,7 +22,19 @@ from src.dispatch.inbound import Identity, InboundContact
 from src.dispatch.lease import LeaseKeeper
 from src.dispatch.orders import Order
 from src.dispatch.owner import CLAIM_S, Owner
-from src.dispatch.ports import Batch, Checkpoint, ConfigFact, Known, Loaded, MediaFact, Outgoing, Parts, Survey, Wanted
+from src.dispatch.ports import (
+    Batch,
+    Checkpoint,
+    ConfigFact,
+    CursorFact,
+    Known,
+    Loaded,
+    MediaFact,
+    Outgoing,
+    Parts,
+    Survey,
+    Wanted,
+)
 from src.dispatch.turn import Once, Repeated
 from src.errors import PeerLost, Refused, StoreUnreachable, Unavailable
 from src.router import commands as c
@@ -106,6 +118,10 @@ class FaultyStore:
     async def wanted_media(self, tenant: str, after: str, limit: int) -> Sequence[MediaFact]:
         await self._way()
         return await self.store.wanted_media(tenant, after, limit)
+
+    async def wanted_cursors(self, tenant: str) -> Sequence[CursorFact]:
+        await self._way()
+        return await self.store.wanted_cursors(tenant)
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:
         await self._way()

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.channels.base import Account, ChannelRequest, Receipt
+from src.channels.tencent.crypto import ReplyEnvelope, decrypt, encrypt, encrypt_reply, key_of, signature_of, verify
+from src.channels.tencent.parse import BODY_BYTES_MAX, DEPTH_MAX, FIELDS_MAX, VALUE_CHARS_MAX, fields_of, is_json
 from src.channels.wechat import CHANNEL
-from src.channels.wechat.crypto import ReplyEnvelope, decrypt, encrypt, encrypt_reply, key_of, signature_of, verify
-from src.channels.wechat.parse import BODY_BYTES_MAX, DEPTH_MAX, FIELDS_MAX, VALUE_CHARS_MAX, fields_of, is_json
 from src.dispatch.inbound import InboundMessage
 from src.errors import BadSignature, Malformed, NotFound, Refused, StaleTimestamp
 from src.profile.identities import Identity

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 from src.channels.base import Account, Budget, ChannelRequest, Media, Outbound, Reach, Receipt, Reply, Said, Sent
+from src.channels.tencent.crypto import decrypt, key_of, verify
+from src.channels.tencent.parse import ENCRYPT_CHARS_MAX, Fields, fields_of, required
 from src.channels.wechat import budget
-from src.channels.wechat.crypto import decrypt, key_of, verify
 from src.channels.wechat.normal import IDENTITY_TYPE, message_of
-from src.channels.wechat.parse import ENCRYPT_CHARS_MAX, Fields, fields_of, required
 from src.channels.wechat.sending import SEND, TYPING, Api, form_of, uploads_of
 from src.errors import BadSignature, Malformed, NotFound, NotSent, StaleTimestamp
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from src.channels.wechat.parse import VALUE_CHARS_MAX, Fields, required, string
+from src.channels.tencent.parse import VALUE_CHARS_MAX, Fields, required, string
 from src.dispatch.inbound import InboundMessage
 from src.errors import Malformed
 from src.profile.identities import Identity

@@ -4,13 +4,12 @@ What there is no form for at WeChat goes out as the nearest that there is: a pla
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from src.channels.base import Account, Answered, Call, Media, Outbound, Reach
+from src.channels.base import Account, Call, Media, Outbound, Reach
+from src.channels.tencent.files import file_name, form_of_file, is_file_refused
 from src.channels.wechat.errors import BAD_TOKEN, code_of, failure, read
 from src.errors import NotSent
 
@@ -20,17 +19,6 @@ UPLOAD: Final = "/cgi-bin/media/upload"
 DOWNLOAD: Final = "/cgi-bin/media/get"
 MEDIA_BYTES_MAX: Final = 20 * 1024 * 1024
 UPLOADED: Final = frozenset({"image", "voice", "video"})
-
-EXTENSIONS: Final = {
-    "image/jpeg": "jpg",
-    "image/png": "png",
-    "image/gif": "gif",
-    "image/bmp": "bmp",
-    "audio/amr": "amr",
-    "audio/mpeg": "mp3",
-    "video/mp4": "mp4",
-}
-"""What WeChat reads off the name of a file."""
 
 SEND: Final = "/cgi-bin/message/custom/send"
 TYPING: Final = "/cgi-bin/message/custom/typing"
@@ -71,7 +59,7 @@ class Api:
         Raises:
             NotSent: WeChat did not take it.
         """
-        body, media_type = _form(media)
+        body, media_type = form_of_file(media)
         value = await self._with_token(
             lambda token: Call("POST", f"{self._base}{UPLOAD}", {"access_token": token, "type": kind}, body, media_type)
         )
@@ -92,8 +80,8 @@ class Api:
             answer = await self._reach.call(
                 Call("GET", f"{self._base}{DOWNLOAD}", query, answer_bytes_max=MEDIA_BYTES_MAX)
             )
-            if not _is_json(answer):
-                return Media(answer.body, name=_file_name(answer))
+            if not is_file_refused(answer):
+                return Media(answer.body, name=file_name(answer))
             value = read(answer)
             code = code_of(value)
             if code in BAD_TOKEN and not renewed:
@@ -109,7 +97,7 @@ class Api:
         answer = await self._reach.call(Call("GET", url, answer_bytes_max=MEDIA_BYTES_MAX))
         if answer.status >= 300:  # noqa: PLR2004  # HTTP
             raise NotSent("channel_busy", "again")
-        return Media(answer.body, name=_file_name(answer))
+        return Media(answer.body, name=file_name(answer))
 
     def _is_wechats(self, url: str) -> bool:
         """Whether an address that WeChat named is one of its own: nobody is to send us elsewhere."""
@@ -176,30 +164,6 @@ def _raw(body: Mapping[str, object]) -> bytes:
 
 def _captions(kind: str, fields: Mapping[str, Any]) -> dict[str, object]:
     return {name: fields[name] for name in ("title", "description") if kind == "video" and name in fields}
-
-
-def _is_json(answer: Answered) -> bool:
-    """Whether an answer is no file: WeChat says `text/plain` of its errors, too."""
-    kind = answer.headers.get("content-type", "")
-    return "json" in kind or "text/plain" in kind or answer.status >= 300  # noqa: PLR2004  # HTTP
-
-
-def _file_name(answer: Answered) -> str | None:
-    found = re.search(r'filename="?([^";]{1,256})"?', answer.headers.get("content-disposition", ""))
-    return None if found is None else found[1]
-
-
-def _form(media: Media) -> tuple[bytes, str]:
-    """A file as the form that WeChat takes, and the type of that. The name says the type alone: it is not shown."""
-    boundary = sha256(media.body).hexdigest()
-    name = f"file.{EXTENSIONS.get(media.media_type, 'bin')}"
-    head = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="media"; filename="{name}"\r\n'
-        f"Content-Type: {media.media_type}\r\n\r\n"
-    )
-    return b"".join(
-        (head.encode(), media.body, f"\r\n--{boundary}--\r\n".encode())
-    ), f"multipart/form-data; boundary={boundary}"
 
 
 def _place(text: str, fields: Mapping[str, Any]) -> str:

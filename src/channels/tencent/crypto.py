@@ -1,4 +1,4 @@
-"""WeChat's signatures and message encryption. Knows bytes and keys; must not know what a message says.
+"""Signatures and message encryption of WeChat and WeCom. Knows bytes and keys; must not know what a message says.
 
 The scheme, from developers.weixin.qq.com/doc/subscription/guide/dev/push/encryption.md:
 

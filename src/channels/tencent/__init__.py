@@ -1,0 +1,1 @@
+"""What the protocols of WeChat and WeCom have in common: signatures, encryption, and how fields are written."""

@@ -1,0 +1,160 @@
+"""WeCom customer service (企业微信 微信客服): customers of WeChat, over a company's WeCom. It keeps nothing.
+
+    GET   WeCom checks that the address is ours: the answer is `echostr`, decrypted.
+    POST  says only that something has happened: the answer is empty, and it is asked for in the background.
+
+`api` speaks, `normal` says what was pulled, `errors` what WeCom's refusals mean. A session stays in the state in which
+an API has it: a desk of one's own answers there. Protocol: developer.work.weixin.qq.com/document/path/94670.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final
+
+from src.channels.base import (
+    Account,
+    Budget,
+    ChannelRequest,
+    Media,
+    Outbound,
+    Pulled,
+    Reach,
+    Receipt,
+    Reply,
+    Said,
+    Sent,
+)
+from src.channels.tencent.crypto import decrypt, key_of, verify
+from src.channels.tencent.parse import ENCRYPT_CHARS_MAX, fields_of, required, string
+from src.channels.wecom.api import SEND_ON_EVENT, Api
+from src.channels.wecom.normal import IDENTITY_TYPE, Welcome, read_items
+from src.errors import BadSignature, Malformed, NotFound, NotSent, StaleTimestamp
+
+SETTING_CHARS_MAX: Final = 256
+WELCOME_CHARS_MAX: Final = 600
+TOKEN_CHARS_MAX: Final = 128
+WELCOME_MS: Final = 20_000
+TIMESTAMP_TOLERANCE_S: Final = 300
+
+GRANT: Final = (5, 48 * 3_600)
+"""So many messages in so many seconds are granted by each message of a customer."""
+
+_SETTINGS: Final = frozenset({"corp_id", "open_kfid", "api_base_url", "welcome_text"})
+_SECRETS: Final = frozenset({"token", "encoding_aes_key", "previous_encoding_aes_key", "corp_secret"})
+_KEYS: Final = ("encoding_aes_key", "previous_encoding_aes_key")
+
+
+class WeCom:
+    """WeCom customer service accounts.
+
+    Settings: `corp_id`, `open_kfid`, `welcome_text` (sent to whoever comes in; without it nothing is), `api_base_url`.
+    Secrets: `token`, `encoding_aes_key`, `previous_encoding_aes_key` (still accepted while keys are changed),
+    `corp_secret` (needed to pull and to send).
+    """
+
+    name: ClassVar[str] = "wecom"
+    window_s: ClassVar[int] = GRANT[1]
+
+    def check(self, settings: Mapping[str, object], secrets: Mapping[str, str]) -> None:
+        """See `Channel.check`."""
+        _check_texts("settings", settings, _SETTINGS, ("corp_id", "open_kfid"))
+        _check_texts("secrets", secrets, _SECRETS, ("token", "encoding_aes_key"))
+        if not str(settings.get("api_base_url", "https://")).startswith(("https://", "http://")):
+            raise Malformed("api_base_url must begin with https:// or http://", field="settings.api_base_url")
+        for name in _KEYS:
+            try:
+                key_of(secrets.get(name, secrets["encoding_aes_key"]))
+            except Malformed as error:
+                raise Malformed(error.detail, field=f"secrets.{name}") from error
+
+    def receive(self, request: ChannelRequest, account: Account, now_ms: int) -> Receipt:
+        """See `Receives.receive`."""
+        if request.path or request.method not in {"GET", "POST"}:
+            raise NotFound("there is nothing at this address of a WeCom account")
+        if request.method == "GET":
+            return Receipt(Reply(_decrypted(request.query.get("echostr", ""), request.query, account)))
+        ciphertext = required(fields_of(request.body), "Encrypt", chars_max=ENCRYPT_CHARS_MAX)
+        fields = fields_of(_decrypted(ciphertext, request.query, account))
+        if string(fields, "Event", chars_max=SETTING_CHARS_MAX) != "kf_msg_or_event":
+            return Receipt(Reply(b""))
+        if string(fields, "OpenKfId", chars_max=SETTING_CHARS_MAX) != account.settings.get("open_kfid"):
+            return Receipt(Reply(b""))
+        _check_fresh(request.query, now_ms)
+        return Receipt(Reply(b""), wanted=required(fields, "Token", chars_max=TOKEN_CHARS_MAX))
+
+    async def pull(self, cursor: str | None, token: str | None, account: Account, reach: Reach, now_ms: int) -> Pulled:
+        """See `Pulls.pull`. Whoever has just come in is greeted on the way."""
+        api = Api(account, reach)
+        value = await api.pulled(cursor, token)
+        following = value.get("next_cursor")
+        found = read_items(value.get("msg_list"), api.open_kfid, account.name, account.queue)
+        for each in found.welcomes:
+            await _greet(api, each, account, now_ms)
+        more = value.get("has_more") == 1 and isinstance(following, str) and following != cursor
+        return Pulled(found.inbound, found.failed, following if isinstance(following, str) else cursor or "", more)
+
+    async def send(self, message: Outbound, account: Account, reach: Reach) -> Sent:
+        """See `Sends.send`. WeCom takes each of our ids once."""
+        if message.identity_type != IDENTITY_TYPE:
+            raise NotSent("unknown_recipient", "refused")
+        await Api(account, reach).send(message)
+        return Sent()
+
+    async def fetch(self, source: str, account: Account, reach: Reach) -> Media:
+        """See `Fetches.fetch`. WeCom keeps it for three days."""
+        return await Api(account, reach).download(source)
+
+    def budget(self, said: Sequence[Said], now_ms: int) -> Budget:
+        """See `Rations.budget`."""
+        messages, seconds = GRANT
+        sent = 0
+        for each in reversed(said):
+            if each.sender == "customer" and each.kind != "event":
+                until = each.at + seconds * 1_000
+                return Budget(max(0, messages - sent) if until > now_ms else 0, until, seconds)
+            sent += each.sender != "customer" and each.state in ("queued", "sent", "delivered")
+        return Budget(0, now_ms, seconds)
+
+
+async def _greet(api: Api, welcome: Welcome, account: Account, now_ms: int) -> None:
+    """Greet, at most once: a greeting that fails is not worth holding anything up."""
+    text = account.settings.get("welcome_text")
+    if not isinstance(text, str) or now_ms - welcome.at_ms > WELCOME_MS:
+        return
+    try:
+        await api.call(SEND_ON_EVENT, {"code": welcome.code, "msgtype": "text", "text": {"content": text}})
+    except NotSent:
+        return
+
+
+def _decrypted(ciphertext: str, query: Mapping[str, str], account: Account) -> bytes:
+    verify(
+        query.get("msg_signature"), account.secrets.get("token"), query.get("timestamp"), query.get("nonce"), ciphertext
+    )
+    keys = [key_of(account.secrets[name]) for name in _KEYS if name in account.secrets]
+    corp_id = account.settings.get("corp_id")
+    if not keys or not isinstance(corp_id, str):
+        raise BadSignature("this account has no key to decrypt with")
+    return decrypt(ciphertext, keys, corp_id).message
+
+
+def _check_fresh(query: Mapping[str, str], now_ms: int) -> None:
+    timestamp = query.get("timestamp", "")
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):  # noqa: PLR2004  # digits of seconds
+        raise Malformed("timestamp must be a number of seconds", field="timestamp")
+    if abs(int(timestamp) * 1_000 - now_ms) > TIMESTAMP_TOLERANCE_S * 1_000:
+        raise StaleTimestamp(f"the push is more than {TIMESTAMP_TOLERANCE_S} s away from now")
+
+
+def _check_texts(where: str, given: Mapping[str, object], known: frozenset[str], needed: Sequence[str]) -> None:
+    for name, value in given.items():
+        if name not in known:
+            raise Malformed(f"WeCom accounts have no such {where}", field=f"{where}.{name}")
+        chars_max = WELCOME_CHARS_MAX if name == "welcome_text" else SETTING_CHARS_MAX
+        if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= chars_max:
+            raise Malformed(f"{name} must be 1 to {chars_max} printable characters", field=f"{where}.{name}")
+    for name in needed:
+        if name not in given:
+            raise Malformed(f"{name} is missing", field=f"{where}.{name}")
+
+
+CHANNEL: Final = WeCom()

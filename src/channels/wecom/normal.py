@@ -1,0 +1,173 @@
+"""From what was pulled to the normal form of what customers sent. Must not know how it came.
+
+developer.work.weixin.qq.com/document/path/94670. Items that cannot be read are shown as such: the cursor goes on over
+them, and none may hold up those behind it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from src.channels.base import Failed
+from src.channels.wecom.api import message_id_of
+from src.channels.wecom.errors import FAILED_LATER
+from src.dispatch.inbound import InboundMessage
+from src.profile.identities import Identity
+
+IDENTITY_TYPE: Final = "wecom_external_userid"
+TEXT_CHARS_MAX: Final = 20_000
+NAME_CHARS_MAX: Final = 128
+STAND_IN_CHARS_MAX: Final = 200
+
+CUSTOMER, SYSTEM = 3, 4
+"""Who an item is from; 5 is an employee in WeCom's own app."""
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """A customer has come in and may be greeted, once, within 20 seconds."""
+
+    code: str
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Read:
+    """What a list of items comes to."""
+
+    inbound: list[InboundMessage] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    welcomes: list[Welcome] = field(default_factory=list)
+
+
+def read_items(items: object, open_kfid: str, account: str, queue: str | None) -> Read:
+    """What a page of `msg_list` says of one customer service account."""
+    found = Read()
+    for item in items if isinstance(items, list) else ():
+        if not isinstance(item, dict):
+            continue
+        event = _map(item, "event")
+        if item.get("msgtype") == "event":
+            _event(found, item, event, open_kfid, account, queue)
+        elif item.get("origin") == CUSTOMER and item.get("open_kfid") == open_kfid:
+            message = _message(item, account, queue)
+            if message is not None:
+                found.inbound.append(message)
+    return found
+
+
+def _event(  # what it is, and whose
+    found: Read, item: Mapping[str, Any], event: Mapping[str, Any], open_kfid: str, account: str, queue: str | None
+) -> None:
+    if event.get("open_kfid") != open_kfid:
+        return
+    kind = _string(event, "event_type", NAME_CHARS_MAX)
+    if kind == "msg_send_fail":
+        message_id = message_id_of(_string(event, "fail_msgid", NAME_CHARS_MAX) or "")
+        if message_id is not None:
+            kept = event.get("fail_type")
+            found.failed.append(Failed(message_id, FAILED_LATER.get(kept if isinstance(kept, int) else 0, "not_taken")))
+        return
+    if kind not in ("enter_session", "user_recall_msg"):
+        return
+    code, at_s = _string(event, "welcome_code", NAME_CHARS_MAX), item.get("send_time")
+    if code and isinstance(at_s, int):
+        found.welcomes.append(Welcome(code, at_s * 1_000))
+    msgid, user = _string(item, "msgid", NAME_CHARS_MAX), _string(event, "external_userid", NAME_CHARS_MAX)
+    if msgid and user:
+        named = ("scene", "scene_param", "recall_msgid")
+        details = {name: value for name in named if (value := _string(event, name, TEXT_CHARS_MAX))}
+        found.inbound.append(
+            InboundMessage(
+                channel="wecom",
+                account=account,
+                external_id=msgid,
+                identity=Identity(IDENTITY_TYPE, user),
+                kind="event",
+                text=f"[event: {kind}]",
+                payload={"event": kind, **details},
+                queue=queue,
+                opens=False,
+            )
+        )
+
+
+def _message(item: Mapping[str, Any], account: str, queue: str | None) -> InboundMessage | None:
+    msgid, user = _string(item, "msgid", NAME_CHARS_MAX), _string(item, "external_userid", NAME_CHARS_MAX)
+    msgtype = _string(item, "msgtype", NAME_CHARS_MAX)
+    if not msgid or not user or not msgtype:
+        return None
+    fields = _map(item, msgtype)
+    kind, text, payload = _READERS.get(msgtype, _unknown)(fields, msgtype)
+    return InboundMessage(
+        channel="wecom",
+        account=account,
+        external_id=msgid,
+        identity=Identity(IDENTITY_TYPE, user),
+        kind=kind,
+        text=text,
+        payload=payload,
+        queue=queue,
+        media=_string(fields, "media_id", TEXT_CHARS_MAX) if kind in ("image", "voice", "video", "file") else None,
+    )
+
+
+_Meaning = tuple[str, str, dict[str, object]]
+
+
+def _text(fields: Mapping[str, Any], _: str) -> _Meaning:
+    content, menu_id = _string(fields, "content", TEXT_CHARS_MAX) or "", _string(fields, "menu_id", NAME_CHARS_MAX)
+    return ("menu", content, {"menu_id": menu_id}) if menu_id else ("text", content, {})
+
+
+def _media(_: Mapping[str, Any], msgtype: str) -> _Meaning:
+    return msgtype, f"[{msgtype}]", {}
+
+
+def _location(fields: Mapping[str, Any], _: str) -> _Meaning:
+    label = _string(fields, "name", STAND_IN_CHARS_MAX) or _string(fields, "address", STAND_IN_CHARS_MAX)
+    payload: dict[str, object] = {} if label is None else {"label": label}
+    for name in ("latitude", "longitude"):
+        value = fields.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and -180 <= value <= 180:  # noqa: PLR2004
+            payload[name] = value
+    return "location", f"[location] {label}" if label else "[location]", payload
+
+
+def _link(fields: Mapping[str, Any], _: str) -> _Meaning:
+    names = {"title": "title", "description": "desc", "url": "url", "picture_url": "pic_url"}
+    payload: dict[str, object] = {
+        ours: value for ours, theirs in names.items() if (value := _string(fields, theirs, TEXT_CHARS_MAX))
+    }
+    title = _string(fields, "title", STAND_IN_CHARS_MAX)
+    return "link", f"[link] {title}" if title else "[link]", payload
+
+
+def _unknown(fields: Mapping[str, Any], msgtype: str) -> _Meaning:
+    kept = {name: value for name, value in fields.items() if isinstance(value, str | int) and "\0" not in str(value)}
+    return "unknown", f"[{_printable(msgtype)}]", {"type": _printable(msgtype), **kept}
+
+
+_READERS: Final[Mapping[str, Callable[[Mapping[str, Any], str], _Meaning]]] = {
+    "text": _text,
+    **dict.fromkeys(("image", "voice", "video", "file"), _media),
+    "location": _location,
+    "link": _link,
+}
+
+
+def _map(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = given.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _string(given: Mapping[str, Any], name: str, chars_max: int) -> str | None:
+    """A text without what nothing may hold; None where there is none."""
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        return None
+    return value[:chars_max].replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _printable(word: str) -> str:
+    return "".join(each for each in word if each.isprintable())[:STAND_IN_CHARS_MAX]

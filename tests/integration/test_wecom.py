@@ -1,0 +1,199 @@
+"""WeCom customer service: called back, asked for its messages, answered; over a stand-in of its API."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from src.channels.tencent.crypto import encrypt, key_of
+from src.channels.wecom.api import msgid_of
+from tests.support.service import Client
+from tests.support.wechat import serving
+from tests.support.wecom import WeComDouble
+
+AES_KEY = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
+CHATS = {"wecom": {"cost": 25, "max": 4}}
+ADDRESS = "/channels/wecom/kf1"
+SEND = "/cgi-bin/kf/send_msg"
+
+
+@pytest.fixture
+async def double(client: Client) -> AsyncIterator[WeComDouble]:
+    found = WeComDouble()
+    async with serving(found.app()) as found.url:
+        body = {
+            "channel": "wecom",
+            "settings": {
+                "corp_id": found.corp_id,
+                "open_kfid": found.open_kfid,
+                "api_base_url": found.url,
+                "welcome_text": "您好",
+            },
+            "secrets": {"token": "TTTTT", "encoding_aes_key": AES_KEY, "corp_secret": found.secret},
+        }
+        put = await client.call("PUT", "/v1/channels/kf1", json=body)
+        assert ADDRESS == put["address"]
+        await client.agent("anna", channels=CHATS)
+        yield found
+
+
+def _signed(ciphertext: str, at: int | None = None) -> dict[str, str]:
+    timestamp, nonce = str(int(time.time()) if at is None else at), "4711"
+    digest = hashlib.sha1("".join(sorted(["TTTTT", timestamp, nonce, ciphertext])).encode()).hexdigest()
+    return {"msg_signature": digest, "timestamp": timestamp, "nonce": nonce}
+
+
+async def _call(client: Client, double: WeComDouble, *, corp_id: str = "ww1", at: int | None = None) -> int:
+    inner = (
+        f"<xml><ToUserName>ww1</ToUserName><CreateTime>1</CreateTime><MsgType>event</MsgType>"
+        f"<Event>kf_msg_or_event</Event><Token>sync-token</Token><OpenKfId>{double.open_kfid}</OpenKfId></xml>"
+    )
+    ciphertext = encrypt(inner.encode(), key_of(AES_KEY), corp_id, b"r" * 16)
+    body = f"<xml><ToUserName>ww1</ToUserName><Encrypt>{ciphertext}</Encrypt></xml>"
+    answer = await client.http.post(ADDRESS, params=_signed(ciphertext, at), content=body)
+    assert answer.status_code != 200 or not answer.content
+    return answer.status_code
+
+
+def _said(number: int, text: str, user: str = "wmAnna", **more: Any) -> dict[str, Any]:
+    return {
+        "msgid": f"m{number}",
+        "open_kfid": "wk1",
+        "external_userid": user,
+        "send_time": int(time.time()),
+        "origin": 3,
+        "msgtype": "text",
+        "text": {"content": text},
+        **more,
+    }
+
+
+async def _messages(client: Client, number: int) -> list[dict[str, Any]]:
+    """What customers said, in all contacts, as soon as it is so much."""
+    async with asyncio.timeout(10):
+        while True:
+            found: list[dict[str, Any]] = []
+            for contact in (await client.call("GET", "/v1/contacts"))["items"]:
+                found += (await client.call("GET", f"/v1/contacts/{contact['id']}/messages"))["items"]
+            if len(found) >= number:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def _state(client: Client, message_id: str, *not_yet: str) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        while True:
+            message = dict(await client.call("GET", f"/v1/messages/{message_id}"))
+            if message["state"] not in not_yet:
+                return message
+            await asyncio.sleep(0.05)
+
+
+async def test_the_address_is_checked(client: Client, double: WeComDouble) -> None:
+    echo = encrypt(b"1616140317555161061", key_of(AES_KEY), "ww1", b"r" * 16)
+    answer = await client.http.get(ADDRESS, params={**_signed(echo), "echostr": echo})
+    assert (200, "1616140317555161061") == (answer.status_code, answer.text)
+    wrong = await client.http.get(ADDRESS, params={**_signed("other"), "echostr": echo})
+    assert 401 == wrong.status_code
+
+
+async def test_calls_that_are_not_to_be_believed(client: Client, double: WeComDouble) -> None:
+    assert 401 == await _call(client, double, corp_id="ww2")
+    assert 401 == await _call(client, double, at=int(time.time()) - 4000)
+    for body in (b"", b"<xml>", b"<xml><Encrypt>x</Encrypt></xml>", b"<!DOCTYPE x [<!ENTITY a 'b'>]><xml>&a;</xml>"):
+        assert (await client.http.post(ADDRESS, content=body)).status_code in (401, 422)
+    assert not double.pulls
+
+
+async def test_a_customer_writes_and_an_agent_answers(client: Client, double: WeComDouble) -> None:
+    double.items = [_said(1, "在吗"), _said(2, "快递"), _said(3, "hello", "wmBen"), _said(2, "快递")]
+    async with client.desktop("anna", status="available") as anna:
+        assert 200 == await _call(client, double)
+        said = await _messages(client, 3)
+        assert ["hello", "在吗", "快递"] == sorted(each["text"] for each in said)
+        assert "sync-token" == double.pulls[0]["token"]
+        offered = (await anna.event("contact.offered"))["data"]
+        assert (await anna.ask(type="accept", assignment_id=offered["assignment_id"]))["ok"]
+        contact_id = offered["contact"]["id"]
+        reply = (await anna.ask(type="message", contact_id=contact_id, text="您好"))["result"]
+        assert 4 == reply["reply_budget"]["messages"]
+        await anna.event("message.sent")
+        sent = double.sent[msgid_of(reply["id"])]
+        assert {"content": "您好"} == sent["text"]
+        failed = {"msgtype": "event", "msgid": "e1", "origin": 4, "send_time": int(time.time())}
+        event = {"event_type": "msg_send_fail", "open_kfid": "wk1", "external_userid": "wmAnna", "fail_type": 6}
+        double.items.append(failed | {"event": event | {"fail_msgid": msgid_of(reply["id"])}})
+        await _call(client, double)
+        assert {"message_id": reply["id"], "reason": "quota_used"} == (await anna.event("message.failed"))["data"]
+    contacts = (await client.call("GET", "/v1/contacts"))["items"]
+    assert {"wmAnna", "wmBen"} == {each["identity"]["value"] for each in contacts}
+    assert 2 == len(contacts)
+
+
+async def test_every_kind_and_what_is_none(client: Client, double: WeComDouble) -> None:
+    double.media["theirs"] = ("text/plain", b"a report")
+    double.items = [
+        _said(1, "start"),
+        _said(2, "", msgtype="file", file={"media_id": "theirs"}),
+        _said(3, "", msgtype="location", location={"latitude": 31.2, "longitude": 121.5, "name": "上海"}),
+        _said(4, "", msgtype="link", link={"title": "t", "desc": "d", "url": "https://e.example/"}),
+        _said(5, "") | {"text": {"content": "退款", "menu_id": "7"}},
+        _said(6, "", msgtype="channels_shop_order", channels_shop_order={"order_id": "o7"}),
+        _said(7, "from an employee", origin=5),
+        _said(8, "another account's", open_kfid="wk2"),
+        {"msgid": "m9"},
+        "no item",  # type: ignore[list-item]
+        _said(10, "", msgtype="location", location=["not", "a", "map"]),
+    ]
+    await _call(client, double)
+    said = await _messages(client, 7)
+    kinds = ["text", "file", "location", "link", "menu", "unknown", "location"]
+    assert kinds == [each["kind"] for each in said]
+    assert {"label": "上海", "latitude": 31.2, "longitude": 121.5} == said[2]["payload"]
+    assert "7" == said[4]["payload"]["menu_id"]
+    async with asyncio.timeout(10):
+        while (about := await client.call("GET", f"/v1/media/{said[1]['payload']['media_id']}/about"))[
+            "state"
+        ] != "kept":
+            await asyncio.sleep(0.05)
+    assert ("text/plain", "report.txt") == (about["media_type"], about["name"])
+
+
+async def test_whoever_comes_in_is_greeted_once_and_in_time(client: Client, double: WeComDouble) -> None:
+    def entered(number: int, at: float) -> dict[str, Any]:
+        event = {"event_type": "enter_session", "open_kfid": "wk1", "external_userid": "wmAnna", "scene": "site"}
+        item = {"msgid": f"e{number}", "msgtype": "event", "origin": 4, "send_time": int(at)}
+        return item | {"event": event | {"welcome_code": f"w{number}"}}
+
+    double.items = [entered(1, time.time()), entered(2, time.time() - 60), _said(3, "hello")]
+    await _call(client, double)
+    await _messages(client, 1)
+    assert [{"code": "w1", "msgtype": "text", "text": {"content": "您好"}}] == double.greeted
+
+
+async def test_sessions_tokens_and_refusals(client: Client, double: WeComDouble) -> None:
+    double.items = [_said(1, "hello")]
+    double.refuse["/cgi-bin/kf/sync_msg"] = [-1]
+    await _call(client, double)
+    contact_id = (await _messages(client, 1))[0]["contact_id"]
+
+    async def written() -> dict[str, Any]:
+        path = f"/v1/contacts/{contact_id}/messages"
+        posted = await client.call("POST", path, 201, json={"from": "agent", "text": "hi"})
+        return await _state(client, posted["id"], "queued")
+
+    double.refuse[SEND] = [95018]
+    assert "sent" == (await written())["state"], "the session was asked for"
+    assert 1 == double.states["wmAnna"]
+    double.revoke()
+    assert "sent" == (await written())["state"]
+    double.refuse[SEND] = [95001]
+    assert "quota_used" == (await written())["reason"]
+    double.states["wmAnna"] = 4
+    assert "session_over" == (await written())["reason"]
+    double.states["wmAnna"] = 1
+    double.refuse[SEND] = [60020]
+    assert "address_not_allowed" == (await written())["reason"]
