@@ -223,3 +223,35 @@ async def test_tenants_spread_over_processes_that_come_and_go(database: str, tmp
             await client.http.aclose()
     assert not lost, "a hand-over refuses nobody"
     assert len(posted) == len(set(posted)) == await journal(database, "contact.received")
+
+
+async def test_first_contacts_of_one_person_on_two_channels_are_one_customer(two: tuple[Client, Client]) -> None:
+    """A call and a message at the same moment, at different processes, and now and then one that links the two."""
+    customers = 20
+
+    async def come(number: int) -> None:
+        phone = {"type": "phone", "value": f"+86138001{number:05d}"}
+        union = {"type": "wechat_unionid", "value": f"union{number}"}
+        bodies = [
+            {"channel": "voice", "external_id": f"v{number}", "identity": phone},
+            {"channel": "wechat", "external_id": f"w{number}", "identity": union, "identities": [phone]},
+            {"channel": "voice", "external_id": f"x{number}", "identity": phone},
+            {"channel": "wechat", "external_id": f"y{number}", "identity": union},
+        ]
+        clients = [two[(number + place) % 2] for place in range(len(bodies))]
+        posted = await asyncio.gather(
+            *(client.call("POST", "/v1/contacts", 201, json=body) for client, body in zip(clients, bodies, strict=True))
+        )
+        seen = [await each.call("GET", f"/v1/contacts/{posted[0]['id']}") for each in two]
+        survivors = {
+            (await two[0].call("GET", "/v1/customers:lookup", params={key: each[key] for key in ("type", "value")}))[
+                "id"
+            ]
+            for each in (phone, union)
+        }
+        assert 1 == len(survivors)
+        view = await two[1].call("GET", f"/v1/customers/{survivors.pop()}")
+        assert len(bodies) == len(view["contacts"]), "all four are this customer's"
+        assert seen[0]["customer_id"] == seen[1]["customer_id"] == view["id"]
+
+    await asyncio.gather(*(come(each) for each in range(customers)))
