@@ -60,7 +60,7 @@ async def compare(store: Store, tenant: str, archived: Iterable[Event | Checkpoi
 async def _messages(store: Store, tenant: str, messages: Mapping[str, str], at: int) -> list[str]:
     """Where messages that went out are not in the state that their last event says; what came after `at` is left out.
 
-    They are no part of the fold: each is looked up.
+    They are no part of the fold: each is looked up. Those that were erased are in no table any more.
     """
     told: list[str] = []
     everything = list(messages)
@@ -69,6 +69,8 @@ async def _messages(store: Store, tenant: str, messages: Mapping[str, str], at: 
         known = await store.lookup(tenant, Wanted(messages=set(ids)))
         for each in ids:
             found = known.outgoing.get(each)
+            if each not in known.messages:
+                continue  # it was erased with its customer
             if found is None or (found.state != messages[each] and found.at <= at):
                 state = "not in the tables" if found is None else f"{found.state} in the tables"
                 told.append(f"message {each} is {state}, {messages[each]} by the journal")

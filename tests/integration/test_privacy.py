@@ -20,6 +20,7 @@ NOTHING_PERSONAL = {
     "config",
     "api_keys",
     "channel_accounts",
+    "channel_cursors",
     "channel_tokens",
     "connectors",
     "erasures",

@@ -48,6 +48,7 @@ FEW: Final = {
     "journal_checkpoints": 10,
     "channel_accounts": 100,
     "channel_tokens": 100,
+    "channel_cursors": 100,
 }
 NUMBERS: Final = {BigInteger, Integer, SmallInteger}
 
@@ -96,7 +97,7 @@ def expression(table: Table, column: Column[Any], since: int) -> str:
         return f"'{TENANT}'" if table.name not in FEW or table.name.startswith("channel_") else "'t' || nullif(n, 1)"
     if isinstance(column.type, JSON):
         return f"""{SPECIAL.get(name, "'{}'") if name != "state" else "'{}'"}::json"""
-    if table is tables.channel_tokens and name == "account":
+    if table in (tables.channel_tokens, tables.channel_cursors) and name == "account":
         return "'i' || n"
     if table is tables.erasures and name == "customer_id":
         return "'i' || lpad(n::text, 9, '0')"
@@ -188,6 +189,7 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
         Asked("old events", s.EVENTS, [TENANT, 10, 100]),
         Asked("an agent's events", s.EVENTS_OF_AGENT, [TENANT, 10, 20, "a7"]),
         Asked("messages that wait", s.OUTGOING, [TENANT, True, 10, 100, None]),
+        Asked("accounts that have called", s.WANTED_CURSORS, [TENANT]),
         Asked("media that are wanted", s.WANTED_MEDIA, [TENANT, "", 100]),
         Asked("a file", contents.GET, [TENANT, key(7)]),
         Asked("erasures that wait", privacy.PENDING, [20]),
