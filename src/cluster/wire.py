@@ -37,8 +37,12 @@ _plain: dict[type, list[tuple[str, Field[Any]]]] = {}
 
 
 def forwardable(it: T) -> T:
-    """Let a dataclass, a pydantic model or a function of a module travel: by its module and name, which stay."""
-    name = f"{it.__module__.rpartition('.')[2]}.{it.__qualname__}"
+    """Let a dataclass, a pydantic model or a function of a module travel: by its module and name, which stay.
+
+    Of `dispatch/jobs` it is the package's name, in whichever of its files it stands.
+    """
+    module = jobs.__name__ if it.__module__.startswith(f"{jobs.__name__}.") else it.__module__
+    name = f"{module.rpartition('.')[2]}.{it.__qualname__}"
     if _classes.get(name, _functions.get(name, it)) is not it:
         raise AssertionError(f"two things that travel are called {name}")
     if isinstance(it, type):
@@ -51,7 +55,7 @@ def forwardable(it: T) -> T:
 
 def _register(module: ModuleType) -> None:
     for each in vars(module).values():
-        if isinstance(each, type) and is_dataclass(each) and each.__module__ == module.__name__:
+        if isinstance(each, type) and is_dataclass(each) and f"{each.__module__}.".startswith(f"{module.__name__}."):
             forwardable(each)
 
 

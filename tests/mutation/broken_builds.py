@@ -115,7 +115,7 @@ BUILDS: Final = (
         "what a repeat finds is not looked at",
         (
             (
-                "dispatch/jobs.py",
+                "dispatch/jobs/inbound.py",
                 "            if known is not None:\n                return Taken(known, created=False)\n",
                 "",
             ),

@@ -1,0 +1,52 @@
+"""What callers and channels can want of a tenant, as jobs. Each says what it must know, then decides in its turn."""
+
+from src.dispatch.jobs.facts import Configure, Remember
+from src.dispatch.jobs.inbound import TakeContact, TakeHangup, TakeMessage, Taken, take
+from src.dispatch.jobs.messages import (
+    KeepMedia,
+    MoveMedia,
+    MoveMessage,
+    Posted,
+    PostMessage,
+    ReportTrouble,
+    SendMessage,
+    TakePulled,
+    WantPull,
+)
+from src.dispatch.jobs.work import (
+    AgentView,
+    Ask,
+    Disconnected,
+    OnAgent,
+    OnAssignment,
+    OnCollaboration,
+    OnContact,
+    Reconnect,
+)
+
+__all__ = [
+    "AgentView",
+    "Ask",
+    "Configure",
+    "Disconnected",
+    "KeepMedia",
+    "MoveMedia",
+    "MoveMessage",
+    "OnAgent",
+    "OnAssignment",
+    "OnCollaboration",
+    "OnContact",
+    "PostMessage",
+    "Posted",
+    "Reconnect",
+    "Remember",
+    "ReportTrouble",
+    "SendMessage",
+    "TakeContact",
+    "TakeHangup",
+    "TakeMessage",
+    "TakePulled",
+    "Taken",
+    "WantPull",
+    "take",
+]

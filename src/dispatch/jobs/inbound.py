@@ -1,0 +1,309 @@
+"""What comes in from customers: contacts, messages and hang-ups, and whom they are tied to."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from src.dispatch import people
+from src.dispatch.inbound import Inbound, InboundContact, InboundHangup, InboundMessage
+from src.dispatch.people import Sighting
+from src.dispatch.ports import (
+    RECENT_S,
+    ContactFact,
+    MediaFact,
+    MessageFact,
+    Recent,
+    ReviewFact,
+    Wanted,
+)
+from src.dispatch.turn import ContactSnapshot, Turn
+from src.profile.identities import normalised
+from src.router import commands
+from src.router.entities import Contact
+from src.router.state import State
+
+_SPOKEN_KINDS: Final = frozenset({"text", "menu", "voice"})
+"""Kinds whose text the customer wrote or said; what stands for an image is not searched for tags."""
+
+
+_NONE: Final[frozenset[str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of something inbound. `snapshot` is None where it was known already, or nothing came of it.
+
+    `seq` is the number of the event that a message came with.
+    """
+
+    contact_id: str | None
+    created: bool
+    snapshot: ContactSnapshot | None = None
+    message_id: str | None = None
+    seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeContact:
+    """A new contact. The same external id again: the same contact, and nothing happens.
+
+    `set_aside`: it is written down as it came, but neither classified nor matched.
+    """
+
+    inbound: InboundContact
+    set_aside: bool = False
+
+    def aside(self) -> "TakeContact":
+        return replace(self, set_aside=True)
+
+    def wants(self, wanted: Wanted, state: State) -> None:
+        _want(wanted, self.inbound)
+        wanted.recent(state.at - RECENT_S * 1000)
+        if self.inbound.external_id is not None:
+            wanted.external_contacts.add((self.inbound.channel, self.inbound.account, self.inbound.external_id))
+
+    def run(self, turn: Turn) -> Taken:
+        inbound = self.inbound
+        if inbound.external_id is not None:
+            known = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
+            if known is not None:
+                return Taken(known, created=False)
+        sighting = people.seen(turn, inbound.identity, inbound.also)
+        return _open(turn, inbound, sighting, ("text", {}, None), aside=self.set_aside)
+
+
+@dataclass(frozen=True, slots=True)
+class TakeMessage:
+    """A customer's message: it joins the customer's open contact on that account, or opens one.
+
+    `set_aside`: where it opens one, that is neither classified nor matched.
+    """
+
+    inbound: InboundMessage
+    set_aside: bool = False
+
+    def aside(self) -> "TakeMessage":
+        return replace(self, set_aside=True)
+
+    def wants(self, wanted: Wanted, state: State) -> None:
+        inbound = self.inbound
+        _want(wanted, inbound)
+        if inbound.opens:
+            wanted.recent(state.at - RECENT_S * 1000)
+        wanted.external_messages.add((inbound.channel, inbound.account, inbound.external_id))
+
+    def run(self, turn: Turn) -> Taken:
+        inbound = self.inbound
+        seen = turn.known.external_messages.get((inbound.channel, inbound.account, inbound.external_id))
+        if seen is not None:
+            return Taken(seen.contact_id, created=False, message_id=seen.id, seq=seen.seq)
+        sighting = people.seen(turn, inbound.identity, inbound.also)
+        thread = _thread(turn, inbound, sighting.members)
+        if thread is not None:
+            message_id = turn.new_id()
+            seq = turn.decide(commands.Message(thread.id, message_id, inbound.kind)).events[0].seq
+            _say(turn, message_id, thread.id, thread.customer_id, inbound, seq)
+            people.carry_out(turn, sighting, thread.id)
+            return Taken(thread.id, created=False, message_id=message_id, seq=seq)
+        if not inbound.opens:
+            return Taken(None, created=False)
+        opening = InboundContact(
+            channel=inbound.channel,
+            account=inbound.account,
+            external_id=None,
+            identity=inbound.identity,
+            text=inbound.text,
+            tags=None if inbound.kind in _SPOKEN_KINDS else (),
+            language=inbound.language,
+            queue=inbound.queue,
+            attributes=inbound.attributes,
+            also=inbound.also,
+        )
+        first = (inbound.kind, inbound.payload, inbound.external_id)
+        return _open(turn, opening, sighting, first, aside=self.set_aside, media=inbound.media)
+
+
+def _want(wanted: Wanted, inbound: InboundContact | InboundMessage) -> None:
+    """Who it may be."""
+    wanted.identities.add(inbound.identity.key)
+    if inbound.also:
+        wanted.identities.update(each.key for each in inbound.also)
+        wanted.whole = True
+
+
+def _thread(turn: Turn, inbound: InboundMessage, members: Sequence[str]) -> Contact | None:
+    """The newest contact of the customer on that account that still takes messages."""
+    state = turn.engine.state
+    found = [state.thread(inbound.channel, inbound.account, each) for each in members]
+    return max(filter(None, found), key=lambda each: (each.created_at, each.id), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class TakeHangup:
+    """The customer is gone: the contact that the external id opened ends, if it is open."""
+
+    inbound: InboundHangup
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.external_contacts.add((self.inbound.channel, self.inbound.account, self.inbound.external_id))
+
+    def run(self, turn: Turn) -> Taken:
+        inbound = self.inbound
+        contact_id = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
+        if contact_id is not None and turn.engine.state.contact(contact_id) is not None:
+            turn.decide(commands.Cancel(contact_id, "abandoned"))
+        return Taken(contact_id, created=False)
+
+
+def take(inbound: Inbound, default_region: str | None = None) -> "TakeContact | TakeMessage | TakeHangup":
+    """The job for whatever a channel handed in, its identity brought to normal form.
+
+    `default_region` (ISO 3166) reads telephone numbers without a country code.
+
+    Raises:
+        Malformed: an identity that is none.
+    """
+    if isinstance(inbound, InboundHangup):
+        return TakeHangup(inbound)
+    identity, *also = (
+        normalised(each, account=inbound.account, default_region=default_region)
+        for each in (inbound.identity, *inbound.also)
+    )
+    if isinstance(inbound, InboundMessage):
+        return TakeMessage(replace(inbound, identity=identity, also=tuple(also)))
+    return TakeContact(replace(inbound, identity=identity, also=tuple(also)))
+
+
+def _open(
+    turn: Turn,
+    inbound: InboundContact,
+    sighting: Sighting,
+    first: tuple[str, Mapping[str, object], str | None],
+    *,
+    aside: bool,
+    media: str | None = None,
+) -> Taken:
+    """Open a contact. `first` is its first message: its kind, what belongs to that kind, and the channel's id of it."""
+    kind, payload, message_external_id = first
+    customer_id, customer, contact_id = sighting.customer_id, sighting.profile, turn.new_id()
+    recent = turn.recent(sighting.members)
+    lately = _lately(turn, recent) if recent else []
+    repeated = _tags_repeated(turn, lately) if lately else _NONE
+    bare = commands.Receive(contact_id, customer_id, inbound.channel, inbound.account, tags=(), aside=True)
+    decision = turn.decide(
+        bare
+        if aside
+        else commands.Receive(
+            contact_id=contact_id,
+            customer_id=customer_id,
+            channel=inbound.channel,
+            account=inbound.account,
+            text=inbound.text,
+            tags=inbound.tags,
+            language=inbound.language,
+            priority=inbound.priority,
+            queue=inbound.queue,
+            tier=customer.tier,
+            attributes=inbound.attributes,
+            customer_attributes=customer.attributes,
+            dedicated_agent_id=customer.preferred_agent_id,
+            last_agent_id=next((each.agent_id for each in recent if each.agent_id is not None), None),
+            recent_tags=repeated,
+            terms=inbound.terms,
+        )
+    )
+    if repeated and not aside:
+        _mark_repeat(turn, (contact_id, customer_id), lately, repeated)
+    turn.opened(customer_id, contact_id, inbound.channel)
+    if sighting.made or inbound.also:
+        people.carry_out(turn, sighting, contact_id)
+    fact = ContactFact(
+        id=contact_id,
+        channel=inbound.channel,
+        account=inbound.account,
+        external_id=inbound.external_id,
+        identity_type=inbound.identity.type,
+        identity_value=inbound.identity.value,
+        text=inbound.text,
+        attributes=inbound.attributes,
+    )
+    turn.write(fact)
+    message_id, seq = None, decision.events[0].seq
+    if inbound.text is not None or payload:
+        message_id = turn.new_id()
+        message = InboundMessage(
+            channel=inbound.channel,
+            account=inbound.account,
+            external_id=message_external_id or "",
+            identity=inbound.identity,
+            kind=kind,
+            text=inbound.text,
+            payload=payload,
+            media=media,
+        )
+        _say(turn, message_id, contact_id, customer_id, message, seq)
+    return Taken(contact_id, created=True, snapshot=turn.snapshot(contact_id), message_id=message_id, seq=seq)
+
+
+def _lately(turn: Turn, recent: Sequence[Recent]) -> list[Recent]:
+    """Contacts within the time in which a further one is a repeat."""
+    since = turn.now - turn.engine.config.settings.repeat_window_s * 1000
+    return [each for each in recent if each.tags and each.created_at >= since]
+
+
+def _tags_repeated(turn: Turn, lately: Sequence[Recent]) -> frozenset[str]:
+    """The tags with which one more contact is a repeat."""
+    counted = Counter(tag for each in lately for tag in set(each.tags))
+    before = turn.engine.config.settings.repeat_count - 1
+    return frozenset(tag for tag, count in counted.items() if count >= before)
+
+
+def _mark_repeat(turn: Turn, came: tuple[str, str], lately: Sequence[Recent], repeated: frozenset[str]) -> None:
+    """Mark a contact that comes again with the same tag, and put it before the people who watch over quality.
+
+    `came` are the ids of the contact and of whom it came as.
+    """
+    contact_id, customer_id = came
+    contact = turn.engine.state.contact(contact_id)
+    assert contact is not None
+    tags = tuple(tag for tag in contact.tags if tag in repeated)
+    if tags:
+        earlier = tuple(each.contact_id for each in lately if not {*tags}.isdisjoint(each.tags))
+        turn.decide(commands.MarkRepeat(contact_id, tags, earlier))
+        turn.write(ReviewFact(contact_id, "repeat", customer_id, tags, earlier, turn.now))
+
+
+def _say(turn: Turn, message_id: str, contact_id: str, customer_id: str, inbound: InboundMessage, seq: int) -> None:
+    payload = inbound.payload
+    if inbound.media is not None:
+        media_id = turn.new_id()
+        payload = {**payload, "media_id": media_id, "channel_media_id": inbound.media}
+        turn.write(
+            MediaFact(
+                id=media_id,
+                contact_id=contact_id,
+                channel=inbound.channel,
+                account=inbound.account,
+                kind=inbound.kind,
+                state="wanted",
+                at=turn.now,
+                source=inbound.media,
+            )
+        )
+    turn.write(
+        MessageFact(
+            id=message_id,
+            contact_id=contact_id,
+            customer_id=customer_id,
+            channel=inbound.channel,
+            account=inbound.account,
+            external_id=inbound.external_id or None,
+            sender="customer",
+            kind=inbound.kind,
+            text=inbound.text,
+            payload=payload,
+            at=turn.now,
+            seq=seq,
+        )
+    )
