@@ -3,15 +3,19 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import WebSocket
-from starlette.websockets import WebSocketDisconnect, WebSocketDisconnected
+from pydantic import BaseModel, ValidationError
+from starlette.websockets import WebSocketDisconnect, WebSocketDisconnected, WebSocketState
 
 GONE: Final = (WebSocketDisconnect, WebSocketDisconnected)
 """What a socket raises when the other side is gone: in reading, and in sending."""
 
 CLOSE_UNSUPPORTED: Final = 1003
+HELLO_S_MAX: Final = 10
+
+T = TypeVar("T", bound=BaseModel)
 
 
 async def read_text(socket: WebSocket) -> str:
@@ -28,6 +32,22 @@ async def read_text(socket: WebSocket) -> str:
         await socket.close(CLOSE_UNSUPPORTED, "text frames only")
         raise WebSocketDisconnect(CLOSE_UNSUPPORTED)
     return text
+
+
+async def hello(socket: WebSocket, model: type[T]) -> T | None:
+    """What the other side says first; None where that is something else, or takes it too long."""
+    try:
+        async with asyncio.timeout(HELLO_S_MAX):
+            return model.model_validate_json(await read_text(socket))
+    except (TimeoutError, ValidationError):
+        return None
+
+
+async def close(socket: WebSocket, code: int, reason: str) -> None:
+    """Close a socket, if that has not happened yet."""
+    if socket.application_state is WebSocketState.CONNECTED:
+        with contextlib.suppress(RuntimeError):
+            await socket.close(code, reason)
 
 
 async def until_first(*ways: Callable[[], Any]) -> None:

@@ -14,9 +14,8 @@ import msgspec
 import structlog
 from fastapi import APIRouter, WebSocket
 from pydantic import TypeAdapter, ValidationError
-from starlette.websockets import WebSocketState
 
-from src.api import agents, problems
+from src.api import agents, problems, sockets
 from src.api.agents import held, presence, presence_answer
 from src.api.auth import Principal
 from src.api.context import Services
@@ -48,7 +47,6 @@ from src.router.events import Event
 router = APIRouter()
 
 SUBPROTOCOL: Final = "cordboard.v1"
-HELLO_S_MAX: Final = 10
 HEARTBEAT_S: Final = 15
 RESUME_EVENTS_MAX: Final = 10_000
 RESUME_PAGE: Final = 1_000
@@ -167,7 +165,6 @@ _FRAMES: Final = {
     model.model_fields["type"].annotation.__args__[0]: TypeAdapter(model)  # type: ignore[union-attr]
     for model in (Presence, Accept, Decline, Complete, WrapUpDone, Write, Typing, Subscribe, Ping)
 }
-_HELLO: Final = TypeAdapter(Hello)
 _MESSAGE: Final[TypeAdapter[Any]] = TypeAdapter(MessageBody)
 
 
@@ -401,9 +398,9 @@ async def stream(websocket: WebSocket) -> None:
     offered = websocket.scope.get("subprotocols", [])
     await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
     with contextlib.suppress(*GONE):
-        hello = await _hello(websocket)
+        hello = await sockets.hello(websocket, Hello)
         if hello is None:
-            await _close(websocket, CLOSE_HELLO, "hello expected")
+            await sockets.close(websocket, CLOSE_HELLO, "hello expected")
             return
         try:
             # Asked anew behind the wait for hello: a key may have been revoked meanwhile.
@@ -411,27 +408,13 @@ async def stream(websocket: WebSocket) -> None:
             principal = await good
             await _serve(websocket, services, principal, hello.after)
         except Unauthenticated:
-            await _close(websocket, CLOSE_TOKEN, "token not valid")
+            await sockets.close(websocket, CLOSE_TOKEN, "token not valid")
         except Overloaded as refusal:
-            await _close(websocket, CLOSE_LATER, f"{refusal.code}; retry after {refusal.retry_after_s} s")
+            await sockets.close(websocket, CLOSE_LATER, f"{refusal.code}; retry after {refusal.retry_after_s} s")
         except (Unavailable, StoreUnreachable):
-            await _close(websocket, CLOSE_RESTART, Unavailable.code)
+            await sockets.close(websocket, CLOSE_RESTART, Unavailable.code)
         except Refused as refusal:
-            await _close(websocket, CLOSE_TOKEN, refusal.code)
-
-
-async def _hello(websocket: WebSocket) -> Hello | None:
-    try:
-        async with asyncio.timeout(HELLO_S_MAX):
-            return _HELLO.validate_json(await read_text(websocket))
-    except (TimeoutError, ValidationError):
-        return None
-
-
-async def _close(websocket: WebSocket, code: int, reason: str) -> None:
-    if websocket.application_state is WebSocketState.CONNECTED:
-        with contextlib.suppress(RuntimeError):
-            await websocket.close(code, reason)
+            await sockets.close(websocket, CLOSE_TOKEN, refusal.code)
 
 
 async def _serve(websocket: WebSocket, services: Services, principal: Principal, after: int | None) -> None:

@@ -126,7 +126,6 @@ class Ping(Body):
     type: Literal["ping"]
 
 
-HELLO: Final = TypeAdapter(Hello)
 FRAMES: Final[dict[str, TypeAdapter[Any]]] = {
     model.model_fields["type"].annotation.__args__[0]: TypeAdapter(model)  # type: ignore[union-attr]
     for model in (Message, Typing, Seen, End, Rating, Sync, Ping)

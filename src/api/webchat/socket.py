@@ -10,12 +10,11 @@ import msgspec
 import structlog
 from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
-from starlette.websockets import WebSocketState
 
-from src.api import problems
+from src.api import problems, sockets
 from src.api.sockets import GONE, read_text, until_first
 from src.api.webchat import acts
-from src.api.webchat.bodies import FRAMES, HELLO, End, Hello, Message, Ping, Rating, Seen, Sync, Typing
+from src.api.webchat.bodies import FRAMES, End, Hello, Message, Ping, Rating, Seen, Sync, Typing
 from src.api.webchat.entrance import Guest, place_of
 from src.api.webchat.visit import Visit, frame_of
 from src.delivery.hub import CLOSE_TOO_SLOW, Subscriber
@@ -33,7 +32,6 @@ from src.errors import (
 router = APIRouter()
 
 SUBPROTOCOL: Final = "cordboard.webchat.v1"
-HELLO_S_MAX: Final = 10
 HEARTBEAT_S: Final = 15
 FRAME_CHARS_MAX: Final = 64 * 1024
 SOCKETS_MAX: Final = 8
@@ -62,35 +60,23 @@ async def visitor_socket(websocket: WebSocket, account: str) -> None:
     offered = websocket.scope.get("subprotocols", [])
     await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
     with contextlib.suppress(*GONE):
-        hello = await _hello(websocket)
+        hello = await sockets.hello(websocket, Hello)
         if hello is None:
-            await _close(websocket, CLOSE_HELLO, "hello expected")
+            await sockets.close(websocket, CLOSE_HELLO, "hello expected")
             return
         try:
             guest = Guest(place, place.visitor(hello.token))
             await _serve(websocket, guest, hello.after)
         except Unauthenticated as refusal:
-            await _close(websocket, CLOSE_TOKEN, "token over" if refusal.extra.get("expired") else "token not valid")
+            await sockets.close(
+                websocket, CLOSE_TOKEN, "token over" if refusal.extra.get("expired") else "token not valid"
+            )
         except TooFast as refusal:
-            await _close(websocket, CLOSE_TOO_FAST, refusal.code)
+            await sockets.close(websocket, CLOSE_TOO_FAST, refusal.code)
         except Overloaded as refusal:
-            await _close(websocket, CLOSE_LATER, f"{refusal.code}; retry after {refusal.retry_after_s} s")
+            await sockets.close(websocket, CLOSE_LATER, f"{refusal.code}; retry after {refusal.retry_after_s} s")
         except (Unavailable, StoreUnreachable):
-            await _close(websocket, CLOSE_RESTART, Unavailable.code)
-
-
-async def _hello(websocket: WebSocket) -> Hello | None:
-    try:
-        async with asyncio.timeout(HELLO_S_MAX):
-            return HELLO.validate_json(await read_text(websocket))
-    except (TimeoutError, ValidationError):
-        return None
-
-
-async def _close(websocket: WebSocket, code: int, reason: str) -> None:
-    if websocket.application_state is WebSocketState.CONNECTED:
-        with contextlib.suppress(RuntimeError):
-            await websocket.close(code, reason)
+            await sockets.close(websocket, CLOSE_RESTART, Unavailable.code)
 
 
 async def _serve(websocket: WebSocket, guest: Guest, after: int | None) -> None:
