@@ -36,6 +36,9 @@ HANDED_ON_MS: Final = 30_000
 SWEEP_PAUSE_MS: Final = 50
 """Between one go through a part of a queue and the next."""
 
+PASSED_PER_SWEPT: Final = 25
+"""So many contacts are passed in one go for each that may be tried: those whom somebody who is there fits."""
+
 
 @dataclass(slots=True)
 class Decision:
@@ -79,6 +82,7 @@ class Board:
         self._needs: dict[tuple[Any, ...], Need] = {}
         self._sweeps: dict[str, ContactKey | None] = {}
         self._sweep_again: set[str] = set()
+        self._sweep_all: set[str] = set()
         self._traced: dict[tuple[str, int], int] = {}
         for agent_id in state.agents:
             self._look_at_agent(agent_id)
@@ -375,10 +379,11 @@ class Board:
         for contact_id in self.index.waiting_in(name):
             self._contacts[contact_id] = self.state.contacts[contact_id]
         self.set_hours(name)
+        self._sweep_all.add(name)
         self.sweep_queue(name)
 
     def sweep_queue(self, name: str) -> None:
-        """Have everybody who waits in a queue tried again, some at a time."""
+        """Have those who wait in a queue tried again, some at a time."""
         if name not in self._sweeps:
             self._sweeps[name] = None
             self.timers.set("sweep", name, self.now)
@@ -386,16 +391,40 @@ class Board:
             self._sweep_again.add(name)  # once more from the beginning, when it has come to the end
 
     def swept(self, name: str, count: int) -> list[str]:
-        """The next contacts of a queue that is looked through. The next go comes a little later: others go between."""
-        found = list(islice(self.index.waiting_in(name, after=self._sweeps.pop(name)), count))
-        if len(found) == count:
-            self._sweeps[name] = self.state.contacts[found[-1]].key
+        """The next contacts of a queue that is looked through. The next go comes a little later: others go between.
+
+        Where only agents came or left, contacts are passed for whom somebody is there: no step is skipped for them.
+        """
+        found: list[str] = []
+        needs: dict[Need, bool] = {}
+        everybody, contacts, last = name in self._sweep_all, self.state.contacts, None
+        coming = self.index.waiting_in(name, after=self._sweeps.pop(name))
+        for contact_id in islice(coming, count if everybody else count * PASSED_PER_SWEPT):
+            last = contacts[contact_id]
+            if everybody or last.bars or not self._anybody_for(last, needs):
+                found.append(contact_id)
+                if len(found) == count:
+                    break
+        else:
+            last = last if next(coming, None) is not None else None
+        if last is not None:
+            self._sweeps[name] = last.key
         elif name in self._sweep_again:
             self._sweep_again.discard(name)
             self._sweeps[name] = None
+        else:
+            self._sweep_all.discard(name)
         if name in self._sweeps:
             self.timers.set("sweep", name, self.now + SWEEP_PAUSE_MS)
         return found
+
+    def _anybody_for(self, contact: Contact, needs: dict[Need, bool]) -> bool:
+        """Whether somebody who is there fits a contact, whatever its load. Each need is asked about once."""
+        need = self.need(contact)
+        anybody = needs.get(need)
+        if anybody is None:
+            anybody = needs[need] = self.index.reach(need).present
+        return anybody
 
     # -- finding ------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,21 @@ def test_a_contact_for_one_who_is_deleted_overflows_in_its_time(centre: Centre) 
     assert "closed" == centre.state("k")
 
 
+def test_whoever_nobody_is_left_for_need_not_wait_until_all_others_are_looked_through(
+    centre: Centre,
+) -> None:
+    centre.queue(split=False, steps=(Step(600, drop=("rare",)),))
+    centre.agent("leaves", skills={"usual": 50, "rare": 50}, capacity=0)
+    centre.agent("stays", skills={"usual": 50}, capacity=0)
+    for number in range(1_000):
+        centre.contact(f"u{number:04d}", "usual")
+    centre.contact("z", "usual", "rare")
+    centre.later(1)
+    centre.do(c.SetPresence("leaves", "away"))
+    centre.do(c.Tick())
+    assert ["z"] == [each.contact_id for each in centre.told("contact.relaxed")]
+
+
 @pytest.mark.parametrize(
     ("distribution", "weights", "expected"),
     [
