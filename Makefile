@@ -29,8 +29,9 @@ run: $(SERVICE) ## start the service (settings: CORDBOARD_*; more options: ARGS=
 simulate: $(SERVICE) ## a contact centre's worth of customers and agents against a running service (options: ARGS=...)
 	@exec $(BIN)/cordboard simulate $(ARGS)
 
+# Most tests wait for something most of the time: files run beside one another (all in one process: ARGS="-n 0").
 test: $(DEV) ## every test (a part of them: ARGS=tests/unit)
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-faults: $(DEV) ## kill, pause, cut off and fill up several processes under load (twenty times each: ARGS=--count=20)
 	@CORDBOARD_TEST_FAULTS=all exec $(BIN)/python -m pytest -v $(ARGS) tests/fault
