@@ -2,8 +2,9 @@
 
 How text is compared
     Text and keywords are folded the same way: Unicode NFKC (full-width letters become ordinary ones), case folding,
-    traditional Chinese to simplified (OpenCC `t2s`, with its phrases: 回覆 becomes 回复), and any run of white space to
-    one space. Characters that are half of a surrogate pair count as `?`.
+    any run of white space to one space, and to none beside a Chinese or Japanese character, where it separates no
+    words (退 款 is 退款, and iPhone 坏了 is iphone坏了); then traditional Chinese to simplified (OpenCC `t2s`, with its
+    phrases: 回覆 becomes 回复). Characters that are half of a surrogate pair count as `?`.
 
 What counts, in this order
     1. *Words.* Where a phrase begins or ends with a letter or digit of a script that separates its words (Latin,
@@ -24,6 +25,7 @@ Sources: Aho and Corasick, "Efficient string matching" (1975), for finding every
 Annex 15 for NFKC; the OpenCC project for the Chinese tables. `docs/decisions/0002-tag-finding.md` has the reasons.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,6 +51,11 @@ PHRASES_MAX: Final = 50_000
 
 _SPACED_SCRIPTS_END: Final = "\u0590"
 """Below it lie Latin, Greek, Cyrillic and Armenian: the scripts that put spaces between words and have cases."""
+
+_UNSPACED: Final = "\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+"""Han characters with their marks of repetition, and kana, as a class of a regular expression."""
+
+_NO_SPACE: Final = re.compile(f"(?<=[{_UNSPACED}]) | (?=[{_UNSPACED}])")
 
 
 class _Span(NamedTuple):
@@ -109,7 +116,9 @@ class TagFinder:
 def fold(text: str) -> str:
     """The form in which texts and keywords are compared. At most 18 times as long (NFKC spells ligatures out)."""
     whole = text.encode("utf-8", "replace").decode()
-    return " ".join(_simplifier().convert(normalize("NFKC", whole).casefold()).split())
+    words = " ".join(normalize("NFKC", whole).casefold().split())
+    simplified: str = _simplifier().convert(_NO_SPACE.sub("", words))
+    return simplified
 
 
 @cache

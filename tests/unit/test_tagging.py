@@ -151,10 +151,29 @@ def test_an_exception_speaks_for_its_own_tag_alone() -> None:
         ("return policy", "Return\u3000 \n policy"),
         ("straße", "STRASSE"),
         (" 退货 ", "退货"),
+        ("退款", "我要退 款"),
+        ("退 款", "我要退款"),
+        ("沒有回覆", "没有 回\n覆"),  # written over two lines, and still a phrase
+        ("iphone坏了", "我的 iPhone 坏了"),
+        ("5G 套餐", "5g套餐"),
+        ("バッテリー", "バッ テリー"),
     ],
 )
 def test_spelling_does_not_matter(keyword: str, text: str) -> None:
     assert ("t",) == finder({"t": (keyword,)}).find(text)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text"),
+    [
+        ("closeaccount", "close account"),
+        ("close account", "closeaccount"),
+        ("환불요청", "환불 요청"),
+        ("退款", "退,款"),
+    ],
+)
+def test_spaces_part_words_where_a_script_has_them(keyword: str, text: str) -> None:
+    assert () == finder({"t": (keyword,)}).find(text)
 
 
 def test_what_lies_beyond_the_limit_is_not_read() -> None:
