@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from src.app.ground import make_tenant
 from src.store.embedded import EmbeddedPostgres
 from src.store.migrate import upgrade
 from src.store.postgres import PostgresStore
@@ -95,3 +96,24 @@ async def client(database: str, tmp_path: Path) -> AsyncIterator[Client]:
     """The whole service over a database of the test's own, and a client with the admin key."""
     async with running(database, tmp_path) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+async def shared(
+    postgres_server: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Client]:
+    """One service for all tests of a file."""
+    async with (
+        _database(postgres_server, migrated_template) as url,
+        running(url, tmp_path_factory.mktemp("shared")) as found,
+    ):
+        yield found
+
+
+@pytest.fixture
+async def tenant(shared: Client) -> AsyncIterator[Client]:
+    """A client with the admin key of a new tenant, at the service that the file's tests share."""
+    notice = await make_tenant(shared.settings, shared.settings.database_url, uuid.uuid4().hex)
+    client = Client(shared.url, notice.admin_key)
+    yield client
+    await client.http.aclose()

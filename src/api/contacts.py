@@ -1,6 +1,6 @@
 """Contacts: intake, reading, reclassifying, ending. What is said is in `messages`, what people do in `handling`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
@@ -368,5 +368,12 @@ async def get_trace(contact_id: Id, ctx: Ctx) -> Response:
     """Why it went where it went: every decision, oldest first."""
     await readable(ctx, contact_id)
     decisions = await ctx.services.queries.traces(ctx.tenant, contact_id)
-    items = [{"seq": seq, **views.public(trace)} for seq, trace in decisions]
+    items = [{"seq": seq, **views.public(each)} for seq, trace in decisions for each in _one_by_one(trace)]
     return Json({"contact_id": contact_id, "decisions": items})
+
+
+def _one_by_one(trace: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A decision, and the one that followed from it under the same number."""
+    yield {name: value for name, value in trace.items() if name != "then"}
+    if "then" in trace:
+        yield trace["then"]

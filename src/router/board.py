@@ -111,14 +111,19 @@ class Board:
         self.state.at_hand = None
 
     def trace(self, contact: Contact, trace: dict[str, Any]) -> None:
-        """Keep the reason of what has just been decided of a contact: one for each contact and event."""
+        """Keep the reason of what has just been decided of a contact: one for each contact and event.
+
+        What follows from an event that is a decision itself stands in its trace, as `then`.
+        """
         key, traces = (contact.id, self.state.seq), self.decision.traces
         place = self._traced.get(key)
         if place is None:
             self._traced[key] = len(traces)
             traces.append((*key, trace))
         else:
-            traces[place] = (*key, traces[place][2] | trace)
+            before = traces[place][2]
+            merged = {**before, "then": before.get("then", {}) | trace} if "event" in before else before | trace
+            traces[place] = (*key, merged)
 
     # -- saying -------------------------------------------------------------------------------------------------
 
@@ -164,6 +169,8 @@ class Board:
         state.apply(event)
         if contact is not None and kind in _TRACED:
             shown = {name: data[name] for name in _TRACED_DATA if data.get(name) is not None}
+            if agent_id is not None:
+                shown["agent_id"] = agent_id
             self.trace(contact, {"decision": kind.partition(".")[2], "event": kind, "at": self.now, **shown})
 
     def say(self, kind: str, assignment: Assignment, /, **data: Any) -> None:
@@ -515,6 +522,13 @@ _TRACED: Final = frozenset(
         ev.CONTACT_PARKED,
         ev.CONTACT_RESUMED,
         ev.CONTACT_ESCALATED,
+        ev.CONTACT_FLAGGED,
+        ev.CONTACT_LATE,
+        ev.OFFER_DECLINED,
+        ev.OFFER_EXPIRED,
+        ev.OFFER_REVOKED,
+        ev.ASSIGNMENT_RELEASED,
+        ev.ASSIGNMENT_RETAKEN,
         ev.ASSIGNMENT_LOST,
         ev.COLLABORATION_REQUESTED,
     }
@@ -524,6 +538,9 @@ _TRACED: Final = frozenset(
 _TRACED_DATA: Final = (
     "reason",
     "by",
+    "why",
+    "barred_until",
+    "flag",
     "step",
     "action",
     "from_queue",

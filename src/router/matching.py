@@ -167,8 +167,13 @@ def _context(board: Board, contact: Contact) -> dict[str, Any]:
     return context
 
 
-def offer(board: Board, contact: Contact, agent_id: str, *, one_of: int = 1, by: str | None = None) -> Assignment:
-    """Offer a contact to an agent, perhaps one of several. Its work that may be interrupted steps aside if it must."""
+def offer(
+    board: Board, contact: Contact, agent_id: str, *, one_of: int = 1, by: str | None = None, why: str | None = None
+) -> Assignment:
+    """Offer a contact to an agent, perhaps one of several. Its work that may be interrupted steps aside if it must.
+
+    `by` is the supervisor whose hand it is, `why` the reason given.
+    """
     desk = board.desk(agent_id)
     agent = board.state.agents[agent_id]
     cost = desk.now.cost(contact.channel)
@@ -196,6 +201,7 @@ def offer(board: Board, contact: Contact, agent_id: str, *, one_of: int = 1, by:
             ],
             "by": by,
             "one_of": one_of,
+            **({} if why is None else {"why": why}),
         },
         contact=contact,
         agent_id=agent_id,
@@ -225,17 +231,17 @@ def take(board: Board, assignment: Assignment) -> None:
         ask_for_shared(board, contact, assignment.agent_id)
 
 
-def withdraw(board: Board, contact: Contact, reason: str, by: str | None = None) -> None:
+def withdraw(board: Board, contact: Contact, reason: str, by: str | None = None, why: str | None = None) -> None:
     """Whatever stands between a contact and the queue goes: its offers are revoked, its agent loses it.
 
-    Who had it is not asked again for a while.
+    Who had it is not asked again for a while. `by` is whose hand it was, `why` the reason given.
     """
-    barred_until = board.now + board.handed_on_ms(contact)
+    said = {"reason": reason, "by": by, "why": why, "barred_until": board.now + board.handed_on_ms(contact)}
     for each in list(board.state.offers.get(contact.id, {}).values()):
-        board.say(ev.OFFER_REVOKED, each, reason=reason, barred_until=barred_until)
+        board.say(ev.OFFER_REVOKED, each, **said)
     assignment = board.current(contact)
     if contact.state in HELD and assignment is not None:
-        board.say(ev.ASSIGNMENT_LOST, assignment, reason=reason, by=by, barred_until=barred_until)
+        board.say(ev.ASSIGNMENT_LOST, assignment, **said)
 
 
 def _key(contact: Contact) -> ContactKey:

@@ -1,60 +1,13 @@
 """Every policy from outside: how it is configured, what agents and supervisors can do, and what is refused."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.support.floor import CHATS, acting, do, got, moment, present, taken, until
 from tests.support.service import Client
 
-CHATS = {"webchat": {"cost": 25, "max": 4}, "voice": {"cost": 100, "max": 1}}
 ALWAYS = [["00:00", "24:00"]]
 WEEK = dict.fromkeys(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), ALWAYS)
-
-
-def moment(seconds: float) -> str:
-    """So many seconds from now, as callers write it."""
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
-
-
-async def present(client: Client, agent_id: str, **body: Any) -> None:
-    """An agent who is there."""
-    await client.agent(agent_id, **{"channels": CHATS, **body})
-    await client.call("PUT", f"/v1/agents/{agent_id}/presence", json={"status": "available"})
-
-
-async def taken(client: Client, external_id: str, **body: Any) -> dict[str, Any]:
-    """A contact that some agent has accepted."""
-    contact = await client.contact(external_id, **{"channel": "webchat", **body})
-    assert "offered" == contact["state"], contact
-    await client.call("POST", f"/v1/assignments/{contact['assignment']['id']}/accept")
-    return await got(client, contact)
-
-
-async def got(client: Client, contact: dict[str, Any]) -> dict[str, Any]:
-    return dict(await client.call("GET", f"/v1/contacts/{contact['id']}"))
-
-
-async def do(client: Client, contact: dict[str, Any], what: str, *expected: int, **body: Any) -> dict[str, Any]:
-    return dict(await client.call("POST", f"/v1/contacts/{contact['id']}/{what}", *expected, json=body))
-
-
-async def until(client: Client, path: str, check: Callable[[Any], bool], timeout_s: float = 8.0) -> Any:
-    async with asyncio.timeout(timeout_s):
-        while not check(found := await client.call("GET", path)):
-            await asyncio.sleep(0.05)
-        return found
-
-
-@asynccontextmanager
-async def acting(client: Client, agent_id: str, role: str = "agent") -> AsyncIterator[Client]:
-    """A caller with an agent's token."""
-    caller = Client(client.url, await client.token(agent_id, role))
-    try:
-        yield caller
-    finally:
-        await caller.http.aclose()
 
 
 # -- configuration -----------------------------------------------------------------------------------------------------

@@ -37,12 +37,12 @@ def assign(room: Room, command: commands.Assign) -> None:
         changed = dict(NO_TARGET) | {"target_agent_id": target.id, "target_kind": "transfer"}
         hand_on(board, contact, held, to, command.by, command.reason, changed)
     elif contact.state == "offered":
-        withdraw(board, contact, "assigned", command.by)
+        withdraw(board, contact, "assigned", command.by, command.reason)
         board.emit(ev.CONTACT_REQUEUED, {"reason": "assigned"}, contact=contact)
     elif contact.state == "parked":
         resume(board, contact, "assigned", command.by)
     board.look()
-    assigned = offer(board, contact, target.id, by=command.by)
+    assigned = offer(board, contact, target.id, by=command.by, why=command.reason)
     why = {"decision": "assigned", "event": ev.CONTACT_OFFERED, "at": board.now, "by": command.by}
     board.trace(contact, why | {"agent_id": target.id, "reason": command.reason, "forced": command.force})
     take(board, assigned)
@@ -53,7 +53,7 @@ def take_back(room: Room, command: commands.TakeBack) -> None:
     """An offered or active contact goes back to the queue at its old rank; who had it is not asked for a while."""
     board = room.board
     contact = room.open_contact(command.contact_id, "offered", "active", to="taken back")
-    withdraw(board, contact, "taken_back", command.by)
+    withdraw(board, contact, "taken_back", command.by, command.reason)
     board.requeue(contact, "taken_back")
 
 
@@ -63,13 +63,13 @@ def pin(room: Room, command: commands.Pin) -> None:
     contact = room.open_contact(command.contact_id, "waiting", to="pinned")
     if command.to_agent_id is None:
         if contact.target_kind == "pinned":
-            board.reclassify(contact, "unpinned", **NO_TARGET, by=command.by)
+            board.reclassify(contact, "unpinned", **NO_TARGET, by=command.by, why=command.reason)
         return
     target = room.named_agent(command.to_agent_id, "agent_id")
     if board.desk(target.id).now.cost(contact.channel) is None:
         raise AgentUnavailable(f"agent {target.id!r} does not serve {contact.channel}", agent_id=target.id)
     pinned = {"target_agent_id": target.id, "target_kind": "pinned", "target_until": None}
-    board.reclassify(contact, "pinned", **pinned, by=command.by)
+    board.reclassify(contact, "pinned", **pinned, by=command.by, why=command.reason)
 
 
 def pause_agent(room: Room, command: commands.PauseAgent) -> None:
