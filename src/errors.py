@@ -15,6 +15,7 @@
     │   ├── NotFound              not_found: also what belongs to another tenant
     │   ├── Gone                  gone: it was there, and was removed or ran out
     │   ├── CursorExpired         cursor_expired: older than what is kept of the journal
+    │   ├── PreconditionFailed    precondition_failed: it is not, or no longer, what the caller takes it for
     │   ├── Conflict              conflict: not in this state
     │   │   ├── InvalidState        invalid_state: the state machine has no such move
     │   │   ├── OfferEnded          offer_ended: the offer expired or was revoked
@@ -139,6 +140,12 @@ class CursorExpired(Refused):
     """What was asked for is older than what is kept of the journal."""
 
     code = "cursor_expired"
+
+
+class PreconditionFailed(Refused):
+    """It is not, or no longer, what the caller takes it for: `If-Match` or `If-None-Match` says so."""
+
+    code = "precondition_failed"
 
 
 class Conflict(Refused):

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from src.api.auth import new_key
 from src.api.configuration import insist_on_queue
-from src.api.context import Context, Ctx, Json
+from src.api.context import Context, Ctx, Json, OnlyIf, tagged
 from src.api.schemas import AccountBody, Id, KeyBody, Name, TokenBody
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -37,7 +37,7 @@ def _account(fact: AccountFact) -> views.Json:
 
 
 @router.put("/channels/{account}")
-async def put_account(account: Name, body: AccountBody, ctx: Ctx) -> Response:
+async def put_account(account: Name, body: AccountBody, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Make or change a channel account. Secrets that are left out stay as they are."""
     ctx.principal.need("config:write")
     services = ctx.services
@@ -55,14 +55,15 @@ async def put_account(account: Name, body: AccountBody, ctx: Ctx) -> Response:
     channel.check(body.settings, secrets)
     sealed = {name: services.sealer.seal(each) for name, each in secrets.items()}
     fact = AccountFact(account, body.channel, body.settings, sealed, body.queue, body.enabled)
-    await ctx.submit(jobs.Configure(commands.Note("channel.updated", account), fact))
-    return Json(_account(fact))
+    await ctx.submit(jobs.Configure(commands.Note("channel.updated", account), fact, only_if))
+    return Json(_account(fact), headers=tagged(fact))
 
 
 @router.get("/channels/{account}")
 async def get_account(account: Name, ctx: Ctx) -> Response:
     """One channel account, without its secrets."""
-    return Json(_account(await _own_account(ctx, account)))
+    fact = await _own_account(ctx, account)
+    return Json(_account(fact), headers=tagged(fact))
 
 
 @router.get("/channels")
@@ -74,11 +75,11 @@ async def list_accounts(ctx: Ctx) -> Response:
 
 
 @router.delete("/channels/{account}", status_code=204)
-async def delete_account(account: Name, ctx: Ctx) -> Response:
+async def delete_account(account: Name, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Remove a channel account."""
     fact = await _own_account(ctx, account)
     gone = AccountFact(fact.name, fact.channel, {}, {}, None, enabled=False, deleted=True)
-    await ctx.submit(jobs.Configure(commands.Note("channel.deleted", account), gone))
+    await ctx.submit(jobs.Configure(commands.Note("channel.deleted", account), gone, only_if))
     return Response(status_code=204)
 
 

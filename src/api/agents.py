@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from src.api.contacts import LIMIT_MAX
-from src.api.context import Context, Ctx, Json, Services
+from src.api.context import Context, Ctx, Json, OnlyIf, Services, tagged
 from src.api.schemas import AgentBody, CompleteBody, DeclineBody, Id, Name, PresenceBody, ReasonBody
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -62,20 +62,20 @@ def agent(name: str, body: Mapping[str, Any], row: Row | None, assignments: Sequ
 
 
 @router.put("/agents/{agent_id}")
-async def put_agent(agent_id: Name, body: AgentBody, ctx: Ctx) -> Response:
+async def put_agent(agent_id: Name, body: AgentBody, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Make or change an agent; it takes effect at once."""
     ctx.principal.need("agents:write")
     stored = body.model_dump()
     command = commands.PutAgent(agent_config(agent_id, stored))
-    await ctx.submit(jobs.Configure(command, ConfigFact("agent", agent_id, stored)))
-    return Json(await _agent(ctx, agent_id))
+    await ctx.submit(jobs.Configure(command, ConfigFact("agent", agent_id, stored), only_if))
+    return await _agent(ctx, agent_id)
 
 
 @router.delete("/agents/{agent_id}", status_code=204)
-async def delete_agent(agent_id: Name, ctx: Ctx) -> Response:
+async def delete_agent(agent_id: Name, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Remove an agent that holds nothing, and that no agent (as mentor), rule or department names."""
     ctx.principal.need("agents:write")
-    await ctx.submit(jobs.Configure(commands.DeleteAgent(agent_id), ConfigFact("agent", agent_id, None)))
+    await ctx.submit(jobs.Configure(commands.DeleteAgent(agent_id), ConfigFact("agent", agent_id, None), only_if))
     return Response(status_code=204)
 
 
@@ -94,14 +94,16 @@ async def list_agents(
 async def get_agent(agent_id: Name, ctx: Ctx) -> Response:
     """One agent."""
     ctx.principal.need("agents:read", supervisor=True, agent_id=agent_id)
-    return Json(await _agent(ctx, agent_id))
+    return await _agent(ctx, agent_id)
 
 
-async def _agent(ctx: Context, agent_id: str) -> views.Json:
+async def _agent(ctx: Context, agent_id: str) -> Response:
+    """An agent; the entity tag is that of what is configured, whatever it does just now."""
     found = await ctx.services.queries.agent(ctx.tenant, agent_id)
     if found is None:
         raise NotFound(f"there is no agent {agent_id!r}")
-    return agent(found.id, found.body, found.state, found.assignments)
+    shown = agent(found.id, found.body, found.state, found.assignments)
+    return Json(shown, headers=tagged(ConfigFact("agent", agent_id, found.body)))
 
 
 @router.put("/agents/{agent_id}/presence")

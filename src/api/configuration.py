@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from src.api.context import Context, Ctx, Json, Services
+from src.api.context import Context, Ctx, Json, OnlyIf, Services, tagged
 from src.api.schemas import (
     DepartmentBody,
     Moment,
@@ -35,6 +35,7 @@ from src.dispatch.config import (
 )
 from src.dispatch.ports import Answer, ConfigFact, Wanted
 from src.dispatch.turn import Turn
+from src.dispatch.versions import Precondition
 from src.errors import Conflict, InUse, NotFound
 from src.router import commands
 from src.router.model import DEFAULT_QUEUE
@@ -80,23 +81,33 @@ async def tenant_settings(found: Services, tenant: str) -> SettingsBody:
     return SettingsBody() if stored is None else SettingsBody.model_validate(stored)
 
 
-async def _put(ctx: Context, kind: str, name: str, body: BaseModel) -> Response:
+async def _put(ctx: Context, kind: str, name: str, body: BaseModel, only_if: Precondition | None) -> Response:
     ctx.principal.need("config:write")
     stored = body.model_dump(by_alias=True)
-    await ctx.submit(jobs.Configure(_KINDS[kind].command(name, stored), ConfigFact(kind, name, stored)))
-    return Json({"name": name, **stored})
+    fact = ConfigFact(kind, name, stored)
+    await ctx.submit(jobs.Configure(_KINDS[kind].command(name, stored), fact, only_if))
+    return Json({"name": name, **stored}, headers=tagged(fact))
+
+
+async def _stored(ctx: Context, kind: str, name: str) -> tuple[ConfigFact | None, views.Json]:
+    """What is stored, None where a default holds, and the whole body."""
+    body = await ctx.services.queries.config_one(ctx.tenant, kind, name)
+    if body is not None:
+        return ConfigFact(kind, name, body), whole(kind, body)
+    default = _DEFAULTS.get((kind, name))
+    if default is None:
+        raise NotFound(f"there is no {kind} {name!r}")
+    return None, whole(kind, default)
 
 
 async def _read(ctx: Context, kind: str, name: str) -> views.Json:
-    stored = await ctx.services.queries.config_one(ctx.tenant, kind, name) or _DEFAULTS.get((kind, name))
-    if stored is None:
-        raise NotFound(f"there is no {kind} {name!r}")
-    return whole(kind, stored)
+    return (await _stored(ctx, kind, name))[1]
 
 
 async def _get(ctx: Context, kind: str, name: str) -> Response:
     ctx.principal.need("config:write", supervisor=True)
-    return Json({"name": name, **await _read(ctx, kind, name)})
+    fact, body = await _stored(ctx, kind, name)
+    return Json({"name": name, **body}, headers=tagged(fact))
 
 
 async def _list(ctx: Context, kind: str) -> Response:
@@ -107,9 +118,9 @@ async def _list(ctx: Context, kind: str) -> Response:
     return Json({"items": items, "next_cursor": None})
 
 
-async def _delete(ctx: Context, kind: Kind, name: str) -> Response:
+async def _delete(ctx: Context, kind: Kind, name: str, only_if: Precondition | None) -> Response:
     ctx.principal.need("config:write")
-    await ctx.submit(jobs.Configure(commands.DeleteNamed(kind, name), ConfigFact(kind, name, None)))
+    await ctx.submit(jobs.Configure(commands.DeleteNamed(kind, name), ConfigFact(kind, name, None), only_if))
     return Response(status_code=204)
 
 
@@ -126,9 +137,9 @@ async def insist_on_queue(ctx: Context, name: str) -> None:
 
 
 @router.put("/queues/{name}")
-async def put_queue(name: Name, body: QueueBody, ctx: Ctx) -> Response:
+async def put_queue(name: Name, body: QueueBody, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Make or change a queue."""
-    return await _put(ctx, "queue", name, body)
+    return await _put(ctx, "queue", name, body, only_if)
 
 
 @router.get("/queues/{name}")
@@ -144,13 +155,13 @@ async def list_queues(ctx: Ctx) -> Response:
 
 
 @router.delete("/queues/{name}", status_code=204)
-async def delete_queue(name: Name, ctx: Ctx) -> Response:
+async def delete_queue(name: Name, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Remove a queue that nothing refers to."""
     ctx.principal.need("config:write")
     using = [each.name for each in await ctx.services.queries.accounts(ctx.tenant) if each.queue == name]
     if using:
         raise InUse("a channel account names this queue", accounts=using)
-    return await _delete(ctx, "queue", name)
+    return await _delete(ctx, "queue", name, only_if)
 
 
 @router.post("/queues/{name}/pause")
@@ -205,9 +216,9 @@ class _Pause:
 
 
 @router.put("/tags/{name}")
-async def put_tag(name: Name, body: TagConfigBody, ctx: Ctx) -> Response:
+async def put_tag(name: Name, body: TagConfigBody, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Make or change a tag."""
-    return await _put(ctx, "tag", name, body)
+    return await _put(ctx, "tag", name, body, only_if)
 
 
 @router.get("/tags/{name}")
@@ -223,15 +234,15 @@ async def list_tags(ctx: Ctx) -> Response:
 
 
 @router.delete("/tags/{name}", status_code=204)
-async def delete_tag(name: Name, ctx: Ctx) -> Response:
+async def delete_tag(name: Name, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Remove a tag; it then asks for the skill of its own name."""
-    return await _delete(ctx, "tag", name)
+    return await _delete(ctx, "tag", name, only_if)
 
 
 @router.put("/rules/{name}")
-async def put_rule(name: Name, body: RuleBody, ctx: Ctx) -> Response:
+async def put_rule(name: Name, body: RuleBody, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Make or change a classification rule. One that could never work is refused with the reason."""
-    return await _put(ctx, "rule", name, body)
+    return await _put(ctx, "rule", name, body, only_if)
 
 
 @router.get("/rules/{name}")
@@ -247,18 +258,18 @@ async def list_rules(ctx: Ctx) -> Response:
 
 
 @router.delete("/rules/{name}", status_code=204)
-async def delete_rule(name: Name, ctx: Ctx) -> Response:
+async def delete_rule(name: Name, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Remove a rule."""
-    return await _delete(ctx, "rule", name)
+    return await _delete(ctx, "rule", name, only_if)
 
 
 # -- pilots ------------------------------------------------------------------------------------------------------------
 
 
 @router.put("/pilots/{name}")
-async def put_pilot(name: Name, body: PilotBody, ctx: Ctx) -> Response:
+async def put_pilot(name: Name, body: PilotBody, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Make or change a pilot: a version of queues and rules that runs for a share of the contacts."""
-    return await _put(ctx, "pilot", name, body)
+    return await _put(ctx, "pilot", name, body, only_if)
 
 
 @router.get("/pilots/{name}")
@@ -274,9 +285,9 @@ async def list_pilots(ctx: Ctx) -> Response:
 
 
 @router.delete("/pilots/{name}", status_code=204)
-async def delete_pilot(name: Name, ctx: Ctx) -> Response:
+async def delete_pilot(name: Name, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Remove a pilot: contacts in its trial go on under the tenant's own queues."""
-    return await _delete(ctx, "pilot", name)
+    return await _delete(ctx, "pilot", name, only_if)
 
 
 @router.get("/pilots/{name}/comparison")
@@ -313,9 +324,9 @@ async def compare_pilot(
 
 
 @router.put("/departments/{name}")
-async def put_department(name: Name, body: DepartmentBody, ctx: Ctx) -> Response:
+async def put_department(name: Name, body: DepartmentBody, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Make or change a department: who helps there, and by when."""
-    return await _put(ctx, "department", name, body)
+    return await _put(ctx, "department", name, body, only_if)
 
 
 @router.get("/departments/{name}")
@@ -331,18 +342,18 @@ async def list_departments(ctx: Ctx) -> Response:
 
 
 @router.delete("/departments/{name}", status_code=204)
-async def delete_department(name: Name, ctx: Ctx) -> Response:
+async def delete_department(name: Name, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Remove a department that helps with nothing now."""
-    return await _delete(ctx, "department", name)
+    return await _delete(ctx, "department", name, only_if)
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 
 @router.put("/settings")
-async def put_settings(body: SettingsBody, ctx: Ctx) -> Response:
+async def put_settings(body: SettingsBody, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Replace the tenant's settings."""
-    return await _put(ctx, "settings", SETTINGS_NAME, body)
+    return await _put(ctx, "settings", SETTINGS_NAME, body, only_if)
 
 
 @router.get("/settings")

@@ -1,11 +1,12 @@
 """What every endpoint is handed: the parts of the service, who is asking, and the way into the tenant's loop."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from starlette.responses import Response
 
 from src.api.auth import Authenticator, Principal
@@ -21,6 +22,7 @@ from src.dispatch.config import SETTINGS_NAME, settings_config
 from src.dispatch.owner import Owner
 from src.dispatch.ports import Answer, Clock, Store
 from src.dispatch.turn import Job, Once, Repeated
+from src.dispatch.versions import ANY, Precondition, Versioned, version
 from src.errors import Malformed
 from src.router.model import Settings
 from src.store.contents import Contents
@@ -28,6 +30,10 @@ from src.store.queries import Queries
 from src.store.seal import Sealer
 
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
+CONDITION_CHARS_MAX: Final = 1_024
+
+_TAG: Final = re.compile(r'(W/)?"([!#-~\x80-\xff]*)"')
+_TAGS: Final = re.compile(rf"[ \t,]*(?:{_TAG.pattern}[ \t]*(?:,[ \t,]*|$))+")
 
 T = TypeVar("T")
 
@@ -131,6 +137,36 @@ async def context(request: Request) -> Context:
 
 
 Ctx = Annotated[Context, Depends(context)]
+
+
+def conditions(
+    if_match: Annotated[
+        str | None, Header(max_length=CONDITION_CHARS_MAX, description="only if this is still its `ETag`")
+    ] = None,
+    if_none_match: Annotated[Literal["*"] | None, Header(description="only if there is none of this name yet")] = None,
+) -> Precondition | None:
+    """What a change of configuration depends on; None: on nothing.
+
+    Raises:
+        Malformed: `If-Match` holds no entity tags.
+    """
+    if if_match is None:
+        return None if if_none_match is None else Precondition(absent=True)
+    if if_match.strip() == ANY:
+        return Precondition((ANY,), absent=if_none_match is not None)
+    found = _TAG.findall(if_match)
+    if not found or _TAGS.fullmatch(if_match) is None:
+        raise Malformed('If-Match must be entity tags, such as "5f1b…", or *', field="if-match")
+    # One that is weak (W/) never matches: it may stand for more than one version.
+    return Precondition(tuple(tag for weak, tag in found if not weak), absent=if_none_match is not None)
+
+
+OnlyIf = Annotated[Precondition | None, Depends(conditions)]
+
+
+def tagged(fact: Versioned | None) -> dict[str, str]:
+    """The headers that say which version of a piece of configuration is shown."""
+    return {"etag": f'"{version(fact)}"'}
 
 
 class Json(Response):

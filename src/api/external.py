@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from src.api.contacts import readable
-from src.api.context import Context, Ctx, Json
+from src.api.context import Context, Ctx, Json, OnlyIf, tagged
 from src.api.schemas import ConnectorBody, Id, Name
 from src.connectors.template import check_body, check_url, check_view
 from src.delivery import views
@@ -34,7 +34,7 @@ def _shown(fact: ConnectorFact) -> views.Json:
 
 
 @router.put("/connectors/{name}", tags=["configuration"])
-async def put_connector(name: Name, body: ConnectorBody, ctx: Ctx) -> Response:
+async def put_connector(name: Name, body: ConnectorBody, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Make or change a connector. Secrets that are left out stay, as long as the same host is asked."""
     ctx.principal.need("config:write")
     _check(body)
@@ -51,15 +51,16 @@ async def put_connector(name: Name, body: ConnectorBody, ctx: Ctx) -> Response:
     stored["idempotent"] = body.method == "GET" if body.idempotent is None else body.idempotent
     stored["retries"] = body.retries if stored["idempotent"] else 0
     fact = ConnectorFact(name, stored, secrets)
-    await ctx.submit(jobs.Configure(commands.Note("connector.updated", name), fact))
+    await ctx.submit(jobs.Configure(commands.Note("connector.updated", name), fact, only_if))
     await ctx.services.connectors.reload()
-    return Json(_shown(fact))
+    return Json(_shown(fact), headers=tagged(fact))
 
 
 @router.get("/connectors/{name}", tags=["configuration"])
 async def get_connector(name: Name, ctx: Ctx) -> Response:
     """One connector, without its secrets."""
-    return Json(_shown(await _own(ctx, name)))
+    fact = await _own(ctx, name)
+    return Json(_shown(fact), headers=tagged(fact))
 
 
 @router.get("/connectors", tags=["configuration"])
@@ -71,11 +72,11 @@ async def list_connectors(ctx: Ctx) -> Response:
 
 
 @router.delete("/connectors/{name}", tags=["configuration"], status_code=204)
-async def delete_connector(name: Name, ctx: Ctx) -> Response:
+async def delete_connector(name: Name, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Remove a connector, and what was known by it."""
     await _own(ctx, name)
     gone = ConnectorFact(name, {}, {}, deleted=True)
-    await ctx.submit(jobs.Configure(commands.Note("connector.deleted", name), gone))
+    await ctx.submit(jobs.Configure(commands.Note("connector.deleted", name), gone, only_if))
     await ctx.services.connectors.reload()
     return Response(status_code=204)
 

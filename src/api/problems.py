@@ -20,6 +20,7 @@ STATUS: Final[dict[type[errors.Refused], int]] = {
     errors.Conflict: 409,
     errors.Gone: 410,
     errors.CursorExpired: 410,
+    errors.PreconditionFailed: 412,
     errors.BodyTooLarge: 413,
     errors.UnwantedFile: 415,
     errors.Internal: 500,

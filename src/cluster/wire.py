@@ -15,7 +15,7 @@ import msgspec
 from pydantic import BaseModel
 
 from src import errors
-from src.dispatch import customers, erasing, inbound, jobs, orders, ports, turn
+from src.dispatch import customers, erasing, inbound, jobs, orders, ports, turn, versions
 from src.profile import identities
 from src.router import commands, model, waits
 
@@ -65,7 +65,7 @@ def _refused(of: type[errors.Refused]) -> None:
         _refused(each)
 
 
-for _each in (commands, customers, erasing, identities, inbound, jobs, model, orders, ports, turn, waits):
+for _each in (commands, customers, erasing, identities, inbound, jobs, model, orders, ports, turn, versions, waits):
     _register(_each)
 _refused(errors.Refused)
 

@@ -6,8 +6,11 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from src.dispatch.ports import (
     RECENT_CONTACTS_MAX,
+    AccountFact,
     Answer,
+    ConfigFact,
     ConflictFact,
+    ConnectorFact,
     ContactFact,
     CursorFact,
     Customer,
@@ -32,6 +35,7 @@ from src.router.waits import Estimate
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +117,19 @@ class Turn:
             self.known.messages[fact.id] = fact
             if fact.external_id is not None:
                 self.known.external_messages[(fact.channel, fact.account, fact.external_id)] = fact
+        elif isinstance(fact, ConfigFact | AccountFact | ConnectorFact):
+            self._write_configuration(fact)
         else:
             self._write_for_channels(fact)
+
+    def _write_configuration(self, fact: ConfigFact | AccountFact | ConnectorFact) -> None:
+        known = self.known
+        if isinstance(fact, ConfigFact):
+            _keep(known.config, (fact.kind, fact.name), fact, gone=fact.body is None)
+        elif isinstance(fact, AccountFact):
+            _keep(known.accounts, fact.name, fact, gone=fact.deleted)
+        else:
+            _keep(known.connectors, fact.name, fact, gone=fact.deleted)
 
     def _write_for_channels(self, fact: Fact) -> None:
         """What is to be sent, fetched and asked for beside the loop."""
@@ -180,6 +195,13 @@ class Turn:
         contact = Recent(contact_id, self.now, (), closed=False, channel=channel)
         before = self.known.recent.get(customer_id, ())
         self.known.recent[customer_id] = (contact, *before)[:RECENT_CONTACTS_MAX]
+
+
+def _keep(kept: dict[K, T], key: K, fact: T, *, gone: bool) -> None:
+    if gone:
+        kept.pop(key, None)
+    else:
+        kept[key] = fact
 
 
 _ASSIGNMENT_ID = CONTACT_COLUMNS.index("assignment_id")

@@ -33,6 +33,9 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "outgoing": _keyed(rows.outgoing_from, lambda each: each.message_id),
     "media": _keyed(rows.media_from, lambda each: each.id),
     "cursors": _keyed(rows.cursor_from, lambda each: each.account),
+    "config": _keyed(rows.config_from, lambda each: (each.kind, each.name)),
+    "accounts": _keyed(rows.account_from, lambda each: each.name),
+    "connectors": _keyed(rows.connector_from, lambda each: each.name),
     "answers": _keyed(rows.answer_from, lambda each: each.scope),
 }
 """By the names of `Known`: from a row of the table, without the tenant, to a key and a value."""

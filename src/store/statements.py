@@ -260,6 +260,9 @@ SOUGHT: Final = (
     Sought("outgoing", tables.outgoing, ("message_id",), (("messages", "id"),)),
     Sought("media", tables.media, ("id",)),
     Sought("cursors", tables.channel_cursors, ("account",)),
+    Sought("config", tables.config, ("kind", "name")),
+    Sought("accounts", tables.channel_accounts, ("name",)),
+    Sought("connectors", tables.connectors, ("name",)),
     Sought("answers", tables.answers, ("scope",)),
 )
 """What can be looked up, by the names of `Known`. Those that have a name in `Wanted` may be given keys."""

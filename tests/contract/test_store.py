@@ -111,6 +111,9 @@ EVERYTHING = Wanted(
     messages={"m1", "m2"},
     media={"f1", "f2"},
     cursors={"shop", "other"},
+    config={(CONFIG.kind, CONFIG.name), (CONFIG.kind, "other")},
+    accounts={ACCOUNT.name, "other"},
+    connectors={"other"},
     answers={ANSWER.scope, "other"},
 )
 
@@ -581,6 +584,9 @@ async def test_everything_is_found_by_its_keys(store: AnyStore, writer: Writer) 
     assert {"m1": OUTGOING} == known.outgoing
     assert {"f1": MEDIA} == known.media
     assert {"shop": CURSOR} == known.cursors
+    assert {(CONFIG.kind, CONFIG.name): CONFIG} == known.config
+    assert {ACCOUNT.name: ACCOUNT} == known.accounts
+    assert {} == known.connectors
     assert {ANSWER.scope: ANSWER} == known.answers
 
 

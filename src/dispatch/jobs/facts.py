@@ -3,33 +3,70 @@
 from dataclasses import dataclass
 from typing import Any
 
+from src.dispatch.config import SETTINGS_NAME
 from src.dispatch.ports import (
     AccountFact,
     ConfigFact,
     ConnectorFact,
     Fact,
     KeyFact,
+    Known,
     Wanted,
 )
 from src.dispatch.turn import Turn
+from src.dispatch.versions import Precondition, Versioned
 from src.router.commands import Command
+from src.router.model import DEFAULT_QUEUE
 from src.router.state import State
 
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """A change of configuration: a command for the engine, and the fact to write with it."""
+    """A change of configuration: a command for the engine, and the fact to write with it.
+
+    With `only_if` it is made only where what is stored is what the caller has seen.
+    """
 
     command: Command
     fact: ConfigFact | KeyFact | AccountFact | ConnectorFact
+    only_if: Precondition | None = None
 
     def wants(self, wanted: Wanted, _: State) -> None:
-        """Configuration is checked against the engine's own."""
+        """What is stored, if it matters; else configuration is checked against the engine's own."""
+        if self.only_if is not None:
+            match self.fact:
+                case ConfigFact(kind, name):
+                    wanted.config.add((kind, name))
+                case AccountFact(name):
+                    wanted.accounts.add(name)
+                case ConnectorFact(name):
+                    wanted.connectors.add(name)
 
     def run(self, turn: Turn) -> Fact:
+        if self.only_if is not None:
+            self.only_if.check(_stored(self.fact, turn.known), default=_has_default(self.fact))
         turn.decide(self.command)
         turn.write(self.fact)
         return self.fact
+
+
+def _stored(fact: Fact, known: Known) -> Versioned | None:
+    match fact:
+        case ConfigFact(kind, name):
+            return known.config.get((kind, name))
+        case AccountFact(name):
+            return known.accounts.get(name)
+        case ConnectorFact(name):
+            return known.connectors.get(name)
+    return None
+
+
+def _has_default(fact: Fact) -> bool:
+    """Whether there is something though nothing was put: the default queue, the settings."""
+    return isinstance(fact, ConfigFact) and (fact.kind, fact.name) in {
+        ("queue", DEFAULT_QUEUE),
+        ("settings", SETTINGS_NAME),
+    }
 
 
 @dataclass(frozen=True, slots=True)
