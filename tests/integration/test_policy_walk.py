@@ -1,19 +1,13 @@
 """The routing policies walked through as users meet them: over REST and the stream, each in the trace and at once."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.support.floor import (
-    ONE_CHAT,
-    events,
-    present,
-    taken,
-    trace,
-    until,
-)
+from tests.support.floor import CHATS, ONE_CHAT, acting, answer, do, events, got, moment, present, taken, trace, until
 from tests.support.service import Client
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -331,3 +325,356 @@ async def test_hours_and_holidays_go_by_the_queues_own_clock(tenant: Client) -> 
     assert "closed" == (await decided(tenant, back, "overflowed"))["reason"]
     await queue(tenant, "east", hours={"time_zone": east, "days": week})
     assert "offered" == (await comes(tenant, waiting, "offered"))["state"], "opened at once"
+
+
+# -- 4: capacity -------------------------------------------------------------------------------------------------------
+
+
+async def test_units_channels_and_what_they_exclude_or_interrupt(tenant: Client) -> None:
+    channels = {
+        "voice": {"cost": 60, "max": 1, "excludes": ["webchat"]},
+        "webchat": {"cost": 20, "max": 2},
+        "email": {"cost": 50, "max": 2, "interruptible": True},
+    }
+    await present(tenant, "anna", channels=channels)
+    chats = [await taken(tenant, f"w-{number}") for number in range(2)]
+    third = await chat(tenant, "w-2")
+    assert "no_capacity" == (await decided(tenant, third, "waiting"))["excluded"][0]["reason"], "two at most"
+    call = await tenant.contact("v-1")
+    assert "waiting" == call["state"], "a call excludes chats, either way round"
+    mail = await taken(tenant, "m-1", channel="email")
+    assert "waiting" == (await tenant.contact("m-2", channel="email"))["state"], "90 of 100 units"
+    await tenant.call("POST", f"/v1/contacts/{third['id']}/cancel", json={})
+    for each in chats:
+        await answer(tenant, each, "complete")
+    call = await got(tenant, call)
+    assert "offered" == call["state"]
+    agent = await tenant.call("GET", "/v1/agents/anna")
+    assert 60 == agent["load"], "the mail stepped aside for the call"
+    released = await decided(tenant, mail, "released")
+    assert ("interrupted", "anna") == (released["reason"], released["agent_id"])
+    await answer(tenant, call, "accept")
+    await answer(tenant, call, "complete")
+    assert "anna" == (await decided(tenant, mail, "retaken"))["agent_id"]
+    assert 100 == (await tenant.call("GET", "/v1/agents/anna"))["load"], "the mail and the one that waited"
+
+
+async def test_units_are_given_back_in_the_silence_and_taken_again(tenant: Client) -> None:
+    await settings(tenant, silence_s={"webchat": 1})
+    await present(tenant, "anna", channels={"webchat": {"cost": 100, "max": 9}})
+    silent = await taken(tenant, "c-1")
+    second = await offered_to(tenant, await chat(tenant, "c-2"), "anna")
+    assert "silent" == (await decided(tenant, silent, "released"))["reason"]
+    third = await chat(tenant, "c-3")
+    await do(tenant, silent, "messages", text="I am back")
+    await answer(tenant, second, "accept")
+    await answer(tenant, second, "complete")
+    assert 100 == (await tenant.call("GET", "/v1/agents/anna"))["load"]
+    assert ("waiting", "active") == ((await got(tenant, third))["state"], (await got(tenant, silent))["state"])
+    assert await decided(tenant, silent, "retaken")
+
+
+# -- 5: offers ---------------------------------------------------------------------------------------------------------
+
+
+async def test_of_several_desktops_the_first_has_it_and_the_others_are_told(tenant: Client) -> None:
+    await queue(tenant, offer_to=2)
+    for agent_id in ("anna", "ben", "cleo"):
+        await tenant.agent(agent_id, channels=CHATS)
+    async with (
+        tenant.desktop("anna", status="available") as anna,
+        tenant.desktop("ben", status="available") as ben,
+        tenant.desktop("cleo", status="available"),
+    ):
+        contact = await chat(tenant, "c-1")
+        offers = [(await each.event("contact.offered"))["data"]["assignment_id"] for each in (anna, ben)]
+        assert (await ben.ask(type="accept", assignment_id=offers[1]))["ok"]
+        revoked = await anna.event("offer.revoked")
+        assert (offers[0], "taken_by_another") == (revoked["data"]["assignment_id"], revoked["data"]["reason"])
+        late = await anna.ask(type="accept", assignment_id=offers[0])
+        assert "offer_ended" == late["problem"]["code"]
+    assert ("active", "ben") == ((found := await got(tenant, contact))["state"], holder(found))
+    assert ["anna", "ben"] == (await decided(tenant, contact, "offered"))["offered_to"]
+    assert "anna" == (await decided(tenant, contact, "revoked"))["agent_id"]
+
+
+async def test_a_decline_or_a_miss_cools_down_and_misses_make_away(tenant: Client) -> None:
+    await settings(tenant, missed_offers_max=2, reoffer_after_s=1)
+    await queue(tenant, offer_timeout_s=1)
+    await present(tenant, "anna", channels=ONE_CHAT)
+    contact = await chat(tenant, "c-1", priority=5)
+    await answer(tenant, contact, "decline", reason="lunch is near")
+    declined = await decided(tenant, contact, "declined")
+    assert ("anna", "lunch is near") == (declined["agent_id"], declined["reason"])
+    asked = await tenant.call("POST", "/v1/routing:explain", json={"contact_id": contact["id"]})
+    assert ["barred"] == [each["code"] for each in asked["agents"][0]["reasons"]]
+    again = await offered_to(tenant, contact, "anna")
+    assert again["assignment"]["id"] != contact["assignment"]["id"]
+    assert 5 == again["priority"], "a requeued contact keeps its rank"
+    await until(tenant, "/v1/agents/anna", lambda each: each["presence"]["status"] == "away")
+    agent = await tenant.call("GET", "/v1/agents/anna")
+    assert "missed_offers" == agent["presence"]["reason"]
+    assert 2 == len([each for each in await trace(tenant, contact) if each["decision"] == "expired"])
+    excluded = (await tenant.call("POST", "/v1/routing:explain", json={"contact_id": contact["id"]}))["agents"][0]
+    assert "away" == excluded["reasons"][0]["code"]
+
+
+async def test_nobody_is_asked_more_often_than_the_queue_says(tenant: Client) -> None:
+    await queue(tenant, reoffer_after_s=0, asks_max=2)
+    await present(tenant, "anna")
+    contact = await chat(tenant, "c-1")
+    for _ in range(2):
+        assert "anna" == holder(contact), "with no cool-down it comes again at once"
+        await answer(tenant, contact, "decline")
+        contact = await got(tenant, contact)
+    assert ("waiting", ["asked_all"]) == (contact["state"], contact["flags"])
+    assert "asked_all" == (await decided(tenant, contact, "flagged"))["flag"]
+    await queue(tenant, auto_accept=True)
+    await present(tenant, "ben")
+    contact = await got(tenant, contact)
+    assert ("active", "ben") == (contact["state"], holder(contact)), "what is accepted by itself needs no answer"
+
+
+# -- 6: preferred agents -----------------------------------------------------------------------------------------------
+
+
+async def test_the_dedicated_and_the_last_agent_are_waited_for_only_while_they_are_there(tenant: Client) -> None:
+    await queue(tenant, dedicated_wait_s=1, last_agent_wait_s=60)
+    for agent_id in ("anna", "ben"):
+        await present(tenant, agent_id, channels=ONE_CHAT)
+    first = await taken(tenant, "c-1", agents={"include": ["anna"]})
+    path = f"/v1/customers/{first['customer_id']}"
+    last = await chat(tenant, "c-2")
+    assert ("waiting", "anna", "last") == (last["state"], last["target"]["agent_id"], last["target"]["kind"])
+    await tenant.call("PUT", "/v1/agents/anna/presence", json={"status": "away"})
+    assert "ben" == holder(await got(tenant, last)), "who has left is not waited for"
+    assert "target_unavailable" == (await decided(tenant, last, "reclassified"))["reason"]
+    await tenant.call("PATCH", path, json={"preferred_agent_id": "ben"})
+    await tenant.call("PUT", "/v1/agents/anna/presence", json={"status": "available"})
+    await answer(tenant, first, "complete")
+    dedicated = await chat(tenant, "c-3")
+    assert {"agent_id": "ben", "kind": "dedicated"}.items() <= dedicated["target"].items(), "before the last one"
+    released = await offered_to(tenant, dedicated, "anna")
+    assert "target_lapsed" == (await decided(tenant, released, "reclassified"))["reason"]
+    await tenant.call("PUT", "/v1/agents/ben/presence", json={"status": "offline"})
+    third = await chat(tenant, "c-4")
+    assert third["target"] is None or third["target"]["agent_id"] == "anna"
+
+
+async def test_a_reopened_contact_never_lands_on_somebody_who_is_not_there(tenant: Client) -> None:
+    await present(tenant, "anna", channels=ONE_CHAT)
+    contact = await taken(tenant, "c-1")
+    await do(tenant, contact, "park", until=moment(3600), reason="customer")
+    await tenant.call("PUT", "/v1/agents/anna/presence", json={"status": "offline"})
+    await do(tenant, contact, "messages", text="here is my answer")
+    waiting = await got(tenant, contact)
+    assert ("waiting", None) == (waiting["state"], waiting["target"])
+    assert "customer" == (await decided(tenant, contact, "resumed"))["reason"]
+    await present(tenant, "ben", channels=ONE_CHAT)
+    assert "ben" == holder(await got(tenant, contact))
+
+
+# -- 7: the supervisor's hand ------------------------------------------------------------------------------------------
+
+
+async def test_what_a_supervisor_does_says_who_and_why(tenant: Client) -> None:
+    for agent_id in ("anna", "ben", "sue"):
+        await tenant.agent(agent_id, channels=CHATS)
+    await present(tenant, "anna")
+    contact = await taken(tenant, "c-1")
+    other = await chat(tenant, "c-2")
+    async with acting(tenant, "sue", "supervisor") as sue:
+        await do(sue, contact, "take_back", reason="wrong hands")
+        await do(sue, contact, "pin", agent_id="ben", reason="knows her")
+        await do(sue, contact, "pin", agent_id=None, reason="he is ill")
+        await do(sue, other, "take_back", reason="too soon")
+        await do(sue, other, "assign", agent_id="anna", reason="after all")
+        await do(sue, other, "escalate", reason="angry")
+        await do(sue, other, "transfer", to={"queue": "default"}, reason="second opinion")
+        await sue.call("POST", "/v1/queues/default/pause", json={"reason": "fire drill"})
+        await sue.call("POST", "/v1/agents/anna/pause", json={"reason": "training"})
+    done = [
+        (each["decision"], each.get("why") or each.get("reason"))
+        for each in await trace(tenant, contact)
+        if each.get("by") == "sue"
+    ]
+    assert [("lost", "wrong hands"), ("reclassified", "knows her"), ("reclassified", "he is ill")] == done
+    done = [
+        (each["decision"], each.get("why") or each.get("reason"))
+        for each in await trace(tenant, other)
+        if each.get("by") == "sue"
+    ]
+    expected = [
+        ("revoked", "too soon"),
+        ("assigned", "after all"),
+        ("escalated", "angry"),
+        ("transferred", "second opinion"),
+    ]
+    assert expected == done
+    told = [each["data"] for each in await events(tenant, "queue.updated", "agent.paused")]
+    assert [("sue", "fire drill"), ("sue", "training")] == [
+        (each["by"], each["reason"]) for each in told if each.get("by")
+    ]
+    taken_back = (await events(tenant, "assignment.lost"))[0]["data"]
+    assert ("sue", "wrong hands", "taken_back") == (taken_back["by"], taken_back["why"], taken_back["reason"])
+    offered = [each["data"] for each in await events(tenant, "contact.offered") if each["data"]["by"] == "sue"]
+    assert ["after all"] == [each["why"] for each in offered]
+
+
+async def test_a_long_wait_and_the_third_transfer_are_flagged(tenant: Client) -> None:
+    await settings(tenant, wait_flag_s=1, transfer_flag_count=3)
+    waiting = await chat(tenant, "c-1", tags=["nobody"])
+    for agent_id in ("anna", "ben"):
+        await present(tenant, agent_id)
+    contact = await taken(tenant, "c-2")
+    for _ in range(3):
+        to = "ben" if holder(contact) == "anna" else "anna"
+        told = await do(tenant, contact, "transfer", to={"agent_id": to}, dry_run=True)
+        assert {"position", "estimated_wait_s", "estimated_wait"} <= told.keys(), "the wait is told first"
+        contact = await do(tenant, contact, "transfer", to={"agent_id": to}, reason="knows more")
+        await answer(tenant, contact, "accept")
+    assert (3, ["transfers"]) == (contact["transfers"], contact["flags"])
+    flagged = await until(tenant, f"/v1/contacts/{waiting['id']}", lambda each: each["flags"])
+    assert (["long_wait"], "long_wait") == (flagged["flags"], (await decided(tenant, waiting, "flagged"))["flag"])
+
+
+# -- 8: parked contacts ------------------------------------------------------------------------------------------------
+
+
+async def test_a_departments_answer_brings_it_back_and_a_broken_promise_is_an_alarm(tenant: Client) -> None:
+    await settings(tenant, park_return_s=0)
+    await queue(tenant, owner_wait_s=60, offer_timeout_s=60)
+    await tenant.call("PUT", "/v1/departments/depot", json={"teams": ["depot"], "deadlines": {"feedback_s": 3600}})
+    await present(tenant, "anna", channels={"webchat": {"cost": 50, "max": 2}})
+    await present(tenant, "dora", teams=["depot"], channels={"email": {"cost": 1}})
+    asked, promised = [await taken(tenant, name) for name in ("c-1", "c-2")]
+    help_ = await do(tenant, asked, "collaborations", department="depot")
+    await do(tenant, asked, "park", until=moment(3600), reason="department", note="where is it?")
+    await do(tenant, promised, "park", until=moment(1), reason="promised")
+    assert 0 == (await tenant.call("GET", "/v1/agents/anna"))["load"]
+    async with acting(tenant, "dora") as dora:
+        await dora.call("POST", f"/v1/collaborations/{help_['id']}/reply", json={"kind": "feedback", "text": "here"})
+    back = await got(tenant, asked)
+    assert ("offered", "anna", "owner") == (back["state"], holder(back), back["target"]["kind"])
+    assert {"reason": "department", "by": "dora"}.items() <= (await decided(tenant, asked, "resumed")).items()
+    late = await until(tenant, f"/v1/contacts/{promised['id']}", lambda each: "late" in each["flags"])
+    assert ("offered", "anna") == (late["state"], holder(late)), "to the owner first"
+    assert [promised["id"]] == [each["contact_id"] for each in await events(tenant, "contact.late")]
+    assert await decided(tenant, promised, "late")
+
+
+# -- 9: help, seasons, approvals ---------------------------------------------------------------------------------------
+
+
+async def test_nobody_covers_it_alone_so_one_leads_and_others_help_by_the_seasons_deadlines(tenant: Client) -> None:
+    season = {"from": moment(-60), "until": moment(3600), "feedback_s": 10800}
+    past = {"from": moment(-7200), "until": moment(-3600), "feedback_s": 5}
+    body = {"teams": ["depot"], "deadlines": {"feedback_s": 60}, "dated": [past, season]}
+    await tenant.call("PUT", "/v1/departments/depot", json=body)
+    await present(tenant, "anna", skills={"refund": 50})
+    await present(tenant, "dora", skills={"logistics": 50}, teams=["depot"])
+    tags = [{"tag": "logistics", "weight": 1}, {"tag": "refund", "weight": 5}]
+    contact = await taken(tenant, "c-1", tags=tags)
+    assert "anna" == holder(contact), "who covers most by weight leads"
+    [help_] = contact["collaborations"]
+    assert ("dora", 7200) == (help_["agent_id"], help_["deadlines"]["feedback_s"])
+    assert "split" == (await decided(tenant, contact, "reclassified"))["reason"]
+    assert "dora" == (await decided(tenant, contact, "requested"))["agent_id"]
+    asked = await do(tenant, contact, "collaborations", department="depot")
+    assert 10800 == asked["deadlines"]["feedback_s"], "the season's"
+    await tenant.call("PUT", "/v1/departments/depot", json={**body, "dated": [past]})
+    asked = await do(tenant, contact, "collaborations", department="depot")
+    assert 60 == asked["deadlines"]["feedback_s"], "at once"
+    approval = await do(tenant, contact, "collaborations", agent_id="dora", approval=True)
+    async with acting(tenant, "dora") as dora:
+        path = f"/v1/collaborations/{approval['id']}/reply"
+        refused = await dora.call("POST", path, json={"text": "too much", "approved": False})
+    assert (False, "closed", "refused") == (refused["approved"], refused["state"], refused["reason"])
+    assert "anna" == holder(await got(tenant, contact)), "the lead stays responsible"
+
+
+# -- 10: position and estimated wait -----------------------------------------------------------------------------------
+
+
+async def test_position_and_range_move_as_the_queue_moves(tenant: Client) -> None:
+    await present(tenant, "anna", channels=ONE_CHAT)
+    contacts = [await chat(tenant, f"c-{number}") for number in range(7)]
+    for number in range(3):
+        contact = await got(tenant, contacts[number])
+        await answer(tenant, contact, "accept")
+        await asyncio.sleep(0.6)
+        await answer(tenant, contact, "complete")
+    before = await got(tenant, contacts[6])
+    await answer(tenant, await got(tenant, contacts[3]), "accept")
+    after = await got(tenant, contacts[6])
+    assert (3, 3) == (before["position"], after["position"])
+    await answer(tenant, await got(tenant, contacts[3]), "complete")
+    after = await got(tenant, contacts[6])
+    assert 2 == after["position"]
+    wait = after["estimated_wait"]
+    assert wait["low_s"] <= after["estimated_wait_s"] <= wait["high_s"]
+    assert after["estimated_wait_s"] < before["estimated_wait_s"]
+    last = await chat(tenant, "c-7")
+    await tenant.call("PATCH", f"/v1/contacts/{last['id']}", json={"priority": 60})
+    assert (1, 3) == ((await got(tenant, last))["position"], (await got(tenant, contacts[6]))["position"])
+
+
+# -- 11: explain -------------------------------------------------------------------------------------------------------
+
+
+async def test_every_reason_against_an_agent_is_told_by_trace_and_explain_alike(tenant: Client) -> None:
+    await queue(tenant, "desk", teams=["front"], steps=[{"after_s": 600, "drop": ["refund"]}], split=False)
+    fitting: dict[str, Any] = {"skills": {"refund": 80}, "teams": ["front"], "languages": ["zh"]}
+    await present(tenant, "able", **fitting)
+    await present(tenant, "other_skill", **{**fitting, "skills": {"orders": 80}})
+    await present(tenant, "low_level", **{**fitting, "skills": {"refund": 20}})
+    await present(tenant, "other_team", **{**fitting, "teams": ["back"]})
+    await present(tenant, "other_language", **{**fitting, "languages": ["en"]})
+    await present(tenant, "other_channel", **{**fitting, "channels": {"email": {"cost": 1}}})
+    await present(tenant, "left_out", **fitting)
+    await tenant.agent("offline", **fitting, channels=CHATS)
+    await present(tenant, "away", **fitting)
+    await tenant.call("PUT", "/v1/agents/away/presence", json={"status": "away", "reason": "lunch"})
+    await present(tenant, "paused", **fitting)
+    await tenant.call("POST", "/v1/agents/paused/pause", json={"reason": "training"})
+    await present(tenant, "busy", **fitting, channels=ONE_CHAT)
+    await present(tenant, "declines", **fitting)
+    async with tenant.desktop("declines", status="available"):
+        await tenant.agent("gone", **fitting, channels=CHATS)
+        async with tenant.desktop("gone", status="available"):
+            pass
+        await taken(tenant, "before", agents={"include": ["busy"]})
+        need = {"tags": [{"tag": "refund", "level": 50}], "language": "zh", "queue": "desk"}
+        only = await chat(tenant, "c-1", **need, agents={"include": ["declines"], "exclude": ["left_out"]})
+        await answer(tenant, only, "decline")
+        path = f"/v1/contacts/{only['id']}"
+        contact = await tenant.call("PATCH", path, json={"agents": {"exclude": ["left_out", "able"]}})
+        assert "waiting" == contact["state"]
+        expected = {
+            "able": "excluded",
+            "other_skill": "skill_missing:refund",
+            "low_level": "skill_level:refund",
+            "other_team": "team",
+            "other_language": "language",
+            "other_channel": "channel",
+            "left_out": "excluded",
+            "offline": "offline",
+            "away": "away",
+            "paused": "paused",
+            "busy": "no_capacity",
+            "declines": "barred",
+            "gone": "disconnected",
+        }
+        asked = await tenant.call("POST", "/v1/routing:explain", json={"contact_id": contact["id"]})
+        said = {each["agent_id"]: [reason["code"] for reason in each["reasons"]] for each in asked["agents"]}
+        assert {agent_id: [code] for agent_id, code in expected.items()} == said
+        counted = {each["code"]: each["count"] for each in asked["excluded"]}
+        traced = {each["reason"]: each["count"] for each in (await decided(tenant, contact, "waiting"))["excluded"]}
+        assert {code: list(expected.values()).count(code) for code in expected.values()} == counted == traced
+        assert [(1, 600)] == [(each["step"], each["after_s"]) for each in asked["steps"]]
+        fits = await tenant.call("POST", "/v1/routing:explain", json={"channel": "webchat", **need})
+        assert ["able", "left_out"] == [each["agent_id"] for each in fits["agents"] if each["fits"]][:2]
+        pinned = await do(tenant, contact, "pin", agent_id="offline")
+        asked = await tenant.call("POST", "/v1/routing:explain", json={"contact_id": pinned["id"]})
+        codes = {each["agent_id"]: each["reasons"][0]["code"] for each in asked["agents"]}
+        assert ("offline", "not_the_target") == (codes["offline"], codes["able"])
