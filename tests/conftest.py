@@ -115,5 +115,7 @@ async def tenant(shared: Client) -> AsyncIterator[Client]:
     """A client with the admin key of a new tenant, at the service that the file's tests share."""
     notice = await make_tenant(shared.settings, shared.settings.database_url, uuid.uuid4().hex)
     client = Client(shared.url, notice.admin_key)
+    client.settings, client.services = shared.settings, shared.services
     yield client
-    await client.http.aclose()
+    for each in (client.http, *client.others):
+        await each.aclose()

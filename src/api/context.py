@@ -42,6 +42,7 @@ T = TypeVar("T")
 class Services:
     """The parts that endpoints use. Made by `app/service.py`, kept in `app.state.services`.
 
+    `sends` tells whether this service sends what goes out there (tenant, channel, account); else a gateway does.
     `show_typing` shows a customer (tenant, channel, account, identity) that somebody types, or no longer.
     `redis_answers` is there where a Redis is configured: it carries hints alone, so it is asked for the health only.
     """
@@ -60,6 +61,7 @@ class Services:
     paces: Paces
     waiting: Waiting
     contents: Contents
+    sends: Callable[[str, str, str], Awaitable[bool]]
     show_typing: Callable[[str, str, str, str, bool], Awaitable[None]]
     connectors: Connectors
     progress_links: ProgressLinks

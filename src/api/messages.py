@@ -13,7 +13,6 @@ from src.api.context import Context, Ctx, Json, Services
 from src.api.media import insist_on_media
 from src.api.schemas import ChannelName, Id, MessageBody, ReceiptBody
 from src.api.schemas.messages import AnyMessage, MediaMessage
-from src.channels.base import Sends
 from src.cluster.wire import forwardable
 from src.delivery import views
 from src.delivery.hub import Signal
@@ -97,7 +96,7 @@ async def send_job(services: Services, principal: Principal, contact_id: str, bo
         sender=body.from_,
         by=principal.id,
         acting=acting,
-        native=await _is_native(services, principal.tenant, channel, account),
+        native=await services.sends(principal.tenant, channel, account),
     )
 
 
@@ -122,14 +121,6 @@ async def show_typing(services: Services, tenant: str, contact_id: str, agent_id
     services.hub.signal(tenant, Signal(contact_id, "agent", typing=on))
     fact = found.fact
     await services.show_typing(tenant, fact.channel, fact.account, fact.identity_value, on)
-
-
-async def _is_native(services: Services, tenant: str, channel: str, account: str) -> bool:
-    """Whether this service sends what goes out there; else the gateway does that posts its contacts."""
-    if not isinstance(services.channels.get(channel), Sends):
-        return False
-    found = await services.queries.account(account)
-    return found is not None and found[0] == tenant and found[1].channel == channel
 
 
 async def _repeated(ctx: Context, answer: Answer) -> Response:

@@ -78,6 +78,13 @@ class ChannelSender:
             return Outcome(None, "unavailable")
         return Outcome("delivered" if sent.delivered else "sent", receipt=sent.receipt)
 
+    async def sends(self, tenant: str, channel: str, account: str) -> bool:
+        """See `Sender.sends`."""
+        if not isinstance(self._channels.get(channel), Sends):
+            return False
+        found = await self._queries.account(account)
+        return found is not None and found[0] == tenant and found[1].channel == channel
+
     async def fetch(self, tenant: str, media: MediaFact) -> Fetched:
         """See `Fetcher.fetch`. What comes is looked at before it is kept."""
         channel = self._channels.get(media.channel)

@@ -14,7 +14,7 @@ from src.dispatch.clock import TenantTime
 from src.dispatch.config import engine_config
 from src.dispatch.ports import Batch, Head, Known, Loaded, Parts, Vouched, Wanted
 from src.dispatch.turn import Turn
-from src.errors import Fenced, NewerJournal, StoreUnreachable
+from src.errors import Fenced, NewerJournal, StoreUnreachable, Unavailable
 from src.router import commands
 from src.router import events as ev
 from src.router.engine import Engine
@@ -167,6 +167,7 @@ class Memory:
             return False
         assert self.engine is not None
         assert self._head is not None
+        await self._address(turn)
         before = self._head
         state = self.engine.state
         changes = state.drain()
@@ -193,6 +194,19 @@ class Memory:
         if turn.called and self.called is not None:
             self.called()
         return True
+
+    async def _address(self, turn: Turn) -> None:
+        """Find out who sends what queues have to say in this turn."""
+        native: dict[tuple[str, str], bool] = {}
+        for message, by in turn.said:
+            way = (message.channel, message.account)
+            if way not in native:
+                sender = self._parts.sender
+                try:
+                    native[way] = sender is not None and await sender.sends(self.tenant, *way)
+                except Unavailable as error:
+                    raise StoreUnreachable("accounts cannot be looked up") from error
+            turn.address(message, by, native=native[way])
 
     async def _send(self, batch: Batch) -> None:
         """Commit, and find out what became of it when the connection was lost on the way."""

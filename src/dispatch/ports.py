@@ -673,6 +673,13 @@ class Sender(Protocol):
     async def send(self, tenant: str, outgoing: Outgoing) -> Outcome:
         """Try once. It raises nothing but what is a fault of ours; cut off, it may have sent or not."""
 
+    async def sends(self, tenant: str, channel: str, account: str) -> bool:
+        """Whether this service sends what goes out on an account; else the gateway does that posts its contacts.
+
+        Raises:
+            Unavailable: it cannot be told now.
+        """
+
 
 @dataclass(slots=True)
 class Parts:

@@ -24,6 +24,7 @@ from src.dispatch.ports import (
     ReviewFact,
     Wanted,
 )
+from src.router import events as ev
 from src.router.board import Decision
 from src.router.commands import Command
 from src.router.engine import Engine
@@ -60,7 +61,8 @@ class Turn:
     """What the jobs of one batch know, decide and write. `known` grows with what they write.
 
     `posted`: among it is a message that this service is to send; `sought`: media that it is to fetch;
-    `called`: an account that it is to ask.
+    `called`: an account that it is to ask. `said` are messages of queues, of which it is still to be found out who
+    sends them.
     """
 
     engine: Engine
@@ -74,6 +76,7 @@ class Turn:
     posted: bool = False
     sought: bool = False
     called: bool = False
+    said: list[tuple[MessageFact, str]] = field(default_factory=list)
     _archive: Archive | None = None
 
     def archive(self) -> Archive:
@@ -88,11 +91,56 @@ class Turn:
         return self._archive
 
     def decide(self, command: Command) -> Decision:
-        """Ask the engine; what it decided goes into the batch."""
+        """Ask the engine; what it decided goes into the batch, and what it says to customers is written down."""
         decision = self.engine.decide(command, self.now, self.archive())
         self.events.extend(decision.events)
         self.traces.extend(decision.traces)
+        for number, event in enumerate(decision.events):
+            if event.type == ev.CONTACT_OVERFLOWED and event.data.get("message"):
+                self._say(event.data["message"], decision.events[number + 1])
         return decision
+
+    def _say(self, text: str, queued: Event) -> None:
+        """What a queue tells a customer whom it does not keep; the event that follows has the message queued."""
+        assert queued.type == ev.MESSAGE_QUEUED
+        assert queued.contact_id is not None
+        assert queued.customer_id is not None
+        contact = self.engine.state.contact(queued.contact_id)
+        assert contact is not None
+        message = MessageFact(
+            id=queued.data["message_id"],
+            contact_id=contact.id,
+            customer_id=queued.customer_id,
+            channel=contact.channel,
+            account=contact.account,
+            external_id=None,
+            sender="system",
+            kind=queued.data["kind"],
+            text=text,
+            payload={},
+            at=self.now,
+            seq=queued.seq,
+        )
+        self.write(message)
+        self.said.append((message, queued.data["by"]))
+
+    def address(self, message: MessageFact, by: str, *, native: bool) -> None:
+        """Have a message of a queue go out: by this service, or by the gateway that carries the channel."""
+        self.write(
+            OutgoingFact(
+                message_id=message.id,
+                contact_id=message.contact_id,
+                channel=message.channel,
+                account=message.account,
+                by=by,
+                agent_id=None,
+                native=native,
+                place=message.seq,
+                queued_at=message.at,
+                state="queued",
+                at=message.at,
+            )
+        )
 
     def write(self, fact: Fact) -> None:
         """Write a fact with this batch, and let the jobs after this one see it."""

@@ -216,6 +216,9 @@ def overflow(board: Board, contact: Contact, where: Overflow | None, reason: str
     until = board.now + where.callback_after_s * 1000
     opening = opens_at(board, contact)
     board.say_need(ev.CONTACT_OVERFLOWED, contact, **said)
+    if where.message:
+        queued = {"message_id": board.new_id(), "kind": "text", "by": f"queue:{contact.queue}"}
+        board.emit(ev.MESSAGE_QUEUED, queued, contact=contact)
     if where.action == "callback":
         if opening is not None and opening > board.now:
             until = opening

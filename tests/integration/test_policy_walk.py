@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.floor import CHATS, ONE_CHAT, acting, answer, do, events, got, moment, present, taken, trace, until
 from tests.support.service import Client
+from tests.support.visitor import website
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SOMEBODY_ELSE = {"type": "phone", "value": "+8613900139000"}
@@ -289,6 +290,23 @@ async def test_who_is_one_too_many_overflows_in_each_way(tenant: Client) -> None
         assert action == told[contact["id"]]["action"]
     ends = {each["contact_id"]: each["data"]["reason"] for each in await events(tenant, "contact.closed")}
     assert "too_busy" == ends[closed["id"]]
+    sent = (await tenant.call("GET", "/v1/messages?channel=webchat"))["items"]
+    texts = {each["message"]["contact_id"]: (each["message"]["from"], each["message"]["text"]) for each in sent}
+    assert {back["id"]: ("system", "We call you."), closed["id"]: ("system", "Try later.")} == texts
+
+
+async def test_what_a_queue_says_reaches_a_visitor_of_a_website(tenant: Client) -> None:
+    browser = await website(tenant)
+    await queue(tenant, hours={"time_zone": "UTC", "closed": {"action": "callback", "message": "我们明天联系您。"}})
+    async with browser.socket() as visitor:
+        await visitor.say("有人吗")
+        while "我们明天联系您。" not in visitor.texts:
+            await visitor.frame()
+        assert ["有人吗", "我们明天联系您。"] == visitor.texts
+        said = (await events(tenant, "message.queued"))[-1]
+        assert ("queue:default", "我们明天联系您。") == (said["data"]["by"], said["data"]["message"]["text"])
+        path = f"/v1/contacts/{said['contact_id']}/messages"
+        await until(tenant, path, lambda each: each["items"][0]["state"] == "sent")
 
 
 async def test_who_has_waited_too_long_overflows_and_is_called_back(tenant: Client) -> None:

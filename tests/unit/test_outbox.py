@@ -61,6 +61,9 @@ class Post:
             raise answer
         return answer
 
+    async def sends(self, tenant: str, channel: str, account: str) -> bool:
+        return True
+
 
 class Centre:
     """One tenant over a store that outlives its loops."""

@@ -341,9 +341,9 @@ def _overflow(dice: Dice, name: str, *, teams: bool) -> Overflow:
         case "teams":
             return Overflow("teams", teams=(dice.one(*TEAMS),))
         case "callback":
-            return Overflow("callback", callback_after_s=dice.one(20, 300))
+            return Overflow("callback", message=dice.one("", "later"), callback_after_s=dice.one(20, 300))
         case _:
-            return Overflow("close")
+            return Overflow("close", message=dice.one("", "sorry"))
 
 
 def _hours(dice: Dice, name: str) -> Hours:
