@@ -23,6 +23,9 @@ RETRY_S_MAX: Final = 60
 FORGOTTEN: Final = 0.9
 """So much of the number of those who were turned away is remembered from one window to the next."""
 
+REMEMBERED: Final = 0.95
+"""So much of the best rate so far is believed in the next window, if nothing says otherwise."""
+
 
 class Admission:
     """A bound on the expected wait of what is let in.
@@ -42,10 +45,11 @@ class Admission:
         self._enough = least // 2
         self._windows: deque[tuple[int, float]] = deque(maxlen=WINDOWS)
         self._window = 0
-        self._out = 0
+        self._out = 0.0
         self._busy = False
         self._away = 0.0
         self._turned = 0
+        self._best = first / wait_s
 
     def limit(self) -> float:
         """So many may be inside now."""
@@ -58,6 +62,16 @@ class Admission:
         self._turn()
         rate = self._rate()
         return self.inside / rate if rate else 0.0
+
+    def rate(self) -> float:
+        """The most that came out in a second of late, while there was enough to do; a guess if there never was."""
+        self._turn()
+        return max(self._best, self._least / self._wait_s)
+
+    def refused(self, weight: float) -> None:
+        """Somebody was turned away, which took the time of so many that are served."""
+        self._turn()
+        self._out += weight
 
     def fits(self, weight: int = 1, *, share: float = 1.0) -> bool:
         """Whether there is room; `share` over 1 for what must go before the rest."""
@@ -97,5 +111,6 @@ class Admission:
             return
         if self._busy:
             self._windows.append((self._window, self._out / (WINDOW_S * (window - self._window))))
+            self._best = max(self._rate() or 0.0, REMEMBERED * self._best)
         self._away *= FORGOTTEN ** (window - self._window)
-        self._window, self._out, self._busy = window, 0, self.inside >= self._enough
+        self._window, self._out, self._busy = window, 0.0, self.inside >= self._enough

@@ -1,6 +1,7 @@
 """What is let in waits for a bounded time, and who is turned away knows when to come back."""
 
 import asyncio
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -183,5 +184,53 @@ def test_commits_that_cannot_be_handed_over_do_not_pile_up() -> None:
         assert len(channel.pending) == 1
         assert channel.pump is not None
         channel.pump.cancel()
+
+    run(main())
+
+
+class Core:
+    """A process of the service that has one core: what is asked of it is done one after the other."""
+
+    def __init__(self, welcome_s: float, try_s: float) -> None:
+        self.door = Door(VirtualClock())
+        self._welcome_s, self._try_s = welcome_s, try_s
+        self._free_at_s = 0.0
+
+    async def come(self) -> int | None:
+        """A desktop comes; when it is to come back, if it is not welcome."""
+        await self._work(self._try_s)
+        try:
+            async with self.door.passed():
+                await self._work(self._welcome_s)
+        except Overloaded as refusal:
+            return refusal.retry_after_s
+        return None
+
+    async def _work(self, seconds: float) -> None:
+        now = asyncio.get_running_loop().time()
+        self._free_at_s = max(self._free_at_s, now) + seconds
+        await asyncio.sleep(self._free_at_s - now)
+
+
+@pytest.mark.parametrize("desktops", [3_000, 9_000])
+@pytest.mark.parametrize("welcome_s", [0.003, 0.01, 0.03])
+def test_a_storm_of_desktops_comes_back_when_it_can_be_welcomed(desktops: int, welcome_s: float) -> None:
+    async def main() -> None:
+        rng, cores = random.Random(1), [Core(welcome_s, welcome_s / 5) for _ in range(3)]
+        sent_away: list[int] = []
+
+        async def one(number: int) -> None:
+            for tries in range(100):
+                pause_s = await cores[(number + tries) % len(cores)].come()
+                if pause_s is None:
+                    sent_away.append(tries)
+                    return
+                await asyncio.sleep(pause_s + 0.2 * rng.random())
+
+        await asyncio.gather(*(one(number) for number in range(desktops)))
+        at_best_s = desktops * welcome_s * 6 / 5 / len(cores)
+        assert desktops == len(sent_away)
+        assert sum(sent_away) < 2.5 * desktops
+        assert asyncio.get_running_loop().time() < 5 + 1.5 * at_best_s
 
     run(main())
