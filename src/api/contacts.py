@@ -330,7 +330,7 @@ class _Reclassify:
             if body.agents is not None:
                 limits = replace(limits, agents=said.agents, not_agents=said.not_agents)
             if body.teams is not None:
-                limits = replace(limits, teams=said.teams, not_teams=said.not_teams)
+                limits = replace(limits, teams=said.teams, not_teams=said.not_teams, widened=())
         command = commands.Reclassify(
             self.contact_id, tag_requests(body.tags), body.queue, body.priority, limits, self.by
         )

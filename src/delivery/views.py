@@ -148,9 +148,9 @@ def terms(said: Mapping[str, list[str]]) -> Json | None:
     """Who may take a contact, in the form in which it is posted; null: whoever fits."""
     if not said:
         return None
+    included = {"agents": said.get("agents", []), "teams": said.get("widened", said.get("teams", []))}
     return {
-        kind: {"include": list(said.get(kind, ())), "exclude": list(said.get(f"not_{kind}", ()))}
-        for kind in ("agents", "teams")
+        kind: {"include": list(names), "exclude": list(said.get(f"not_{kind}", ()))} for kind, names in included.items()
     }
 
 

@@ -629,7 +629,7 @@ def need_of(
             preferred.append((each.skill, each.level, each.weight))
     if language is not None:
         required.append((LANGUAGE + primary(language), 1))
-    chosen = terms.teams or teams
+    chosen = terms.limit(teams)
     return Need(
         channel=channel,
         required=tuple(sorted(required)),

@@ -347,7 +347,7 @@ def relaxed(
     requirements: tuple[Requirement, ...],
     language: str | None,
     terms: Terms,
-    queue_teams: Sequence[str],
+    queue_teams: tuple[str, ...],
 ) -> Relaxed:
     """What one step makes of a contact. Whoever fitted before fits after it; doing it twice changes nothing more.
 
@@ -356,7 +356,7 @@ def relaxed(
     of the queue's, and `*` among them is any. Teams that the terms exclude stay excluded.
     """
     drop = frozenset(step.drop)
-    limit = terms.teams or queue_teams
+    limit = terms.limit(queue_teams)
     limited = bool(limit) and ALL not in limit
     any_team = step.any_team and limited
     joins = limited and not any_team

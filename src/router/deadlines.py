@@ -84,7 +84,7 @@ def can_overflow(board: "Board", contact: Contact, where: Overflow | None) -> bo
     if where.action == "queue":
         return where.queue != contact.queue and where.queue in board.config.queues
     if where.action == "teams":
-        teams = contact.terms.teams or board.policy(contact).teams
+        teams = contact.terms.limit(board.policy(contact).teams)
         return bool(teams) and ALL not in teams and not set(where.teams) <= set(teams)
     return True
 

@@ -44,7 +44,7 @@ class Desk:
         """What an agent with nothing to do has room for."""
         channels = self.now.channels
         if channels is None:
-            return (ANY_CHANNEL,)
+            return (ANY_CHANNEL,) if self.now.capacity else ()
         return tuple(name for name, limit in channels.items() if limit.cost <= self.now.capacity)
 
     def free(self, agent: Agent) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ class Desk:
         present = [each for each in agent.open.values() if each.present]
         owed = [each for each in agent.open.values() if each.wanted]
         if channels is None:
-            return () if present or owed else (ANY_CHANNEL,)
+            return () if present or owed else self.all_free
         if any(not self.interruptible(each.channel) for each in owed):
             return ()
         return tuple(

@@ -15,7 +15,7 @@ from src.router.answers import ContactKey
 from src.router.board import Board
 from src.router.commands import Receive
 from src.router.deadlines import can_overflow
-from src.router.entities import Contact, requirement_json, requirements_from, terms_json
+from src.router.entities import Contact, requirement_json, requirements_from, terms_from, terms_json
 from src.router.fit import Need, preference
 from src.router.handlers.contacts import preferred
 from src.router.intake import Intake
@@ -94,6 +94,10 @@ def of_transfer(board: Board, contact: Contact, from_agent_id: str, changed: Map
     if "requirements" in values:
         values["requirements"] = requirements_from(values["requirements"])
         values["tags"] = tuple(values["tags"])
+    if "terms" in values:
+        values["terms"] = terms_from(values["terms"])
+    if values.pop("anew", False) or values.get("queue", contact.queue) != contact.queue:
+        values["step"] = 0
     bars = {**contact.bars, from_agent_id: board.now + board.bar_ms(contact)}
     bars.pop(values.get("target_agent_id") or "", None)
     moved = replace(contact, state="waiting", bars=bars, **values)

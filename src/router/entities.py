@@ -5,6 +5,7 @@ later stand at the end and have a default: a row says the same with and without 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,6 +16,9 @@ from msgspec import Struct
 from src.router.model import NO_TERMS, Deadlines, Presence, Requirement, Terms
 
 Row = tuple[Any, ...]
+
+FOREVER: Final = 2**53 - 1
+"""Until when an agent is barred that may not be asked again."""
 
 NONE: Final[Mapping[str, int]] = MappingProxyType({})
 """A mapping for those who have nothing in it, which is most."""
@@ -446,8 +450,14 @@ def terms_json(terms: Terms) -> dict[str, list[str]]:
         "not_agents": terms.not_agents,
         "teams": terms.teams,
         "not_teams": terms.not_teams,
+        "widened": terms.widened,
     }
     return {name: list(value) for name, value in named.items() if value}
+
+
+def own_terms_json(terms: Terms) -> dict[str, list[str]]:
+    """The same without what a queue has widened: what goes along to another one."""
+    return terms_json(replace(terms, widened=()) if terms.widened else terms)
 
 
 def terms_from(data: Mapping[str, list[str]] | None) -> Terms:

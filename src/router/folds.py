@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from src.router import events as ev
 from src.router.entities import (
+    FOREVER,
     NONE,
     Agent,
     Assignment,
@@ -84,6 +85,13 @@ def _set_need(contact: Contact, data: Mapping[str, Any]) -> None:
         contact.priority = data["priority"]
     if contact.target_agent_id != before and contact.target_agent_id in contact.bars:
         contact.bars = {agent: until for agent, until in contact.bars.items() if agent != contact.target_agent_id}
+
+
+def _ask_again(contact: Contact, data: Mapping[str, Any]) -> None:
+    """What comes anew may be offered again to those who were asked often enough."""
+    contact.asked = NONE
+    if data.get("ask_again") and contact.bars:
+        contact.bars = {agent: until for agent, until in contact.bars.items() if until < FOREVER} or NONE
 
 
 def _bar(contact: Contact, agent_id: str, data: Mapping[str, Any]) -> None:
@@ -235,7 +243,8 @@ def _transferred(state: "State", event: Event) -> None:
     contact.transfers = data["transfers"] if "transfers" in data else contact.transfers + 1
     if event.version > 1:
         contact.previous_agent_id = assignment.agent_id
-        contact.queued_at, contact.asked = event.at, NONE
+        contact.queued_at = event.at
+        _ask_again(contact, data)
     _bar(contact, assignment.agent_id, data)
     if contact.target_agent_id in contact.bars:
         contact.bars = {agent: until for agent, until in contact.bars.items() if agent != contact.target_agent_id}
@@ -244,7 +253,7 @@ def _transferred(state: "State", event: Event) -> None:
 def _parked(state: "State", event: Event) -> None:
     contact, data = _move_contact(state, event), event.data
     contact.parked_until, contact.park_reason = data["until"], data["reason"]
-    contact.asked = NONE
+    _ask_again(contact, data)
     if data["assignment_id"] is not None:
         assignment = _move_assignment(state, event)
         assignment.released = assignment.wanted = False

@@ -211,14 +211,18 @@ def offer(
     return assignment
 
 
-def take(board: Board, assignment: Assignment) -> None:
-    """The agent has the contact: its other offers are revoked, and help is asked for what the agent does not cover."""
+def take(board: Board, assignment: Assignment, *, by: str | None = None, why: str | None = None) -> None:
+    """The agent has the contact: its other offers are revoked, and help is asked for what the agent does not cover.
+
+    `by` is the supervisor who assigned what was offered already, `why` the reason given.
+    """
     contact = board.state.contacts[assignment.contact_id]
     for other in list(board.state.offers.get(contact.id, {}).values()):
         if other is not assignment:
             board.say(ev.OFFER_REVOKED, other, reason="taken_by_another")
             board.note_agent(assignment.agent_id)
-    board.say(ev.CONTACT_ACTIVE, assignment)
+    said = {} if by is None else {"by": by, "why": why}
+    board.say(ev.CONTACT_ACTIVE, assignment, **said)
     others_wait = board.index.length(contact.queue) > 0
     left = board.waits.left(contact.id, contact.queue, board.now, others_wait=others_wait)
     if left is not None:

@@ -56,15 +56,24 @@ class Requirement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Who may take a contact beside what it needs: only these agents, not those; one of these teams, none of those."""
+    """Who may take a contact beside what it needs: only these agents, not those; one of these teams, none of those.
+
+    `widened` are the teams that steps and overflow of its queue let take it, in place of `teams` and the queue's own.
+    They stay behind when it goes to another queue, or its steps begin anew.
+    """
 
     agents: tuple[str, ...] = ()
     not_agents: tuple[str, ...] = ()
     teams: tuple[str, ...] = ()
     not_teams: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.agents or self.not_agents or self.teams or self.not_teams)
+        return bool(self.agents or self.not_agents or self.teams or self.not_teams or self.widened)
+
+    def limit(self, queue_teams: tuple[str, ...]) -> tuple[str, ...]:
+        """The teams that may take it in a queue of these teams; none: any."""
+        return self.widened or self.teams or queue_teams
 
 
 NO_TERMS: Final = Terms()

@@ -13,14 +13,11 @@ from src.router import hours
 from src.router.board import Board, need_of
 from src.router.classify import relaxed
 from src.router.deadlines import can_overflow, max_wait_due_at, opens_at
-from src.router.entities import Contact, requirement_json, terms_json
+from src.router.entities import FOREVER, Contact, own_terms_json, requirement_json, terms_json
 from src.router.fit import Need
 from src.router.folds import FLAGGED_ASKED_ALL
 from src.router.model import ALL, Overflow, Requirement, Step, Terms
 from src.router.splitting import parted
-
-FOREVER: Final = 2**53 - 1
-"""Until when an agent is barred that may not be asked again."""
 
 RESERVED_MAX: Final = 1_000
 """So many contacts at the head of a queue are looked through for one that the reserve may not take yet."""
@@ -44,7 +41,7 @@ def keep(board: Board, contact: Contact) -> None:
     if contact.target_agent_id is None:
         if policy.split and split(board, contact):
             return
-        if policy.steps and contact.step < len(policy.steps) and skip(board, contact):
+        if contact.step < len(policy.steps) and board.is_open(contact) and skip(board, contact):
             return
     arrived = board.arrivals.pop(contact.id, None)
     if arrived is not None:
@@ -185,14 +182,14 @@ class Loosened:
 
 def _widened(terms: Terms, queue_teams: tuple[str, ...], add: tuple[str, ...], *, any_team: bool) -> Terms:
     """The same terms with further teams; where any team may take it already, there is nothing to add."""
-    teams = terms.teams or queue_teams
+    teams = terms.limit(queue_teams)
     if any_team:
         teams = (ALL,)
     elif teams and add:
         teams = tuple(dict.fromkeys(teams + add))
     else:
         return terms
-    return Terms(terms.agents, terms.not_agents, teams, terms.not_teams)
+    return Terms(terms.agents, terms.not_agents, terms.teams, terms.not_teams, widened=teams)
 
 
 # -- overflow ----------------------------------------------------------------------------------------------------------
@@ -210,6 +207,7 @@ def overflow(board: Board, contact: Contact, where: Overflow | None, reason: str
     }
     if where.action == "queue":
         said["queue"] = where.queue
+        said["terms"] = own_terms_json(contact.terms)
     elif where.action == "teams":
         teams = _widened(contact.terms, board.policy(contact).teams, where.teams, any_team=False)
         said["terms"] = terms_json(teams)
@@ -222,7 +220,7 @@ def overflow(board: Board, contact: Contact, where: Overflow | None, reason: str
     if where.action == "callback":
         if opening is not None and opening > board.now:
             until = opening
-        parked = {"assignment_id": None, "until": until, "reason": "callback", "by": None}
+        parked = {"assignment_id": None, "until": until, "reason": "callback", "by": None, "ask_again": True}
         board.emit(ev.CONTACT_PARKED, parked, contact=contact)
     elif where.action == "close":
         board.close(contact, "overflowed", where.reason)

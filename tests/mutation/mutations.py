@@ -459,7 +459,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "folds.py",
-        "contact.queued_at, contact.asked = event.at, NONE",
+        "contact.queued_at = event.at\n        _ask_again(contact, data)",
         "contact.queued_at = event.at",
         "how often an agent was asked counts on after a transfer",
     ),
@@ -474,5 +474,35 @@ MUTATIONS: Final = (
         "return max(self.bar_ms(contact), HANDED_ON_MS)",
         "return self.bar_ms(contact)",
         "a contact comes straight back to whom it was taken from",
+    ),
+    Mutation(
+        "folds.py",
+        'if data.get("ask_again") and contact.bars:',
+        "if False:",
+        "who was asked often enough is not asked again whatever becomes of the contact",
+    ),
+    Mutation(
+        "queueing.py",
+        "and board.is_open(contact) and skip(board, contact)",
+        "and skip(board, contact)",
+        "a step is skipped in a queue that offers nothing anyway",
+    ),
+    Mutation(
+        "queueing.py",
+        'said["terms"] = own_terms_json(contact.terms)',
+        "pass",
+        "teams that one queue let take a contact overflow into another queue with it",
+    ),
+    Mutation(
+        "handlers/contacts.py",
+        'and (contact.park_reason != "callback" or board.is_open(contact))',
+        "",
+        "whoever writes to a closed queue is put off anew with each message",
+    ),
+    Mutation(
+        "desk.py",
+        "return (ANY_CHANNEL,) if self.now.capacity else ()",
+        "return (ANY_CHANNEL,)",
+        "an agent without any capacity is offered contacts",
     ),
 )

@@ -6,10 +6,9 @@ from src.errors import FieldsMissing, Forbidden, InvalidState, NotFound, OfferEn
 from src.router import commands
 from src.router import events as ev
 from src.router.board import Board
-from src.router.entities import Assignment, Contact
+from src.router.entities import FOREVER, Assignment, Contact
 from src.router.handlers.base import Room
 from src.router.matching import take
-from src.router.queueing import FOREVER
 
 _DONE: Final = {
     "accept": frozenset({"active", "parked", "wrap_up", "completed"}),

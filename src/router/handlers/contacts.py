@@ -8,7 +8,7 @@ from src.router import events as ev
 from src.router.board import NO_TARGET, Board, need_json, need_of
 from src.router.classify import requirements_of
 from src.router.deadlines import LONG_WAIT
-from src.router.entities import Agent, Assignment, Contact, requirement_json, terms_json
+from src.router.entities import Agent, Assignment, Contact, own_terms_json, requirement_json, terms_json
 from src.router.fit import misfit
 from src.router.folds import FLAGGED_ESCALATED
 from src.router.handlers.assignments import end_active
@@ -75,7 +75,10 @@ def _wait_s(policy: QueueConfig, kind: str, of_tier: int | None) -> int | None:
 
 
 def message(room: Room, command: commands.Message) -> None:
-    """The customer wrote. Units that were given back in the silence are wanted again; what was parked comes back."""
+    """The customer wrote. Units that were given back in the silence are wanted again; what was parked comes back.
+
+    Whom a closed queue calls back need not write again: there is nobody to answer before it opens.
+    """
     board, contact = room.board, room.contact(command.contact_id)
     if contact.state in ("wrap_up", "closed"):
         raise InvalidState(f"a contact that is {contact.state} takes no messages", state=contact.state)
@@ -87,7 +90,7 @@ def message(room: Room, command: commands.Message) -> None:
         board.note_assignment(assignment)
         if assignment.released and not assignment.wanted:
             board.say(ev.ASSIGNMENT_WANTED, assignment)
-    elif contact.state == "parked":
+    elif contact.state == "parked" and (contact.park_reason != "callback" or board.is_open(contact)):
         resume(board, contact, "customer", None)
 
 
@@ -121,6 +124,8 @@ def transferred(room: Room, command: commands.Transfer) -> tuple[Contact, Assign
     changed: dict[str, Any] = dict(NO_TARGET)
     if command.to_queue is not None:
         changed["queue"] = command.to_queue
+    if command.to_tags is not None or command.to_queue not in (None, contact.queue):
+        changed["terms"] = own_terms_json(contact.terms)
     if command.to_tags is not None:
         requirements = requirements_of(command.to_tags, board.config.tags, board.now)
         changed["requirements"] = [requirement_json(each) for each in requirements]
@@ -179,6 +184,7 @@ def hand_on(
         reason=reason,
         by=by,
         barred_until=barred_until,
+        ask_again=True,
         transfers=transfers,
     )
     if transfers >= board.config.settings.transfer_flag_count and FLAGGED_TRANSFERS not in contact.flags:
@@ -221,6 +227,8 @@ def reclassify(room: Room, command: commands.Reclassify) -> None:
     if command.terms is not None:
         _check_terms(room, command.terms)
         changed["terms"] = terms_json(command.terms)
+    if command.tags is not None or command.queue not in (None, contact.queue):
+        changed["terms"] = own_terms_json(command.terms or contact.terms)
     board.reclassify(contact, "requested", **changed, by=command.by)
 
 

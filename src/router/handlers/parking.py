@@ -6,7 +6,7 @@ from src.errors import InvalidState, Malformed
 from src.router import commands
 from src.router import events as ev
 from src.router.board import NO_TARGET, Board, need_json
-from src.router.entities import Contact
+from src.router.entities import Contact, own_terms_json
 from src.router.handlers.base import Room
 from src.router.matching import withdraw
 
@@ -28,7 +28,8 @@ def park(room: Room, command: commands.Park) -> None:
         raise Malformed("until must lie in the future", field="until")
     if command.until > board.now + PARKED_S_MAX * 1000:
         raise Malformed(f"until must lie within {PARKED_S_MAX // 86_400} days", field="until")
-    board.say(ev.CONTACT_PARKED, assignment, until=command.until, reason=command.reason, by=command.by)
+    said = {"until": command.until, "reason": command.reason, "by": command.by, "ask_again": True}
+    board.say(ev.CONTACT_PARKED, assignment, **said)
 
 
 def unpark(room: Room, command: commands.Resume) -> None:
@@ -62,7 +63,7 @@ def lay_aside(board: Board, contact: Contact) -> None:
     until = board.now + PARKED_S_MAX * 1000
     board.emit(
         ev.CONTACT_PARKED,
-        {"assignment_id": None, "until": until, "reason": SET_ASIDE, "by": None},
+        {"assignment_id": None, "until": until, "reason": SET_ASIDE, "by": None, "ask_again": True},
         contact=contact,
     )
 
@@ -80,6 +81,7 @@ def resume(board: Board, contact: Contact, reason: str, by: str | None) -> None:
         need_json(contact)
         | target
         | {
+            "terms": own_terms_json(contact.terms),
             "assignment_id": None if assignment is None else assignment.id,
             "promised": promised,
             "reason": reason,

@@ -3,7 +3,8 @@
 from src.errors import AgentUnavailable, Malformed
 from src.router import commands
 from src.router import events as ev
-from src.router.board import NO_TARGET
+from src.router.board import NO_TARGET, Board
+from src.router.entities import Contact
 from src.router.handlers.base import Room
 from src.router.handlers.contacts import hand_on
 from src.router.handlers.parking import resume
@@ -27,7 +28,8 @@ def assign(room: Room, command: commands.Assign) -> None:
     own_offer = board.state.offers.get(contact.id, {})
     offered_here = next((each for each in own_offer.values() if each.agent_id == target.id), None)
     if offered_here is not None:
-        take(board, offered_here)
+        take(board, offered_here, by=command.by, why=command.reason)
+        _trace(board, contact, command, ev.CONTACT_ACTIVE)
         return
     free = desk.free(target)
     if not command.force and contact.channel not in free and "*" not in free:
@@ -43,10 +45,14 @@ def assign(room: Room, command: commands.Assign) -> None:
         resume(board, contact, "assigned", command.by)
     board.look()
     assigned = offer(board, contact, target.id, by=command.by, why=command.reason)
-    why = {"decision": "assigned", "event": ev.CONTACT_OFFERED, "at": board.now, "by": command.by}
-    board.trace(contact, why | {"agent_id": target.id, "reason": command.reason, "forced": command.force})
+    _trace(board, contact, command, ev.CONTACT_OFFERED)
     take(board, assigned)
     board.fresh.pop(contact.id, None)
+
+
+def _trace(board: Board, contact: Contact, command: commands.Assign, event: str) -> None:
+    why = {"decision": "assigned", "event": event, "at": board.now, "by": command.by}
+    board.trace(contact, why | {"agent_id": command.to_agent_id, "reason": command.reason, "forced": command.force})
 
 
 def take_back(room: Room, command: commands.TakeBack) -> None:

@@ -32,7 +32,7 @@ class Ask:
     @property
     def allowed_teams(self) -> frozenset[str] | None:
         """One of these teams; None: any."""
-        teams = frozenset(self.terms.teams or self.teams)
+        teams = frozenset(self.terms.widened or self.terms.teams or self.teams)
         return None if not teams or "*" in teams else teams
 
 
@@ -260,7 +260,7 @@ def relaxed(ask: Ask, step: Step) -> Ask:
         ask,
         requirements=uncovered(kept),
         language=None if no_language else ask.language,
-        terms=replace(ask.terms, teams=allowed),
+        terms=replace(ask.terms, widened=allowed),
     )
 
 

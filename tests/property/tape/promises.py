@@ -220,6 +220,8 @@ class Promises:
 
     def _forget_refusals(self, event: Event) -> None:
         self.refusals = {who: times for who, times in self.refusals.items() if who[0] != event.contact_id}
+        for who in [who for who, until in self.barred.items() if who[0] == event.contact_id and until == FOREVER]:
+            del self.barred[who]
 
     def _bar(self, contact: Contact, agent_id: str, least_s: int = 0) -> None:
         own = self.naive.policy(contact).reoffer_after_s

@@ -116,7 +116,8 @@ class Rest:
             return
         assert contact.entered_at + steps[0].after_s * 1000 > self.now, f"{contact.id} did not take its step"
         but = self.promises.barred_for_good(contact)
-        if contact.target_agent_id is None and not self.naive.present_for(ask, but):
+        asked = contact.target_agent_id is None and self.naive.is_open(contact)
+        if asked and not self.naive.present_for(ask, but):
             reached = [each for each in _after(ask, steps) if self.naive.present_for(each, but)]
             assert not reached, f"{contact.id} waits for a step although nobody fits now"
 

@@ -1,0 +1,156 @@
+"""Two policies at once: where one meets another, each still does what it says."""
+
+import pytest
+
+from src.router import commands as c
+from src.router.model import AgentConfig, Hours, Overflow, Step, TagRequest, Terms
+from tests.support.centre import Centre
+
+NIGHT = Hours("UTC", {}, {"1970-01-01": ((60, 120),)})
+"""The tests begin at a quarter past midnight on that day; it opens at one."""
+
+
+@pytest.fixture
+def centre() -> Centre:
+    return Centre()
+
+
+def test_teams_that_a_step_added_stay_behind_in_its_queue(centre: Centre) -> None:
+    centre.queue(teams=("front",), steps=(Step(5, add_teams=("back",)),))
+    centre.queue("law", teams=("law",))
+    for team in ("back", "law"):
+        centre.agent(team, "away", teams=(team,))
+    centre.contact("patched")
+    centre.contact("transferred")
+    centre.later(6)
+    assert ("front", "back") == centre.engine.state.contacts["patched"].terms.limit(())
+    centre.do(c.SetPresence("back", "available"))
+    centre.accept("patched")
+    centre.accept("transferred")
+    centre.do(c.TakeBack("patched", "s"))
+    centre.do(c.Reclassify("patched", queue="law"))
+    told = centre.engine.dry_run_transfer(c.Transfer("transferred", "t", to_queue="law"), centre.now)
+    assert "team" in {each["code"] for each in told["excluded"]}
+    centre.do(c.Transfer("transferred", "t", to_queue="law"))
+    centre.later(60)
+    assert ("waiting", "waiting") == (centre.state("patched"), centre.state("transferred"))
+    centre.do(c.SetPresence("law", "available"))
+    assert ("law", "law") == (centre.holder("patched"), centre.holder("transferred"))
+
+
+def test_teams_that_were_widened_do_not_overflow_with_a_contact(centre: Centre) -> None:
+    centre.queue("law", teams=("law",))
+    centre.queue(
+        teams=("front",), steps=(Step(5, any_team=True),), max_wait_s=10, overflow=Overflow("queue", queue="law")
+    )
+    centre.agent("x", "away", teams=("back",))
+    centre.contact("k", terms=Terms(not_teams=("trainees",)))
+    centre.later(11)
+    centre.do(c.SetPresence("x", "available"))
+    assert ("waiting", "law") == (centre.state("k"), centre.engine.state.contacts["k"].queue)
+    assert Terms(not_teams=("trainees",)) == centre.engine.state.contacts["k"].terms
+
+
+def test_teams_that_a_caller_names_go_along_to_another_queue(centre: Centre) -> None:
+    centre.queue(steps=(Step(5, add_teams=("back",)),))
+    centre.queue("law", teams=("law",))
+    centre.agent("x", teams=("red",))
+    centre.contact("k", terms=Terms(teams=("red",)), queue="law")
+    assert "x" == centre.holder("k")
+
+
+def test_a_dry_run_of_a_transfer_to_other_skills_says_who_has_them(centre: Centre) -> None:
+    centre.agent("x", skills={"refund": 9})
+    centre.active("k", "refund")
+    centre.agent("y", skills={"law": 9})
+    told = centre.engine.dry_run_transfer(c.Transfer("k", "t", to_tags=(TagRequest("law"),)), centre.now)
+    assert ["y"] == [each["agent_id"] for each in told["agents"] if each["fits"]]
+
+
+def test_a_call_back_of_a_closed_queue_waits_for_its_opening_whatever_the_customer_writes(centre: Centre) -> None:
+    centre.queue(hours=Hours("UTC", NIGHT.days, NIGHT.dates, Overflow("callback", message="at one")))
+    centre.contact("k")
+    until = centre.engine.state.contacts["k"].parked_until
+    for number in range(20):
+        centre.do(c.Message("k", f"m{number}", "text"))
+    assert ("parked", 1) == (centre.state("k"), centre.engine.state.contacts["k"].overflows)
+    assert 1 == len(centre.told("message.queued")), "it is told once"
+    assert 3_600_000 == until
+    centre.agent("x")
+    centre.later(2_605)
+    assert "x" == centre.holder("k")
+
+
+def test_a_customer_who_writes_before_the_call_is_tried_at_once_where_the_queue_is_open(centre: Centre) -> None:
+    centre.queue(max_length=0, overflow=Overflow("callback"))
+    centre.contact("k")
+    centre.agent("x")
+    assert "parked" == centre.state("k")
+    centre.do(c.Message("k", "m", "text"))
+    assert "x" == centre.holder("k")
+
+
+def test_no_step_is_skipped_while_nobody_could_be_asked_anyway(centre: Centre) -> None:
+    steps = (Step(600_000, any_team=True),)
+    centre.queue(teams=("front",), steps=steps, hours=NIGHT)
+    centre.queue("halted", teams=("front",), steps=steps, paused=True)
+    centre.agent("back", teams=("back",))
+    centre.contact("night")
+    centre.contact("paused", queue="halted")
+    centre.agent("front", teams=("front",))
+    assert (0, 0) == tuple(centre.engine.state.contacts[each].step for each in ("night", "paused"))
+    centre.queue("halted", teams=("front",), steps=steps)
+    centre.later(10)
+    assert "front" == centre.holder("paused")
+    centre.accept("paused")
+    centre.later(2_595)
+    assert "front" == centre.holder("night")
+
+
+def test_a_step_is_skipped_when_the_queue_opens(centre: Centre) -> None:
+    centre.queue(teams=("front",), steps=(Step(600_000, any_team=True),), hours=NIGHT)
+    centre.agent("back", teams=("back",))
+    centre.contact("k")
+    centre.later(2_605)
+    assert ("back", 1) == (centre.holder("k"), centre.engine.state.contacts["k"].step)
+
+
+def test_what_is_offered_to_an_agent_already_is_assigned_with_who_and_why(centre: Centre) -> None:
+    centre.queue(offer_to=2)
+    centre.agent("x")
+    centre.agent("y")
+    centre.contact("k")
+    decision = centre.engine.decide(c.Assign("k", "y", "sue", reason="hers"), centre.now)
+    assert ("active", "y") == (centre.state("k"), centre.holder("k"))
+    active = next(each for each in decision.events if each.type == "contact.active")
+    assert ("sue", "hers") == (active.data["by"], active.data["why"])
+    traced = [each for _, _, each in decision.traces if each["decision"] == "assigned"]
+    assert [("y", "sue", "hers")] == [(each["agent_id"], each["by"], each["reason"]) for each in traced]
+
+
+def test_an_agent_without_any_capacity_takes_nothing(centre: Centre) -> None:
+    centre.do(c.PutAgent(AgentConfig("x", capacity=0)))
+    centre.do(c.SetPresence("x", "available"))
+    centre.contact("k")
+    assert "waiting" == centre.state("k")
+    centre.do(c.PutAgent(AgentConfig("x", capacity=1)))
+    assert "x" == centre.holder("k")
+
+
+@pytest.mark.parametrize("way", ["transfer", "park"])
+def test_who_was_asked_often_enough_may_be_asked_of_what_comes_anew(centre: Centre, way: str) -> None:
+    centre.queue(asks_max=1, reoffer_after_s=5)
+    centre.agent("x", skills={"law": 9})
+    centre.contact("k")
+    centre.decline("k")
+    centre.agent("y")
+    centre.accept("k")
+    assert "y" == centre.holder("k")
+    if way == "transfer":
+        centre.do(c.Transfer("k", "t", to_tags=(TagRequest("law"),)))
+    else:
+        centre.do(c.Park("k", "t", centre.now + 60_000, "customer"))
+        centre.do(c.SetPresence("y", "offline"))
+        centre.do(c.Message("k", "m", "text"))
+    centre.later(6)
+    assert "x" == centre.holder("k")
