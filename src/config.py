@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     previous_secret_keys: SecretStr = Field(
         default=SecretStr(""), description="keys from before, with commas between: what they sealed is still opened"
     )
+    key_requests_per_s: int = Field(
+        default=5_000, ge=1, le=1_000_000, description="requests that one API key may make in each process"
+    )
+    tenant_requests_per_s: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="requests that one tenant may make in each process"
+    )
     journal_keep_days: int = Field(
         default=0, ge=0, description="events older than this are archived and dropped, by the week; 0: all are kept"
     )

@@ -29,6 +29,7 @@
     │   ├── Internal              internal: a fault of ours; this request was set aside, others go on
     │   └── Unavailable           unavailable: try again; nothing was done, or the repeat finds what was
     │       ├── TooFast             too_fast: one visitor asks for more than its share
+    │       ├── RateLimited         rate_limited: a credential, or a tenant, asks for more than it may
     │       ├── Overloaded          overloaded: this process has more to do than it can do soon
     │       │   └── TenantOverloaded  overloaded: this tenant asks for more than can be done soon
     │       ├── NotOwner            not_owner: another process serves this tenant
@@ -228,6 +229,12 @@ class TooFast(Unavailable):
     """One visitor asks for more than its share. Nothing was done."""
 
     code = "too_fast"
+
+
+class RateLimited(Unavailable):
+    """A credential, or its tenant (`limit` says which), asks for more than it may. Nothing was done."""
+
+    code = "rate_limited"
 
 
 class Overloaded(Unavailable):

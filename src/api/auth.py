@@ -1,7 +1,6 @@
 """Who is asking, and what may they do. Credentials are API keys and agent tokens; nothing is open by default."""
 
 import secrets
-import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import sha256
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 import jwt
 
+from src.dispatch.ports import Clock
 from src.errors import Forbidden, Malformed, StartupError, Unauthenticated
 from src.store.queries import Queries
 from src.store.seal import Sealer
@@ -36,13 +36,17 @@ _SUPERVISOR_SCOPES: Final = frozenset({"contacts:read", "agents:read", "events:r
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever a credential belongs to. `id` is the key's id or the agent's; `role` is None for keys."""
+    """Whoever a credential belongs to. `id` is the key's id or the agent's; `role` is None for keys.
+
+    `expires_at_s` since the epoch, None: it does not; `requests_per_s` None: as the service says.
+    """
 
     tenant: str
     id: str
     scopes: frozenset[str]
     role: str | None = None
     expires_at_s: float | None = None
+    requests_per_s: int | None = None
 
     @property
     def acting_agent(self) -> str | None:
@@ -82,9 +86,10 @@ def key_hash(key: str) -> str:
 class Authenticator:
     """Turns a credential into a principal. Keys are remembered for a few seconds; `forget` drops one at once."""
 
-    def __init__(self, queries: Queries, sealer: Sealer) -> None:
+    def __init__(self, queries: Queries, sealer: Sealer, clock: Clock) -> None:
         self._queries = queries
         self._sealer = sealer
+        self._clock = clock
         self._keys: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
         self._jwt_secrets: dict[str, str] = {}
 
@@ -124,17 +129,21 @@ class Authenticator:
 
     async def _key(self, hashed: str) -> Principal:
         cached = self._keys.get(hashed)
-        if cached is None or cached[0] < time.monotonic():
+        if cached is None or cached[0] < self._clock.monotonic():
             found = await self._queries.key_by_hash(hashed)
             if found is None or found[1].revoked_at is not None:
                 self.forget(hashed)
                 raise Unauthenticated("the API key is not valid")
             tenant, key = found
-            cached = (time.monotonic() + KEY_CACHE_S, Principal(tenant, key.id, frozenset(key.scopes)))
-            self._keys[hashed] = cached
+            until = None if key.hash == hashed else (key.previous_until or 0) / 1000
+            principal = Principal(tenant, key.id, frozenset(key.scopes), None, until, key.requests_per_s)
+            cached = self._keys[hashed] = (self._clock.monotonic() + KEY_CACHE_S, principal)
             if len(self._keys) > KEYS_CACHED_MAX:
                 self._keys.popitem(last=False)
-        return cached[1]
+        principal = cached[1]
+        if principal.expires_at_s is not None and principal.expires_at_s * 1000 <= self._clock.now_ms():
+            raise Unauthenticated("the API key has been rotated: its new form is needed")
+        return principal
 
     async def _token(self, token: str) -> Principal:
         try:

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 from fastapi import Depends, Header, Request
 from starlette.responses import Response
 
 from src.api.auth import Authenticator, Principal
 from src.api.door import Door
+from src.api.limits import Limits
 from src.api.progress.links import ProgressLinks
 from src.api.webchat.pace import Paces
 from src.api.webchat.waiting import Waiting
@@ -19,8 +20,9 @@ from src.channels.webchat.tokens import VisitorTokens
 from src.connectors.service import Connectors
 from src.delivery.hub import Hub, encode
 from src.dispatch.config import SETTINGS_NAME, settings_config
+from src.dispatch.jobs import Configure
 from src.dispatch.owner import Owner
-from src.dispatch.ports import Answer, Clock, Store
+from src.dispatch.ports import Actor, Answer, Clock, Store
 from src.dispatch.turn import Job, Once, Repeated
 from src.dispatch.versions import ANY, Precondition, Versioned, version
 from src.errors import Malformed
@@ -54,6 +56,7 @@ class Services:
     clock: Clock
     new_id: Callable[[], str]
     auth: Authenticator
+    limits: Limits
     sealer: Sealer
     channels: Mapping[str, Channel]
     door: Door
@@ -101,9 +104,22 @@ class Context:
         """The tenant of the credential."""
         return self.principal.tenant
 
+    @property
+    def actor(self) -> Actor:
+        """Who asks, for the audit trail."""
+        role: Any = self.principal.role
+        return Actor(role or "key", self.principal.id)
+
+    def _signed(self, job: Job[T]) -> Job[T]:
+        """The job; a change of configuration with the name of whoever asks for it."""
+        asked: Any = job
+        if isinstance(asked, Configure):
+            asked = replace(asked, by=self.actor)
+        return cast("Job[T]", asked)
+
     async def submit(self, job: Job[T]) -> T:
         """Run a job in the tenant's loop."""
-        result = await self.services.owner.submit(self.tenant, job)
+        result = await self.services.owner.submit(self.tenant, self._signed(job))
         assert not isinstance(result, Repeated)
         return result
 
@@ -113,6 +129,7 @@ class Context:
         `render` makes what is stored: a status and a body of ids and codes, no personal data. Where another process
         serves the tenant it runs there: it is `forwardable`, as the job is.
         """
+        job = self._signed(job)
         key = self.request.headers.get("idempotency-key")
         if key is None:
             own = Once(f"command {self.services.new_id()}", "", render, given=False)
@@ -133,9 +150,12 @@ async def context(request: Request) -> Context:
 
     Raises:
         Unauthenticated: no credential, or a bad one.
+        RateLimited: it asks for too much.
     """
     found = services(request)
-    return Context(request, found, await found.auth.bearer(request.headers.get("authorization")))
+    principal = await found.auth.bearer(request.headers.get("authorization"))
+    found.limits.take(principal, request.scope)
+    return Context(request, found, principal)
 
 
 Ctx = Annotated[Context, Depends(context)]

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src import metrics
 from src.api import problems
+from src.api.limits import HEADERS
 from src.dispatch.admission import Admission
 from src.dispatch.clock import SystemClock
 from src.dispatch.media import MEDIA_BYTES_MAX
@@ -129,6 +130,8 @@ class Edge:
         async def sending(message: Message) -> None:
             nonlocal started
             started = True
+            if HEADERS in scope and message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *scope[HEADERS]]
             await send(message)
 
         refusal: Refused

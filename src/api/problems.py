@@ -26,6 +26,7 @@ STATUS: Final[dict[type[errors.Refused], int]] = {
     errors.Internal: 500,
     errors.TenantOverloaded: 429,
     errors.TooFast: 429,
+    errors.RateLimited: 429,
     errors.Unavailable: 503,
 }
 """A subclass has the status of the nearest class above it."""

@@ -22,6 +22,7 @@ from src.api import (
     explaining,
     external,
     handling,
+    keys,
     media,
     messages,
     native,
@@ -36,6 +37,7 @@ from src.api.context import Services
 from src.api.door import Door
 from src.api.edge import Edge
 from src.api.intake import Intake
+from src.api.limits import Limits
 from src.api.progress import endpoints as progress
 from src.api.progress.links import ProgressLinks
 from src.api.webchat import directline, rest, socket, static
@@ -89,6 +91,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         progress,
         configuration,
         access,
+        keys,
         explaining,
         external,
         events,
@@ -152,7 +155,8 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             hub=hub,
             clock=clock,
             new_id=new_id,
-            auth=Authenticator(queries, sealer),
+            auth=Authenticator(queries, sealer, clock),
+            limits=Limits(clock, key_per_s=settings.key_requests_per_s, tenant_per_s=settings.tenant_requests_per_s),
             sealer=sealer,
             channels=channels,
             sends=sender.sends,

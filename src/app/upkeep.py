@@ -26,6 +26,7 @@ PRIVACY_S: Final = 2.0
 STOP_S_MAX: Final = 1.0
 WATCH_S: Final = 0.25
 ANSWERS_KEPT_MS: Final = 24 * 3600 * 1000
+AUDIT_KEPT_MS: Final = 400 * 24 * 3600 * 1000
 
 _log = structlog.get_logger(__name__)
 
@@ -108,6 +109,8 @@ async def keep_house(found: Services, store: PostgresStore) -> None:
             await found.owner.keep()
             if clock.monotonic() - swept_at > SWEEP_S:
                 while await store.forget_answers(clock.now_ms() - ANSWERS_KEPT_MS):
+                    pass
+                while await store.forget_audit(clock.now_ms() - AUDIT_KEPT_MS):
                     pass
                 swept_at = clock.monotonic()
         except (StoreUnreachable, Unavailable) as error:

@@ -38,7 +38,8 @@ CLOSE_CREDENTIAL: Final = 4001
 CLOSE_REPLACED: Final = 4002
 CLOSE_TOO_SLOW: Final = 4008
 
-KEY_DELETED: Final = "key.deleted"
+KEY_CHANGES: Final = frozenset({"key.updated", "key.deleted"})
+"""A key was rotated or revoked: who has it says hello anew, if that is still good."""
 
 SIGNALS_MAX: Final = 20
 """Signals that wait for one subscriber; with more, the oldest are forgotten."""
@@ -299,7 +300,7 @@ class Hub:
                     channel.leases[event.agent_id or ""] = (event.seq, event.data["session"])
                 for each in same:
                     self._lease_told(each, event.seq, event.data["session"])
-            elif event.type == KEY_DELETED:
+            elif event.type in KEY_CHANGES:
                 self.close_credential(tenant, event.data["name"], CLOSE_CREDENTIAL)
 
     def _lease_told(self, subscriber: Subscriber, seq: int, session: str | None) -> None:

@@ -246,7 +246,10 @@ class ConfigFact:
 
 @dataclass(frozen=True, slots=True)
 class KeyFact:
-    """An API key, hashed (SHA-256, hex). `revoked_at` None: good."""
+    """An API key, hashed (SHA-256, hex). `revoked_at` None: good.
+
+    The key before the last rotation is good until `previous_until`. `requests_per_s` None: as the service says.
+    """
 
     id: str
     hash: str
@@ -254,6 +257,37 @@ class KeyFact:
     scopes: tuple[str, ...]
     created_at: int
     revoked_at: int | None = None
+    previous_hash: str | None = None
+    previous_until: int | None = None
+    requests_per_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustFact:
+    """Whose agent tokens the tenant takes. `secrets` sign by HS256: sealed, and until when they are good (None: on)."""
+
+    body: Mapping[str, Any]
+    secrets: tuple[tuple[str, int | None], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something: a key, or an agent or supervisor with a token."""
+
+    kind: Literal["key", "agent", "supervisor"]
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFact:
+    """A line of the audit trail: who did what to which name (`queue.updated`, `key.rotated`), and codes beside it."""
+
+    id: str
+    at: int
+    by: Actor
+    act: str
+    name: str
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +337,8 @@ Fact = (
     | CollaborationWord
     | ConfigFact
     | KeyFact
+    | TrustFact
+    | AuditFact
     | AccountFact
     | ConnectorFact
     | ErasureFact
@@ -412,6 +448,7 @@ class Wanted:
     config: set[tuple[str, str]] = field(default_factory=set)
     accounts: set[str] = field(default_factory=set)
     connectors: set[str] = field(default_factory=set)
+    api_keys: set[str] = field(default_factory=set)
     answers: set[str] = field(default_factory=set)
     conflicts: set[str] = field(default_factory=set)
     reviews: set[tuple[str, str]] = field(default_factory=set)
@@ -467,6 +504,7 @@ class Known:
     config: dict[tuple[str, str], ConfigFact] = field(default_factory=dict)
     accounts: dict[str, AccountFact] = field(default_factory=dict)
     connectors: dict[str, ConnectorFact] = field(default_factory=dict)
+    api_keys: dict[str, KeyFact] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     recent: dict[str, tuple[Recent, ...]] = field(default_factory=dict)
     external: dict[str, Mapping[str, Any]] = field(default_factory=dict)

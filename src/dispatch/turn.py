@@ -16,6 +16,7 @@ from src.dispatch.ports import (
     Customer,
     Fact,
     IdentityFact,
+    KeyFact,
     Known,
     MediaFact,
     MessageFact,
@@ -165,17 +166,19 @@ class Turn:
             self.known.messages[fact.id] = fact
             if fact.external_id is not None:
                 self.known.external_messages[(fact.channel, fact.account, fact.external_id)] = fact
-        elif isinstance(fact, ConfigFact | AccountFact | ConnectorFact):
+        elif isinstance(fact, ConfigFact | AccountFact | ConnectorFact | KeyFact):
             self._write_configuration(fact)
         else:
             self._write_for_channels(fact)
 
-    def _write_configuration(self, fact: ConfigFact | AccountFact | ConnectorFact) -> None:
+    def _write_configuration(self, fact: ConfigFact | AccountFact | ConnectorFact | KeyFact) -> None:
         known = self.known
         if isinstance(fact, ConfigFact):
             _keep(known.config, (fact.kind, fact.name), fact, gone=fact.body is None)
         elif isinstance(fact, AccountFact):
             _keep(known.accounts, fact.name, fact, gone=fact.deleted)
+        elif isinstance(fact, KeyFact):
+            _keep(known.api_keys, fact.id, fact, gone=False)
         else:
             _keep(known.connectors, fact.name, fact, gone=fact.deleted)
 

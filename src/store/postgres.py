@@ -98,7 +98,8 @@ class PostgresStore:
             Conflict: there is one of that name.
         """
         tenant = new_id()
-        first = rows.key_row(key) if key is not None else (None,) * len(statements.columns(tables.api_keys))
+        width = len(statements.FIRST_KEY)
+        first = (None,) * width if key is None else rows.key_row(key)[:width]
         async with self._connection() as connection:
             made = await connection.fetchval(statements.TENANT, tenant, name, jwt_secret, *first)
         if made is None:
@@ -251,6 +252,12 @@ class PostgresStore:
         """Remove stored answers that are older than a time, of all tenants, some at a time; returns how many."""
         async with self._connection() as connection:
             forgotten = await connection.fetch(statements.FORGET, before, FORGET_ANSWERS)
+        return len(forgotten)
+
+    async def forget_audit(self, before: int) -> int:
+        """Remove lines of the audit trail that are older than a time, of all tenants, some at a time; how many."""
+        async with self._connection() as connection:
+            forgotten = await connection.fetch(statements.FORGET_AUDIT, before, FORGET_ANSWERS)
         return len(forgotten)
 
     # -- leases -------------------------------------------------------------------------------------------------

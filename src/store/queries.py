@@ -43,6 +43,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from src.dispatch.ports import (
     AccountFact,
+    AuditFact,
     CollaborationWord,
     ConfigFact,
     ConnectorFact,
@@ -51,6 +52,7 @@ from src.dispatch.ports import (
     KeyFact,
     MessageFact,
     OutgoingFact,
+    TrustFact,
 )
 from src.errors import Malformed, Unavailable
 from src.router.entities import Row
@@ -700,10 +702,26 @@ class Queries:
         return [rows.key_from(row) for row in found]
 
     async def key_by_hash(self, hashed: str) -> tuple[str, KeyFact] | None:
-        """The tenant of an API key, and the key."""
+        """The tenant of an API key, and the key; also of the hash that it had before it was rotated."""
         each = tables.api_keys
-        row = await self.one_row(select(each.c.tenant, *_of(each)).where(each.c.hash == hashed))
+        either = or_(each.c.hash == hashed, each.c.previous_hash == hashed)
+        row = await self.one_row(select(each.c.tenant, *_of(each)).where(either))
         return None if row is None else (row[0], rows.key_from(row[1:]))
+
+    async def token_trust(self, tenant: str) -> TrustFact | None:
+        """Whose agent tokens a tenant takes; None: those that this service mints."""
+        each = tables.token_trusts
+        row = await self.one_row(select(*_of(each)).where(each.c.tenant == tenant))
+        return None if row is None else rows.trust_from(row)
+
+    async def audit(self, tenant: str, *, limit: int, cursor: str | None = None) -> Page[AuditFact]:
+        """The audit trail, newest first."""
+        each = tables.audit
+        query = select(*_of(each)).where(each.c.tenant == tenant)
+        if cursor is not None:
+            query = query.where(each.c.id < cursor)
+        found = await self.all_rows(query.order_by(each.c.id.desc()).limit(limit + 1))
+        return _page([rows.audit_from(row) for row in found], limit, lambda line: line.id)
 
     async def accounts(self, tenant: str) -> Sequence[AccountFact]:
         """All channel accounts, by name."""

@@ -36,6 +36,7 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "config": _keyed(rows.config_from, lambda each: (each.kind, each.name)),
     "accounts": _keyed(rows.account_from, lambda each: each.name),
     "connectors": _keyed(rows.connector_from, lambda each: each.name),
+    "api_keys": _keyed(rows.key_from, lambda each: each.id),
     "answers": _keyed(rows.answer_from, lambda each: each.scope),
 }
 """By the names of `Known`: from a row of the table, without the tenant, to a key and a value."""

@@ -11,7 +11,9 @@ import msgspec
 
 from src.dispatch.ports import (
     AccountFact,
+    Actor,
     Answer,
+    AuditFact,
     Checkpoint,
     CollaborationWord,
     ConfigFact,
@@ -30,6 +32,7 @@ from src.dispatch.ports import (
     OutgoingFact,
     RatingFact,
     ReviewFact,
+    TrustFact,
 )
 from src.errors import StoreRejected
 from src.router.entities import Row
@@ -344,12 +347,42 @@ def config_from(row: Sequence[Any]) -> ConfigFact:
 
 def key_row(fact: KeyFact) -> Row:
     """A row of `api_keys`."""
-    return (fact.id, fact.hash, fact.name, dump(fact.scopes), fact.created_at, fact.revoked_at)
+    return (
+        fact.id,
+        fact.hash,
+        fact.name,
+        dump(fact.scopes),
+        fact.created_at,
+        fact.revoked_at,
+        fact.previous_hash,
+        fact.previous_until,
+        fact.requests_per_s,
+    )
 
 
 def key_from(row: Sequence[Any]) -> KeyFact:
     """The inverse of `key_row`."""
-    return KeyFact(row[0], row[1], row[2], tuple(_decode(row[3])), row[4], row[5])
+    return KeyFact(row[0], row[1], row[2], tuple(_decode(row[3])), *row[4:9])
+
+
+def trust_row(fact: TrustFact) -> Row:
+    """A row of `token_trusts`."""
+    return (dump(fact.body), dump(fact.secrets))
+
+
+def trust_from(row: Sequence[Any]) -> TrustFact:
+    """The inverse of `trust_row`."""
+    return TrustFact(_decode(row[0]), tuple((sealed, until) for sealed, until in _decode(row[1])))
+
+
+def audit_row(fact: AuditFact) -> Row:
+    """A row of `audit`."""
+    return (fact.id, fact.at, fact.by.kind, fact.by.id, fact.act, fact.name, dump(fact.more))
+
+
+def audit_from(row: Sequence[Any]) -> AuditFact:
+    """The inverse of `audit_row`."""
+    return AuditFact(row[0], row[1], Actor(row[2], row[3]), row[4], row[5], _decode(row[6]))
 
 
 def account_row(fact: AccountFact) -> Row:

@@ -59,14 +59,17 @@ def _rows_of(table: Table) -> str:
     return f"SELECT {names(columns(table))} FROM {table.name} WHERE tenant = $1"
 
 
+FIRST_KEY: Final = columns(tables.api_keys)[:5]
+"""What there is to say of a tenant's first key: it is neither revoked nor rotated nor limited."""
+
 TENANT: Final = f"""\
 WITH made AS (
   INSERT INTO tenants (id, name, created_at, jwt_secret)
   VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, $3)
   ON CONFLICT (name) DO NOTHING RETURNING id
 ), first_key AS (
-  INSERT INTO api_keys (tenant, {names(columns(tables.api_keys))})
-  SELECT id, $4, $5, $6, $7::json, $8, $9 FROM made WHERE $4::text IS NOT NULL
+  INSERT INTO api_keys (tenant, {names(FIRST_KEY)})
+  SELECT id, $4, $5, $6, $7::json, $8 FROM made WHERE $4::text IS NOT NULL
 )
 INSERT INTO tenant_heads (tenant, seq, batch, at, state_hash) SELECT id, 0, '', 0, 0 FROM made RETURNING tenant"""
 
@@ -112,6 +115,10 @@ WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[
 
 FORGET: Final = """\
 DELETE FROM answers WHERE ctid = ANY (ARRAY(SELECT ctid FROM answers WHERE at < $1 ORDER BY at LIMIT $2))
+RETURNING at"""
+
+FORGET_AUDIT: Final = """\
+DELETE FROM audit WHERE ctid = ANY (ARRAY(SELECT ctid FROM audit WHERE at < $1 ORDER BY at LIMIT $2))
 RETURNING at"""
 
 _OPEN: Final = {
@@ -213,7 +220,7 @@ def _section(section: Section, parameter: int) -> str:
     )
     if section.verb == "put":
         sets = ", ".join(f"{each.name} = excluded.{each.name}" for each in used if not each.primary_key)
-        text += f"\n  ON CONFLICT (tenant, {names(keys(table))}) DO UPDATE SET {sets}"
+        text += f"\n  ON CONFLICT ({names(list(table.primary_key.columns))}) DO UPDATE SET {sets}"
     return text
 
 
@@ -263,6 +270,7 @@ SOUGHT: Final = (
     Sought("config", tables.config, ("kind", "name")),
     Sought("accounts", tables.channel_accounts, ("name",)),
     Sought("connectors", tables.connectors, ("name",)),
+    Sought("api_keys", tables.api_keys, ("id",)),
     Sought("answers", tables.answers, ("scope",)),
 )
 """What can be looked up, by the names of `Known`. Those that have a name in `Wanted` may be given keys."""

@@ -565,9 +565,39 @@ api_keys: Final = Table(
     _json("scopes"),
     _number("created_at"),
     _number("revoked_at", nullable=True),
+    _key("previous_hash", nullable=True),
+    _number("previous_until", nullable=True),
+    _number("requests_per_s", Integer, nullable=True),
     PrimaryKeyConstraint("tenant", "id"),
     UniqueConstraint("hash"),  # a credential says which tenant it is of: found without one
+    Index("uq_api_keys_previous", "previous_hash", unique=True, postgresql_where=text("previous_hash IS NOT NULL")),
 )
+
+token_trusts: Final = Table(
+    "token_trusts",
+    metadata,
+    _key("tenant"),
+    _json("body"),
+    _json("secrets"),
+    PrimaryKeyConstraint("tenant"),
+)
+"""Whose agent tokens a tenant takes; `secrets` are those that sign by HS256, sealed, the newest first."""
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _number("at"),
+    _key("by_kind"),
+    _key("by_id"),
+    _key("act"),
+    _key("name"),
+    _json("more"),
+    PrimaryKeyConstraint("tenant", "id"),
+    Index("ix_audit_old", "at"),
+)
+"""Who changed what of configuration and credentials."""
 
 channel_accounts: Final = Table(
     "channel_accounts",

@@ -13,6 +13,7 @@ from sqlalchemy import Table
 
 from src.dispatch.ports import (
     AccountFact,
+    AuditFact,
     Batch,
     CollaborationWord,
     ConfigFact,
@@ -31,6 +32,7 @@ from src.dispatch.ports import (
     OutgoingFact,
     RatingFact,
     ReviewFact,
+    TrustFact,
 )
 from src.router.entities import ASSIGNMENT_COLUMNS, Row
 from src.store import rows, tables
@@ -78,6 +80,8 @@ SECTIONS: Final = (
     Section(tables.identities, "remove"),
     Section(tables.connectors, "put"),
     Section(tables.connectors, "remove"),
+    Section(tables.token_trusts, "put"),
+    Section(tables.audit, "put"),
     Section(tables.answers, "put"),
 )
 
@@ -122,6 +126,8 @@ def sectioned(batch: Batch) -> list[list[Row]]:
         [(each.customer_id, *identity) for each in facts.of(ErasureFact) for identity in each.identities],
         [rows.connector_row(each) for each in facts.of(ConnectorFact) if not each.deleted],
         [(each.name,) for each in facts.of(ConnectorFact) if each.deleted],
+        [rows.trust_row(each) for each in facts.of(TrustFact)],
+        [rows.audit_row(each) for each in facts.of(AuditFact)],
         _newest((each.scope, rows.answer_row(each)) for each in batch.answers),
     ]
 
@@ -158,6 +164,8 @@ _KEYS: Final[Mapping[type[Any], Callable[[Any], Any]]] = {
     AccountFact: attrgetter("name"),
     ErasureFact: attrgetter("customer_id"),
     ConnectorFact: attrgetter("name"),
+    TrustFact: lambda _: None,
+    AuditFact: attrgetter("id"),
 }
 
 

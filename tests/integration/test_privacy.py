@@ -19,6 +19,8 @@ NOTHING_PERSONAL = {
     "agent_states",
     "config",
     "api_keys",
+    "token_trusts",
+    "audit",
     "channel_accounts",
     "channel_cursors",
     "channel_tokens",

@@ -438,10 +438,10 @@ async def test_files_that_are_not_taken(client: Client) -> None:
         (b"\xff\xfe", 415),
         (b"#!/bin/sh", 422),
     ):
-        files._buckets.clear()
+        files._buckets._buckets.clear()
         refused = await browser.ask("POST", "/files?id=file-number-1&name=a.png", status, content=content)
         assert {415: "unwanted_file", 422: "malformed"}[status] == refused["code"], content
-    files._buckets.clear()
+    files._buckets._buckets.clear()
     large = b"%PDF-" + b"x" * (5 * 1024 * 1024)
     answer = await browser.http.post("/files?id=file-number-1", content=large)
     assert (413, "body_too_large") == (answer.status_code, answer.json()["code"])

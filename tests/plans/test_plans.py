@@ -46,6 +46,7 @@ FEW: Final = {
     "tenant_heads": 10,
     "processes": 10,
     "journal_checkpoints": 10,
+    "token_trusts": 10,
     "channel_accounts": 100,
     "channel_tokens": 100,
     "channel_cursors": 100,
@@ -121,6 +122,7 @@ def expression(table: Table, column: Column[Any], since: int) -> str:
         "name",
         "value",
         "hash",
+        "previous_hash",
         "scope",
     ):
         return "'i' || lpad(n::text, 9, '0')"
@@ -131,7 +133,7 @@ async def fill(connection: asyncpg.Connection, table: Table, since: int) -> None
     columns = list(table.columns)
     values = ", ".join(f"({expression(table, each, since)})" for each in columns)
     names = ", ".join(each.name for each in columns)
-    if table.name in ("tenant_heads", "journal_checkpoints"):
+    if table.name in ("tenant_heads", "journal_checkpoints", "token_trusts"):
         values = values.replace("'t' || nullif(n, 1)", "CASE WHEN n = 1 THEN 't' ELSE 't' || n END")
     await connection.execute(
         f"INSERT INTO {table.name} ({names}) SELECT {values} FROM generate_series(1, {FEW.get(table.name, ROWS)}) AS n"
@@ -198,6 +200,7 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
         Asked("checkpoint", s.CHECKPOINT, [TENANT]),
         Asked("dropped", s.DROPPED, [TENANT]),
         Asked("old answers", s.FORGET, [100, 50]),
+        Asked("old lines of the audit trail", s.FORGET_AUDIT, [100, 50]),
         Asked("old traces", s.FORGET_TRACES, [TENANT, key(100), 100, 50]),
         Asked("renew", s.RENEW, [key(1), 5.0, "http://x", 1]),
         Asked("claim", s.CLAIM, [key(1), TENANT]),
@@ -263,6 +266,8 @@ async def read_by(queries: Queries) -> list[Asked]:
         "conflicts": lambda: people.conflicts(TENANT, settled=False, limit=50, cursor=None),
         "reviews": lambda: people.reviews(TENANT, settled=False, limit=50, cursor=None),
         "key by hash": lambda: queries.key_by_hash(key(7)),
+        "token trust": lambda: queries.token_trust(TENANT),
+        "audit": lambda: queries.audit(TENANT, limit=50, cursor=key(500)),
         "account": lambda: queries.account(key(7)),
         "tenant": lambda: queries.tenant(key(1)),
         "tenant by name": lambda: queries.tenant_by_name(key(1)),

@@ -23,10 +23,17 @@ Scope = Literal[
 
 
 class KeyBody(Body):
-    """A new API key."""
+    """A new API key. `requests_per_s` is what it may ask for; null: as the service says for every key."""
 
     name: Short
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=7)]
+    requests_per_s: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+
+class RotateBody(Body):
+    """How long the secret before stays good beside the new one."""
+
+    overlap_s: Annotated[int, Field(ge=0, le=2_592_000)] = 86_400
 
 
 class TokenBody(Body):

@@ -1,9 +1,8 @@
 """How much one visitor may ask for: a bucket for each in the memory of this process, and so many of them at most."""
 
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final
 
+from src.api.buckets import Buckets
 from src.dispatch.ports import Clock
 from src.errors import TooFast
 
@@ -21,40 +20,23 @@ LOOKS_PER_S: Final = 0.5
 VISITORS_MAX: Final = 20_000
 """So many visitors are remembered; those who have been quiet for longest are forgotten first."""
 
-Key = tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Bucket:
-    left: float
-    at_s: float
-
 
 class Pace:
     """Buckets of one kind: `burst` at once, and `per_s` a second in the long run."""
 
     def __init__(self, clock: Clock, burst: int, per_s: float) -> None:
-        self._clock, self._burst, self._per_s = clock, burst, per_s
-        self._buckets: OrderedDict[Key, _Bucket] = OrderedDict()
+        self._burst, self._per_s = burst, per_s
+        self._buckets = Buckets(clock, VISITORS_MAX)
 
-    def take(self, key: Key) -> None:
+    def take(self, key: tuple[str, ...]) -> None:
         """Take one.
 
         Raises:
             TooFast: there is none left; it says when there is one.
         """
-        now_s = self._clock.monotonic()
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = _Bucket(float(self._burst), now_s)
-            if len(self._buckets) > VISITORS_MAX:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(key)
-        bucket.left = min(self._burst, bucket.left + (now_s - bucket.at_s) * self._per_s)
-        bucket.at_s = now_s
-        if bucket.left < 1:
-            raise TooFast("that is too much at once", retry_after_s=max(1, round((1 - bucket.left) / self._per_s)))
-        bucket.left -= 1
+        left = self._buckets.take(key, self._burst, self._per_s)
+        if left < 0:
+            raise TooFast("that is too much at once", retry_after_s=max(1, round(-left / self._per_s)))
 
 
 class Paces:

@@ -6,11 +6,14 @@ from typing import Any
 from src.dispatch.config import SETTINGS_NAME
 from src.dispatch.ports import (
     AccountFact,
+    Actor,
+    AuditFact,
     ConfigFact,
     ConnectorFact,
     Fact,
     KeyFact,
     Known,
+    TrustFact,
     Wanted,
 )
 from src.dispatch.turn import Turn
@@ -24,12 +27,13 @@ from src.router.state import State
 class Configure:
     """A change of configuration: a command for the engine, and the fact to write with it.
 
-    With `only_if` it is made only where what is stored is what the caller has seen.
+    With `only_if` it is made only where what is stored is what the caller has seen. `by` goes into the audit trail.
     """
 
     command: Command
-    fact: ConfigFact | KeyFact | AccountFact | ConnectorFact
+    fact: ConfigFact | KeyFact | AccountFact | ConnectorFact | TrustFact
     only_if: Precondition | None = None
+    by: Actor | None = None
 
     def wants(self, wanted: Wanted, _: State) -> None:
         """What is stored, if it matters; else configuration is checked against the engine's own."""
@@ -47,7 +51,24 @@ class Configure:
             self.only_if.check(_stored(self.fact, turn.known), default=_has_default(self.fact))
         turn.decide(self.command)
         turn.write(self.fact)
+        if self.by is not None:
+            act, name = _audited(self.fact)
+            turn.write(AuditFact(turn.new_id(), turn.now, self.by, act, name))
         return self.fact
+
+
+def _audited(fact: ConfigFact | KeyFact | AccountFact | ConnectorFact | TrustFact) -> tuple[str, str]:
+    """What the audit trail says of a change: what was done, and to which name."""
+    match fact:
+        case ConfigFact(kind, name, body):
+            return f"{kind}.{'deleted' if body is None else 'updated'}", name
+        case KeyFact(key_id, revoked_at=revoked_at):
+            return "key.made" if revoked_at is None else "key.revoked", key_id
+        case AccountFact(name, deleted=deleted):
+            return f"channel.{'deleted' if deleted else 'updated'}", name
+        case ConnectorFact(name, deleted=deleted):
+            return f"connector.{'deleted' if deleted else 'updated'}", name
+    return "token_trust.updated", "token_trust"
 
 
 def _stored(fact: Fact, known: Known) -> Versioned | None:
@@ -71,12 +92,20 @@ def _has_default(fact: Fact) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Does nothing: it carries a result that is worked out elsewhere, so that a repeat gets the same answer."""
+    """Carries a result that is worked out elsewhere, so that a repeat gets the same answer.
+
+    `act`, `name` and `by` are what the audit trail is to say of it; None: nothing.
+    """
 
     result: Any
+    by: Actor | None = None
+    act: str = ""
+    name: str = ""
 
     def wants(self, wanted: Wanted, _: State) -> None:
         """Nothing."""
 
-    def run(self, _: Turn) -> Any:  # noqa: ANN401  # whatever it carries
+    def run(self, turn: Turn) -> Any:  # noqa: ANN401  # whatever it carries
+        if self.by is not None:
+            turn.write(AuditFact(turn.new_id(), turn.now, self.by, self.act, self.name))
         return self.result
