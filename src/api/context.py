@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 from fastapi import Depends, Header, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from src.api.auth import Authenticator, Principal
 from src.api.door import Door
@@ -26,6 +27,7 @@ from src.dispatch.ports import Actor, Answer, Clock, Store
 from src.dispatch.turn import Job, Once, Repeated
 from src.dispatch.versions import ANY, Precondition, Versioned, version
 from src.errors import Malformed
+from src.profile.masking import masked
 from src.router.model import Settings
 from src.store.contents import Contents
 from src.store.queries import Queries
@@ -36,6 +38,9 @@ CONDITION_CHARS_MAX: Final = 1_024
 
 _TAG: Final = re.compile(r'(W/)?"([!#-~\x80-\xff]*)"')
 _TAGS: Final = re.compile(rf"[ \t,]*(?:{_TAG.pattern}[ \t]*(?:,[ \t,]*|$))+")
+
+_HIDDEN_IN: Final = "cordboard.hidden_in"
+"""In a request's scope: what `hidden_in` says of who asked."""
 
 T = TypeVar("T")
 
@@ -78,10 +83,14 @@ async def default_region(found: Services, tenant: str) -> str:
 
 async def settings_of(found: Services, tenant: str) -> Settings:
     """The tenant's settings: those that its loop goes by, or as they are stored where another process serves it."""
-    settings = found.owner.settings(tenant)
-    if settings is not None:
-        return settings
-    stored = await found.queries.config_one(tenant, "settings", SETTINGS_NAME)
+    return await stored_settings(found.queries, tenant, found.owner.settings(tenant))
+
+
+async def stored_settings(queries: Queries, tenant: str, held: Settings | None) -> Settings:
+    """The tenant's settings: `held`, those that its loop in this process goes by, or as they are stored."""
+    if held is not None:
+        return held
+    stored = await queries.config_one(tenant, "settings", SETTINGS_NAME)
     return Settings() if stored is None else settings_config(SETTINGS_NAME, stored)
 
 
@@ -145,8 +154,16 @@ class Context:
         return result.answer if isinstance(result, Repeated) else result
 
 
+async def hidden_in(found: Services, principal: Principal) -> str | None:
+    """Where the numbers are read that this caller does not see (ISO 3166); None: it sees them whole."""
+    if principal.role is None:
+        return None
+    settings = await settings_of(found, principal.tenant)
+    return settings.default_region if principal.role in settings.masked_for else None
+
+
 async def context(request: Request) -> Context:
-    """Authenticate a request.
+    """Authenticate a request. What answers it is masked for whoever sees no numbers.
 
     Raises:
         Unauthenticated: no credential, or a bad one.
@@ -155,6 +172,7 @@ async def context(request: Request) -> Context:
     found = services(request)
     principal = await found.auth.bearer(request.headers.get("authorization"))
     found.limits.take(principal, request.scope)
+    request.scope[_HIDDEN_IN] = await hidden_in(found, principal)
     return Context(request, found, principal)
 
 
@@ -192,10 +210,20 @@ def tagged(fact: Versioned | None) -> dict[str, str]:
 
 
 class Json(Response):
-    """A JSON answer."""
+    """A JSON answer. On its way out it is masked, if whoever asked sees no numbers: no endpoint can forget it."""
 
     media_type = "application/json"
+
+    def __init__(self, content: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> None:  # noqa: ANN401
+        super().__init__(content, status_code, headers)
+        self._content, self._given = content, headers
 
     def render(self, content: Any) -> bytes:  # noqa: ANN401  # any JSON value
         """Encode."""
         return encode(content)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send."""
+        region = scope.get(_HIDDEN_IN)
+        shown = self if region is None else Json(masked(self._content, region), self.status_code, self._given)
+        await Response.__call__(shown, scope, receive, send)

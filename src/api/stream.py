@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from src.api import agents, problems, sockets
 from src.api.agents import held, presence, presence_answer
 from src.api.auth import Principal
-from src.api.context import Services
+from src.api.context import Services, hidden_in
 from src.api.messages import render_posted, send_job, show_typing, shown_posted
 from src.api.schemas import (
     Body,
@@ -40,6 +40,7 @@ from src.dispatch.owner import session_of
 from src.dispatch.ports import Known, Wanted
 from src.dispatch.turn import Job, Once, Repeated
 from src.errors import Forbidden, Malformed, Overloaded, Refused, StoreUnreachable, Unauthenticated, Unavailable
+from src.profile.masking import masked
 from src.router import commands
 from src.router.entities import CONTACT_COLUMNS, Row
 from src.router.events import Event
@@ -184,7 +185,8 @@ class _Stream:
         return self.principal.tenant
 
     async def send(self, value: object) -> None:
-        await self.socket.send_text(encode(value).decode())
+        region = await hidden_in(self.services, self.principal)
+        await self.socket.send_text(encode(value if region is None else masked(value, region)).decode())
 
     # -- opening ------------------------------------------------------------------------------------------------
 
@@ -239,9 +241,10 @@ class _Stream:
                 return
             known = Known()
             await services.hub.join(self.tenant, page, known)
-            now = services.clock.now_ms()
+            now, region = services.clock.now_ms(), await hidden_in(services, self.principal)
             for each in page:
-                encoded = encode(views.event(self.tenant, each, known, now, personal=subscriber.personal))
+                shown = views.event(self.tenant, each, known, now, personal=subscriber.personal)
+                encoded = encode(shown if region is None else masked(shown, region))
                 await self.socket.send_text(subscriber.frame(each.seq, encoded))
             after = page[-1].seq
 
@@ -422,7 +425,7 @@ async def _serve(websocket: WebSocket, services: Services, principal: Principal,
     if agent_id is None:
         principal.need("events:read", supervisor=True)
     personal = agent_id is not None or principal.may("contacts:read")
-    subscriber = Subscriber(principal.tenant, agent_id, principal.id, personal)
+    subscriber = Subscriber(principal.tenant, agent_id, principal.id, personal, role=principal.role)
     session = session_of(services.owner.process, services.new_id())
     subscriber.session = session
     each = _Stream(websocket, services, principal, subscriber, session)

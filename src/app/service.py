@@ -33,7 +33,7 @@ from src.api import (
 )
 from src.api.auth import Authenticator
 from src.api.budgets import keep_windows
-from src.api.context import Services
+from src.api.context import Services, stored_settings
 from src.api.door import Door
 from src.api.edge import Edge
 from src.api.intake import Intake
@@ -131,6 +131,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             connectors.noticed if announcer is None else _both(connectors.noticed, announcer.announce),
             None if announcer is None else announcer.announce_signal,
             connectors.known,
+            lambda tenant: stored_settings(queries, tenant, owner.settings(tenant)),
         )
         peers, internal = None, None
         if settings.database_url:  # there may be other processes

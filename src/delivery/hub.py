@@ -7,7 +7,7 @@ for each commit, and an event is encoded once for all who hear of it.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final
@@ -18,10 +18,12 @@ import structlog
 from src import metrics
 from src.delivery import views
 from src.dispatch.ports import RECENT_S, Clock, Known, Store, Wanted
-from src.errors import StoreUnreachable
+from src.errors import StoreUnreachable, Unavailable
+from src.profile.masking import masked
 from src.router import events as ev
 from src.router.entities import Row
 from src.router.events import Event
+from src.router.model import Settings
 
 BUFFER_FRAMES_MAX: Final = 5_000
 """Frames that wait for one subscriber; one that reads slower is closed and resumes."""
@@ -41,11 +43,16 @@ CLOSE_TOO_SLOW: Final = 4008
 KEY_CHANGES: Final = frozenset({"key.updated", "key.deleted"})
 """A key was rotated or revoked: who has it says hello anew, if that is still good."""
 
+_SETTINGS_CHANGED: Final = "settings.updated"
+
 SIGNALS_MAX: Final = 20
 """Signals that wait for one subscriber; with more, the oldest are forgotten."""
 
 Elsewhere = Callable[[str, str], Mapping[str, Any]]
 """What other systems are known to know, now, of a tenant's customer. It must not wait."""
+
+Customs = Callable[[str], Awaitable[Settings]]
+"""A tenant's settings: they say who sees no numbers."""
 
 Announce = Callable[[str, Sequence[Event]], None]
 """Tells the other processes of a tenant's events. It must not wait, and may lose some."""
@@ -72,7 +79,8 @@ class Subscriber:
 
     It collects from the moment it is attached; `start` drops what the subscriber knows already and opens it.
     `wants` is asked with the event and the row of its contact, which is only there where `by_contact` asks for it.
-    `personal`: what is known of contact and customer may be joined. `credential` is the id of the key or agent.
+    `personal`: what is known of contact and customer may be joined. `credential` is the id of the key or agent, `role`
+    the agent's: some see no numbers.
     `session` is the socket's name, and `connected_seq` the number at which it took the agent's lease: of several
     sockets of one agent, the later one keeps it.
     """
@@ -86,6 +94,7 @@ class Subscriber:
     session: str | None = None
     connected_seq: int | None = None
     contact_id: str | None = None
+    role: str | None = None
     close_code: int | None = None
     prev: int = 0
     _frames: deque[tuple[int, bytes]] = field(default_factory=deque)
@@ -194,6 +203,7 @@ class _Channel:
     """The subscribers of one tenant, and what waits to be handed to them.
 
     `leases`: of agents that have subscribers here, the number at which a lease was last told of, and whose it is.
+    `settings` are kept until an event changes them.
     """
 
     everyone: dict[Subscriber, None] = field(default_factory=dict)
@@ -203,6 +213,7 @@ class _Channel:
     leases: dict[str, tuple[int, str | None]] = field(default_factory=dict)
     published: int | None = None
     handed: int = 0
+    settings: Settings | None = None
     pump: "asyncio.Task[None] | None" = None
 
     def hearers(self, event: Event, known: Known) -> list[Subscriber]:
@@ -234,12 +245,14 @@ class Hub:
         announce: Announce | None = None,
         announce_signal: Callable[[str, Signal], None] | None = None,
         elsewhere: Elsewhere | None = None,
+        settings: Customs | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._announce = announce
         self._announce_signal = announce_signal
         self._elsewhere = elsewhere
+        self._settings = settings
         self._tenants: dict[str, _Channel] = {}
         self._sessions: dict[str, Subscriber] = {}
         self._doubted: dict[str, None] = {}
@@ -449,8 +462,12 @@ class Hub:
                     await self._look_up(tenant, Wanted(contacts=missing), known)
                 heard = [(each, hearers) for each in events if (hearers := channel.hearers(each, known))]
                 await self.join(tenant, [each for each, _ in heard], known)
+                if any(each.type == _SETTINGS_CHANGED for each in events):
+                    channel.settings = None
                 for number, (each, hearers) in enumerate(heard, 1):
-                    self._hand_over(tenant, each, known, hearers)
+                    if channel.settings is None:
+                        channel.settings = await self._read_settings(tenant)
+                    self._hand_over(tenant, each, known, hearers, channel.settings)
                     if number % PUTS_AT_A_TIME == 0:
                         await asyncio.sleep(0)
                 channel.handed = max(channel.handed, events[-1].seq)
@@ -463,15 +480,29 @@ class Hub:
             if not channel.listens():
                 channel.published = None
 
-    def _hand_over(self, tenant: str, event: Event, known: Known, hearers: Sequence[Subscriber]) -> None:
+    def _hand_over(
+        self, tenant: str, event: Event, known: Known, hearers: Sequence[Subscriber], settings: Settings
+    ) -> None:
         """Encode once for all who may see the same."""
         now = self._clock.now_ms()
-        encoded: dict[bool, bytes] = {}
+        encoded: dict[tuple[bool, bool], bytes] = {}
         for subscriber in hearers:
-            if subscriber.personal not in encoded:
+            hidden = subscriber.role in settings.masked_for
+            which = (subscriber.personal, hidden)
+            if which not in encoded:
                 shown = views.event(tenant, event, known, now, personal=subscriber.personal)
-                encoded[subscriber.personal] = encode(shown)
-            subscriber.put(event.seq, encoded[subscriber.personal])
+                encoded[which] = encode(masked(shown, settings.default_region) if hidden else shown)
+            subscriber.put(event.seq, encoded[which])
+
+    async def _read_settings(self, tenant: str) -> Settings:
+        """A tenant's settings; waits until they can be read."""
+        while self._settings is not None:
+            try:
+                return await self._settings(tenant)
+            except (StoreUnreachable, Unavailable) as error:
+                _log.warning("delivery.waits_for_store", tenant=tenant, error=str(error))
+                await asyncio.sleep(RETRY_PAUSE_S)
+        return Settings()
 
     async def join(self, tenant: str, events: Iterable[Event], known: Known) -> None:
         """Look up what the events are joined with and `known` lacks; waits until the store answers."""

@@ -278,6 +278,7 @@ def settings_config(_name: str, body: Body) -> Settings:
             "help_wait_s",
             "repeat_window_s",
             "repeat_count",
+            "masked_for",
         ),
     )
 

@@ -41,7 +41,9 @@ SCOPED_TYPES: Final = frozenset({"wechat_openid", "web_user"})
 """Types of which there is one for each account: the account is their scope."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+")
-_TOKEN_TYPES: Final = frozenset({"wechat_openid", "wechat_unionid", "wecom_external_userid"})
+TOKEN_TYPES: Final = frozenset({"wechat_openid", "wechat_unionid", "wecom_external_userid"})
+"""Types whose values are WeChat's own, and tell nobody anything."""
+
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -90,7 +92,7 @@ def normalised(identity: Identity, *, account: str = "", default_region: str | N
         if _EMAIL.fullmatch(value) is None:
             raise Malformed("identity.value is not an e-mail address", field="identity.value")
         value = value.lower()
-    elif identity.type in _TOKEN_TYPES and _TOKEN.fullmatch(value) is None:
+    elif identity.type in TOKEN_TYPES and _TOKEN.fullmatch(value) is None:
         raise Malformed(f"identity.value is not a {identity.type}", field="identity.value")
     elif identity.type in ACCOUNT_TYPES and account:
         value = f"{value}@{account}"

@@ -386,6 +386,8 @@ class Settings:
     parked contact comes back `park_return_s` before its time. `help_wait_s` is how long one agent is asked for help
     alone. `repeat_window_s` is how far back a tag counts as asked before; the contact that is the `repeat_count`th with
     a tag within that time is a repeat. `tiers` are what the customers' tiers mean, by name.
+    `masked_for` are the roles (`agent`, `supervisor`) that see customers' numbers and addresses masked: nothing is
+    decided by it.
     """
 
     presence_grace_s: int = 30
@@ -404,6 +406,7 @@ class Settings:
     repeat_window_s: int = 86_400
     repeat_count: int = 2
     tiers: Mapping[str, TierConfig] = field(default_factory=dict)
+    masked_for: tuple[str, ...] = ("agent",)
 
     def lost_policy(self, channel: str) -> LostPolicy:
         """What becomes of an active contact of this channel when its agent is gone for good."""

@@ -128,6 +128,7 @@ SETTINGS: dict[str, Any] = {
     "repeat_window_s": 60,
     "repeat_count": 3,
     "tiers": {"gold": {"priority": 60, "agents": ["anna"], "dedicated_wait_s": 30}},
+    "masked_for": [],
 }
 
 

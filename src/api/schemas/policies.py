@@ -197,7 +197,8 @@ class SettingsBody(Body):
     `escalation_priority_s` of head start; an agent to whom a contact was transferred is waited for `transfer_wait_s`.
     A parked contact comes back `park_return_s` before its time. One agent is asked alone for help for `help_wait_s`. A
     tag counts as asked before for `repeat_window_s`; a customer's `repeat_count`th contact with a tag within that time
-    is a repeat. `tiers` say by name what a customer's tier means.
+    is a repeat. `tiers` say by name what a customer's tier means. `masked_for` are the roles whose tokens see telephone
+    numbers and e-mail addresses of customers masked, wherever they stand; API keys see them whole.
     """
 
     presence_grace_s: Annotated[int, Field(ge=0, le=3_600)] = 30
@@ -219,3 +220,4 @@ class SettingsBody(Body):
     progress: ProgressSettings = ProgressSettings()
     repeat_count: Annotated[int, Field(ge=2, le=RECENT_CONTACTS_MAX)] = 2
     tiers: Annotated[dict[Name, TierBody], Field(max_length=50)] = {}
+    masked_for: Annotated[list[Literal["agent", "supervisor"]], Field(max_length=2)] = ["agent"]
