@@ -80,6 +80,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         generate_unique_id_function=document.operation_id,
     )
     for each in (
+        stream,  # first, for routes are tried in turn, and desktops come in thousands
         contacts,
         messages,
         media,
@@ -95,7 +96,6 @@ def build_api(services: Services | None = None) -> FastAPI:
         explaining,
         external,
         events,
-        stream,
         directline,
         rest,
         socket,

@@ -43,7 +43,7 @@ async def test_a_storm_of_desktops_is_welcomed_and_the_work_goes_on(the_cluster:
     NOTES.append(
         f"{DESKTOPS} desktops: open after {opened_s:.1f} s, sent away {fmean(opened.sent_away):.1f} times each;"
         f" back after {took_s:.1f} s (p50 {quantile(back.took_s, 0.5):.1f} s), sent away {sent_away:.1f} times each"
-        f" (at most {max(back.sent_away)}), {back.lost} connections lost;"
+        f" (at most {max(back.sent_away)}), {sum(back.lost.values())} connections lost {back.lost};"
         f" {len(meanwhile)} contacts meanwhile, p99 {quantile(meanwhile, 0.99):.2f} s"
     )
     assert ([], [], []) == (broken, opened.wrong, back.wrong)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from src.api.stream import RESUME_EVENTS_MAX
+
 Piece = tuple[int, int]
 """What one frame said of the journal: it follows `prev`, and reaches to `seq`."""
 
@@ -30,7 +32,7 @@ class StreamBook:
     def welcome(self, seq: int, *, resumed: bool) -> None:
         """A connection was opened."""
         self.connections += 1
-        if self.last is not None and not resumed:
+        if self.last is not None and not resumed and seq - self.last <= RESUME_EVENTS_MAX:
             self.breaks.append(f"not resumed at {self.last}, although the journal stands at {seq}")
         if not resumed or self.last is None:
             self.skipped.append((self.last or 0, seq))

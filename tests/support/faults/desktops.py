@@ -12,6 +12,7 @@ import os
 import struct
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,11 +32,14 @@ UPGRADE: Final = (
 
 @dataclass
 class Came:
-    """How all desktops came in: each one's seconds until it was welcome, how often it was sent away, what was wrong."""
+    """How all desktops came in: each one's seconds until it was welcome, how often it was sent away, what was wrong.
+
+    `lost` counts connections that ended otherwise, by the close code; 0: without any.
+    """
 
     took_s: list[float] = field(default_factory=list)
     sent_away: list[int] = field(default_factory=list)
-    lost: int = 0
+    lost: dict[str, int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
 
@@ -149,7 +153,7 @@ class Desktops:
                 async with asyncio.timeout(OPEN_S_MAX):
                     kind, said, socket = await self._try(port, number)
             except (OSError, TimeoutError):
-                kind, said = 0, "no answer"
+                kind, said = 0, "nothing"
             if kind == TEXT:
                 came.took_s.append(time.monotonic() - started)
                 came.sent_away.append(sent_away)
@@ -159,7 +163,7 @@ class Desktops:
                 sent_away += 1
                 await asyncio.sleep(int(said.split()[-2]))
             else:
-                came.lost += 1
+                came.lost[str(kind)] += 1
                 await asyncio.sleep(PAUSE_S)
         raise AssertionError("a desktop is never welcome")
 
