@@ -98,7 +98,7 @@ def of_transfer(board: Board, contact: Contact, from_agent_id: str, changed: Map
         values["terms"] = terms_from(values["terms"])
     if values.pop("anew", False) or values.get("queue", contact.queue) != contact.queue:
         values["step"] = 0
-    bars = {**contact.bars, from_agent_id: board.now + board.bar_ms(contact)}
+    bars = {**contact.bars, from_agent_id: board.now + board.handed_on_ms(contact)}
     bars.pop(values.get("target_agent_id") or "", None)
     moved = replace(contact, state="waiting", bars=bars, **values)
     return of_contact(board, moved)

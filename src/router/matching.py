@@ -220,7 +220,10 @@ def take(board: Board, assignment: Assignment, *, by: str | None = None, why: st
     for other in list(board.state.offers.get(contact.id, {}).values()):
         if other is not assignment:
             board.say(ev.OFFER_REVOKED, other, reason="taken_by_another")
-            board.note_agent(assignment.agent_id)
+    if board.state.agents[assignment.agent_id].idle_since < assignment.offered_at:
+        board.note_agent(
+            assignment.agent_id
+        )  # it was one of several who were asked, and has something to do from now on
     said = {} if by is None else {"by": by, "why": why}
     board.say(ev.CONTACT_ACTIVE, assignment, **said)
     others_wait = board.index.length(contact.queue) > 0

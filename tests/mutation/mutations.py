@@ -505,4 +505,40 @@ MUTATIONS: Final = (
         "return (ANY_CHANNEL,)",
         "an agent without any capacity is offered contacts",
     ),
+    Mutation(
+        "matching.py",
+        "if board.state.agents[assignment.agent_id].idle_since < assignment.offered_at:",
+        "if False:",
+        "who took what several were asked for counts as idle for as long as before",
+    ),
+    Mutation(
+        "handlers/parking.py",
+        'if contact.target_kind == "pinned":',
+        "if False:",
+        "a pinned contact that was set aside comes back for all",
+    ),
+    Mutation(
+        "dryrun.py",
+        "from_agent_id: board.now + board.handed_on_ms(contact)}",
+        "from_agent_id: board.now + board.bar_ms(contact)}",
+        "a dry run of a transfer says that it may come back to where it came from",
+    ),
+    Mutation(
+        "intake.py",
+        "priority=command.priority + verdict.priority + tier.priority,",
+        "priority=command.priority + verdict.priority,",
+        "a tier gives no head start",
+    ),
+    Mutation(
+        "intake.py",
+        "chosen = trial.rules if own and trial is not None else self._config.rules",
+        "chosen = self._config.rules",
+        "a trial's own rules are not asked",
+    ),
+    Mutation(
+        "model.py",
+        "return next((each.deadlines for each in self.dated if each.from_at <= now < each.until_at), self.deadlines)",
+        "return self.deadlines",
+        "a department's season changes nothing",
+    ),
 )

@@ -60,7 +60,8 @@ def copy(tmp_path: Path) -> Iterator[Path]:
 
 def _run(folder: Path) -> tuple[int, str]:
     """Run the tests of a copy up to the first that fails: the exit code, and what they say."""
-    environment = os.environ | {"CORDBOARD_TEST_TAPES": str(TAPES), "PYTHONDONTWRITEBYTECODE": "1"}
+    fixed = {"CORDBOARD_TEST_TAPES": str(TAPES), "CORDBOARD_TEST_FIRST_TAPE": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | fixed
     options = ("-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", f"--timeout={TEST_TIMEOUT_S}")
     command = [sys.executable, "-m", "pytest", *options, *TESTS]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -74,7 +74,9 @@ def resume(board: Board, contact: Contact, reason: str, by: str | None) -> None:
     owner = board.state.agents.get(contact.owner_id or "")
     target: dict[str, Any] = dict(NO_TARGET)
     wait_s = board.policy(contact).owner_wait_s
-    if owner is not None and owner.there and board.desk(owner.id).now.cost(contact.channel) is not None and wait_s:
+    if contact.target_kind == "pinned":
+        target = {name: getattr(contact, name) for name in NO_TARGET}  # it was set aside: a pin stays
+    elif owner is not None and owner.there and board.desk(owner.id).now.cost(contact.channel) is not None and wait_s:
         target = {"target_agent_id": owner.id, "target_kind": "owner", "target_until": board.now + wait_s * 1000}
     promised = contact.parked_until if contact.park_reason == "promised" else None
     data = (

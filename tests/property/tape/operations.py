@@ -6,12 +6,13 @@ Commands that make sense are made more often than others; those that do not must
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from src.router import commands as c
 from src.router.model import (
     AgentConfig,
     ChannelLimit,
+    DatedDeadlines,
     Deadlines,
     DepartmentConfig,
     Hours,
@@ -24,8 +25,11 @@ from src.router.model import (
     TagConfig,
     TagRequest,
     Terms,
+    TierConfig,
+    TimeWindow,
     Weights,
 )
+from tests.property.tape.intake import WORDS
 
 if TYPE_CHECKING:
     from tests.property.tape.player import Player
@@ -87,15 +91,26 @@ def receive(player: "Player", dice: Dice) -> c.Receive:
         player.contacts[-1],
         dice.one(*CUSTOMERS),
         dice.one(*CHANNELS),
-        tags=_tags(dice),
+        text=_text(dice),
+        tags=None if dice.once_in(4) else _tags(dice),
         language=dice.one(*(None,) * 6, "zh", "en-GB"),
         priority=dice.one(0, 0, 0, 60, 600),
         queue=dice.one(None, None, None, "vip", "spare"),
+        tier=dice.one(None, None, "gold"),
         attributes={"region": dice.one("south", "north")},
+        customer_attributes={"since": dice.one(2020, 2030)},
         dedicated_agent_id=dice.one(*AGENTS) if dice.once_in(5) else None,
         last_agent_id=dice.one(*AGENTS) if dice.once_in(5) else None,
+        recent_tags=frozenset(dice.some(SKILLS, 1)),
         terms=_terms(dice),
+        aside=dice.once_in(30),
     )
+
+
+def _text(dice: Dice) -> str:
+    """Some of the keywords, a space here and there."""
+    said = [dice.one("退款", "退 款", "快递", "is broken", "hello") for _ in range(dice.randint(0, 3))]
+    return dice.one("，", " ").join(said)
 
 
 def message(player: "Player", dice: Dice) -> c.Command | None:
@@ -150,6 +165,11 @@ def park(player: "Player", dice: Dice) -> c.Command | None:
     until = player.now + dice.one(0, 10_000, 90_000, 200_000, 3_600_000)
     reason = dice.one("promised", "promised", "customer", "department")
     return None if contact is None else c.Park(contact, "t", until, reason)  # type: ignore[arg-type]
+
+
+def set_aside(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "waiting", "offered", "active", "parked", "wrap_up")
+    return None if contact is None else c.SetAside(contact)
 
 
 def resume(player: "Player", dice: Dice) -> c.Command | None:
@@ -415,41 +435,88 @@ def put_pilot(player: "Player", dice: Dice) -> c.Command:
             attribute="region",
             values=("south",),
             queues={name: queue_config(dice, name)},
+            rules=dice.one(None, {}, {"r1": _rule(dice, "r1")}),
         )
+    )
+
+
+def _rule(dice: Dice, name: str) -> RuleConfig:
+    rule = RuleConfig(
+        name,
+        order=dice.randint(0, 3),
+        queue=dice.one(None, "vip"),
+        priority=dice.one(0, 30),
+        add_tags=dice.one((), ("fault",)),
+        preferred_agent_id=dice.one(None, *AGENTS),
+        terms=_terms(dice),
+    )
+    for _ in range(dice.randint(1, 2)):
+        rule = replace(rule, **_condition(dice))
+    return rule
+
+
+def _condition(dice: Dice) -> dict[str, Any]:
+    window = TimeWindow("Asia/Shanghai", dice.one((495, 510), (500, 520), (1380, 497)), dice.one((), (3, 4)))
+    return dice.one(
+        {"channels": (dice.one(*CHANNELS),)},
+        {"tags_any": dice.some(SKILLS, 2)},
+        {"tags_all": dice.some(SKILLS, 2)},
+        {"tags_none": dice.some(SKILLS, 1)},
+        {"customer_tiers": ("gold",)},
+        {"languages": (dice.one("zh", "en"),)},
+        {"attributes": {"region": ("south",)}},
+        {"customer_attributes": {"since": (2020, "2030")}},
+        {"text": dice.one(("退款",), ("broken", "快递"))},
+        {"repeat": dice.once_in(2)},
+        {"time": window},
     )
 
 
 def put_rule(_: "Player", dice: Dice) -> c.Command:
-    return c.PutRule(
-        RuleConfig(
-            dice.one("r1", "r2"),
-            order=dice.randint(0, 3),
-            channels=(dice.one(*CHANNELS),),
-            queue=dice.one(None, "vip"),
-            priority=dice.one(0, 30),
-            add_tags=dice.one((), ("fault",)),
-            preferred_agent_id=dice.one(None, *AGENTS),
-            terms=_terms(dice),
-        )
-    )
+    return c.PutRule(_rule(dice, dice.one("r1", "r2", "r3")))
 
 
 def put_tag(_: "Player", dice: Dice) -> c.Command:
     requires = dice.one({}, {"refund": 50}, {"refund": 30, "fault": 60})
-    return c.PutTag(TagConfig(dice.one(*SKILLS), requires=requires))
+    tag = dice.one(*SKILLS)
+    return c.PutTag(TagConfig(tag, keywords=dice.one((), (WORDS[tag],)), requires=requires))
 
 
 def _deadlines(dice: Dice) -> Deadlines:
     return Deadlines(dice.one(None, 10, 100), dice.one(None, 20, 100), dice.one(None, 60))
 
 
-def put_department(_: "Player", dice: Dice) -> c.Command:
-    return c.PutDepartment(DepartmentConfig("law", teams=dice.one((), ("law",)), deadlines=_deadlines(dice)))
+def put_department(player: "Player", dice: Dice) -> c.Command:
+    start = player.now + dice.one(-10_000, 30_000)
+    season = DatedDeadlines(start, start + dice.one(40_000, 400_000), _deadlines(dice))
+    return c.PutDepartment(
+        DepartmentConfig(
+            "law",
+            teams=dice.one((), ("law",)),
+            deadlines=_deadlines(dice),
+            dated=(season,) if dice.once_in(2) else (),
+            escalate_to=_one_of_them(player, dice) if dice.once_in(3) else None,
+        )
+    )
 
 
-def put_settings(_: "Player", dice: Dice) -> c.Command:
+def _one_of_them(player: "Player", dice: Dice) -> str | None:
+    """An agent who is configured: nobody else may be named."""
+    return dice.one(None, *player.engine.config.agents)
+
+
+def _tiers(player: "Player", dice: Dice) -> dict[str, TierConfig]:
+    named = _one_of_them(player, dice) if dice.once_in(2) else None
+    agents = () if named is None else (named,)
+    return {"gold": TierConfig(dice.one(0, 120), agents, dice.one(None, None, 0, 40))}
+
+
+def put_settings(player: "Player", dice: Dice) -> c.Command:
     return c.PutSettings(
         Settings(
+            on_agent_lost=dice.one({"*": "requeue", "voice": "hold"}, {"*": "hold", "mail": "requeue"}, {}),
+            transfer_wait_s=dice.one(10, 120),
+            tiers=_tiers(player, dice) if dice.once_in(2) else {},
             presence_grace_s=dice.one(10, 30),
             missed_offers_max=2,
             reoffer_after_s=dice.one(5, 30),
@@ -483,6 +550,12 @@ def pass_time(player: "Player", dice: Dice) -> c.Command:
         if dice.once_in(12):
             player.now += dice.one(61_000, 200_000, 4_000_000)
     return c.Tick()
+
+
+def dry_run_transfer(player: "Player", dice: Dice) -> None:
+    command = transfer(player, dice)
+    if isinstance(command, c.Transfer):
+        player.dry_run_transfer(command)
 
 
 def explain(player: "Player", dice: Dice) -> None:
@@ -533,6 +606,7 @@ SELDOM: Final[dict[str, Operation]] = {
     "connect": connect,
     "disconnect": disconnect,
     "restart": restart,
+    "set_aside": set_aside,
     "close_help": close_help,
     "delete_agent": delete_agent,
     "put_queue": put_queue,
@@ -544,6 +618,7 @@ SELDOM: Final[dict[str, Operation]] = {
     "delete_named": delete_named,
     "explain": explain,
     "dry_run": dry_run,
+    "dry_run_transfer": dry_run_transfer,
     "checkpoint": checkpoint,
 }
 OPERATIONS: Final = OFTEN | SOMETIMES | SELDOM

@@ -198,6 +198,27 @@ class Player:
         preferred = None if told["preferred"] is None else told["preferred"]["agent_id"]
         assert preferred == received.data["target_agent_id"]
 
+    def dry_run_transfer(self, command: c.Transfer) -> None:
+        """Who could take a contact that is handed on; then it is, and goes to one of them."""
+        self._tick()
+        state = self.engine.state
+        before = (state.seq, self.engine.next_due())
+        try:
+            told = self.engine.dry_run_transfer(command, self.now, self._archive())
+        except Refused:
+            self.do(command)
+            assert before[0] == self.engine.state.seq, "what a dry run refuses was done"
+            return
+        assert before == (state.seq, self.engine.next_due()), "a dry run changed something"
+        self.do(command)
+        self.check()
+        contact = state.contacts.get(command.contact_id)
+        offers = {each.agent_id for each in state.offers.get(command.contact_id, {}).values()}
+        if told["open"] and told["candidates"]:
+            assert contact is not None
+            assert contact.state != "waiting", "nobody has it although somebody was said to fit"
+            assert offers <= {each["agent_id"] for each in told["agents"] if each["fits"]}, "somebody else has it"
+
     # -- what operations choose from ----------------------------------------------------------------------------
 
     def contact(self, dice: Dice, *states: str, where: Callable[[Contact], bool] = lambda _: True) -> str | None:

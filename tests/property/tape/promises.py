@@ -7,6 +7,7 @@ from src.router.config import Config
 from src.router.entities import Agent, Assignment, Collaboration, Contact, requirements_from, terms_from
 from src.router.events import Event
 from src.router.state import State
+from tests.property.tape.intake import concerned, intake
 from tests.property.tape.naive import Ask, Naive, present, relaxed
 
 FOREVER = 2**53 - 1
@@ -31,6 +32,7 @@ class Promises:
         self.asked: set[tuple[str, str]] = set()
         self.accepted: set[str] = set()
         self.received: Event | None = None
+        self.arms: dict[tuple[str, int, str], str] = {}
 
     @property
     def naive(self) -> Naive:
@@ -77,26 +79,36 @@ class Promises:
     # -- contacts come ------------------------------------------------------------------------------------------
 
     def _after_contact_received(self, event: Event) -> None:
-        """The first of the preferred agents who is there and fits is waited for."""
+        """It is what the rules make of it; the first preferred agent who is there and fits is waited for."""
         self.received, command, contact = event, self.command, self.state.contacts[event.contact_id or ""]
         assert isinstance(command, c.Receive)
         naive, policy = self.naive, self.naive.policy(contact)
-        held = [self.config.rules[each] for each in event.data["rules"]]
-        ruled = next((each.preferred_agent_id for each in held if each.preferred_agent_id), None)
-        expected: tuple[str | None, str | None] = (None, None)
-        for agent_id, kind, wait_s in (
-            (command.dedicated_agent_id, "dedicated", policy.dedicated_wait_s),
-            (ruled, "rule", policy.dedicated_wait_s),
-            (command.last_agent_id, "last", policy.last_agent_wait_s),
-        ):
-            if agent_id is None or agent_id not in self.state.agents or not wait_s:
+        self._check_arm(command, contact.pilot)
+        told = intake(command, self.config, self.now, contact.pilot)
+        shown = (contact.queue, contact.priority, contact.tags, contact.terms, tuple(event.data["rules"]))
+        assert (told.queue, told.priority, told.tags, told.terms, told.rules) == shown, "it is another contact"
+        assert sorted(told.requirements, key=repr) == sorted(contact.requirements, key=repr), "it asks for other skills"
+        expected: tuple[str | None, str | None, int | None] = (None, None, None)
+        for agent_id, kind, wait_s in told.preferred:
+            if agent_id not in self.state.agents or not wait_s:
                 continue
             named = not contact.terms.agents or agent_id in contact.terms.agents
             ask = Ask(contact.channel, contact.requirements, contact.language, contact.terms, policy.teams)
             if named and naive.there(agent_id) and naive.suits(ask, agent_id):
-                expected = (agent_id, kind)
+                expected = (agent_id, kind, self.now + wait_s * 1000)
                 break
-        assert expected == (contact.target_agent_id, contact.target_kind), "another agent is preferred"
+        target = (contact.target_agent_id, contact.target_kind, contact.target_until)
+        assert expected == target, "another agent is preferred"
+
+    def _check_arm(self, command: c.Receive, pilot: str | None) -> None:
+        """Which pilot a contact is in, and that one customer is always in the same arm of it."""
+        name, _, arm = (pilot or "").rpartition(":")
+        assert (name or None) == concerned(command, self.config, self.now), "it is in another pilot"
+        if not name:
+            return
+        percent = self.config.pilots[name].percent
+        assert arm == self.arms.setdefault((name, percent, command.customer_id), arm), "a customer changed its arm"
+        assert (percent, arm) not in {(0, "trial"), (100, "control")}
 
     # -- offers -------------------------------------------------------------------------------------------------
 
@@ -202,18 +214,31 @@ class Promises:
         self._before_offer_declined(event)
 
     def _before_offer_revoked(self, event: Event) -> None:
-        """Who had it is not asked again for a while, if a supervisor took it away."""
-        if isinstance(self.command, c.TakeBack | c.Assign) and event.data["reason"] != "taken_by_another":
+        """Who had it is not asked again for a while, if it was taken away by hand."""
+        if isinstance(self.command, c.TakeBack | c.Assign | c.SetAside) and event.data["reason"] != "taken_by_another":
             assignment = self.state.assignments[event.data["assignment_id"]]
             self._bar(self.state.contacts[assignment.contact_id], assignment.agent_id, least_s=30)
 
     def _before_assignment_lost(self, event: Event) -> None:
+        if event.data["reason"] in {"connection_lost", "lease_expired"}:
+            policies, channel = self.config.settings.on_agent_lost, self._assignment(event).channel
+            assert "requeue" == policies.get(channel, policies.get("*", "requeue")), "taken from who keeps it"
         self._before_offer_revoked(event)
 
     def _before_contact_transferred(self, event: Event) -> None:
         assignment = self.state.assignments[event.data["assignment_id"]]
         self._bar(self.state.contacts[assignment.contact_id], assignment.agent_id, least_s=30)
         self._forget_refusals(event)
+
+    def _after_contact_transferred(self, event: Event) -> None:
+        """Whoever it was transferred to is waited for; for a supervisor's hand, it is there at once."""
+        contact = self.state.contacts[event.contact_id or ""]
+        until = self.now + self.config.settings.transfer_wait_s * 1000
+        waits = contact.target_agent_id is not None and not isinstance(self.command, c.Assign)
+        assert contact.target_until == (until if waits else None)
+
+    def _assignment(self, event: Event) -> Assignment:
+        return self.state.assignments[event.data["assignment_id"]]
 
     def _before_contact_parked(self, event: Event) -> None:
         self._forget_refusals(event)
@@ -413,6 +438,7 @@ class Promises:
         lead = self._lead(contact)
         self.asked.update((contact.id, each["skill"]) for each in event.data["requirements"])
         assert lead is None or event.agent_id != lead, "the lead is asked for help with its own contact"
+        self._check_times(event)
         by_hand = isinstance(self.command, c.Collaborate)
         if not by_hand:
             open_asks = {need.skill for each in self._helps(contact) for need in each.requirements}
@@ -421,6 +447,23 @@ class Promises:
         free_choice = not by_hand or (self._asked_of_all() and event.data["department"] is None)
         if mentor is not None and mentor in self.state.agents and self.naive.there(mentor) and free_choice:
             assert mentor == event.agent_id, "the mentor is not asked first"
+
+    def _check_times(self, event: Event) -> None:
+        """Those that were asked for; else the department's, of the season; else the tenant's."""
+        usual, command = self.config.settings.collaboration, self.command
+        department = self.config.departments.get(event.data["department"] or "")
+        if department is not None:
+            seasons = (each.deadlines for each in department.dated if each.from_at <= self.now < each.until_at)
+            usual = next(seasons, department.deadlines)
+        asked = command.deadlines if isinstance(command, c.Collaborate) else None
+        expected = {
+            name: getattr(usual, name) if getattr(asked, name, None) is None else getattr(asked, name)
+            for name in ("progress_s", "feedback_s", "solution_s")
+        }
+        expected["feedback_s"] = expected["feedback_s"] or expected["solution_s"]
+        assert expected == event.data["deadlines"], "other deadlines hold"
+        feedback_s = expected["feedback_s"]
+        assert event.data["feedback_by"] == (None if feedback_s is None else self.now + feedback_s * 1000)
 
     def _asked_of_all(self) -> bool:
         return isinstance(self.command, c.Collaborate) and self.command.to_agent_id is None
@@ -437,6 +480,10 @@ class Promises:
 
     def _before_collaboration_escalated(self, event: Event) -> None:
         once = self._tell_once(event, "escalated", 1.0)
+        department = self.config.departments.get(
+            self.state.collaborations[event.data["collaboration_id"]].department or ""
+        )
+        assert event.data["escalate_to"] == (None if department is None else department.escalate_to)
         assert any(each[:3] == once and each[3] == "warning" for each in self.told), "escalated without a warning"
 
     def _tell_once(self, event: Event, stage: str, share: float) -> tuple[str, str, int]:

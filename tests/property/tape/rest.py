@@ -125,6 +125,11 @@ class Rest:
         for queue in self.config.queues:
             for place, contact in enumerate(self.naive.waiting(queue), start=1):
                 assert place == self.engine.position(contact.id)
+                told = self.engine.estimate(contact.id)
+                assert told is None or 0 <= told.low_s <= told.wait_s <= told.high_s
+        assert not any(
+            self.engine.estimate(each.id) for each in self.state.contacts.values() if each.state != "waiting"
+        )
 
     # -- agents, their work, their help -------------------------------------------------------------------------
 
