@@ -31,7 +31,8 @@ class Receive:
     """A new contact. `tags` None: found in `text`. `queue` None: the rules decide.
 
     `tier`, `customer_attributes`, `dedicated_agent_id`, `last_agent_id` and `recent_tags` (those of its contacts within
-    the tenant's repeat window) are what is known of the customer. `aside`: it is parked at once, for people to look at.
+    the tenant's repeat window) are what is known of the customer. `survivor_id` answers for it, where it was merged.
+    `aside`: it is parked at once, for people to look at.
     """
 
     contact_id: str
@@ -51,6 +52,7 @@ class Receive:
     recent_tags: frozenset[str] = frozenset()
     terms: Terms = NO_TERMS
     aside: bool = False
+    survivor_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ class Intake:
             ]
         for name, pilot, is_meant in self._pilots:
             if _is_on(pilot, now) and (is_meant is None or is_meant(command.attributes)):
-                share = crc32(f"{name}:{command.customer_id}".encode()) % 100
+                share = crc32(f"{name}:{command.survivor_id or command.customer_id}".encode()) % 100
                 return f"{name}:{TRIAL if share < pilot.percent else CONTROL}"
         return None
 

@@ -1,6 +1,7 @@
 """The routing policies walked through as users meet them: over REST and the stream, each in the trace and at once."""
 
 import asyncio
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -579,6 +580,20 @@ async def test_a_departments_answer_brings_it_back_and_a_broken_promise_is_an_al
     assert ("offered", "anna") == (late["state"], holder(late)), "to the owner first"
     assert [promised["id"]] == [each["contact_id"] for each in await events(tenant, "contact.late")]
     assert await decided(tenant, promised, "late")
+
+
+async def test_a_trial_keeps_one_person_in_one_arm_whatever_it_comes_by(tenant: Client) -> None:
+    await tenant.call("PUT", "/v1/pilots/half", json={"percent": 50, "queues": {"default": {"offer_timeout_s": 9}}})
+
+    async def comes_by(number: int) -> dict[str, Any]:
+        return await chat(tenant, uuid.uuid4().hex, identity={"type": "visitor", "value": f"v-{number}"})
+
+    first, number = await comes_by(0), 1
+    while (other := await comes_by(number))["pilot"] == first["pilot"]:
+        number += 1
+    await tenant.call("POST", f"/v1/customers/{first['customer_id']}/merge", json={"customer_id": other["customer_id"]})
+    arms = [(await comes_by(each))["pilot"] for each in (0, number)]
+    assert [first["pilot"]] * 2 == arms
 
 
 # -- 9: help, seasons, approvals ---------------------------------------------------------------------------------------

@@ -211,6 +211,7 @@ def _open(
             last_agent_id=next((each.agent_id for each in recent if each.agent_id is not None), None),
             recent_tags=repeated,
             terms=inbound.terms,
+            survivor_id=customer.id,
         )
     )
     if repeated and not aside:
