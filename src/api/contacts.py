@@ -28,7 +28,7 @@ from src.dispatch.config import terms
 from src.dispatch.inbound import InboundContact
 from src.dispatch.orders import NO_OUTLOOK
 from src.dispatch.ports import Answer, MessageFact, Wanted
-from src.dispatch.turn import ContactSnapshot, Turn
+from src.dispatch.turn import ContactSnapshot, Job, Turn
 from src.errors import Forbidden, Internal, NotFound, Refused, Unavailable
 from src.profile.identities import Identity
 from src.router import commands
@@ -76,7 +76,12 @@ def terms_of(body: NeedBody) -> Terms:
 async def post_contact(body: ContactBody, ctx: Ctx) -> Response:
     """Take in a contact. The same `external_id` again gives the same contact, with 200."""
     ctx.principal.need("contacts:write")
-    done = await ctx.once(jobs.take(inbound(body), await region(ctx)), _render_taken)
+    return await opened(ctx, jobs.take(inbound(body), await region(ctx)))
+
+
+async def opened(ctx: Context, job: Job[jobs.Taken]) -> Response:
+    """Do what opens a contact, once; 201 and the contact, or 200 and the one that there was already."""
+    done = await ctx.once(job, _render_taken)
     if isinstance(done, Answer):
         return await _repeated_contact(ctx, done)
     if done.snapshot is not None:

@@ -6,10 +6,11 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from src.api.contacts import on_contact
+from src.api.contacts import on_contact, opened
 from src.api.context import Context, Ctx, Json
 from src.api.schemas import (
     AssignBody,
+    FollowUpBody,
     Id,
     ParkBody,
     PinBody,
@@ -21,6 +22,7 @@ from src.api.schemas import (
 )
 from src.cluster.wire import forwardable
 from src.delivery import views
+from src.dispatch import jobs
 from src.dispatch.config import milliseconds
 from src.dispatch.ports import Wanted
 from src.dispatch.turn import Turn
@@ -84,6 +86,28 @@ async def resume_contact(contact_id: Id, ctx: Ctx, body: ResumeBody | None = Non
     return await on_contact(
         ctx, contact_id, commands.Resume(contact_id, ctx.principal.id, ctx.principal.acting_agent, reason)
     )
+
+
+@router.post("/follow-up", status_code=201)
+async def follow_up_contact(contact_id: Id, body: FollowUpBody, ctx: Ctx) -> Response:
+    """Go on with the customer over another channel: a new contact in the same conversation, offered to the same agent.
+
+    Whoever serves the channel reaches the customer once the agent has accepted. Meanwhile the contact that it follows
+    takes no capacity, until the customer writes there again.
+    """
+    _own_or_any(ctx)
+    identity = None if body.identity is None else (body.identity.type, body.identity.value)
+    job = jobs.FollowUp(
+        contact_id=contact_id,
+        channel=body.channel,
+        account=body.account,
+        external_id=body.external_id,
+        identity=identity,
+        text=body.text,
+        agent_id=body.agent_id,
+        acting=ctx.principal.acting_agent,
+    )
+    return await opened(ctx, job)
 
 
 @router.post("/escalate")

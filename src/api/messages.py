@@ -26,10 +26,18 @@ WAITING_MAX: Final = 200
 
 
 @router.get("/contacts/{contact_id}/messages")
-async def list_messages(contact_id: Id, ctx: Ctx, limit: Limit = 50, cursor: str | None = None) -> Response:
-    """The conversation, oldest first."""
-    await readable(ctx, contact_id)
-    page = await ctx.services.queries.messages(ctx.tenant, contact_id, limit=limit, cursor=cursor)
+async def list_messages(
+    contact_id: Id,
+    ctx: Ctx,
+    conversation: Annotated[bool, Query()] = False,  # a query parameter
+    limit: Limit = 50,
+    cursor: str | None = None,
+) -> Response:
+    """What was said, oldest first; with `conversation` over all channels on which the customer went on."""
+    shown = await readable(ctx, contact_id)
+    queries = ctx.services.queries
+    ids = await queries.conversation(ctx.tenant, shown["conversation_id"]) if conversation else (contact_id,)
+    page = await queries.messages(ctx.tenant, ids, limit=limit, cursor=cursor)
     items = [views.message(message, outgoing) for message, outgoing in page.items]
     return Json({"items": items, "next_cursor": page.next_cursor})
 

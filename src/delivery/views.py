@@ -27,6 +27,7 @@ from src.dispatch.ports import (
 from src.router import events as ev
 from src.router.entities import ASSIGNMENT_COLUMNS, COLLABORATION_COLUMNS, CONTACT_COLUMNS, Row
 from src.router.events import Event
+from src.router.folds import FLAGGED_CALLBACK
 from src.router.waits import Estimate
 
 Json = dict[str, Any]
@@ -85,10 +86,12 @@ def contact(
 ) -> Json:
     """A contact. What came from the customer (`text`, `identity`, `attributes`) is null once it has been erased.
 
-    `collaborations` are the open ones. `customer_id` is who answers for the customer, None: whom it came as.
+    `conversation_id` is the contact that the conversation began with; `direction` is `outbound` where an agent reaches
+    the customer. `collaborations` are the open ones. `customer_id` is who answers for the customer, None: whom it came
+    as.
     """
     value = dict(zip(CONTACT_COLUMNS, row, strict=True))
-    more = _read(value["more"])
+    more, flags = _read(value["more"]), _read(value["flags"])
     return {
         "id": value["id"],
         "state": value["state"],
@@ -96,6 +99,8 @@ def contact(
         "channel": value["channel"],
         "account": value["account"],
         "external_id": fact.external_id if fact else None,
+        "conversation_id": (fact.conversation_id if fact else None) or value["id"],
+        "direction": "outbound" if (fact and fact.outbound) or FLAGGED_CALLBACK in flags else "inbound",
         "customer_id": customer_id or value["customer_id"],
         "identity": {"type": fact.identity_type, "value": fact.identity_value} if fact else None,
         "text": fact.text if fact else None,
@@ -114,7 +119,7 @@ def contact(
         "owner_id": value["owner_id"],
         "previous_agent_id": more.get("previous_agent_id"),
         "transfers": value["transfers"],
-        "flags": _read(value["flags"]),
+        "flags": flags,
         "pilot": value["pilot"],
         "position": position,
         **estimate(wait),

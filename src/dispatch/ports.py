@@ -109,7 +109,11 @@ class RatingFact:
 
 @dataclass(frozen=True, slots=True)
 class ContactFact:
-    """What is known of a contact beside its routing: the channel's id of it, who it came from, what was said first."""
+    """What is known of a contact beside its routing: the channel's id of it, who it came from, what was said first.
+
+    `conversation_id` is the contact that its conversation began with, None: itself. `outbound`: an agent reaches the
+    customer, at this identity.
+    """
 
     id: str
     channel: str
@@ -119,6 +123,8 @@ class ContactFact:
     identity_value: str
     text: str | None
     attributes: Mapping[str, Any]
+    conversation_id: str | None = None
+    outbound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,7 +420,7 @@ class Recent:
     """A contact of a customer, as far as the next one is concerned with it.
 
     `agent_id` has it, or had it last: whoever accepted the assignment that it ended with, else who transferred it;
-    None: nobody. `accepted_at` is when, None where only the transfer is known.
+    None: nobody. `accepted_at` is when, None where only the transfer is known. `conversation_id` as in `ContactFact`.
     """
 
     contact_id: str
@@ -425,6 +431,7 @@ class Recent:
     accepted_at: int | None = None
     channel: str = ""
     outcome: str | None = None
+    conversation_id: str | None = None
 
 
 @dataclass(slots=True)

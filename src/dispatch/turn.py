@@ -241,9 +241,11 @@ class Turn:
             accepted_at=held.accepted_at,
         )
 
-    def opened(self, customer_id: str, contact_id: str, channel: str) -> None:
+    def opened(self, customer_id: str, fact: ContactFact) -> None:
         """Let the jobs after this one know of a contact that was made in this batch."""
-        contact = Recent(contact_id, self.now, (), closed=False, channel=channel)
+        contact = Recent(
+            fact.id, self.now, (), closed=False, channel=fact.channel, conversation_id=fact.conversation_id
+        )
         before = self.known.recent.get(customer_id, ())
         self.known.recent[customer_id] = (contact, *before)[:RECENT_CONTACTS_MAX]
 

@@ -595,7 +595,7 @@ _AGENT_STAYS: Final = frozenset(
 )
 """The same for agents: it is told, but has no more and no less room than before."""
 
-_FITTING: Final = frozenset({"dedicated", "last", "rule"})
+_FITTING: Final = frozenset({"conversation", "dedicated", "last", "rule"})
 """Kinds of target that must fit as anybody must. The others are somebody's decision."""
 
 NO_TARGET: Final[Mapping[str, Any]] = {"target_agent_id": None, "target_kind": None, "target_until": None}

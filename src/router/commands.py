@@ -33,6 +33,9 @@ class Receive:
     `tier`, `customer_attributes`, `dedicated_agent_id`, `last_agent_id` and `recent_tags` (those of its contacts within
     the tenant's repeat window) are what is known of the customer. `survivor_id` answers for it, where it was merged.
     `aside`: it is parked at once, for people to look at.
+
+    `continues` is the customer's contact on another channel that this one goes on with, `responsible_id` who answers
+    for that one: preferred before all others. `outbound`: that agent is to reach the customer, and need not fit.
     """
 
     contact_id: str
@@ -53,6 +56,9 @@ class Receive:
     terms: Terms = NO_TERMS
     aside: bool = False
     survivor_id: str | None = None
+    continues: str | None = None
+    responsible_id: str | None = None
+    outbound: bool = False
 
 
 @dataclass(frozen=True, slots=True)

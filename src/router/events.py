@@ -19,13 +19,13 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | contact.parked | assignment_id, until, reason, by |
 | contact.resumed | assignment_id, *need*, promised, reason, by |
 | contact.late | until |
-| contact.flagged | flag (`long_wait`, `transfers`, `asked_all`) |
+| contact.flagged | flag (`long_wait`, `transfers`, `asked_all`, `callback`) |
 | contact.escalated | reason, by, priority |
 | contact.closed | outcome, reason |
 | offer.declined | assignment_id, barred_until, reason |
 | offer.expired | assignment_id, barred_until |
 | offer.revoked | assignment_id, reason, barred_until |
-| assignment.released | assignment_id, reason (`silent`, `interrupted`), wanted |
+| assignment.released | assignment_id, reason (`silent`, `interrupted`, `moved_on`), wanted |
 | assignment.wanted | assignment_id |
 | assignment.retaken | assignment_id |
 | assignment.wrap_up | assignment_id, ends_at, outcome, resolved, disposition |

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FLAGGED_ESCALATED: Final = "escalated"
 FLAGGED_ASKED_ALL: Final = "asked_all"
 """Everybody who is there and could take it has been asked as often as allowed."""
+FLAGGED_CALLBACK: Final = "callback"
+"""The customer was told that it is called back: it may go, and an agent reaches it."""
 
 
 # -- moving ------------------------------------------------------------------------------------------------------------

@@ -76,6 +76,7 @@ class Intake:
             preferred=tuple(
                 (agent_id, kind)
                 for agent_id, kind in (
+                    (command.responsible_id, "conversation"),
                     (command.dedicated_agent_id, "dedicated"),
                     *((each, "dedicated") for each in tier.agents),
                     (verdict.preferred_agent_id, "rule"),

@@ -15,7 +15,7 @@ from src.router.classify import relaxed
 from src.router.deadlines import can_overflow, max_wait_due_at, opens_at
 from src.router.entities import FOREVER, Contact, own_terms_json, requirement_json, terms_json
 from src.router.fit import Need
-from src.router.folds import FLAGGED_ASKED_ALL
+from src.router.folds import FLAGGED_ASKED_ALL, FLAGGED_CALLBACK
 from src.router.model import ALL, Overflow, Requirement, Step, Terms
 from src.router.splitting import parted
 
@@ -222,6 +222,8 @@ def overflow(board: Board, contact: Contact, where: Overflow | None, reason: str
             until = opening
         parked = {"assignment_id": None, "until": until, "reason": "callback", "by": None, "ask_again": True}
         board.emit(ev.CONTACT_PARKED, parked, contact=contact)
+        if FLAGGED_CALLBACK not in contact.flags:
+            board.tell(ev.CONTACT_FLAGGED, contact, flag=FLAGGED_CALLBACK)
     elif where.action == "close":
         board.close(contact, "overflowed", where.reason)
     return True

@@ -77,6 +77,8 @@ _DATA: Final = "22"
 _NONE: Final[Mapping[str, int]] = MappingProxyType({})
 
 BETWEEN_MAX: Final = 200
+CONVERSATION_MAX: Final = 100
+"""So many contacts of one conversation are shown together."""
 
 T = TypeVar("T")
 
@@ -402,14 +404,21 @@ class Queries:
         )
         return None if row is None else int(row[0]) + 1
 
+    async def conversation(self, tenant: str, contact_id: str) -> Sequence[str]:
+        """The contacts of the conversation that began with this one, the newest `CONVERSATION_MAX`."""
+        fact = tables.contact_facts.c
+        query = select(fact.id).where(fact.tenant == tenant, fact.conversation_id == contact_id)
+        found = await self.all_rows(query.order_by(fact.id.desc()).limit(CONVERSATION_MAX - 1))
+        return [contact_id, *(row[0] for row in found)]
+
     async def messages(
-        self, tenant: str, contact_id: str, *, limit: int, cursor: str | None
+        self, tenant: str, contact_ids: Sequence[str], *, limit: int, cursor: str | None
     ) -> Page[tuple[MessageFact, OutgoingFact | None]]:
-        """A conversation, oldest first; with what became of those messages that go out to the customer."""
+        """What was said in these contacts, oldest first; with what became of the messages that go out."""
         each, out = tables.messages, tables.outgoing
         joined = each.outerjoin(out, and_(out.c.tenant == each.c.tenant, out.c.message_id == each.c.id))
         query = select(*_MESSAGE, *_of(out)).select_from(joined)
-        query = query.where(each.c.tenant == tenant, each.c.contact_id == contact_id)
+        query = query.where(each.c.tenant == tenant, each.c.contact_id.in_(contact_ids))
         if cursor is not None:
             query = query.where(each.c.id > cursor)
         found = await self.all_rows(query.order_by(each.c.id).limit(limit + 1))

@@ -68,7 +68,7 @@ def recent(found: Iterable[Sequence[Any]]) -> dict[str, tuple[Recent, ...]]:
 
     A row is the customer's id and a JSON array, null if there are none: for each contact its id, when it was created,
     its tags, when it closed, who transferred it last, of the assignment that it names the agent and when that accepted
-    it, its channel and its outcome.
+    it, its channel, its outcome and, of an open one, its conversation.
     """
     return {
         customer_id: tuple(sorted(map(_recent, rows.load(contacts)), key=lambda each: each.contact_id, reverse=True))
@@ -78,6 +78,6 @@ def recent(found: Iterable[Sequence[Any]]) -> dict[str, tuple[Recent, ...]]:
 
 
 def _recent(values: Sequence[Any]) -> Recent:
-    contact_id, created_at, tags, closed_at, transferred_by, agent_id, accepted_at, channel, outcome = values
+    contact_id, created_at, tags, closed_at, transferred_by, agent_id, accepted_at, *rest = values
     agent = transferred_by if accepted_at is None else agent_id
-    return Recent(contact_id, created_at, tuple(tags), closed_at is not None, agent, accepted_at, channel, outcome)
+    return Recent(contact_id, created_at, tuple(tags), closed_at is not None, agent, accepted_at, *rest)

@@ -223,12 +223,14 @@ def contact_fact_row(fact: ContactFact) -> Row:
         fact.identity_value,
         fact.text,
         dump(fact.attributes),
+        fact.conversation_id,
+        fact.outbound,
     )
 
 
 def contact_fact_from(row: Sequence[Any]) -> ContactFact:
     """The inverse of `contact_fact_row`."""
-    return ContactFact(row[0], row[1], row[2], row[3], row[4], row[5], row[6], _decode(row[7]))
+    return ContactFact(row[0], row[1], row[2], row[3], row[4], row[5], row[6], _decode(row[7]), row[8], row[9])
 
 
 def message_row(fact: MessageFact) -> Row:

@@ -407,7 +407,15 @@ contact_facts: Final = Table(
     _key("identity_value"),
     _text("text"),
     _json("attributes"),
+    _key("conversation_id", nullable=True),
+    _flag("outbound", before="false"),
     PrimaryKeyConstraint("tenant", "id"),
+    Index(
+        "ix_contact_facts_conversation",
+        "tenant",
+        "conversation_id",
+        postgresql_where=text("conversation_id IS NOT NULL"),
+    ),
     Index(
         "uq_contact_facts_external",
         "tenant",

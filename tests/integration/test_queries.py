@@ -182,8 +182,8 @@ async def test_a_conversation_is_paged_oldest_first(world: World) -> None:
         for each in range(5)
     ]
     await world.commit(*said, replace(said[0], id="m9", contact_id="other"))
-    first = await world.queries.messages(world.tenant, contact, limit=3, cursor=None)
-    rest = await world.queries.messages(world.tenant, contact, limit=3, cursor=first.next_cursor)
+    first = await world.queries.messages(world.tenant, [contact], limit=3, cursor=None)
+    rest = await world.queries.messages(world.tenant, [contact], limit=3, cursor=first.next_cursor)
     assert [(each, None) for each in said] == [*first.items, *rest.items]
     assert rest.next_cursor is None
 
@@ -527,7 +527,7 @@ async def test_another_tenant_sees_nothing(world: World) -> None:
     assert await ask.agent(stranger, "a1") is None
     assert not await ask.was_held_by(stranger, contact, "a1")
     assert [] == list((await ask.contacts(stranger)).items)
-    assert [] == list((await ask.messages(stranger, contact, limit=9, cursor=None)).items)
+    assert [] == list((await ask.messages(stranger, [contact], limit=9, cursor=None)).items)
     assert [] == list(await ask.traces(stranger, contact))
     assert [] == list(await ask.assignments(stranger, "a1"))
     assert not (await ask.stats(stranger)).queues

@@ -133,6 +133,29 @@ class ExplainBody(NeedBody):
         return self
 
 
+class AddressBody(Body):
+    """One of the customer's addresses."""
+
+    type: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    value: Short
+
+
+class FollowUpBody(Body):
+    """On which channel the customer is reached, and at which of its addresses: null, the usual one there.
+
+    `agent_id` is who reaches it, null: whoever answers for the contact, or had it last. `text` says what for.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"channel": "voice", "text": "Walk through the refund"}]})
+
+    channel: ChannelName
+    account: Account = ""
+    external_id: Short | None = None
+    identity: AddressBody | None = None
+    text: Text | None = None
+    agent_id: Name | None = None
+
+
 class CancelBody(Body):
     """Why the contact ends: `abandoned` when the customer gave up."""
 

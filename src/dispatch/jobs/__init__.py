@@ -1,6 +1,7 @@
 """What callers and channels can want of a tenant, as jobs. Each says what it must know, then decides in its turn."""
 
 from src.dispatch.jobs.facts import Configure, Remember
+from src.dispatch.jobs.following import FollowUp
 from src.dispatch.jobs.inbound import TakeContact, TakeHangup, TakeMessage, Taken, take
 from src.dispatch.jobs.messages import (
     KeepMedia,
@@ -29,6 +30,7 @@ __all__ = [
     "Ask",
     "Configure",
     "Disconnected",
+    "FollowUp",
     "KeepMedia",
     "MoveMedia",
     "MoveMessage",

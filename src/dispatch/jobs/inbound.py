@@ -190,6 +190,7 @@ def _open(
     recent = turn.recent(sighting.members)
     lately = _lately(turn, recent) if recent else []
     repeated = _tags_repeated(turn, lately) if lately else _NONE
+    earlier = _goes_on_with(recent, inbound.channel) if recent else None
     bare = commands.Receive(contact_id, customer_id, inbound.channel, inbound.account, tags=(), aside=True)
     decision = turn.decide(
         bare
@@ -212,13 +213,12 @@ def _open(
             recent_tags=repeated,
             terms=inbound.terms,
             survivor_id=customer.id,
+            continues=None if earlier is None else earlier.contact_id,
+            responsible_id=None if earlier is None else responsible(turn, earlier.contact_id),
         )
     )
     if repeated and not aside:
         _mark_repeat(turn, (contact_id, customer_id), lately, repeated)
-    turn.opened(customer_id, contact_id, inbound.channel)
-    if sighting.made or inbound.also:
-        people.carry_out(turn, sighting, contact_id)
     fact = ContactFact(
         id=contact_id,
         channel=inbound.channel,
@@ -228,7 +228,11 @@ def _open(
         identity_value=inbound.identity.value,
         text=inbound.text,
         attributes=inbound.attributes,
+        conversation_id=None if earlier is None else earlier.conversation_id or earlier.contact_id,
     )
+    turn.opened(customer_id, fact)
+    if sighting.made or inbound.also:
+        people.carry_out(turn, sighting, contact_id)
     turn.write(fact)
     message_id, seq = None, decision.events[0].seq
     if inbound.text is not None or payload:
@@ -245,6 +249,21 @@ def _open(
         )
         _say(turn, message_id, contact_id, customer_id, message, seq)
     return Taken(contact_id, created=True, snapshot=turn.snapshot(contact_id), message_id=message_id, seq=seq)
+
+
+def _goes_on_with(recent: Sequence[Recent], channel: str) -> Recent | None:
+    """The customer's newest open contact on another channel: whoever calls while it chats speaks of the same matter."""
+    return next((each for each in recent if not each.closed and each.channel != channel), None)
+
+
+def responsible(turn: Turn, contact_id: str) -> str | None:
+    """The agent who answers for an open contact."""
+    state = turn.engine.state
+    contact = state.contact(contact_id)
+    if contact is None:
+        return None
+    held = None if contact.state == "offered" else state.assignment(contact.assignment_id or "")
+    return contact.owner_id if held is None else held.agent_id
 
 
 def _lately(turn: Turn, recent: Sequence[Recent]) -> list[Recent]:

@@ -10,7 +10,7 @@ from src.router.classify import requirements_of
 from src.router.deadlines import LONG_WAIT
 from src.router.entities import Agent, Assignment, Contact, own_terms_json, requirement_json, terms_json
 from src.router.fit import misfit
-from src.router.folds import FLAGGED_ESCALATED
+from src.router.folds import FLAGGED_CALLBACK, FLAGGED_ESCALATED
 from src.router.handlers.assignments import end_active
 from src.router.handlers.base import Room
 from src.router.handlers.parking import lay_aside, resume
@@ -27,7 +27,10 @@ def receive(room: Room, command: commands.Receive) -> None:
         _check_terms(room, command.terms)
     board = room.board
     found = room.intake.classify(command, board.now)
-    target = preferred(board, found, command.channel) if found.preferred else None
+    if command.outbound:
+        target: dict[str, Any] | None = _for_caller(room, command)
+    else:
+        target = preferred(board, found, command.channel) if found.preferred else None
     data: dict[str, Any] = {
         "channel": command.channel,
         "account": command.account,
@@ -44,6 +47,25 @@ def receive(room: Room, command: commands.Receive) -> None:
     board.receive(command.contact_id, command.customer_id, data)
     if command.aside:
         lay_aside(board, board.state.contacts[command.contact_id])
+    elif command.continues is not None and target is not None:
+        _move_on(board, command.continues, target["target_agent_id"], command.channel)
+
+
+def _for_caller(room: Room, command: commands.Receive) -> dict[str, Any]:
+    """The agent who is to reach the customer is waited for as after a transfer."""
+    agent = room.named_agent(command.responsible_id or "", "agent_id")
+    _check_there(room.board, agent, command.channel)
+    return _for(room.board, agent.id) | {"target_kind": "follow_up"}
+
+
+def _move_on(board: Board, contact_id: str, agent_id: str, channel: str) -> None:
+    """The customer goes on with the same agent on another channel: until it writes here again, this takes no units."""
+    contact = board.state.contacts.get(contact_id)
+    if contact is None or contact.state != "active" or contact.channel == channel:
+        return
+    assignment = board.current(contact)
+    if assignment is not None and assignment.agent_id == agent_id and not assignment.released:
+        board.say(ev.ASSIGNMENT_RELEASED, assignment, reason="moved_on", wanted=False)
 
 
 def _check_terms(room: Room, terms: Terms) -> None:
@@ -58,7 +80,7 @@ def preferred(board: Board, found: Classified, channel: str) -> dict[str, Any] |
     need = need_of(channel, found.requirements, found.language, policy.teams, found.terms)
     for agent_id, kind in found.preferred:
         agent = board.state.agents.get(agent_id)
-        wait_s = _wait_s(policy, kind, found.dedicated_wait_s)
+        wait_s = _wait_s(policy, kind, found.dedicated_wait_s, board.config.settings.transfer_wait_s)
         if agent is None or not agent.there or not wait_s or agent_id in need.not_agents:
             continue
         if need.agents and agent_id not in need.agents:
@@ -68,7 +90,9 @@ def preferred(board: Board, found: Classified, channel: str) -> dict[str, Any] |
     return None
 
 
-def _wait_s(policy: QueueConfig, kind: str, of_tier: int | None) -> int | None:
+def _wait_s(policy: QueueConfig, kind: str, of_tier: int | None, conversation_s: int) -> int | None:
+    if kind == "conversation":
+        return conversation_s
     if kind == "last":
         return policy.last_agent_wait_s
     return of_tier if kind == "dedicated" and of_tier is not None else policy.dedicated_wait_s
@@ -95,11 +119,16 @@ def message(room: Room, command: commands.Message) -> None:
 
 
 def cancel(room: Room, command: commands.Cancel) -> None:
-    """The customer gave up or hung up, or somebody withdrew the contact."""
+    """The customer gave up or hung up, or somebody withdrew the contact.
+
+    One who is to be called back may hang up: the contact stays.
+    """
     board, contact = room.board, room.contact(command.contact_id)
     if contact.state in ("closed", "wrap_up"):
         return
     assignment = board.current(contact)
+    if command.reason == "abandoned" and contact.state != "active" and FLAGGED_CALLBACK in contact.flags:
+        return
     if assignment is not None and contact.state == "active":
         end_active(board, assignment, "customer_left", resolved=None, disposition=None)
         return

@@ -174,7 +174,7 @@ class Naive:
         if ask.target is not None:
             if ask.target != agent_id:
                 return False
-            if ask.kind in ("transfer", "owner", "pinned"):
+            if ask.kind in ("transfer", "owner", "pinned", "follow_up"):
                 return True
         elif terms.agents and agent_id not in terms.agents:
             return False
@@ -200,7 +200,7 @@ class Naive:
         asked = {each.skill for each in ask.requirements if not each.shared}
         if ask.language is not None:
             asked.add(f"language:{ask.language.partition('-')[0].lower()}")
-        if ask.kind in ("transfer", "owner", "pinned"):
+        if ask.kind in ("transfer", "owner", "pinned", "follow_up"):
             asked = set()
         score = sum(
             each.weight

@@ -104,6 +104,7 @@ def receive(player: "Player", dice: Dice) -> c.Receive:
         recent_tags=frozenset(dice.some(SKILLS, 1)),
         terms=_terms(dice),
         aside=dice.once_in(30),
+        **_earlier(player, dice),
     )
 
 
@@ -111,6 +112,17 @@ def _text(dice: Dice) -> str:
     """Some of the keywords, a space here and there."""
     said = [dice.one("退款", "退 款", "快递", "is broken", "hello") for _ in range(dice.randint(0, 3))]
     return dice.one("，", " ").join(said)
+
+
+def _earlier(player: "Player", dice: Dice) -> dict[str, Any]:
+    """Now and then it goes on with another contact, or an agent is to reach the customer."""
+    earlier = player.contact(dice, "active", "parked") if dice.once_in(6) else None
+    contact = player.engine.state.contacts.get(earlier or "")
+    if contact is None:
+        return {}
+    held = player.engine.state.assignments.get(contact.assignment_id or "")
+    agent_id = contact.owner_id if held is None else held.agent_id
+    return {"continues": earlier, "responsible_id": agent_id, "outbound": agent_id is not None and dice.once_in(2)}
 
 
 def message(player: "Player", dice: Dice) -> c.Command | None:

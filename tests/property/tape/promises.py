@@ -89,7 +89,14 @@ class Promises:
         assert (told.queue, told.priority, told.tags, told.terms, told.rules) == shown, "it is another contact"
         assert sorted(told.requirements, key=repr) == sorted(contact.requirements, key=repr), "it asks for other skills"
         expected: tuple[str | None, str | None, int | None] = (None, None, None)
-        for agent_id, kind, wait_s in told.preferred:
+        if command.outbound:
+            reaching = command.responsible_id or ""
+            assert (reaching, "follow_up") == (contact.target_agent_id, contact.target_kind), "another follows it up"
+            assert naive.there(reaching), "followed up by nobody who is there"
+            assert naive.limit(reaching, contact.channel) is not None, "followed up by nobody who serves the channel"
+            return
+        first = (command.responsible_id or "", "conversation", self.config.settings.transfer_wait_s)
+        for agent_id, kind, wait_s in (first, *told.preferred):
             if agent_id not in self.state.agents or not wait_s:
                 continue
             named = not contact.terms.agents or agent_id in contact.terms.agents
@@ -266,6 +273,13 @@ class Promises:
             assert self.naive.gives_way(assignment.agent_id, assignment), "interrupted what may not be"
             self.released.setdefault(assignment.agent_id, []).append(assignment)
             return
+        if event.data["reason"] == "moved_on":
+            assert isinstance(self.command, c.Receive)
+            assert assignment.contact_id == self.command.continues
+            assert self.command.channel != assignment.channel
+            moved_to = self.state.contacts[self.command.contact_id].target_agent_id
+            assert assignment.agent_id == moved_to, "the customer is not with this agent"
+            return
         silence_ms = self.config.settings.silence_ms(assignment.channel)
         assert silence_ms is not None
         assert self.heard[assignment.id] + silence_ms <= self.now, "released although the customer wrote"
@@ -414,6 +428,8 @@ class Promises:
             naive, ask = self.naive, self.naive.ask(contact)
             assert naive.present_for(ask), "nobody could take it, asked or not"
             assert not naive.present_for(ask, self.barred_for_good(contact)), "somebody may still be asked"
+        elif event.data["flag"] == "callback":
+            assert (contact.state, contact.park_reason) == ("parked", "callback")
         else:
             assert contact.transfers >= self.config.settings.transfer_flag_count
 

@@ -1,0 +1,132 @@
+"""Going on with a customer over another channel: a chat is followed up by a call, a call by a message."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from src.dispatch.jobs.inbound import Taken, responsible
+from src.dispatch.people import members_of, survivor_of, whole
+from src.dispatch.ports import ContactFact, IdentityFact, Wanted
+from src.dispatch.turn import Turn
+from src.errors import Forbidden, Malformed, NotFound
+from src.router import commands
+from src.router.entities import Assignment, Contact
+from src.router.model import TagRequest
+from src.router.state import State
+
+REACHED_AT: Final = {"voice": "phone", "sms": "phone"}
+"""The type of identity at which a customer is reached over a channel, where it is not the one it was last seen at."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A new contact in the conversation of `contact_id`, open or closed, with which an agent reaches the customer.
+
+    `identity` (type, value) is one that the customer has; None: the one by which it is usually reached there.
+    `agent_id` None: whoever answers for the contact, or had it last. `acting`: the agent that asks, for itself alone.
+    """
+
+    contact_id: str
+    channel: str
+    account: str
+    external_id: str | None
+    identity: tuple[str, str] | None
+    text: str | None
+    agent_id: str | None
+    acting: str | None
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.contacts.add(self.contact_id)
+        wanted.whole = True
+        if self.external_id is not None:
+            wanted.external_contacts.add((self.channel, self.account, self.external_id))
+
+    def run(self, turn: Turn) -> Taken:
+        """Open it.
+
+        Raises:
+            NotFound: there is no such contact.
+            Malformed: the customer has no such identity, or none for this channel; nobody has had the contact.
+            Forbidden: an agent asks for another, or for a contact that is another's now.
+            AgentUnavailable: the agent is not there, or does not serve the channel.
+        """
+        key = (self.channel, self.account, self.external_id or "")
+        known = turn.known.external_contacts.get(key)
+        if known is not None:
+            return Taken(known, created=False)
+        contact = _contact(turn, self.contact_id)
+        agent_id = self._agent(turn, contact)
+        members = members_of(turn, survivor_of(turn, contact.customer_id))
+        identity = self._identity([each for member in members for each in turn.known.held.get(member, ())])
+        profile = whole([turn.known.customers[each] for each in members])
+        earlier = turn.known.facts.get(contact.id)
+        fact = ContactFact(
+            id=turn.new_id(),
+            channel=self.channel,
+            account=self.account,
+            external_id=self.external_id,
+            identity_type=identity.type,
+            identity_value=identity.value,
+            text=self.text,
+            attributes={} if earlier is None else earlier.attributes,
+            conversation_id=contact.id if earlier is None else earlier.conversation_id or contact.id,
+            outbound=True,
+        )
+        queue = contact.queue if contact.queue in turn.engine.config.queues else None
+        turn.decide(
+            commands.Receive(
+                contact_id=fact.id,
+                customer_id=contact.customer_id,
+                channel=self.channel,
+                account=self.account,
+                tags=tuple(TagRequest(each) for each in contact.tags),
+                language=contact.language,
+                queue=queue,
+                tier=profile.tier,
+                attributes=fact.attributes,
+                customer_attributes=profile.attributes,
+                continues=contact.id,
+                responsible_id=agent_id,
+                outbound=True,
+            )
+        )
+        turn.write(fact)
+        turn.opened(contact.customer_id, fact)
+        return Taken(fact.id, created=True, snapshot=turn.snapshot(fact.id))
+
+    def _agent(self, turn: Turn, contact: Contact) -> str:
+        """Who is to reach the customer."""
+        answers = responsible(turn, contact.id) or _had_it(turn, contact)
+        if self.acting is not None and (self.agent_id not in (None, self.acting) or answers != self.acting):
+            raise Forbidden("the contact is not yours")
+        agent_id = self.agent_id or answers
+        if agent_id is None:
+            raise Malformed("nobody has had this contact: name an agent", field="agent_id")
+        return agent_id
+
+    def _identity(self, held: Iterable[IdentityFact]) -> IdentityFact:
+        """At which address; a proven one before one that was typed in, the newest first."""
+        by_age = sorted(held, key=lambda each: (each.strong, each.created_at, each.value), reverse=True)
+        if self.identity is not None:
+            found = next((each for each in by_age if (each.type, each.value) == self.identity), None)
+            if found is None:
+                raise Malformed("the customer has no such identity", field="identity")
+            return found
+        kind = REACHED_AT.get(self.channel, self.channel)
+        found = next((each for each in by_age if each.type == kind or each.type.startswith(f"{kind}_")), None)
+        if found is None:
+            raise Malformed(f"no address is known at which the customer is reached by {self.channel}", field="identity")
+        return found
+
+
+def _contact(turn: Turn, contact_id: str) -> Contact:
+    contact = turn.engine.state.contact(contact_id) or turn.archive().contacts.get(contact_id)
+    if contact is None:
+        raise NotFound("there is no such contact")
+    return contact
+
+
+def _had_it(turn: Turn, contact: Contact) -> str | None:
+    """Who had a contact last that nobody answers for now."""
+    row = None if contact.assignment_id is None else turn.known.assignments.get(contact.assignment_id)
+    return contact.previous_agent_id if row is None else Assignment.from_row(row).agent_id

@@ -1,0 +1,90 @@
+"""A chat is followed up by a call, and back, over REST: one conversation, one responsible agent."""
+
+from typing import Any
+
+from tests.support.service import Client
+
+EITHER = {"webchat": {"cost": 25, "max": 4}, "voice": {"cost": 100, "max": 1, "excludes": ["webchat"]}}
+USER = {"type": "external_id", "value": "u-1"}
+PHONE = {"type": "phone", "value": "+8613800138000"}
+
+
+async def there(client: Client, agent_id: str, **body: Any) -> None:
+    await client.agent(agent_id, **{"channels": EITHER, **body})
+    await client.call("PUT", f"/v1/agents/{agent_id}/presence", json={"status": "available"})
+
+
+async def chatting(client: Client, external_id: str = "chat-1") -> dict[str, Any]:
+    """A chat that an agent has accepted, with something said in it."""
+    more = {"channel": "webchat", "identity": USER, "identities": [PHONE], "text": "my parcel"}
+    chat = await client.contact(external_id, **more)
+    await client.call("POST", f"/v1/assignments/{chat['assignment']['id']}/accept")
+    return chat
+
+
+async def follow_up(caller: Client, contact: dict[str, Any], *expected: int, **body: Any) -> dict[str, Any]:
+    return dict(await caller.call("POST", f"/v1/contacts/{contact['id']}/follow-up", *expected, json=body))
+
+
+async def texts(client: Client, contact: dict[str, Any]) -> list[str]:
+    path = f"/v1/contacts/{contact['id']}/messages?conversation=true"
+    return [each["text"] for each in (await client.call("GET", path))["items"]]
+
+
+async def test_a_chat_is_followed_up_by_a_call_of_the_same_agent(client: Client) -> None:
+    await there(client, "anna")
+    chat = await chatting(client)
+    await there(client, "idle")
+    anna = Client(client.url, await client.token("anna"))
+    call = await follow_up(anna, chat, 201, channel="voice", account="pbx", text="walk through it")
+    await anna.http.aclose()
+    assert ("outbound", PHONE) == (call["direction"], call["identity"])
+    assert chat["id"] == call["conversation_id"] == chat["conversation_id"]
+    assert ("anna", "follow_up") == (call["assignment"]["agent_id"], call["target"]["kind"])
+    accepted = await client.call("POST", f"/v1/assignments/{call['assignment']['id']}/accept")
+    assert "active" == accepted["state"]
+    anna_now = await client.call("GET", "/v1/agents/anna")
+    assert 100 == anna_now["load"], "the chat takes no units during the call"
+    await client.call("POST", f"/v1/contacts/{call['id']}/messages", json={"from": "customer", "text": "as I wrote"})
+    assert ["my parcel", "as I wrote"] == await texts(client, chat) == await texts(client, call)
+
+
+async def test_a_customer_who_calls_while_it_chats_has_the_same_agent_and_one_conversation(client: Client) -> None:
+    await there(client, "anna")
+    chat = await chatting(client)
+    await there(client, "idle")
+    call = await client.contact("call-1", identity=PHONE)
+    assert ("anna", "conversation") == (call["assignment"]["agent_id"], call["target"]["kind"])
+    assert ("inbound", chat["id"]) == (call["direction"], call["conversation_id"])
+    await client.call("POST", f"/v1/assignments/{call['assignment']['id']}/accept")
+    again = await follow_up(client, call, 201, channel="webchat", identity=USER, agent_id="idle")
+    assert (chat["id"], "idle") == (again["conversation_id"], again["assignment"]["agent_id"])
+
+
+async def test_a_closed_chat_is_followed_up_once_by_whoever_had_it(client: Client) -> None:
+    await there(client, "anna")
+    chat = await chatting(client)
+    await client.call("POST", f"/v1/assignments/{chat['assignment']['id']}/complete", json={"resolved": False})
+    await there(client, "idle")
+    call = await follow_up(client, chat, 201, channel="voice", external_id="out-1")
+    assert "anna" == call["assignment"]["agent_id"]
+    assert call["id"] == (await follow_up(client, chat, 200, channel="voice", external_id="out-1"))["id"]
+    journal = await client.call("GET", "/v1/events?after=0&limit=1000")
+    assert not any("+86" in str(each["data"]) for each in journal["items"] if each["type"] == "contact.received")
+
+
+async def test_what_cannot_be_followed_up_is_refused(client: Client) -> None:
+    await there(client, "anna")
+    chat = await chatting(client)
+    await there(client, "other", skills={})
+    other = Client(client.url, await client.token("other"))
+    assert "forbidden" == (await follow_up(other, chat, 403, channel="voice"))["code"]
+    await other.http.aclose()
+    unknown = await follow_up(client, chat, 422, channel="voice", identity={"type": "phone", "value": "+4915112345678"})
+    assert "malformed" == unknown["code"]
+    assert "malformed" == (await follow_up(client, chat, 422, channel="telegram"))["code"]
+    assert "agent_unavailable" == (await follow_up(client, chat, 409, channel="email", identity=USER))["code"]
+    nobodys = await client.contact("w-1", identity={"type": "external_id", "value": "w"}, channel="fax")
+    assert "malformed" == (await follow_up(client, nobodys, 422, channel="fax", identity=USER))["code"]
+    gone = {"id": "0" * 36}
+    assert "not_found" == (await follow_up(client, gone, 404, channel="voice"))["code"]
