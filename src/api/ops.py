@@ -8,6 +8,7 @@ from starlette.responses import Response
 from src import metrics as measures
 from src.api.context import Ctx, Json, services
 from src.errors import NotFound, StoreUnreachable
+from src.router.levels import Level
 from src.router.waits import Accuracy
 
 router = APIRouter(tags=["operations"])
@@ -60,13 +61,18 @@ async def metrics(request: Request) -> Response:
 
 @router.get("/v1/stats")
 async def stats(ctx: Ctx) -> Response:
-    """What goes on now: contacts by queue and state, the oldest wait, how good estimates were, agents by presence."""
+    """What goes on now: contacts by queue and state, the oldest wait, agents by presence.
+
+    By queue also how many were answered in time within the last hour, and how good estimates of waits were: both since
+    the process that serves the tenant has loaded it.
+    """
     ctx.principal.need("contacts:read", supervisor=True)
     found = await ctx.services.queries.stats(ctx.tenant)
     now = ctx.services.clock.now_ms()
     accuracy = await ctx.services.owner.accuracy(ctx.tenant)
+    levels = await ctx.services.owner.levels(ctx.tenant)
     queues: dict[str, Any] = {}
-    for name in dict.fromkeys((*found.queues, *accuracy)):
+    for name in dict.fromkeys((*found.queues, *levels, *accuracy)):
         states, oldest = found.queues.get(name, ({}, None))
         queues[name] = {
             "waiting": 0,
@@ -76,9 +82,25 @@ async def stats(ctx: Ctx) -> Response:
             "parked": 0,
             **states,
             "oldest_wait_s": None if oldest is None else max(0, now - oldest) // 1000,
+            "service_level": _service_level(levels.get(name)),
             "estimates": _estimates(accuracy.get(name)),
         }
     return Json({"queues": queues, "agents": found.agents})
+
+
+def _service_level(found: Level | None) -> dict[str, Any] | None:
+    """What was reached of what the queue is to reach; None where nobody was answered, or should have been."""
+    if found is None:
+        return None
+    reached = 100 * found.within / found.contacts
+    return {
+        "within_s": found.within_s,
+        "percent": found.percent,
+        "contacts": found.contacts,
+        "answered_within": found.within,
+        "reached_percent": round(reached, 1),
+        "met": reached >= found.percent,
+    }
 
 
 def _estimates(found: Accuracy | None) -> dict[str, Any] | None:

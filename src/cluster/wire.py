@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from src import errors
 from src.dispatch import customers, erasing, inbound, jobs, orders, ports, turn, versions
 from src.profile import identities
-from src.router import commands, model, waits
+from src.router import commands, levels, model, waits
 
 KIND: Final = "!"
 """The key under which a map says what it is; a plain map has none."""
@@ -65,7 +65,21 @@ def _refused(of: type[errors.Refused]) -> None:
         _refused(each)
 
 
-for _each in (commands, customers, erasing, identities, inbound, jobs, model, orders, ports, turn, versions, waits):
+for _each in (
+    commands,
+    customers,
+    erasing,
+    identities,
+    inbound,
+    jobs,
+    levels,
+    model,
+    orders,
+    ports,
+    turn,
+    versions,
+    waits,
+):
     _register(_each)
 _refused(errors.Refused)
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from src.dispatch.ports import Process
 from src.dispatch.turn import Job, Once
 from src.router.engine import Engine
+from src.router.levels import Level
 from src.router.waits import Accuracy, Estimate
 
 T = TypeVar("T")
@@ -87,6 +88,17 @@ class Accuracies(Look[Mapping[str, Accuracy]]):
     def look(self, engine: Engine | None) -> Mapping[str, Accuracy]:
         """What was measured."""
         return {} if engine is None else engine.accuracy()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLevels(Look[Mapping[str, Level]]):
+    """By queue, how many were answered in time in the hour before `now` (milliseconds since the epoch)."""
+
+    now: int
+
+    def look(self, engine: Engine | None) -> Mapping[str, Level]:
+        """What was counted."""
+        return {} if engine is None else engine.levels(self.now)
 
 
 @dataclass(frozen=True, slots=True)

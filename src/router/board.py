@@ -21,6 +21,7 @@ from src.router.entities import Agent, Assignment, Collaboration, Contact, requi
 from src.router.events import Event
 from src.router.fit import Need, primary
 from src.router.index import Index
+from src.router.levels import Levels
 from src.router.model import ALL, LANGUAGE, QueueConfig, Requirement, Terms
 from src.router.state import State
 from src.router.timers import Timers
@@ -63,6 +64,7 @@ class Board:
         self.index = Index()
         self.timers = Timers()
         self.waits = Waits()
+        self.levels = Levels()
         self.decision = Decision()
         self.now = state.at
         self.loaded_at = state.at

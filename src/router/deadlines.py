@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 SLA_WARNING_SHARE: Final = 0.8
 """A warning is given when this share of a deadline's time has passed."""
 
+BREACHED: Final = 2
+"""The stage of a contact whose time to be answered in is over; before that it is warned of."""
+
 OVERFLOWS_MAX: Final = 8
 """A contact overflows so many times at most: queues may send contacts round in a circle."""
 
@@ -46,7 +49,7 @@ def contact_due_at(board: "Board", contact: Contact) -> int | None:
 
 def sla_due_at(board: "Board", contact: Contact) -> int | None:
     """When the next warning or breach of the service level comes, unless it is answered before."""
-    if contact.answered_at is not None or contact.sla_stage > 1:
+    if contact.answered_at is not None or contact.sla_stage >= BREACHED:
         return None
     within_ms = board.policy(contact).within_s * 1000
     return contact.created_at + (int(within_ms * SLA_WARNING_SHARE) if contact.sla_stage == 0 else within_ms)

@@ -16,6 +16,7 @@ from src.router import explain
 from src.router.answers import ContactKey
 from src.router.board import Board
 from src.router.collaborating import ask_for_shared
+from src.router.deadlines import BREACHED
 from src.router.entities import Assignment, Contact
 from src.router.queueing import drop_lapsed, keep
 from src.router.transitions import HELD
@@ -224,6 +225,9 @@ def take(board: Board, assignment: Assignment, *, by: str | None = None, why: st
         board.note_agent(
             assignment.agent_id
         )  # it was one of several who were asked, and has something to do from now on
+    if contact.answered_at is None and contact.sla_stage < BREACHED:
+        in_time = board.now - contact.created_at <= board.policy(contact).within_s * 1000
+        board.levels.count(contact.queue, board.now, within=in_time)
     said = {} if by is None else {"by": by, "why": why}
     board.say(ev.CONTACT_ACTIVE, assignment, **said)
     others_wait = board.index.length(contact.queue) > 0

@@ -346,6 +346,32 @@ async def test_hours_and_holidays_go_by_the_queues_own_clock(tenant: Client) -> 
     assert "offered" == (await comes(tenant, waiting, "offered"))["state"], "opened at once"
 
 
+async def test_what_a_queue_reaches_of_its_service_level_is_told(tenant: Client) -> None:
+    await queue(tenant, service_level={"within_s": 1, "percent": 60})
+    await present(tenant, "anna")
+    for name in ("c-1", "c-2"):
+        await taken(tenant, name)
+    late = await chat(tenant, "c-3", tags=["nobody"])
+    assert {"contacts": 2, "reached_percent": 100.0, "met": True}.items() <= (await reached(tenant)).items()
+    await until(tenant, "/v1/stats", lambda each: each["queues"]["default"]["service_level"]["contacts"] == 3)
+    await tenant.call("PATCH", f"/v1/contacts/{late['id']}", json={"tags": []})
+    await answer(tenant, await got(tenant, late), "accept")
+    await queue(tenant, service_level={"within_s": 1, "percent": 70})
+    expected = {
+        "within_s": 1,
+        "percent": 70,
+        "contacts": 3,
+        "answered_within": 2,
+        "reached_percent": 66.7,
+        "met": False,
+    }
+    assert expected == await reached(tenant), "who was late counts once"
+
+
+async def reached(tenant: Client) -> dict[str, Any]:
+    return dict((await tenant.call("GET", "/v1/stats"))["queues"]["default"]["service_level"])
+
+
 # -- 4: capacity -------------------------------------------------------------------------------------------------------
 
 
