@@ -2,14 +2,17 @@
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
 import jwt
 
-from src.dispatch.ports import Clock
-from src.errors import Forbidden, Malformed, StartupError, Unauthenticated
+from src.api.jwks import KeySets
+from src.dispatch.ports import Clock, TrustFact
+from src.errors import Conflict, Forbidden, Malformed, StartupError, Unauthenticated
 from src.store.queries import Queries
 from src.store.seal import Sealer
 
@@ -29,7 +32,13 @@ SCOPES: Final = (
     "admin",
 )
 
-_ALGORITHM: Final = "HS256"
+_SHARED: Final = "HS256"
+"""The one algorithm that is by a secret of the tenant's; every other is by a public key."""
+
+CURRENT: Final = "current"
+PREVIOUS: Final = "previous"
+"""What the secrets of a tenant are called where they are stored."""
+
 _TOKEN_DOTS: Final = 2  # a JWT has three parts
 _SUPERVISOR_SCOPES: Final = frozenset({"contacts:read", "agents:read", "events:read"})
 
@@ -72,6 +81,24 @@ class Principal:
         raise Forbidden(f"this needs the scope {scope}", scope=scope)
 
 
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """Which tokens a tenant takes. The secret before is good until `previous_until`, in milliseconds."""
+
+    algorithms: frozenset[str]
+    secret: str
+    previous: str | None
+    previous_until: int
+    jwks_url: str | None
+    issuer: str | None
+    audience: str | None
+
+    def good_secrets(self, now: int) -> list[str]:
+        """The secrets that sign tokens, the newest first."""
+        previous = self.previous if now < self.previous_until else None
+        return [self.secret] if previous is None else [self.secret, previous]
+
+
 def new_key() -> tuple[str, str]:
     """A new API key and what is stored of it. 256 random bits need no slow hash: SHA-256."""
     key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
@@ -86,12 +113,13 @@ def key_hash(key: str) -> str:
 class Authenticator:
     """Turns a credential into a principal. Keys are remembered for a few seconds; `forget` drops one at once."""
 
-    def __init__(self, queries: Queries, sealer: Sealer, clock: Clock) -> None:
+    def __init__(self, queries: Queries, sealer: Sealer, clock: Clock, key_sets: KeySets) -> None:
+        self.key_sets = key_sets
         self._queries = queries
         self._sealer = sealer
         self._clock = clock
         self._keys: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
-        self._jwt_secrets: dict[str, str] = {}
+        self._trusts: OrderedDict[str, tuple[float, _Trust]] = OrderedDict()
 
     async def bearer(self, header: str | None) -> Principal:
         """The principal of an `Authorization` header.
@@ -123,9 +151,20 @@ class Authenticator:
         self._keys.pop(hashed, None)
 
     async def mint(self, tenant: str, agent_id: str, role: str, issued_at_s: int, ttl_s: int) -> str:
-        """An agent token. The same arguments give the same token."""
+        """An agent token. The same arguments give the same token, as long as the tenant has the same secret.
+
+        Raises:
+            Conflict: the tenant does not take what this service could sign.
+        """
         claims = {"sub": agent_id, "tenant": tenant, "role": role, "iat": issued_at_s, "exp": issued_at_s + ttl_s}
-        return jwt.encode(claims, await self._jwt_secret(tenant), _ALGORITHM)
+        trust = await self._trust(tenant)
+        if _SHARED not in trust.algorithms:
+            raise Conflict("the tenant takes no tokens by HS256: its identity provider makes them")
+        return jwt.encode(claims, trust.secret, _SHARED)
+
+    def forget_trust(self, tenant: str) -> None:
+        """Which tokens a tenant takes was changed."""
+        self._trusts.pop(tenant, None)
 
     async def _key(self, hashed: str) -> Principal:
         cached = self._keys.get(hashed)
@@ -147,27 +186,77 @@ class Authenticator:
 
     async def _token(self, token: str) -> Principal:
         try:
+            head = jwt.get_unverified_header(token)
             unverified = jwt.decode(token, options={"verify_signature": False})
-            secret = await self._jwt_secret(str(unverified.get("tenant")))
-            claims: dict[str, Any] = jwt.decode(
-                token, secret, [_ALGORITHM], options={"require": ["exp", "sub", "tenant", "role"]}
-            )
-        except (jwt.PyJWTError, KeyError, ValueError, Malformed) as error:
+            tenant = str(unverified.get("tenant"))
+            trust = await self._trust(tenant)
+            claims = await self._verified(token, head, tenant, trust)
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError, Malformed) as error:
             raise Unauthenticated("the token is not valid") from error
         role, agent_id, expires = claims["role"], claims["sub"], claims["exp"]
         if role not in ("agent", "supervisor") or not isinstance(agent_id, str):
             raise Unauthenticated("the token is not valid")
         scopes = _SUPERVISOR_SCOPES if role == "supervisor" else frozenset[str]()
-        return Principal(str(claims["tenant"]), agent_id, scopes, role, float(expires))
+        return Principal(tenant, agent_id, scopes, role, float(expires))
 
-    async def _jwt_secret(self, tenant: str) -> str:
-        secret = self._jwt_secrets.get(tenant)
-        if secret is None:
-            found = await self._queries.tenant(tenant)
+    async def _verified(self, token: str, head: Mapping[str, Any], tenant: str, trust: _Trust) -> dict[str, Any]:
+        """The claims of a token, by a key that belongs to its algorithm and to no other.
+
+        Raises:
+            jwt.PyJWTError: it is not good.
+            KeyError: its algorithm is not one that the tenant takes, or its key is not known.
+        """
+        algorithm = head["alg"]
+        if algorithm not in trust.algorithms:
+            raise KeyError(algorithm)
+        required = ["exp", "sub", "tenant", "role"]
+        if algorithm == _SHARED:
+            for secret in trust.good_secrets(self._clock.now_ms()):
+                with suppress(jwt.InvalidSignatureError):
+                    return dict(jwt.decode(token, secret, [_SHARED], options=_options(required)))
+            raise KeyError(algorithm)
+        assert trust.jwks_url is not None
+        key = await self.key_sets.key(tenant, trust.jwks_url, algorithm, head.get("kid"))
+        if key is None:
+            raise KeyError(algorithm)
+        required += ["iss"] * (trust.issuer is not None) + ["aud"] * (trust.audience is not None)
+        options = _options(required, audience=trust.audience is not None)
+        claims = jwt.decode(token, key, [algorithm], issuer=trust.issuer, audience=trust.audience, options=options)
+        return dict(claims)
+
+    async def _trust(self, tenant: str) -> _Trust:
+        """Which tokens a tenant takes, as it was some seconds ago.
+
+        Raises:
+            KeyError: there is no such tenant, or its secrets cannot be opened.
+        """
+        cached = self._trusts.get(tenant)
+        if cached is None or cached[0] < self._clock.monotonic():
+            found, stored = await self._queries.tenant(tenant), await self._queries.token_trust(tenant)
             if found is None:
                 raise KeyError(tenant)
+            stored = stored or TrustFact({})
             try:
-                secret = self._jwt_secrets[tenant] = self._sealer.open(found.jwt_secret)
+                current = self._sealer.open(stored.secrets.get(CURRENT, found.jwt_secret))
+                previous = self._sealer.open(stored.secrets[PREVIOUS]) if PREVIOUS in stored.secrets else None
             except StartupError as error:
                 raise KeyError(tenant) from error
-        return secret
+            body = stored.body
+            trust = _Trust(
+                frozenset(body.get("algorithms", (_SHARED,))),
+                current,
+                previous,
+                body.get("previous_until") or 0,
+                body.get("jwks_url"),
+                body.get("issuer"),
+                body.get("audience"),
+            )
+            cached = self._trusts[tenant] = (self._clock.monotonic() + KEY_CACHE_S, trust)
+            if len(self._trusts) > KEYS_CACHED_MAX:
+                self._trusts.popitem(last=False)
+        return cached[1]
+
+
+def _options(required: Sequence[str], *, audience: bool = False) -> Any:  # noqa: ANN401  # PyJWT's
+    # When it was issued is its issuer's word, whose clock may be ahead.
+    return {"require": list(required), "verify_aud": audience, "verify_iat": False}

@@ -34,7 +34,7 @@ from src.api.schemas import (
 from src.api.sockets import GONE, read_text, until_first
 from src.cluster.wire import forwardable
 from src.delivery import views
-from src.delivery.hub import CLOSE_CREDENTIAL, CLOSE_REPLACED, CLOSE_TOO_SLOW, Subscriber, encode
+from src.delivery.hub import CLOSE_CREDENTIAL, CLOSE_REPLACED, CLOSE_RESTART, CLOSE_TOO_SLOW, Subscriber, encode
 from src.dispatch import jobs
 from src.dispatch.owner import session_of
 from src.dispatch.ports import Known, Wanted
@@ -66,7 +66,6 @@ _CHANNEL: Final = CONTACT_COLUMNS.index("channel")
 
 CLOSE_HELLO: Final = 4000
 CLOSE_TOKEN: Final = 4001
-CLOSE_RESTART: Final = 1012
 CLOSE_LATER: Final = 1013
 CLOSE_REASONS: Final = {
     CLOSE_CREDENTIAL: "token not valid",

@@ -30,6 +30,7 @@ from src.api import (
     privacy,
     problems,
     stream,
+    trust,
 )
 from src.api.auth import Authenticator
 from src.api.budgets import keep_windows
@@ -37,6 +38,7 @@ from src.api.context import Services, stored_settings
 from src.api.door import Door
 from src.api.edge import Edge
 from src.api.intake import Intake
+from src.api.jwks import KeySets
 from src.api.limits import Limits
 from src.api.progress import endpoints as progress
 from src.api.progress.links import ProgressLinks
@@ -93,6 +95,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         configuration,
         access,
         keys,
+        trust,
         explaining,
         external,
         events,
@@ -122,7 +125,8 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
     async with opened(url) as store, Queries.over(url) as queries, contextlib.AsyncExitStack() as stack:
         redis = await stack.enter_async_context(_redis(settings))
         announcer = None if redis is None else Announcer(redis)
-        outward = await stack.enter_async_context(Outward(networks(settings.connector_networks)))
+        also = networks(settings.connector_networks)
+        outward = await stack.enter_async_context(Outward(also))
         connectors = Connectors(outward, clock, queries.all_connectors, partial(_person, queries), sealer.open)
         stack.push_async_callback(connectors.stop)
         hub = Hub(
@@ -156,7 +160,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             hub=hub,
             clock=clock,
             new_id=new_id,
-            auth=Authenticator(queries, sealer, clock),
+            auth=Authenticator(queries, sealer, clock, KeySets(outward, clock, also)),
             limits=Limits(clock, key_per_s=settings.key_requests_per_s, tenant_per_s=settings.tenant_requests_per_s),
             sealer=sealer,
             channels=channels,

@@ -36,6 +36,7 @@ PUTS_AT_A_TIME: Final = 200
 
 RETRY_PAUSE_S: Final = 0.2
 
+CLOSE_RESTART: Final = 1012
 CLOSE_CREDENTIAL: Final = 4001
 CLOSE_REPLACED: Final = 4002
 CLOSE_TOO_SLOW: Final = 4008
@@ -44,6 +45,8 @@ KEY_CHANGES: Final = frozenset({"key.updated", "key.deleted"})
 """A key was rotated or revoked: who has it says hello anew, if that is still good."""
 
 _SETTINGS_CHANGED: Final = "settings.updated"
+TOKEN_TRUST: Final = "token_trust"  # noqa: S105  # a name, no secret
+"""Its change makes whoever came with a token show it anew."""
 
 SIGNALS_MAX: Final = 20
 """Signals that wait for one subscriber; with more, the oldest are forgotten."""
@@ -315,6 +318,9 @@ class Hub:
                     self._lease_told(each, event.seq, event.data["session"])
             elif event.type in KEY_CHANGES:
                 self.close_credential(tenant, event.data["name"], CLOSE_CREDENTIAL)
+            elif event.type == _SETTINGS_CHANGED and event.data["name"] == TOKEN_TRUST:
+                for each in channel.all():
+                    each.close(CLOSE_RESTART)
 
     def _lease_told(self, subscriber: Subscriber, seq: int, session: str | None) -> None:
         """An agent's lease is another socket's now, or nobody's: then this one was taken for dead, and is not."""

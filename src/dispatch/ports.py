@@ -270,10 +270,10 @@ class KeyFact:
 
 @dataclass(frozen=True, slots=True)
 class TrustFact:
-    """Whose agent tokens the tenant takes. `secrets` sign by HS256: sealed, and until when they are good (None: on)."""
+    """Whose agent tokens the tenant takes. `secrets` are those that sign by HS256, by name, sealed."""
 
     body: Mapping[str, Any]
-    secrets: tuple[tuple[str, int | None], ...] = field(default=(), repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,11 @@ from src.store import rows
 from src.store.connections import open_pool, translated
 from src.store.seal import Sealer
 
-_KEYED: Final = (("channel_accounts", ("tenant", "name")), ("connectors", ("tenant", "name")))
+_KEYED: Final = (
+    ("channel_accounts", ("tenant", "name")),
+    ("connectors", ("tenant", "name")),
+    ("token_trusts", ("tenant",)),
+)
 """Tables whose column `secrets` holds sealed texts by name, and their keys."""
 
 

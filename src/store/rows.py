@@ -374,7 +374,7 @@ def trust_row(fact: TrustFact) -> Row:
 
 def trust_from(row: Sequence[Any]) -> TrustFact:
     """The inverse of `trust_row`."""
-    return TrustFact(_decode(row[0]), tuple((sealed, until) for sealed, until in _decode(row[1])))
+    return TrustFact(_decode(row[0]), _decode(row[1]))
 
 
 def audit_row(fact: AuditFact) -> Row:

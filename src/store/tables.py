@@ -589,7 +589,7 @@ token_trusts: Final = Table(
     _json("secrets"),
     PrimaryKeyConstraint("tenant"),
 )
-"""Whose agent tokens a tenant takes; `secrets` are those that sign by HS256, sealed, the newest first."""
+"""Whose agent tokens a tenant takes; `secrets` are those that sign by HS256, by name, sealed."""
 
 audit: Final = Table(
     "audit",

@@ -4,7 +4,7 @@ One file for each topic. Bodies of configuration are stored as they are dumped (
 same models: a body that was stored before a field was there gets the field's default. So bounds only ever widen.
 """
 
-from src.api.schemas.access import AccountBody, KeyBody, RotateBody, TokenBody
+from src.api.schemas.access import AccountBody, KeyBody, RotateBody, TokenBody, TrustBody
 from src.api.schemas.agents import (
     AgentBody,
     ChannelLimitBody,
@@ -118,6 +118,7 @@ __all__ = [
     "Text",
     "TokenBody",
     "TransferBody",
+    "TrustBody",
     "UnmergeBody",
     "tag_requests",
 ]
