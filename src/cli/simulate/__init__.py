@@ -1,7 +1,6 @@
 """A contact centre's worth of customers and agents, over the public API alone: something to watch, and a soak test.
 
     scenario    the file that says who is there, who calls and what they say; ships with the demonstration tenant
-    api         the public API as a careful client uses it: retries, one clear error
     customers   who calls, writes, waits and gives up
     desk        an agent at its desktop, on the stream
     ledger      what the journal, the desks and the answers tell, held against each other: counts, waits, promises
@@ -9,5 +8,6 @@
     run         one run from the opening of the centre to its closing time
     command     the command line's options
 
-It knows nothing of the service's inside but the forms of the bodies that the API accepts.
+It speaks through `src.client`, and knows nothing of the service's inside but the forms of the bodies that the API
+accepts.
 """

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from src.cli.simulate.api import Answer, Api, Declined, Gone
 from src.cli.simulate.ledger import Ledger
 from src.cli.simulate.pace import Pace, seeded
 from src.cli.simulate.scenario import Line, Scenario
+from src.client import Client, Declined, NoAnswer
+from src.client.http import Answer
 
 IN_FLIGHT_MAX: Final = 500
 """Posts that may wait for an answer; while the service is away, nobody else dials in."""
@@ -107,7 +108,7 @@ def body(visit: Visit, external_id: str) -> dict[str, Any]:
 class Crowd:
     """All customers of one run. `rate_per_s` in real seconds."""
 
-    def __init__(self, api: Api, ledger: Ledger, scenario: Scenario, pace: Pace, *, seed: str) -> None:
+    def __init__(self, api: Client, ledger: Ledger, scenario: Scenario, pace: Pace, *, seed: str) -> None:
         self._api = api
         self._ledger = ledger
         self._pace = pace
@@ -168,9 +169,9 @@ class Crowd:
         self._ledger.posting(external_id, time.monotonic())
         try:
             answer = await self._api.patiently(
-                "POST", "/v1/contacts", body(visit, external_id), until=lambda: self._end
+                "POST", "/v1/contacts", body(visit, external_id), until=lambda: self._end, keyed=False
             )
-        except Gone:
+        except NoAnswer:
             self._ledger.unanswered(external_id)
         except Declined as refusal:
             if refusal.passing:
@@ -227,8 +228,8 @@ class Crowd:
     async def _ask(self, method: str, path: str, asked: dict[str, Any]) -> Answer | None:
         """Ask for something that may be done twice; what comes of it is in the journal."""
         try:
-            return await self._api.patiently(method, path, asked, until=lambda: self._end)
-        except Gone as error:
+            return await self._api.patiently(method, path, asked, until=lambda: self._end, keyed=False)
+        except NoAnswer as error:
             self._ledger.tally.error(f"{method} {path}: {error}")
         except Declined as refusal:
             if refusal.code != "invalid_state":

@@ -6,37 +6,20 @@ connection, a customer who hangs up or a service that starts again, the desk doe
 """
 
 import asyncio
-import contextlib
-import json
 import time
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from websockets.typing import Subprotocol
-
-from src.cli.simulate.api import Api, Declined, Gone
 from src.cli.simulate.ledger import Ledger
 from src.cli.simulate.pace import Pace, seeded
 from src.cli.simulate.scenario import AgentHabits, Spread
+from src.client import Client, Declined, Event, NoAnswer, Replaced, Silent, Welcome
 
-SUBPROTOCOL: Final = Subprotocol("cordboard.v1")
-FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
-OPEN_S_MAX: Final = 10.0
-REPLY_S_MAX: Final = 20.0
-RECONNECT_S_FIRST: Final = 0.2
 RECONNECT_S_MAX: Final = 3.0
-TOKEN_TTL_S: Final = 3600
-TOKEN_SPARE_S: Final = 300
-RETRY_S: Final = 0.5
 REACTION_SHARE_MAX: Final = 0.6
 """An agent that means to answer does so before this share of the offer's time has passed."""
 
-_REPLACED: Final = 4002
-_BAD_TOKEN: Final = 4001
 _TOO_LATE: Final = frozenset({"offer_ended", "invalid_state", "not_found", "forbidden"})
 _ENDS: Final = frozenset(
     {
@@ -54,8 +37,7 @@ _ENDS: Final = frozenset(
 class Floor:
     """What all desks share."""
 
-    api: Api
-    stream_url: str
+    api: Client
     ledger: Ledger
     habits: AgentHabits
     wrap_up_s: Mapping[str, int]
@@ -75,22 +57,6 @@ class Held:
     step: "asyncio.Task[None] | None" = None
 
 
-@dataclass(slots=True)
-class _Line:
-    """One open connection and the replies that are awaited on it."""
-
-    socket: ClientConnection
-    replies: dict[str, "asyncio.Future[Mapping[str, Any]]"] = field(default_factory=dict)
-
-    def drop(self) -> None:
-        """Nothing more comes: whoever waits for a reply learns of it."""
-        for reply in self.replies.values():
-            if not reply.done():
-                reply.set_exception(Gone("the connection broke"))
-                reply.exception()
-        self.replies.clear()
-
-
 class Desk:
     """One agent. `run` lasts until `leave` was called, or another desktop took the agent over."""
 
@@ -103,126 +69,70 @@ class Desk:
         self._tally = floor.ledger.tally
         self._rng = seeded(floor.seed, agent_id)
         self._wanted: dict[str, str] = {"status": "available"}
-        self._line: _Line | None = None
-        self._online = asyncio.Event()
-        self._token, self._token_until_s = "", 0.0
-        self._away_s = 0.0
-        self._refs = 0
-        self._welcomed = False
+        self._stream = floor.api.desktop(
+            agent_id,
+            reconnect_s_max=RECONNECT_S_MAX,
+            rng=seeded(floor.seed, f"{agent_id} line"),
+            on_frame=self._overhear,
+        )
         self._hurrying = False
-        self._left = False
         self._back: asyncio.Task[None] | None = None
         self._whims: list[asyncio.Task[None]] = []
 
     # -- the connection -----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep a connection open, and open it again whenever it breaks."""
-        self._whims = [asyncio.create_task(self._take_breaks()), asyncio.create_task(self._lose_connection())]
-        pause_s = RECONNECT_S_FIRST
+        """Do what the service says, until the connection is closed for good."""
+        self._whims = [asyncio.create_task(each) for each in (self._take_breaks(), self._lose_connection())]
+        greeting = asyncio.create_task(self._say("presence", **self._wanted))
         try:
-            while not self._left:
-                self._welcomed = False
-                try:
-                    await self._connected()
-                except ConnectionClosed as closed:
-                    if self._closed_for_good(closed):
-                        return
-                except Declined as refusal:
-                    if not refusal.passing:
-                        raise
-                except (OSError, InvalidHandshake, TimeoutError, Gone):
-                    pass
-                if not self._left:
-                    pause_s = RECONNECT_S_FIRST if self._welcomed else min(pause_s * 2, RECONNECT_S_MAX)
-                    away_s, self._away_s = self._away_s, 0.0
-                    await asyncio.sleep(away_s or pause_s * self._rng.uniform(0.5, 1.0))
+            async with self._stream:
+                async for each in self._stream:
+                    if isinstance(each, Welcome):
+                        self._begin_anew(each)
+                    elif isinstance(each, Event):
+                        self._event(each)
+        except Replaced as error:
+            self._tally.error(f"{self.agent_id}: {error}")
         finally:
-            for task in [*self._whims, *(held.step for held in self.held.values()), self._back]:
+            for task in [greeting, *self._whims, *(held.step for held in self.held.values()), self._back]:
                 if task is not None:
                     task.cancel()
 
-    def _closed_for_good(self, closed: ConnectionClosed) -> bool:
-        code = closed.rcvd.code if closed.rcvd is not None else None
-        if code == _BAD_TOKEN:
-            self._token_until_s = 0.0
-        if code == _REPLACED:
-            self._tally.error(f"another desktop took over {self.agent_id}")
-        return code == _REPLACED
-
-    async def _connected(self) -> None:
-        """One connection, from hello to its end."""
-        token = await self._fresh_token()
-        async with connect(
-            self._floor.stream_url,
-            subprotocols=[SUBPROTOCOL],
-            compression=None,
-            open_timeout=OPEN_S_MAX,
-            max_size=FRAME_BYTES_MAX,
-            proxy=None,
-        ) as socket:
-            hello: dict[str, Any] = {"type": "hello", "token": token}
-            if self._book.last is not None:
-                hello["after"] = self._book.last
-            await socket.send(json.dumps(hello))
-            async with asyncio.timeout(OPEN_S_MAX):
-                welcome = msgspec.json.decode(await socket.recv())
-            self._line = line = _Line(socket)
-            self._welcome(welcome)
-            greeting = asyncio.create_task(self._say("presence", **self._wanted))
-            try:
-                async for frame in socket:
-                    self._frame(msgspec.json.decode(frame), line, welcome["seq"])
-            finally:
-                greeting.cancel()
-                self._online.clear()
-                line.drop()
-
-    async def _fresh_token(self) -> str:
-        if time.monotonic() > self._token_until_s:
-            asked = {"agent_id": self.agent_id, "role": "agent", "ttl_s": TOKEN_TTL_S}
-            self._token = (await self._floor.api.once("POST", "/v1/tokens", asked)).body["token"]
-            self._token_until_s = time.monotonic() + TOKEN_TTL_S - TOKEN_SPARE_S
-        return self._token
-
-    def _welcome(self, welcome: Mapping[str, Any]) -> None:
-        """Go on where the last connection ended, or begin anew from what the service says is on the desk."""
-        resumed, again = welcome["resumed"], self._book.last is not None
-        self._tally.reconnects += again
-        self._book.welcomed(welcome["seq"], resumed=resumed)
-        if not resumed:
-            self._tally.not_resumed += again
-            there = {each["assignment_id"]: each for each in welcome["snapshot"]["assignments"]}
-            for assignment_id in self.held.keys() - there.keys():
-                self._drop(assignment_id)
-            for assignment_id, each in there.items():
-                queue = (each["contact"] or {}).get("queue", "")
-                held = self.held.setdefault(assignment_id, Held(assignment_id, each["channel"], queue, ""))
-                if held.state != each["state"]:
-                    self._enter(held, each["state"], each.get("expires_in_ms"))
-        self._welcomed = True
-        self._online.set()
-        self.ready.set()
-
-    def _frame(self, frame: Mapping[str, Any], line: _Line, welcome_seq: int) -> None:
-        if frame["type"] == "event":
+    def _overhear(self, frame: Mapping[str, Any]) -> None:
+        """Keep the book by what comes over the socket itself, not by what the client makes of it."""
+        kind = frame["type"]
+        if kind == "welcome":
+            again = self._book.last is not None
+            self._tally.reconnects += again
+            self._tally.not_resumed += again and not frame["resumed"]
+            self._book.welcomed(frame["seq"], resumed=frame["resumed"])
+            self.ready.set()
+        elif kind == "event":
             event = frame["event"]
-            if self._book.heard(frame["prev"], event["seq"]):
-                self._event(event, old=event["seq"] <= welcome_seq)
-        elif frame["type"] == "mark":
+            if self._book.heard(frame["prev"], event["seq"]) and event["type"] == "contact.offered":
+                self._floor.ledger.on_desk(event, time.monotonic())
+        elif kind == "mark":
             self._book.marked(frame["seq"])
-        elif frame["type"] == "reply":
-            reply = line.replies.get(frame["ref"] or "")
-            if reply is not None and not reply.done():
-                reply.set_result(frame)
+
+    def _begin_anew(self, welcome: Welcome) -> None:
+        """Take what is on the desk from what the service says."""
+        assert welcome.snapshot is not None
+        there = {each.assignment_id: each for each in welcome.snapshot.assignments}
+        for assignment_id in self.held.keys() - there.keys():
+            self._drop(assignment_id)
+        for assignment_id, each in there.items():
+            queue = "" if each.contact is None else each.contact.queue
+            held = self.held.setdefault(assignment_id, Held(assignment_id, each.channel, queue, ""))
+            if held.state != each.state:
+                self._enter(held, each.state, each.expires_in_ms)
 
     # -- what is told -------------------------------------------------------------------------------------------
 
-    def _event(self, event: Mapping[str, Any], *, old: bool) -> None:
-        kind, data = event["type"], event["data"]
-        assignment_id = data.get("assignment_id")
+    def _event(self, event: Event) -> None:
+        kind, data, old = event.type, event.data, event.seq <= self._stream.head
+        assignment_id = data.get("assignment_id", "")
         if kind == "contact.offered":
-            self._floor.ledger.on_desk(event, time.monotonic())
             queue = (data["contact"] or {}).get("queue", "")
             held = self.held[assignment_id] = Held(assignment_id, data["channel"], queue)
             self._enter(held, "offered", data["expires_in_ms"])
@@ -288,40 +198,26 @@ class Desk:
 
     async def _say(self, kind: str, **said: Any) -> None:
         """Say something until it is answered. All of it may be said twice."""
+        say = self._stream.always if kind == "presence" else self._stream.ask
         while True:
-            await self._online.wait()
-            line = self._line
-            assert line is not None
-            self._refs += 1
-            ref = str(self._refs)
-            line.replies[ref] = asyncio.get_running_loop().create_future()
             try:
-                await line.socket.send(json.dumps({"type": kind, "ref": ref, **said}))
-                async with asyncio.timeout(REPLY_S_MAX):
-                    reply = await line.replies[ref]
-            except (ConnectionClosed, Gone):
-                if self._line is line:
-                    self._online.clear()
-                continue
-            except TimeoutError:
-                self._tally.error(f"{self.agent_id}: no reply to {kind}")
-                line.socket.transport.abort()
-                continue
-            finally:
-                line.replies.pop(ref, None)
-            if reply["ok"]:
+                await say(kind, **said)
+            except Silent as error:
+                self._tally.error(f"{self.agent_id}: {error}")
+            except Declined as refusal:
+                if not refusal.passing:
+                    self._refused(kind, refusal)
+                    return
+            except NoAnswer:
+                return  # the desk was left
+            else:
                 return
-            problem = reply["problem"]
-            if problem["status"] != 503:  # noqa: PLR2004  # come back later
-                self._refused(kind, problem)
-                return
-            await asyncio.sleep(RETRY_S)
 
-    def _refused(self, kind: str, problem: Mapping[str, Any]) -> None:
-        if problem["code"] in _TOO_LATE:
+    def _refused(self, kind: str, refusal: Declined) -> None:
+        if refusal.code in _TOO_LATE:
             self._tally.too_late += 1
         else:
-            self._tally.error(f"{self.agent_id}: {kind}: {problem['code']}: {problem['detail']}")
+            self._tally.error(f"{self.agent_id}: {kind}: {refusal.code}: {refusal.detail}")
 
     # -- whims --------------------------------------------------------------------------------------------------
 
@@ -340,11 +236,9 @@ class Desk:
         habits, pace = self._floor.habits, self._floor.pace
         while True:
             await pace.sleep(self._rng.expovariate(1 / habits.drop_every_s))
-            await self._online.wait()
-            if self._line is not None:
-                self._tally.drops += 1
-                self._away_s = pace.real_s(habits.outage.draw(self._rng))
-                self._line.socket.transport.abort()
+            await self._stream.online()
+            self._tally.drops += 1
+            self._stream.drop(pace.real_s(habits.outage.draw(self._rng)))
 
     def _come_back_later(self) -> None:
         """The service sent the agent away (too many missed offers): it is back after a moment."""
@@ -374,7 +268,4 @@ class Desk:
         """Go offline and hang up."""
         self._wanted = {"status": "offline"}
         await self._say("presence", **self._wanted)
-        self._left = True
-        if self._line is not None:
-            with contextlib.suppress(ConnectionClosed):
-                await self._line.socket.close()
+        await self._stream.close()

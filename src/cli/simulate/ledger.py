@@ -41,6 +41,10 @@ class Tally:
     errors: int = 0
     last_error: str = ""
 
+    def retried(self) -> None:
+        """Something was asked for again."""
+        self.retries += 1
+
     def error(self, what: str) -> None:
         """Something went wrong that is no broken promise, but should not be."""
         self.errors += 1

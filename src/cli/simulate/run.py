@@ -2,29 +2,27 @@
 
 import asyncio
 import contextlib
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote, urlsplit, urlunsplit
-
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from urllib.parse import quote
 
 from src.api.schemas import AgentBody
 from src.cli.simulate import report as reports
-from src.cli.simulate.api import Api, Declined, Gone
 from src.cli.simulate.board import milliseconds
 from src.cli.simulate.customers import Crowd
-from src.cli.simulate.desk import OPEN_S_MAX, SUBPROTOCOL, Desk, Floor
+from src.cli.simulate.desk import Desk, Floor
 from src.cli.simulate.ledger import Ledger, Tally
-from src.cli.simulate.pace import Pace
+from src.cli.simulate.pace import Pace, seeded
 from src.cli.simulate.report import Report
 from src.cli.simulate.scenario import Scenario, load
+from src.client import Client, ClientError, Declined, NoAnswer, Welcome
 from src.errors import StartupError
 
+CONNECTIONS_MAX: Final = 32
+OPEN_S_MAX: Final = 10.0
 AT_ONCE_MAX: Final = 16
 """Requests that are under way together while the centre is set up."""
 
@@ -96,28 +94,29 @@ async def simulate(
     scenario = scenario or load()
     stop = stop or asyncio.Event()
     tally = Tally()
-    async with Api(options.url, options.key, tally, options.seed) as api:
+    rng = seeded(options.seed, "pauses")
+    async with Client(options.url, options.key, connections=CONNECTIONS_MAX, rng=rng, on_retry=tally.retried) as api:
         centre = await _open(api, options, scenario, tally)
         try:
             async with centre.working(watch):
                 await centre.trade(stop)
                 await centre.close()
         finally:
-            with contextlib.suppress(Gone, Declined):
+            with contextlib.suppress(NoAnswer, Declined):
                 await _configure(api, scenario, speed=1.0)
         return await centre.settle()
 
 
-async def _open(api: Api, options: Options, scenario: Scenario, tally: Tally) -> "_Centre":
+async def _open(api: Client, options: Options, scenario: Scenario, tally: Tally) -> "_Centre":
     staff = scenario.staff(options.agents)
     try:
         await api.once("GET", "/v1/settings")
-        seq, clock_ahead_s = await _head(options)
+        seq, clock_ahead_s = await _head(api)
         await _configure(api, scenario, options.speed)
         await _each(
             (f"/v1/agents/{quote(name, safe='')}", agent.model_dump(by_alias=True)) for name, agent in staff.items()
         )(api)
-    except Gone as error:
+    except NoAnswer as error:
         raise StartupError(
             f"no service answers at {options.url} ({error}): start one with `cordboard serve`"
         ) from error
@@ -130,26 +129,19 @@ async def _open(api: Api, options: Options, scenario: Scenario, tally: Tally) ->
     return _Centre(api, options, scenario, ledger, staff, clock_ahead_s)
 
 
-async def _head(options: Options) -> tuple[int, float]:
+async def _head(api: Client) -> tuple[int, float]:
     """Where the journal stands, and how far the service's clock is ahead of ours, in seconds."""
     try:
-        async with connect(
-            _stream_url(options.url),
-            subprotocols=[SUBPROTOCOL],
-            additional_headers={"Authorization": f"Bearer {options.key}"},
-            compression=None,
-            open_timeout=OPEN_S_MAX,
-            proxy=None,
-        ) as socket:
-            await socket.send(json.dumps({"type": "hello"}))
-            async with asyncio.timeout(OPEN_S_MAX):
-                welcome = json.loads(await socket.recv())
-    except (OSError, InvalidHandshake, ConnectionClosed) as error:
-        raise StartupError(f"the stream of {options.url} does not open: {error}") from error
-    return welcome["seq"], milliseconds(welcome["now"]) / 1000 - time.time()
+        async with asyncio.timeout(OPEN_S_MAX), api.stream() as stream:
+            async for each in stream:
+                if isinstance(each, Welcome):
+                    return each.seq, milliseconds(each.now) / 1000 - time.time()
+    except (TimeoutError, ClientError) as error:
+        raise StartupError(f"the stream of {api.url} does not open: {str(error) or 'no welcome'}") from error
+    raise StartupError(f"the stream of {api.url} does not open")
 
 
-async def _configure(api: Api, scenario: Scenario, speed: float) -> None:
+async def _configure(api: Client, scenario: Scenario, speed: float) -> None:
     """Put the scenario's configuration: queues before the rules that name them."""
     wanted = scenario.configuration(speed)
     await api.once("PUT", "/v1/settings", wanted.settings)
@@ -157,10 +149,10 @@ async def _configure(api: Api, scenario: Scenario, speed: float) -> None:
         await _each((f"/v1/{kind}/{quote(name, safe='')}", body) for name, body in bodies.items())(api)
 
 
-def _each(puts: Iterable[tuple[str, Any]]) -> Callable[[Api], Awaitable[None]]:
+def _each(puts: Iterable[tuple[str, Any]]) -> Callable[[Client], Awaitable[None]]:
     """Put all of these, some at a time."""
 
-    async def put_all(api: Api) -> None:
+    async def put_all(api: Client) -> None:
         gate = asyncio.Semaphore(AT_ONCE_MAX)
 
         async def put(path: str, body: Any) -> None:  # noqa: ANN401  # JSON
@@ -173,18 +165,12 @@ def _each(puts: Iterable[tuple[str, Any]]) -> Callable[[Api], Awaitable[None]]:
     return put_all
 
 
-def _stream_url(url: str) -> str:
-    parts = urlsplit(url)
-    scheme = "wss" if parts.scheme == "https" else "ws"
-    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/v1/stream", "", ""))
-
-
 class _Centre:
     """The centre while it is open, and its closing."""
 
     def __init__(
         self,
-        api: Api,
+        api: Client,
         options: Options,
         scenario: Scenario,
         ledger: Ledger,
@@ -198,7 +184,6 @@ class _Centre:
         mix = scenario.simulation.channels
         floor = Floor(
             api=api,
-            stream_url=_stream_url(options.url),
             ledger=ledger,
             habits=scenario.simulation.agents,
             wrap_up_s={name: queue.wrap_up_s for name, queue in scenario.queues.items()},
@@ -295,7 +280,7 @@ class _Centre:
             contact = await self._get(contact_id)
             ours = contact is not None and (contact["external_id"] or "").startswith(f"{self._ledger.run_id}-")
             if ours and self._ledger.state(contact_id) != "closed":
-                with contextlib.suppress(Gone, Declined):
+                with contextlib.suppress(NoAnswer, Declined):
                     await self._api.once("POST", f"/v1/contacts/{contact_id}/cancel", {"reason": "closing_time"})
 
     async def settle(self) -> Report:
@@ -303,7 +288,7 @@ class _Centre:
         checked = 0
         board = self._ledger.board
         for contact_id in dict.fromkeys([*self._ledger.sample, *list(board.open)[:STRANGERS_CHECKED_MAX]]):
-            with contextlib.suppress(Gone):
+            with contextlib.suppress(NoAnswer):
                 self._ledger.check_contact(contact_id, await self._get(contact_id))
                 checked += 1
         for contact_id in self._ledger.strangers[:STRANGERS_CHECKED_MAX]:
@@ -320,7 +305,7 @@ class _Centre:
         except Declined as refusal:
             if refusal.status == 404:  # noqa: PLR2004  # Not Found
                 return None
-            raise Gone(str(refusal)) from refusal
+            raise NoAnswer(str(refusal)) from refusal
         contact: dict[str, Any] = answer.body
         return contact
 
@@ -331,7 +316,7 @@ class _Centre:
             try:
                 if await self._read_page(JOURNAL_WAIT_S) < JOURNAL_PAGE:
                     await asyncio.sleep(_POLL_S)  # a page of several events costs no more than one of one
-            except Gone:
+            except NoAnswer:
                 await asyncio.sleep(_POLL_S)
             except Declined as refusal:
                 if not refusal.passing:
@@ -341,7 +326,9 @@ class _Centre:
 
     async def _read_page(self, wait_s: int) -> int:
         after = self._ledger.board.seq
-        answer = await self._api.once("GET", "/v1/events", after=after, limit=JOURNAL_PAGE, wait_s=wait_s)
+        answer = await self._api.once(
+            "GET", "/v1/events", query={"after": after, "limit": JOURNAL_PAGE, "wait_s": wait_s}
+        )
         events = answer.body["items"]
         if after == self._ledger.board.seq:
             self._ledger.journalled(events)
@@ -354,7 +341,7 @@ class _Centre:
             try:
                 if await self._read_page(0) == 0:
                     return
-            except (Gone, Declined):
+            except (NoAnswer, Declined):
                 await asyncio.sleep(1)
         self._unchecked = self._unchecked or "the journal could not be read to its end"
 
