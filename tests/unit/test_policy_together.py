@@ -154,3 +154,32 @@ def test_who_was_asked_often_enough_may_be_asked_of_what_comes_anew(centre: Cent
         centre.do(c.Message("k", "m", "text"))
     centre.later(6)
     assert "x" == centre.holder("k")
+
+
+def test_who_takes_what_several_were_asked_for_is_idle_no_more(centre: Centre) -> None:
+    centre.queue(offer_to=2)
+    centre.agent("a", skills={"refund": 9})
+    centre.agent("b", skills={"refund": 9})
+    centre.later(10)
+    centre.agent("c")
+    centre.later(10)
+    centre.contact("k", "refund")
+    centre.do(c.SetPresence("a", "away"))
+    centre.accept("k")
+    assert "b" == centre.holder("k")
+    centre.queue(offer_to=1)
+    centre.contact("next")
+    assert "c" == centre.holder("next"), "idle for longer than who has just taken one"
+
+
+def test_a_dry_run_of_a_transfer_knows_that_it_does_not_come_straight_back(centre: Centre) -> None:
+    centre.queue(reoffer_after_s=0)
+    centre.agent("x")
+    centre.active("k")
+    told = centre.engine.dry_run_transfer(c.Transfer("k", "t", to_queue="default"), centre.now)
+    assert (0, [["barred"]]) == (
+        told["candidates"],
+        [[reason["code"] for reason in each["reasons"]] for each in told["agents"]],
+    )
+    centre.do(c.Transfer("k", "t", to_queue="default"))
+    assert "waiting" == centre.state("k")
