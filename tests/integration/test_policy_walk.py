@@ -652,6 +652,37 @@ async def test_nobody_covers_it_alone_so_one_leads_and_others_help_by_the_season
     assert "anna" == holder(await got(tenant, contact)), "the lead stays responsible"
 
 
+async def test_a_newcomer_asks_its_mentor_and_a_skill_runs_out(tenant: Client) -> None:
+    await queue(tenant, breather={"tags": ["abuse"], "seconds": 30})
+    await present(tenant, "mira", skills={"refund": 10}, channels={"email": {"cost": 1}})
+    await present(tenant, "expert", skills={"refund": 99}, channels={"email": {"cost": 1}})
+    ends = {"refund": {"level": 50, "until": moment(2)}}
+    newcomer = {"newcomer": {"until": moment(3600), "percent": 50}, "mentor_id": "mira"}
+    await present(tenant, "nina", skills={**ends, "abuse": 1}, **newcomer)
+    contact = await taken(tenant, "c-1", tags=["refund", "abuse"])
+    asked = await do(tenant, contact, "collaborations", tags=[{"tag": "refund", "level": 90}])
+    assert "mira" == asked["agent_id"], "before whoever knows more"
+    await taken(tenant, "c-2", tags=["abuse"])
+    full = await chat(tenant, "c-3", tags=["abuse"])
+    assert "no_capacity" in {each["reason"] for each in (await decided(tenant, full, "waiting"))["excluded"]}
+    done = await answer(tenant, contact, "complete")
+    assert "wrap_up" == done["state"], "a breather after a hostile contact"
+    late = await asyncio.wait_for(_waits_for(tenant, "refund"), 8)
+    reasons = {each["reason"] for each in (await decided(tenant, late, "waiting"))["excluded"]}
+    assert "skill_missing:refund" in reasons, "it has run out"
+
+
+async def _waits_for(tenant: Client, skill: str) -> dict[str, Any]:
+    """A contact that nobody has the skill for any more."""
+    while True:
+        need = [{"tag": skill, "level": 50}]
+        asked = await tenant.call("POST", "/v1/routing:explain", json={"channel": "webchat", "tags": need})
+        nina = next(each for each in asked["agents"] if each["agent_id"] == "nina")
+        if f"skill_missing:{skill}" in {each["code"] for each in nina["reasons"]}:
+            return await chat(tenant, "late", tags=need)
+        await asyncio.sleep(0.1)
+
+
 # -- 10: position and estimated wait -----------------------------------------------------------------------------------
 
 
