@@ -6,9 +6,22 @@ from typing import Final
 import httpx
 import structlog
 
-from src.channels.base import Account, Answered, Call, Channel, Fetch, Fetches, Media, Outbound, Pulls, Sends, Types
+from src.channels.base import (
+    Account,
+    Answered,
+    Call,
+    Channel,
+    Ends,
+    Fetch,
+    Fetches,
+    Media,
+    Outbound,
+    Pulls,
+    Sends,
+    Types,
+)
 from src.dispatch.media import look
-from src.dispatch.ports import CursorFact, Fetched, MediaFact, Outcome, Outgoing, PulledPage, Wanted
+from src.dispatch.ports import CursorFact, Ended, Fetched, MediaFact, Outcome, Outgoing, PulledPage, Wanted
 from src.errors import Malformed, NotSent, StoreError
 from src.store.contents import Contents
 from src.store.postgres import PostgresStore
@@ -48,6 +61,7 @@ class ChannelSender:
         self._channels = channels
         self._now_ms = now_ms
         self._http = http
+        self._sessions = frozenset(name for name, each in channels.items() if isinstance(each, Ends))
 
     async def send(self, tenant: str, outgoing: Outgoing) -> Outcome:
         """Try once."""
@@ -77,6 +91,25 @@ class ChannelSender:
         except StoreError:
             return Outcome(None, "unavailable")
         return Outcome("delivered" if sent.delivered else "sent", receipt=sent.receipt)
+
+    @property
+    def sessions(self) -> frozenset[str]:
+        """See `Sender.sessions`."""
+        return self._sessions
+
+    async def end(self, tenant: str, ended: Ended) -> None:
+        """See `Sender.end`."""
+        channel = self._channels.get(ended.channel)
+        if not isinstance(channel, Ends):
+            return
+        try:
+            account = await self._account(tenant, ended.channel, ended.account)
+            known = await self._store.lookup(tenant, Wanted(contacts={ended.contact_id}))
+            fact = known.facts.get(ended.contact_id)
+            if account is not None and fact is not None:
+                await channel.end(fact.identity_value, account, self._reach(account))
+        except (NotSent, StoreError) as failure:
+            _log.info("session.not_ended", tenant=tenant, contact_id=ended.contact_id, reason=str(failure))
 
     async def sends(self, tenant: str, channel: str, account: str) -> bool:
         """See `Sender.sends`."""

@@ -209,6 +209,18 @@ class Sends(Channel, Protocol):
         """
 
 
+@runtime_checkable
+class Ends(Channel, Protocol):
+    """A channel that has sessions, and is told when one of them is over."""
+
+    async def end(self, identity_value: str, account: Account, reach: Reach) -> None:
+        """End the session with a customer whom nobody serves any more, and say what the account says then.
+
+        Raises:
+            NotSent: the channel did not do it.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """A message of ours, by our id, that had been taken and did not arrive."""

@@ -4,7 +4,7 @@ It equals what is stored, or is thrown away and made anew. What it decides is co
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -12,12 +12,13 @@ import structlog
 from src import metrics
 from src.dispatch.clock import TenantTime
 from src.dispatch.config import engine_config
-from src.dispatch.ports import Batch, Head, Known, Loaded, Parts, Vouched, Wanted
+from src.dispatch.ports import Batch, Ended, Head, Known, Loaded, Parts, Vouched, Wanted
 from src.dispatch.turn import Turn
 from src.errors import Fenced, NewerJournal, StoreUnreachable, Unavailable
 from src.router import commands
 from src.router import events as ev
 from src.router.engine import Engine
+from src.router.entities import CONTACT_COLUMNS, Contact
 from src.router.events import Event
 from src.router.state import State
 
@@ -35,6 +36,9 @@ CATCH_UP_EVENTS: Final = 1_000
 ASIDE_MAX: Final = 10
 """So many contacts upon which the engine fails are set aside since the loop began: more are no fault of contacts."""
 
+_ENDS: Final = frozenset({ev.ASSIGNMENT_WRAP_UP, ev.CONTACT_CLOSED})
+_CHANNEL: Final = CONTACT_COLUMNS.index("channel")
+
 _log = structlog.get_logger(__name__)
 
 
@@ -42,7 +46,7 @@ class Memory:
     """The engine of one tenant. `engine` None: it has been thrown away, or was never loaded.
 
     `posted`, `sought` and `called` are called behind a commit of messages to be sent, media to be fetched, accounts to
-    be asked.
+    be asked; `ended` for each contact with which an agent is done on a channel that has sessions.
 
     `sending`: a commit is under way, and may go through whatever becomes of who waits for it.
     """
@@ -60,6 +64,7 @@ class Memory:
         self.posted: Callable[[], None] | None = None
         self.sought: Callable[[], None] | None = None
         self.called: Callable[[], None] | None = None
+        self.ended: Callable[[Ended], None] | None = None
         self._aside: dict[str, None] = {}
         self._aside_left = ASIDE_MAX
 
@@ -187,6 +192,9 @@ class Memory:
         turn.known.contacts.update((row[0], row) for row in changes.contacts)
         turn.known.collaborations.update((row[0], row) for row in changes.collaborations)
         self._parts.delivery.publish(self.tenant, turn.events, turn.known)
+        if self.ended is not None:
+            for ended in self._ended(turn):
+                self.ended(ended)
         if turn.posted and self.posted is not None:
             self.posted()
         if turn.sought and self.sought is not None:
@@ -207,6 +215,18 @@ class Memory:
                 except Unavailable as error:
                     raise StoreUnreachable("accounts cannot be looked up") from error
             turn.address(message, by, native=native[way])
+
+    def _ended(self, turn: Turn) -> Iterator[Ended]:
+        """Contacts of channels that have sessions, with which an agent is done, unless the customer has come anew."""
+        sessions = frozenset[str]() if self._parts.sender is None else self._parts.sender.sessions
+        for event in turn.events:
+            row = turn.known.contacts.get(event.contact_id or "") if event.type in _ENDS else None
+            if row is None or row[_CHANNEL] not in sessions:
+                continue
+            contact = Contact.from_row(row)
+            answered = contact.answered_at is not None
+            if answered and turn.engine.state.thread(contact.channel, contact.account, contact.customer_id) is None:
+                yield Ended(contact.id, contact.channel, contact.account, contact.customer_id)
 
     async def _send(self, batch: Batch) -> None:
         """Commit, and find out what became of it when the connection was lost on the way."""

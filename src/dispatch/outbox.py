@@ -7,6 +7,9 @@ else. What waits is read from the store, also at the start: so a process that di
 handed the tenant over, leaves nothing behind. A message that was sent and not written down is sent again, with the
 same id: whether the customer sees it twice is for the channel's own idempotency.
 
+Behind the last message of a contact with which its agent is done, the channel is told that its session is over; that is
+tried once, and kept nowhere.
+
 One conversation (account and customer) is sent in order, one message after the other; a message that must be tried
 again holds back those behind it. Conversations go side by side, some at a time.
 """
@@ -21,7 +24,7 @@ from typing import Any, Final
 import structlog
 
 from src.dispatch.jobs import MoveMessage, ReportTrouble
-from src.dispatch.ports import Outcome, Outgoing, Parts, Sender
+from src.dispatch.ports import Ended, Outcome, Outgoing, Parts, Sender
 from src.dispatch.turn import Job
 from src.errors import NotOwner, Refused, StoreUnreachable, Unavailable
 
@@ -63,7 +66,7 @@ class _Account:
 class _Held:
     """What has been read and not ended, line by line, and the task of each line."""
 
-    lines: dict[_Line, deque[Outgoing]] = field(default_factory=dict)
+    lines: dict[_Line, deque[Outgoing | Ended]] = field(default_factory=dict)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     count: int = 0
 
@@ -77,6 +80,7 @@ class Outbox:
         self._sender = sender
         self._submit = submit
         self._woken = asyncio.Event()
+        self._ended: deque[Ended] = deque(maxlen=HELD_MAX)
         self._room = asyncio.Semaphore(SENDING_MAX)
         self._held = _Held()
         self._accounts: dict[tuple[str, str], _Account] = {}
@@ -85,6 +89,11 @@ class Outbox:
 
     def wake(self) -> None:
         """Something was queued."""
+        self._woken.set()
+
+    def end(self, ended: Ended) -> None:
+        """An agent is done with a contact: once its messages are sent, its session is over."""
+        self._ended.append(ended)
         self._woken.set()
 
     async def rest(self, wait_s: float) -> None:
@@ -104,6 +113,9 @@ class Outbox:
                     _log.warning("outbox.store_unreachable", tenant=self._tenant, error=str(error))
                     await asyncio.sleep(READ_AGAIN_S)
                     continue
+                while self._ended:
+                    ended = self._ended.popleft()
+                    self._take((ended.channel, ended.account, ended.customer_id), ended)
                 await self._woken.wait()
         finally:
             for task in self._held.tasks:
@@ -115,13 +127,12 @@ class Outbox:
             page = await self._parts.store.outgoing(self._tenant, self._place, READ_MAX, native=True)
             for each in page:
                 self._place = each.fact.place
-                self._take(each)
+                self._take((each.fact.channel, each.fact.account, each.message.customer_id), each)
             if len(page) < READ_MAX:
                 return
 
-    def _take(self, each: Outgoing) -> None:
+    def _take(self, key: _Line, each: Outgoing | Ended) -> None:
         held = self._held
-        key = (each.fact.channel, each.fact.account, each.message.customer_id)
         held.count += 1
         line = held.lines.get(key)
         if line is not None:
@@ -138,7 +149,11 @@ class Outbox:
         held = self._held
         line = held.lines[key]
         while line and not self._resting.is_set():
-            await self._send_one(line[0])
+            each = line[0]
+            if isinstance(each, Ended):
+                await self._end_one(each)
+            else:
+                await self._send_one(each)
             line.popleft()
             held.count -= 1
             if held.count == HELD_MAX - 1:
@@ -175,6 +190,14 @@ class Outbox:
             )
             await self._until(until)
             pause_s = min(PAUSE_S_MAX, pause_s * 2)
+
+    async def _end_one(self, ended: Ended) -> None:
+        if self._parts.lease_good():
+            async with self._room:
+                try:
+                    await self._sender.end(self._tenant, ended)
+                except Exception:  # noqa: BLE001  # whatever it is, the messages behind it must go out
+                    _log.exception("session.failed", tenant=self._tenant, contact_id=ended.contact_id)
 
     async def _attempt(self, each: Outgoing) -> Outcome:
         if not self._parts.lease_good():

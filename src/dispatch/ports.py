@@ -712,11 +712,28 @@ class Fetcher(Protocol):
         """Try once; what is in it is kept when this returns `kept`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A contact with which an agent is done, and whose it was."""
+
+    contact_id: str
+    channel: str
+    account: str
+    customer_id: str
+
+
 class Sender(Protocol):
     """The way out: how a message reaches the system that carries its channel."""
 
     async def send(self, tenant: str, outgoing: Outgoing) -> Outcome:
         """Try once. It raises nothing but what is a fault of ours; cut off, it may have sent or not."""
+
+    @property
+    def sessions(self) -> frozenset[str]:
+        """The channels that have sessions, to be ended."""
+
+    async def end(self, tenant: str, ended: Ended) -> None:
+        """Tell the channel that nobody serves the customer any more, where it has sessions. Tried once."""
 
     async def sends(self, tenant: str, channel: str, account: str) -> bool:
         """Whether this service sends what goes out on an account; else the gateway does that posts its contacts.

@@ -65,6 +65,7 @@ class TenantLoop:
         self._outbox = None if parts.sender is None else Outbox(tenant, parts, parts.sender, self.submit)
         if self._outbox is not None:
             self._memory.posted = self._outbox.wake
+            self._memory.ended = self._outbox.end
         self._fetching = None if parts.fetcher is None else Fetching(tenant, parts, parts.fetcher, self.submit)
         if self._fetching is not None:
             self._memory.sought = self._fetching.wake

@@ -31,6 +31,7 @@ async def double(client: Client) -> AsyncIterator[WeComDouble]:
                 "open_kfid": found.open_kfid,
                 "api_base_url": found.url,
                 "welcome_text": "您好",
+                "ending_text": "再见",
             },
             "secrets": {"token": "TTTTT", "encoding_aes_key": AES_KEY, "corp_secret": found.secret},
         }
@@ -172,6 +173,26 @@ async def test_whoever_comes_in_is_greeted_once_and_in_time(client: Client, doub
     await _call(client, double)
     await _messages(client, 1)
     assert [{"code": "w1", "msgtype": "text", "text": {"content": "您好"}}] == double.greeted
+
+
+async def test_a_session_ends_behind_the_last_message_with_a_word(client: Client, double: WeComDouble) -> None:
+    double.items = [_said(1, "hello")]
+    await client.call("PUT", "/v1/agents/anna/presence", json={"status": "available"})
+    await _call(client, double)
+    contact_id = (await _messages(client, 1))[0]["contact_id"]
+    assignment = (await client.call("GET", "/v1/agents/anna/assignments?state=offered&wait_s=5"))["items"][0]
+    path = f"/v1/assignments/{assignment['assignment_id']}"
+    await client.call("POST", f"{path}/accept")
+    double.refuse[SEND] = [-1]
+    body = {"from": "agent", "text": "solved"}
+    posted = await client.call("POST", f"/v1/contacts/{contact_id}/messages", 201, json=body)
+    await client.call("POST", f"{path}/complete", json={"resolved": True})
+    assert "sent" == (await _state(client, posted["id"], "queued"))["state"], "it goes out before the session ends"
+    async with asyncio.timeout(5):
+        while not double.greeted:
+            await asyncio.sleep(0.05)
+    assert [{"code": "c", "msgtype": "text", "text": {"content": "再见"}}] == double.greeted
+    assert 4 == double.states["wmAnna"]
 
 
 async def test_sessions_tokens_and_refusals(client: Client, double: WeComDouble) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from src.dispatch import jobs, outbox
 from src.dispatch.inbound import Identity, InboundMessage
-from src.dispatch.ports import ConfigFact, Known, Outcome, Outgoing, Parts, Wanted
+from src.dispatch.ports import ConfigFact, Ended, Known, Outcome, Outgoing, Parts, Wanted
 from src.dispatch.tenant import TenantLoop
 from src.errors import Forbidden, InvalidState
 from src.router import commands as c
@@ -60,6 +60,11 @@ class Post:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    sessions: frozenset[str] = frozenset()
+
+    async def end(self, tenant: str, ended: Ended) -> None:
+        raise AssertionError("no channel here has sessions")
 
     async def sends(self, tenant: str, channel: str, account: str) -> bool:
         return True

@@ -30,7 +30,7 @@ from src.channels.wecom.normal import IDENTITY_TYPE, Welcome, read_items
 from src.errors import BadSignature, Malformed, NotFound, NotSent, StaleTimestamp
 
 SETTING_CHARS_MAX: Final = 256
-WELCOME_CHARS_MAX: Final = 600
+EVENT_CHARS_MAX: Final = 600
 TOKEN_CHARS_MAX: Final = 128
 WELCOME_MS: Final = 20_000
 TIMESTAMP_TOLERANCE_S: Final = 300
@@ -38,7 +38,7 @@ TIMESTAMP_TOLERANCE_S: Final = 300
 GRANT: Final = (5, 48 * 3_600)
 """So many messages in so many seconds are granted by each message of a customer."""
 
-_SETTINGS: Final = frozenset({"corp_id", "open_kfid", "api_base_url", "welcome_text"})
+_SETTINGS: Final = frozenset({"corp_id", "open_kfid", "api_base_url", "welcome_text", "ending_text"})
 _SECRETS: Final = frozenset({"token", "encoding_aes_key", "previous_encoding_aes_key", "corp_secret"})
 _KEYS: Final = ("encoding_aes_key", "previous_encoding_aes_key")
 
@@ -46,7 +46,8 @@ _KEYS: Final = ("encoding_aes_key", "previous_encoding_aes_key")
 class WeCom:
     """WeCom customer service accounts.
 
-    Settings: `corp_id`, `open_kfid`, `welcome_text` (sent to whoever comes in; without it nothing is), `api_base_url`.
+    Settings: `corp_id`, `open_kfid`, `welcome_text` (sent to whoever comes in; without it nothing is), `ending_text`
+    (sent when a session is over; without it sessions are left to end by themselves), `api_base_url`.
     Secrets: `token`, `encoding_aes_key`, `previous_encoding_aes_key` (still accepted while keys are changed),
     `corp_secret` (needed to pull and to send).
     """
@@ -99,6 +100,12 @@ class WeCom:
         await Api(account, reach).send(message)
         return Sent()
 
+    async def end(self, identity_value: str, account: Account, reach: Reach) -> None:
+        """See `Ends.end`. Only a session that is over may be sent this, once."""
+        text = account.settings.get("ending_text")
+        if isinstance(text, str):
+            await Api(account, reach).end(identity_value, text)
+
     async def fetch(self, source: str, account: Account, reach: Reach) -> Media:
         """See `Fetches.fetch`. WeCom keeps it for three days."""
         return await Api(account, reach).download(source)
@@ -149,7 +156,7 @@ def _check_texts(where: str, given: Mapping[str, object], known: frozenset[str],
     for name, value in given.items():
         if name not in known:
             raise Malformed(f"WeCom accounts have no such {where}", field=f"{where}.{name}")
-        chars_max = WELCOME_CHARS_MAX if name == "welcome_text" else SETTING_CHARS_MAX
+        chars_max = EVENT_CHARS_MAX if name in ("welcome_text", "ending_text") else SETTING_CHARS_MAX
         if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= chars_max:
             raise Malformed(f"{name} must be 1 to {chars_max} printable characters", field=f"{where}.{name}")
     for name in needed:

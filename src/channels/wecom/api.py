@@ -17,6 +17,7 @@ SYNC: Final = "/cgi-bin/kf/sync_msg"
 MOVE: Final = "/cgi-bin/kf/service_state/trans"
 OURS: Final = 1
 """The state in which an API has the session: an own desk keeps it there."""
+ENDED: Final = 4
 
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 PULLED_MAX: Final = 500
@@ -110,6 +111,17 @@ class Api:
                 code, _ = await self._asked(SEND, body)
         if code:
             raise failure(code)
+
+    async def end(self, external_userid: str, text: str) -> None:
+        """End a session, with a last word.
+
+        Raises:
+            NotSent: it is not ours to end, or over already.
+        """
+        asked = {"open_kfid": self.open_kfid, "external_userid": external_userid, "service_state": ENDED}
+        code = (await self.call(MOVE, asked)).get("msg_code")
+        if isinstance(code, str) and code:
+            await self.call(SEND_ON_EVENT, {"code": code, "msgtype": "text", "text": {"content": text}})
 
     async def pulled(self, cursor: str | None, token: str | None) -> dict[str, Any]:
         """What has happened since a cursor."""
