@@ -86,8 +86,9 @@ lint: $(DEV) ## style, types, layers, and whether openapi.yaml is what the code 
 	@echo "import-linter" && $(BIN)/lint-imports
 	@echo "openapi.yaml" && $(BIN)/cordboard openapi --check openapi.yaml
 
-openapi: $(SERVICE) ## write openapi.yaml from the code
+openapi: $(SERVICE) ## write openapi.yaml and docs/problems.md from the code
 	@$(BIN)/cordboard openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+	@$(BIN)/cordboard problems > docs/problems.md.new && mv docs/problems.md.new docs/problems.md
 
 lock: $(DEV) ## choose the newest allowed versions and write requirements/
 	@echo "Locking requirements/service.txt" && $(COMPILE) --upgrade --output-file requirements/service.txt

@@ -1,16 +1,20 @@
-"""The OpenAPI document: what FastAPI makes of the endpoints, with the credential and the problem documents added."""
+"""The OpenAPI document: what FastAPI makes of the endpoints, with credential, problems, headers and examples added."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from src.api.problems import MEDIA_TYPE
+from src.api.examples import BODIES
+from src.api.problems import MEDIA_TYPE, codes
 
-_PROBLEM: Final = {
+Json = dict[str, Any]
+
+_PROBLEM: Final[Json] = {
     "type": "object",
-    "description": "RFC 9457. `code` is stable; `detail` is for people.",
+    "description": "RFC 9457. `code` is stable (docs/problems.md lists them all); `detail` is for people.",
     "required": ["type", "title", "status", "code", "detail"],
     "properties": {
         "type": {"type": "string", "format": "uri"},
@@ -20,10 +24,64 @@ _PROBLEM: Final = {
         "detail": {"type": "string"},
     },
 }
-_REFUSAL: Final = {
-    "description": "A problem: see `code`",
-    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+_PAGE: Final[Json] = {
+    "type": "object",
+    "required": ["items", "next_cursor"],
+    "properties": {
+        "items": {"type": "array", "items": {"type": "object"}},
+        "next_cursor": {"type": ["string", "null"], "description": "null: it was the last page"},
+    },
 }
+
+_SECONDS: Final[Json] = {"schema": {"type": "integer", "minimum": 0}, "description": "in so many seconds"}
+_TEXT: Final[Json] = {"schema": {"type": "string"}}
+_LIMITS: Final[Json] = {
+    "RateLimit": {**_TEXT, "description": "what the credential and the tenant may still ask for, and when all of it"},
+    "RateLimit-Policy": {**_TEXT, "description": "so many requests in so many seconds"},
+}
+_TAG: Final[Json] = {"ETag": {**_TEXT, "description": "the version of what is configured: for If-Match"}}
+_HEADERS: Final[Mapping[int, Json]] = {
+    401: {"WWW-Authenticate": _TEXT},
+    429: {"Retry-After": _SECONDS},
+    503: {"Retry-After": _SECONDS},
+}
+
+_IDEMPOTENCY: Final[Json] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "the same key with the same body gets the first answer again, for 24 h",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+}
+
+_ALSO: Final[Mapping[str, tuple[int, ...]]] = {
+    "post_contact": (200,),
+    "post_message": (200,),
+    "post_visitor_message": (200,),
+    "follow_up_contact": (200,),
+    "post_collaboration": (200,),
+    "post_session": (200,),
+    "list_events": (410,),
+    "post_media": (415,),
+    "post_visitor_file": (415,),
+    "readyz": (503,),
+}
+"""What an operation answers beside what is true of all that are like it."""
+
+_OTHER_CONTENT: Final[Mapping[str, str]] = {
+    "get_media": "application/octet-stream",
+    "get_visitor_file": "application/octet-stream",
+    "export_customer": "application/x-ndjson",
+    "get_progress": "text/html",
+    "native_check": "*/*",
+    "native_push": "*/*",
+    "metrics": "text/plain",
+}
+"""What is no JSON."""
+
+_REFUSED: Final = 400
+_EMPTY: Final = 204
+_FREE: Final = ("/healthz", "/readyz", "/metrics")
 
 
 def operation_id(route: APIRoute) -> str:
@@ -34,7 +92,7 @@ def operation_id(route: APIRoute) -> str:
 def install(api: FastAPI) -> None:
     """Describe the application so."""
 
-    def document() -> dict[str, Any]:
+    def document() -> Json:
         if api.openapi_schema is None:
             api.openapi_schema = _completed(
                 get_openapi(title=api.title, version=api.version, summary=api.summary, routes=api.routes)
@@ -44,19 +102,86 @@ def install(api: FastAPI) -> None:
     api.openapi = document  # type: ignore[method-assign]  # how FastAPI is told
 
 
-def _completed(found: dict[str, Any]) -> dict[str, Any]:
+def _completed(found: Json) -> Json:
     components = found.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas["Problem"] = _PROBLEM
+    schemas |= {"Problem": _PROBLEM, "Page": _PAGE}
+    components["responses"] = {f"Problem{status}": _refusal(status, names) for status, names in codes().items()}
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key (`cb_…`) or an agent token (JWT)."}
     }
     for path, operations in found["paths"].items():
-        for operation in operations.values():
-            operation["responses"].pop("422", None)
-            operation["responses"]["default"] = _REFUSAL
-            if path.startswith("/v1/"):
-                operation["security"] = [{"bearer": []}]
+        for method, operation in operations.items():
+            _complete(path, method, operation)
+    return found
+
+
+def _refusal(status: int, names: list[str]) -> Json:
+    own = {"properties": {"status": {"const": status}, "code": {"enum": names}}}
+    return {
+        "description": f"A problem: {', '.join(f'`{each}`' for each in names)}",
+        "headers": _HEADERS.get(status, {}),
+        "content": {MEDIA_TYPE: {"schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, own]}}},
+    }
+
+
+def _complete(path: str, method: str, operation: Json) -> None:
+    name, responses = operation["operationId"], operation["responses"]
+    ours = path.startswith("/v1/")
+    parameters = operation.get("parameters", [])
+    versioned = any(each["name"].lower() == "if-match" for each in parameters)
+    if ours:
+        operation["security"] = [{"bearer": []}]
+    if ours and method == "post":
+        operation.setdefault("parameters", []).append(_IDEMPOTENCY)
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if body is not None and name in BODIES:
+        body["example"] = BODIES[name]
+    also = {*_ALSO.get(name, ()), *(int(each) for each in responses if each.startswith("2"))}
+    refusals = set() if path in _FREE else _refusals(path, method, operation, versioned=versioned)
+    responses.clear()
+    for status in sorted(also | refusals):
+        if status >= _REFUSED and path not in _FREE:
+            responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+            continue
+        headers = (_LIMITS if ours else {}) | (_TAG if versioned or _is_versioned(path, method) else {})
+        responses[str(status)] = {"description": "Done" if status == _EMPTY else "The answer", "headers": headers}
+        if status != _EMPTY:
+            responses[str(status)]["content"] = _content(name)
+
+
+_VERSIONED: Final = ("queues", "tags", "rules", "pilots", "departments", "agents", "channels", "connectors")
+
+
+def _is_versioned(path: str, method: str) -> bool:
+    """Whether it reads a piece of configuration that has a version."""
+    parts = path.split("/")
+    named = len(parts) == 4 and parts[2] in _VERSIONED  # noqa: PLR2004
+    return method == "get" and (named or path == "/v1/settings")
+
+
+def _content(name: str) -> Json:
+    if name in _OTHER_CONTENT:
+        return {_OTHER_CONTENT[name]: {}}
+    paged = name.startswith("list_")
+    return {"application/json": {"schema": {"$ref": "#/components/schemas/Page"} if paged else {"type": "object"}}}
+
+
+def _refusals(path: str, method: str, operation: Json, *, versioned: bool) -> set[int]:
+    """The statuses of what may be refused, by what the operation takes and does."""
+    found = {401, 403, 422, 429, 503}
+    if "{" in path:
+        found.add(404)
+    if method != "get":
+        found |= {404, 409, 410}
+    if "requestBody" in operation or method == "post":
+        found.add(413)
+    if versioned:
+        found.add(412)
+    if "/customers" in path or "contacts/{" in path or "media" in path or path.startswith(("/channels", "/p/")):
+        found |= {404, 409, 410}
+    if path.startswith(("/channels", "/p/")):
+        found |= {413}
     return found

@@ -39,6 +39,47 @@ def status_of(error: errors.Refused) -> int:
     return next(STATUS[each] for each in type(error).__mro__ if each in STATUS)
 
 
+def codes() -> dict[int, list[str]]:
+    """Every code by its status, in order: what there is to be refused with."""
+    found: dict[int, set[str]] = {}
+    for status, code, _ in _explained():
+        found.setdefault(status, set()).add(code)
+    return {status: sorted(found[status]) for status in sorted(found)}
+
+
+def _explained() -> list[tuple[int, str, str]]:
+    """Status, code and meaning of everything that there is to be refused with, in this order."""
+    found = {(405, "method_not_allowed"): ["The address is there, and takes no such method."]}
+    waiting: list[type[errors.Refused]] = list(errors.Refused.__subclasses__())
+    while waiting:
+        each = waiting.pop()
+        waiting += each.__subclasses__()
+        status = next(STATUS[base] for base in each.__mro__ if base in STATUS)
+        meaning = " ".join((each.__doc__ or "").split("\n\n")[0].split())
+        found.setdefault((status, each.code), []).append(meaning)
+    return [(*key, " Or: ".join(sorted(meanings))) for key, meanings in sorted(found.items())]
+
+
+def page() -> str:
+    """The page that lists every code, in Markdown."""
+    lines = [f"| {status} | `{code}` | {meaning} |" for status, code, meaning in _explained()]
+    return "\n".join([_PAGE_HEAD, *lines, ""])
+
+
+_PAGE_HEAD: Final = """\
+# Problems
+
+Whatever is refused is answered with `application/problem+json` (RFC 9457): `type`, `title`, `status`, `code`, `detail`,
+and beside them what helps to mend it (`field`, `errors`, `state`, …). `code` is stable: programs go by it. `detail` is
+for people, and may change. `429` and `503` say in `Retry-After` when to come back; nothing was done then, or the repeat
+finds what was.
+
+This page is made from the code by `make openapi`.
+
+| status | code | meaning |
+|---|---|---|"""
+
+
 def problem(error: errors.Refused) -> dict[str, Any]:
     """The problem document of an error; `code` is stable, `detail` is for people."""
     status = status_of(error)

@@ -1,4 +1,4 @@
-"""`cordboard`: serve, migrate, tenants, openapi, replay, simulate."""
+"""`cordboard`: serve, migrate, tenants, openapi, problems, replay, simulate."""
 
 import asyncio
 import sys
@@ -116,6 +116,14 @@ def openapi(
     elif not check.exists() or check.read_text("utf-8") != text:
         print(f"{check} is not what the code says; run: make openapi", file=sys.stderr)
         raise typer.Exit(1)
+
+
+@app.command()
+def problems() -> None:
+    """Print the page that lists every code with which something may be refused."""
+    from src.api.problems import page  # noqa: PLC0415
+
+    print(page(), end="")
 
 
 @app.command()
