@@ -31,6 +31,7 @@ from src.api import (
     problems,
     stream,
     trust,
+    wallboard,
 )
 from src.api.auth import Authenticator
 from src.api.budgets import keep_windows
@@ -103,6 +104,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         rest,
         socket,
         static,
+        wallboard,
         native,
         ops,
     ):
