@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-directline test-faults test-storm test-mutations bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
+.PHONY: help run simulate test test-directline test-faults test-storm test-mutations test-fuzz test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -41,6 +41,19 @@ test-storm: $(DEV) ## ten thousand desktops that come back at once (some minutes
 
 test-mutations: $(DEV) ## break the guards of engine and service one by one: the tests must notice (many minutes)
 	@CORDBOARD_TEST_MUTATIONS=all exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/mutation
+
+# Its own folder: nothing else needs it, and it has wheels for few Pythons.
+FUZZ := $(VENV)/fuzz
+test-fuzz: $(DEV) ## coverage-guided fuzzing of what strangers' bytes reach (a minute for each parser; others: SECONDS=)
+	@$(PIP) install --target $(FUZZ) --upgrade --no-deps --only-binary :all: atheris==3.0.0
+	@for each in tests/fuzz/corpus/*/; do \
+		name=$$(basename $$each); mkdir -p build/fuzz/$$name; echo "$$name"; \
+		PYTHONPATH=$(FUZZ) $(BIN)/python -m tests.fuzz.run $$name -max_total_time=$(or $(SECONDS),60) -verbosity=0 \
+			-print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/$$name $$each || exit 1; \
+	done
+
+test-rest: $(DEV) ## schemathesis over the whole OpenAPI document, thousands of cases (many minutes; other numbers: CASES=)
+	@CORDBOARD_TEST_REST=$(or $(CASES),25) exec $(BIN)/python -m pytest -v --timeout=3600 $(ARGS) tests/contract/test_openapi.py
 
 # Exact versions, and nothing of theirs runs while they are installed.
 DIRECTLINE := $(VENV)/directline

@@ -1,0 +1,273 @@
+"""What strangers' bytes reach first, each as a function of bytes: it may refuse, and nothing else.
+
+A new parser that faces the outside is a function here and a folder of the same name in `corpus/`.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+import msgspec
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from src.api import jwks, stream
+from src.api.context import conditions
+from src.api.progress.links import ProgressLinks
+from src.api.schemas import ContactBody, PilotBody, QueueBody, RuleBody, TagConfigBody
+from src.api.webchat import bodies, directline, socket
+from src.channels.base import Account, ChannelRequest
+from src.channels.tencent.crypto import encrypt, key_of, signature_of
+from src.channels.voice import AriConversation
+from src.channels.webchat.site import site_of
+from src.channels.webchat.tokens import VisitorTokens
+from src.channels.wechat import WeChat
+from src.channels.wecom import WeCom
+from src.channels.wecom.normal import read_items
+from src.cluster import wire
+from src.connectors.template import TooMuch, check_body, check_url, check_view, shown
+from src.dispatch.config import pilot_config, queue_config, rule_config, tag_config
+from src.dispatch.inbound import InboundHangup
+from src.errors import Refused
+from src.router import checks
+from src.router.classify import Rules
+from src.router.tagging import TagFinder
+
+CORPUS: Final = Path(__file__).parent / "corpus"
+NOW_MS: Final = 1_760_000_000_000
+
+_ACCOUNTS: Final = json.loads((Path(__file__).parents[1] / "fixtures" / "channel_accounts.json").read_text("utf-8"))
+_QUEUES: Final = {"default": queue_config("default", QueueBody().model_dump(by_alias=True))}
+_REFUSALS: Final = (Refused, ValidationError)
+
+
+def _account(channel: str) -> Account:
+    of: Mapping[str, Any] = _ACCOUNTS[channel]
+    return Account("t", "a", channel, of["settings"], of["secrets"], None)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return None
+
+
+def _signed(account: Account, *parts: str) -> dict[str, str]:
+    """A query that is signed with the account's own token: what is behind the signature is to be reached."""
+    timestamp, nonce = str(NOW_MS // 1000), "nonce"
+    name = "msg_signature" if parts else "signature"
+    return {
+        "timestamp": timestamp,
+        "nonce": nonce,
+        name: signature_of(account.secrets["token"], timestamp, nonce, *parts),
+    }
+
+
+def _pushed(channel: WeChat | WeCom, account: Account, query: Mapping[str, str], body: bytes) -> None:
+    receipt = channel.receive(ChannelRequest("POST", "", query, {}, body), account, NOW_MS)
+    for each in receipt.inbound:
+        assert isinstance(each, InboundHangup) or wire.load(wire.dump(each)) == each
+
+
+def wechat(data: bytes) -> None:
+    """A push in plain text that WeChat signed."""
+    account = _account("wechat")
+    _pushed(WeChat(), account, _signed(account), data)
+
+
+def wechat_sealed(data: bytes) -> None:
+    """The same, encrypted."""
+    account = _account("wechat")
+    sealed = encrypt(data, key_of(account.secrets["encoding_aes_key"]), str(account.settings["app_id"]), b"r" * 16)
+    query = _signed(account, sealed) | {"encrypt_type": "aes"}
+    _pushed(WeChat(), account, query, f"<xml><Encrypt>{sealed}</Encrypt></xml>".encode())
+
+
+def wechat_unsigned(data: bytes) -> None:
+    """Anything at all, as query and body."""
+    head, _, body = data.partition(b"\n")
+    query = dict(each.partition("=")[::2] for each in _text(head).split("&"))
+    _pushed(WeChat(), _account("wechat"), query, body)
+
+
+def wecom(data: bytes) -> None:
+    """A callback of WeCom, encrypted and signed."""
+    account = _account("wecom")
+    sealed = encrypt(data, key_of(account.secrets["encoding_aes_key"]), str(account.settings["corp_id"]), b"r" * 16)
+    _pushed(WeCom(), account, _signed(account, sealed), f"<xml><Encrypt>{sealed}</Encrypt></xml>".encode())
+
+
+def wecom_ciphertext(data: bytes) -> None:
+    """Something signed that may be no ciphertext."""
+    account = _account("wecom")
+    sealed = base64.b64encode(data).decode()
+    _pushed(WeCom(), account, _signed(account, sealed), f"<xml><Encrypt>{sealed}</Encrypt></xml>".encode())
+
+
+def wecom_messages(data: bytes) -> None:
+    """What WeCom answers when it is asked for messages."""
+    for each in read_items(_json(data), "wk0123", "a", None).inbound:
+        assert wire.load(wire.dump(each)) == each
+
+
+def ari(data: bytes) -> None:
+    """Asterisk's events, one to a line."""
+    conversation = AriConversation(_account("voice"))
+    for line in _text(data).split("\n"):
+        inbound, _ = conversation.frame(line, NOW_MS)
+        for each in inbound:
+            assert wire.load(wire.dump(each)) == each
+
+
+def stream_frames(data: bytes) -> None:
+    """A frame of a desktop's."""
+    raw = stream._decoded(_text(data))
+    adapter = stream._FRAMES.get(str(raw.get("type")))
+    if adapter is not None:
+        adapter.validate_json(_text(data))
+
+
+def visitor_frames(data: bytes) -> None:
+    """A frame of a visitor's browser, and a form filled in."""
+    raw = socket._decoded(_text(data))
+    for model in (bodies.Message, bodies.Seen, bodies.Rating, bodies.Sync, bodies.End, bodies.SessionBody):
+        _tried(model, json.dumps(raw).encode())
+
+
+def _tried(model: type[BaseModel], data: bytes) -> BaseModel | None:
+    try:
+        return model.model_validate_json(data)
+    except ValidationError:
+        return None
+
+
+def direct_line(data: bytes) -> None:
+    """An activity, and how a conversation begins."""
+    _tried(directline.Activity, data)
+    _tried(directline.ConversationBody, data)
+
+
+def direct_line_watermark(data: bytes) -> None:
+    """Where a client says that it has read to."""
+    text: str | None = TypeAdapter(directline.Watermark).validate_python(_text(data))
+    directline._number(text)
+
+
+def site(data: bytes) -> None:
+    """The settings of a website."""
+    found = _json(data)
+    if isinstance(found, dict):
+        site_of(found)
+
+
+def visitor_tokens(data: bytes) -> None:
+    """A visitor's token that somebody made up."""
+    VisitorTokens(["secret"]).read("visit", _text(data), "a", NOW_MS)
+
+
+def progress_links(data: bytes) -> None:
+    """A link that somebody made up."""
+    ProgressLinks(["secret"]).read(_text(data), NOW_MS)
+
+
+def conditions_of(data: bytes) -> None:
+    """An `If-Match` field."""
+    conditions(_text(data), None)
+
+
+def key_sets(data: bytes) -> None:
+    """What an identity provider publishes."""
+    for algorithm, keys in jwks._parsed(_json(data)).items():
+        for key in keys.values():
+            try:
+                jwt.decode("a.b.c", key, [algorithm])
+            except jwt.PyJWTError:
+                continue
+
+
+def contacts(data: bytes) -> None:
+    """A contact that is posted, as it travels and is stored."""
+    body = ContactBody.model_validate_json(data)
+    assert wire.load(wire.dump(body.model_dump())) == body.model_dump()
+
+
+def rules(data: bytes) -> None:
+    """Rules, queues, tags and pilots, as the engine takes them."""
+    found = _tried(RuleBody, data)
+    if found is not None:
+        rule = rule_config("r", found.model_dump(by_alias=True))
+        checks.check_rule(rule, queues=_QUEUES, agents={})
+        Rules([rule])
+    queue = _tried(QueueBody, data)
+    if queue is not None:
+        checks.check_queue(queue_config("q", queue.model_dump(by_alias=True)), queues=_QUEUES)
+    tag = _tried(TagConfigBody, data)
+    if tag is not None:
+        TagFinder({"t": tag_config("t", tag.model_dump(by_alias=True))})
+    pilot = _tried(PilotBody, data)
+    if pilot is not None:
+        checks.check_pilot(pilot_config("p", pilot.model_dump(by_alias=True)), queues=_QUEUES, agents={})
+
+
+def connector(data: bytes) -> None:
+    """A connector's templates, and another system's answer looked at through a view."""
+    found = _json(data)
+    if not isinstance(found, dict):
+        return
+    check_url(str(found.get("url")))
+    check_body(found.get("body"))
+    check_view(found.get("view"))
+    try:
+        shown(found.get("view"), found.get("answer"))
+    except TooMuch:
+        return
+
+
+def orders(data: bytes) -> None:
+    """What another process sends, behind its signature."""
+    try:
+        wire.load(data)
+    except wire.Untravelled:
+        return
+
+
+TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
+    each.__name__: each
+    for each in (
+        wechat,
+        wechat_sealed,
+        wechat_unsigned,
+        wecom,
+        wecom_ciphertext,
+        wecom_messages,
+        ari,
+        stream_frames,
+        visitor_frames,
+        direct_line,
+        direct_line_watermark,
+        site,
+        visitor_tokens,
+        progress_links,
+        conditions_of,
+        key_sets,
+        contacts,
+        rules,
+        connector,
+        orders,
+    )
+}
+
+
+def tried(target: Callable[[bytes], None], data: bytes) -> None:
+    """Hand the bytes to a target, which may refuse them."""
+    try:
+        target(data)
+    except _REFUSALS:
+        return
