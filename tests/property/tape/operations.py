@@ -577,7 +577,8 @@ def explain(player: "Player", dice: Dice) -> None:
 
 
 def dry_run(player: "Player", dice: Dice) -> None:
-    player.dry_run(receive(player, dice))
+    command = receive(player, dice)  # nobody asks beforehand how a conversation would go on
+    player.dry_run(replace(command, continues=None, responsible_id=None, outbound=False))
 
 
 def checkpoint(_: "Player", __: Dice) -> c.Command:
