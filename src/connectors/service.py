@@ -20,7 +20,7 @@ from src.connectors.template import Asked, Person, TooMuch, request, shown
 from src.dispatch.ports import Clock, ConnectorFact
 from src.errors import StartupError, Unavailable
 from src.router import events as ev
-from src.router.events import Event
+from src.router.journal import Event
 
 RELOAD_S: Final = 5.0
 """So soon a process notices what another one was told of connectors."""

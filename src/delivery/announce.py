@@ -20,7 +20,7 @@ from src import metrics
 from src.delivery.hub import Hub, Signal
 from src.dispatch.ports import Known, Store
 from src.errors import StoreUnreachable
-from src.router.events import Event
+from src.router.journal import Event
 
 CHANNEL: Final = "cordboard:events:"
 """Prefix of a tenant's channel; behind it stands the tenant's id."""

@@ -22,7 +22,7 @@ from src.errors import StoreUnreachable, Unavailable
 from src.profile.masking import masked
 from src.router import events as ev
 from src.router.entities import Row
-from src.router.events import Event
+from src.router.journal import Event
 from src.router.model import Settings
 
 BUFFER_FRAMES_MAX: Final = 5_000

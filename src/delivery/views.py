@@ -26,8 +26,8 @@ from src.dispatch.ports import (
 )
 from src.router import events as ev
 from src.router.entities import ASSIGNMENT_COLUMNS, COLLABORATION_COLUMNS, CONTACT_COLUMNS, Row
-from src.router.events import Event
 from src.router.folds import FLAGGED_CALLBACK
+from src.router.journal import Event
 from src.router.waits import Estimate
 
 Json = dict[str, Any]

@@ -8,7 +8,7 @@ import structlog
 from src import metrics
 from src.dispatch.ports import Clock, Leases
 from src.errors import StoreUnreachable
-from src.router.events import VERSION
+from src.router.journal import VERSION
 
 LEASE_S: Final = 6.0
 """How long a process counts as alive after it last said so."""

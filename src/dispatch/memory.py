@@ -19,7 +19,7 @@ from src.router import commands
 from src.router import events as ev
 from src.router.engine import Engine
 from src.router.entities import CONTACT_COLUMNS, Contact
-from src.router.events import Event
+from src.router.journal import VERSION, Event
 from src.router.state import State
 
 CHECKPOINT_EVENTS: Final = 10_000
@@ -263,5 +263,5 @@ class Memory:
 def _understand(events: Sequence[Event]) -> None:
     """Refuse to serve a tenant whose journal a newer release has written: what it means is not known here."""
     for each in events:
-        if each.type not in ev.KNOWN or each.version > ev.VERSION:
+        if each.type not in ev.KNOWN or each.version > VERSION:
             raise NewerJournal(f"the journal holds {each.type} of version {each.version}, written by a newer release")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, Protocol
 
 from src.router.entities import Row
-from src.router.events import Event
+from src.router.journal import Event
 from src.router.state import Changes
 
 IdentityKey = tuple[str, str]

@@ -30,8 +30,8 @@ from src.router.board import Decision
 from src.router.commands import Command
 from src.router.engine import Engine
 from src.router.entities import CONTACT_COLUMNS, Assignment, Collaboration, Contact, Row
-from src.router.events import Event
 from src.router.handlers.base import Archive
+from src.router.journal import Event
 from src.router.state import State
 from src.router.waits import Estimate
 

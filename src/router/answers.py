@@ -1,6 +1,6 @@
 """What the index is told of agents and contacts, and what it answers: values."""
 
-import msgspec
+from typing import Final, NamedTuple
 
 ContactKey = tuple[int, str]
 """Rank and id of a waiting contact: the smaller goes first."""
@@ -9,25 +9,35 @@ Exclusion = tuple[str, int, str | None]
 """A reason's code, how many agents it keeps away, and one of them."""
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
+class Standing:
     """What changes of an agent from moment to moment and decides who comes first.
 
     `idle_since` and `turn_at` (when it was last offered something) in milliseconds, `load` in per mille of its
     capacity.
     """
 
-    idle_since: int = 0
-    turn_at: int = 0
-    load: int = 0
+    __slots__ = ("idle_since", "load", "turn_at")
+
+    def __init__(self, idle_since: int = 0, turn_at: int = 0, load: int = 0) -> None:
+        self.idle_since: Final = idle_since
+        self.turn_at: Final = turn_at
+        self.load: Final = load
+
+    def is_as(self, other: "Standing") -> bool:
+        """Whether this and the other one say the same."""
+        return self.idle_since == other.idle_since and self.turn_at == other.turn_at and self.load == other.load
 
 
-class Candidate(msgspec.Struct, frozen=True, gc=False):
+class Candidate:
     """A free agent that fits. `value` is what a mix of weights made of it."""
 
-    agent_id: str
-    score: int
-    standing: Standing
-    value: float | None = None
+    __slots__ = ("agent_id", "score", "standing", "value")
+
+    def __init__(self, agent_id: str, score: int, standing: Standing, value: float | None = None) -> None:
+        self.agent_id: Final = agent_id
+        self.score: Final = score
+        self.standing: Final = standing
+        self.value: Final = value
 
     @property
     def idle_since(self) -> int:
@@ -35,14 +45,14 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
         return self.standing.idle_since
 
 
-class Reach(msgspec.Struct, frozen=True, gc=False):
+class Reach(NamedTuple):
     """Whether anyone fits whatever its presence, and whether anyone available does whatever its load."""
 
     anyone: bool
     present: bool
 
 
-class Excluded(msgspec.Struct, frozen=True):
+class Excluded(NamedTuple):
     """Who is no candidate, by reason, and how many questions ago most of them were counted."""
 
     reasons: tuple[Exclusion, ...]

@@ -7,7 +7,6 @@ What it must not do: know a command, refuse one, or choose an agent. Those are t
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
@@ -18,9 +17,9 @@ from src.router.config import Config
 from src.router.deadlines import SOONER, collaboration_due_at, contact_due_at
 from src.router.desk import Desk
 from src.router.entities import Agent, Assignment, Collaboration, Contact, requirement_json, terms_json
-from src.router.events import Event
 from src.router.fit import Need, primary
 from src.router.index import Index
+from src.router.journal import Event
 from src.router.levels import Levels
 from src.router.model import ALL, LANGUAGE, QueueConfig, Requirement, Terms
 from src.router.state import State
@@ -41,12 +40,14 @@ PASSED_PER_SWEPT: Final = 25
 """So many contacts are passed in one go for each that may be tried: those whom somebody who is there fits."""
 
 
-@dataclass(slots=True)
 class Decision:
     """What a command caused. `traces` are (contact id, number of the event that it explains, the trace)."""
 
-    events: list[Event] = field(default_factory=list)
-    traces: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
+    __slots__ = ("events", "traces")
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.traces: list[tuple[str, int, dict[str, Any]]] = []
 
 
 class Board:

@@ -16,22 +16,41 @@ from src.router.tagging import PHRASES_MAX, TagFinder, fold
 # -- rules -------------------------------------------------------------------------------------------------------------
 
 
-class Facts(NamedTuple):
+class Facts:
     """What the rules may look at.
 
     `tags` are the contact's own; `repeat`: its customer was here with one of them lately. `now` in milliseconds.
     """
 
-    channel: str
-    account: str
-    tags: frozenset[str]
-    tier: str | None
-    language: str | None
-    attributes: Mapping[str, Any]
-    customer_attributes: Mapping[str, Any]
-    text: str | None
-    repeat: bool
-    now: int
+    __slots__ = (
+        *("account", "attributes", "channel", "customer_attributes", "language", "now", "repeat", "tags", "text"),
+        "tier",
+    )
+
+    def __init__(
+        self,
+        *,
+        channel: str,
+        account: str,
+        tags: frozenset[str],
+        tier: str | None,
+        language: str | None,
+        attributes: Mapping[str, Any],
+        customer_attributes: Mapping[str, Any],
+        text: str | None,
+        repeat: bool,
+        now: int,
+    ) -> None:
+        self.channel: Final = channel
+        self.account: Final = account
+        self.tags: Final = tags
+        self.tier: Final = tier
+        self.language: Final = language
+        self.attributes: Final = attributes
+        self.customer_attributes: Final = customer_attributes
+        self.text: Final = text
+        self.repeat: Final = repeat
+        self.now: Final = now
 
 
 class Verdict(NamedTuple):

@@ -5,22 +5,35 @@ the capacity. It is made once and holds until its `until`.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
+from typing import Final
 
 from src.router.entities import Agent, Assignment
 from src.router.fit import Ability, is_language, primary
 from src.router.model import ALL, ANY_CHANNEL, LANGUAGE, AgentConfig, ChannelLimit
 
 
-@dataclass(frozen=True)
 class Desk:
-    """An agent's configuration: `config` as it was put, `now` as it holds until `until` (None: for good)."""
+    """An agent's configuration: `config` as it was put, `now` as it holds until `until` (None: for good).
 
-    config: AgentConfig
-    now: AgentConfig
-    ability: Ability
-    until: int | None
+    `is_plain`: channels get along with one another and none steps aside for another. `all_free` is what the agent has
+    room for with nothing to do.
+    """
+
+    __slots__ = ("ability", "all_free", "config", "is_plain", "now", "until")
+
+    def __init__(self, config: AgentConfig, now: AgentConfig, until: int | None) -> None:
+        self.config: Final = config
+        self.now: Final = now
+        self.until: Final = until
+        self.ability: Final = Ability.of(now)
+        channels = now.channels
+        self.is_plain: Final = channels is not None and not any(
+            each.excludes or each.interruptible for each in channels.values()
+        )
+        self.all_free: tuple[str, ...] = (ANY_CHANNEL,) if now.capacity else ()
+        if channels is not None:
+            self.all_free = tuple(name for name, limit in channels.items() if limit.cost <= now.capacity)
 
     @classmethod
     def at(cls, config: AgentConfig, at: int) -> "Desk":
@@ -37,22 +50,14 @@ class Desk:
         if config.newcomer_until is not None and config.newcomer_until > at:
             effective = _lessened(effective)
             ends.append(config.newcomer_until)
-        return cls(config, effective, Ability.of(effective), min(ends, default=None))
-
-    @cached_property
-    def all_free(self) -> tuple[str, ...]:
-        """What an agent with nothing to do has room for."""
-        channels = self.now.channels
-        if channels is None:
-            return (ANY_CHANNEL,) if self.now.capacity else ()
-        return tuple(name for name, limit in channels.items() if limit.cost <= self.now.capacity)
+        return cls(config, effective, min(ends, default=None))
 
     def free(self, agent: Agent) -> tuple[str, ...]:
         """The channels of which the agent can take one more contact, or `*` for any."""
         if not agent.open:
             return self.all_free
         channels = self.now.channels
-        if self._is_plain and channels is not None:
+        if self.is_plain and channels is not None:
             return self._plain_free(agent, channels)
         present = [each for each in agent.open.values() if each.present]
         owed = [each for each in agent.open.values() if each.wanted]
@@ -65,12 +70,6 @@ class Desk:
             for name, limit in channels.items()
             if self._has_room(name, limit, present) and not (owed and limit.interruptible)
         )
-
-    @cached_property
-    def _is_plain(self) -> bool:
-        """Whether channels get along with one another and none steps aside for another."""
-        channels = self.now.channels
-        return channels is not None and not any(each.excludes or each.interruptible for each in channels.values())
 
     def _plain_free(self, agent: Agent, channels: Mapping[str, ChannelLimit]) -> tuple[str, ...]:
         """The same as `free`, where only units and numbers count: the way of nearly all agents."""

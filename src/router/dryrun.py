@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from heapq import nsmallest
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from src.router.answers import ContactKey
 from src.router.board import Board
 from src.router.commands import Receive
@@ -44,15 +42,10 @@ def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
         command.channel,
         command.account,
         board.now,
-        "waiting",
-        found.queue,
-        found.priority,
-        found.language,
-        tuple(each.tag for each in found.tags),
-        found.requirements,
-        pilot=found.pilot,
-        terms=found.terms,
     )
+    contact.queue, contact.priority, contact.language = found.queue, found.priority, found.language
+    contact.tags, contact.requirements = tuple(each.tag for each in found.tags), found.requirements
+    contact.pilot, contact.terms = found.pilot, found.terms
     agents = _agents(board, board.need(contact), {}, policy)
     sent_on, split = None, None
     if not (agents["candidates"] and board.is_open(contact)):
@@ -100,7 +93,7 @@ def of_transfer(board: Board, contact: Contact, from_agent_id: str, changed: Map
         values["step"] = 0
     bars = {**contact.bars, from_agent_id: board.now + board.handed_on_ms(contact)}
     bars.pop(values.get("target_agent_id") or "", None)
-    moved = replace(contact, state="waiting", bars=bars, **values)
+    moved = contact.but(state="waiting", bars=bars, **values)
     return of_contact(board, moved)
 
 

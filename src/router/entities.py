@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from src.router.model import NO_TERMS, Deadlines, Presence, Requirement, Terms
 
@@ -27,7 +26,7 @@ _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Contact(Struct, eq=False, gc=False):
+class Contact:
     """One piece of work. `rank` is its place in the queue: arrival minus priority, smaller goes first.
 
     `queued_at` is when it came to its queue, None where that is its creation; `step` how many of the queue's steps are
@@ -35,39 +34,55 @@ class Contact(Struct, eq=False, gc=False):
     not be asked until a time, `asked` how often they were. `owner_id` is who parked it.
     """
 
-    id: str
-    customer_id: str
-    channel: str
-    account: str
-    created_at: int
-    state: str = "waiting"
-    queue: str = ""
-    priority: int = 0
-    language: str | None = None
-    tags: tuple[str, ...] = ()
-    requirements: tuple[Requirement, ...] = ()
-    target_agent_id: str | None = None
-    assignment_id: str | None = None
-    outcome: str | None = None
-    sla_stage: int = 0
-    transfers: int = 0
-    bars: Mapping[str, int] = NONE
-    updated_at: int = 0
-    answered_at: int | None = None
-    closed_at: int | None = None
-    queued_at: int | None = None
-    step: int = 0
-    target_kind: str | None = None
-    target_until: int | None = None
-    parked_until: int | None = None
-    owner_id: str | None = None
-    pilot: str | None = None
-    flags: tuple[str, ...] = ()
-    terms: Terms = NO_TERMS
-    asked: Mapping[str, int] = NONE
-    park_reason: str | None = None
-    previous_agent_id: str | None = None
-    overflows: int = 0
+    __slots__ = (
+        *("account", "answered_at", "asked", "assignment_id", "bars", "channel", "closed_at", "created_at"),
+        *("customer_id", "flags", "id", "language", "outcome", "overflows", "owner_id", "park_reason", "parked_until"),
+        *("pilot", "previous_agent_id", "priority", "queue", "queued_at", "requirements", "sla_stage", "state", "step"),
+        *("tags", "target_agent_id", "target_kind", "target_until", "terms", "transfers", "updated_at"),
+    )
+
+    def __init__(
+        self,
+        contact_id: str,
+        customer_id: str,
+        channel: str,
+        account: str,
+        created_at: int,
+        state: str = "waiting",
+    ) -> None:
+        self.id = contact_id
+        self.customer_id = customer_id
+        self.channel = channel
+        self.account = account
+        self.created_at = created_at
+        self.state = state
+        self.queue = ""
+        self.priority = 0
+        self.language: str | None = None
+        self.tags: tuple[str, ...] = ()
+        self.requirements: tuple[Requirement, ...] = ()
+        self.target_agent_id: str | None = None
+        self.target_kind: str | None = None
+        self.target_until: int | None = None
+        self.assignment_id: str | None = None
+        self.outcome: str | None = None
+        self.sla_stage = 0
+        self.transfers = 0
+        self.bars: Mapping[str, int] = NONE
+        self.updated_at = 0
+        self.answered_at: int | None = None
+        self.closed_at: int | None = None
+        self.queued_at: int | None = None
+        self.step = 0
+        self.parked_until: int | None = None
+        self.park_reason: str | None = None
+        self.owner_id: str | None = None
+        self.previous_agent_id: str | None = None
+        self.pilot: str | None = None
+        self.flags: tuple[str, ...] = ()
+        self.terms = NO_TERMS
+        self.asked: Mapping[str, int] = NONE
+        self.overflows = 0
 
     @property
     def rank(self) -> int:
@@ -144,32 +159,57 @@ class Contact(Struct, eq=False, gc=False):
         more = _decode(values.pop("more"))
         if more:
             more["terms"] = terms_from(more.get("terms"))
-        return cls(**values, **more)
+        contact = cls(row[0], row[1], row[2], row[3], row[4])
+        _set(contact, values)
+        _set(contact, more)
+        return contact
+
+    def but(self, **changed: Any) -> "Contact":
+        """Another one that is the same but for some values."""
+        other = self.from_row(self.row())
+        _set(other, changed)
+        return other
 
 
-class Assignment(Struct, eq=False, gc=False):
+class Assignment:
     """An offer, and the assignment that it becomes: one object, one id.
 
     `released`: it takes no capacity for now, because the customer is silent or other work went first; `wanted`: it
     gets its units back as soon as there is room.
     """
 
-    id: str
-    contact_id: str
-    agent_id: str
-    channel: str
-    cost: int
-    offered_at: int
-    expires_at: int
-    state: str = "offered"
-    accepted_at: int | None = None
-    ends_at: int | None = None
-    outcome: str | None = None
-    resolved: bool | None = None
-    disposition: str | None = None
-    ended_at: int | None = None
-    released: bool = False
-    wanted: bool = False
+    __slots__ = (
+        *("accepted_at", "agent_id", "channel", "contact_id", "cost", "disposition", "ended_at", "ends_at"),
+        *("expires_at", "id", "offered_at", "outcome", "released", "resolved", "state", "wanted"),
+    )
+
+    def __init__(
+        self,
+        assignment_id: str,
+        contact_id: str,
+        agent_id: str,
+        channel: str,
+        cost: int,
+        offered_at: int,
+        expires_at: int,
+        state: str = "offered",
+    ) -> None:
+        self.id = assignment_id
+        self.contact_id = contact_id
+        self.agent_id = agent_id
+        self.channel = channel
+        self.cost = cost
+        self.offered_at = offered_at
+        self.expires_at = expires_at
+        self.state = state
+        self.accepted_at: int | None = None
+        self.ends_at: int | None = None
+        self.outcome: str | None = None
+        self.resolved: bool | None = None
+        self.disposition: str | None = None
+        self.ended_at: int | None = None
+        self.released = False
+        self.wanted = False
 
     @property
     def units(self) -> int:
@@ -205,10 +245,14 @@ class Assignment(Struct, eq=False, gc=False):
     @classmethod
     def from_row(cls, row: Row) -> "Assignment":
         """The inverse of `row`."""
-        return cls(*row)
+        assignment = cls(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7])
+        assignment.accepted_at, assignment.ends_at, assignment.outcome = row[8:11]
+        assignment.resolved, assignment.disposition = row[11:13]
+        assignment.ended_at, assignment.released, assignment.wanted = row[13:]
+        return assignment
 
 
-class Agent(Struct, eq=False):
+class Agent:
     """The routing state of an agent. Its skills and capacity are configuration and not in here.
 
     `session` is the socket that holds its lease, `lease_s` the length of a lease taken without one; `grace_until` is
@@ -216,17 +260,23 @@ class Agent(Struct, eq=False):
     supervisor keeps new work from it. `open` are its open assignments: load follows from them.
     """
 
-    id: str
-    status: Presence = "offline"
-    reason: str | None = None
-    session: str | None = None
-    lease_s: int | None = None
-    grace_until: int | None = None
-    idle_since: int = 0
-    misses: int = 0
-    turn_at: int = 0
-    paused: str | None = None
-    open: dict[str, Assignment] = msgspec.field(default_factory=dict)
+    __slots__ = (
+        *("grace_until", "id", "idle_since", "lease_s", "misses", "open", "paused", "reason", "session", "status"),
+        "turn_at",
+    )
+
+    def __init__(self, agent_id: str) -> None:
+        self.id = agent_id
+        self.status: Presence = "offline"
+        self.reason: str | None = None
+        self.session: str | None = None
+        self.lease_s: int | None = None
+        self.grace_until: int | None = None
+        self.idle_since = 0
+        self.misses = 0
+        self.turn_at = 0
+        self.paused: str | None = None
+        self.open: dict[str, Assignment] = {}
 
     @property
     def connected(self) -> bool:
@@ -241,7 +291,10 @@ class Agent(Struct, eq=False):
     @property
     def load(self) -> int:
         """Units of capacity in use."""
-        return sum(each.units for each in self.open.values())
+        units = 0
+        for each in self.open.values():
+            units += each.units
+        return units
 
     def row(self) -> Row:
         """The values of `AGENT_COLUMNS`."""
@@ -261,37 +314,49 @@ class Agent(Struct, eq=False):
     @classmethod
     def from_row(cls, row: Row) -> "Agent":
         """The inverse of `row`."""
-        return cls(*row)
+        agent = cls(row[0])
+        agent.status, agent.reason, agent.session, agent.lease_s, agent.grace_until = row[1:6]
+        agent.idle_since, agent.misses, agent.turn_at, agent.paused = row[6:]
+        return agent
 
 
-class Collaboration(Struct, eq=False, gc=False):
+class Collaboration:
     """Help with a contact by a second agent or a department; the lead stays responsible for the contact.
 
     `agent_id` is who was asked, and from acceptance on who helps; `by` who asked. `…_by` are deadlines, None where none
     runs; `told` those that were warned of (`feedback.warning`) or escalated (`feedback.escalated`).
     """
 
-    id: str
-    contact_id: str
-    kind: str
-    by: str
-    requested_at: int
-    state: str = "requested"
-    department: str | None = None
-    requirements: tuple[Requirement, ...] = ()
-    agent_id: str | None = None
-    deadlines: Deadlines = msgspec.field(default_factory=Deadlines)
-    feedback_by: int | None = None
-    progress_by: int | None = None
-    lead_by: int | None = None
-    solution_by: int | None = None
-    accepted_at: int | None = None
-    answered_at: int | None = None
-    approved: bool | None = None
-    told: tuple[str, ...] = ()
-    reason: str | None = None
-    closed_at: int | None = None
-    asked_until: int | None = None
+    __slots__ = (
+        *("accepted_at", "agent_id", "answered_at", "approved", "asked_until", "by", "closed_at", "contact_id"),
+        *("deadlines", "department", "feedback_by", "id", "kind", "lead_by", "progress_by", "reason", "requested_at"),
+        *("requirements", "solution_by", "state", "told"),
+    )
+
+    def __init__(
+        self, collaboration_id: str, contact_id: str, kind: str, by: str, requested_at: int, state: str = "requested"
+    ) -> None:
+        self.id = collaboration_id
+        self.contact_id = contact_id
+        self.kind = kind
+        self.by = by
+        self.requested_at = requested_at
+        self.state = state
+        self.department: str | None = None
+        self.requirements: tuple[Requirement, ...] = ()
+        self.agent_id: str | None = None
+        self.deadlines = Deadlines()
+        self.feedback_by: int | None = None
+        self.progress_by: int | None = None
+        self.lead_by: int | None = None
+        self.solution_by: int | None = None
+        self.accepted_at: int | None = None
+        self.answered_at: int | None = None
+        self.approved: bool | None = None
+        self.told: tuple[str, ...] = ()
+        self.reason: str | None = None
+        self.closed_at: int | None = None
+        self.asked_until: int | None = None
 
     def row(self) -> Row:
         """The values of `COLLABORATION_COLUMNS`."""
@@ -326,7 +391,9 @@ class Collaboration(Struct, eq=False, gc=False):
         values["requirements"] = requirements_from(_decode(values["requirements"]))
         values["deadlines"] = deadlines_from(_decode(values["deadlines"]))
         values["told"] = tuple(_decode(values["told"]))
-        return cls(**values)
+        collaboration = cls(row[0], row[1], row[2], row[3], row[4])
+        _set(collaboration, values)
+        return collaboration
 
 
 CONTACT_COLUMNS: Final = (
@@ -423,6 +490,11 @@ LATER_COLUMNS: Final[Mapping[str, Row]] = {
 """The values that the columns had before they were there. Rows that end in them say the same without them."""
 
 
+def _set(entity: object, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(entity, name, value)
+
+
 def requirement_json(requirement: Requirement) -> dict[str, Any]:
     """The JSON form of a requirement, in events, tables and answers alike."""
     shown = {
@@ -440,11 +512,25 @@ def requirement_json(requirement: Requirement) -> dict[str, Any]:
 
 def requirements_from(data: list[Mapping[str, Any]]) -> tuple[Requirement, ...]:
     """The inverse of a list of `requirement_json`."""
-    return tuple(Requirement(**each) for each in data) if data else ()
+    return tuple([_requirement_from(each) for each in data]) if data else ()
+
+
+def _requirement_from(data: Mapping[str, Any]) -> Requirement:
+    return Requirement(
+        data["tag"],
+        data["skill"],
+        data.get("level", 1),
+        data.get("required", True),
+        data.get("weight", 1),
+        data.get("lapses_at"),
+        data.get("shared", False),
+    )
 
 
 def terms_json(terms: Terms) -> dict[str, list[str]]:
     """The JSON form of terms: only what is set."""
+    if terms is NO_TERMS:
+        return {}
     named = {
         "agents": terms.agents,
         "not_agents": terms.not_agents,

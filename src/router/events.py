@@ -62,16 +62,7 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | journal.checkpoint | state_hash |
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
-
-from msgspec import Struct
-
-VERSION: Final = 2
-"""The version of the event shapes above; version 1 lacked terms, kinds of target, pilots and turns.
-
-A release reads a new one before any release writes it.
-"""
+from typing import Final
 
 CONTACT_RECEIVED: Final = "contact.received"
 CONTACT_WAITING: Final = "contact.waiting"
@@ -214,16 +205,3 @@ KNOWN: Final = frozenset(
     }
 )
 """Every type this release understands. A process that meets another one stops serving the tenant."""
-
-
-class Event(Struct, frozen=True, gc=False):
-    """One line of a tenant's journal. `seq` is consecutive from 1; `at` is in milliseconds and never goes back."""
-
-    seq: int
-    type: str
-    at: int
-    contact_id: str | None = None
-    agent_id: str | None = None
-    customer_id: str | None = None
-    data: Mapping[str, Any] = {}
-    version: int = VERSION

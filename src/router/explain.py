@@ -18,27 +18,24 @@ def trace(
     found: list[Candidate],
     barred: Mapping[str, int],
     *,
-    context: Mapping[str, Any],
+    context: dict[str, Any],
 ) -> dict[str, Any]:
     """The record of one decision: the winner, the runners-up, and the excluded counted by reason.
 
     `found` are the candidates, best first; `barred` the agents that may not be asked now, with the time until when.
-    `context` (queue, rank, rules …) is put in front. `excluded_age` is how many decisions for the same need ago the
-    excluded were counted, if that was not now.
+    `context` (queue, rank, rules …) is what the rest is added to. `excluded_age` is how many decisions for the same
+    need ago the excluded were counted, if that was not now.
     """
     excluded = index.excluded(signature, barred, anew=not found)
-    shown = {
-        **context,
-        "decision": "offered" if found else "waiting",
-        "winner": _shown(found[0]) if found else None,
-        "runners_up": [_shown(each) for each in found[1 : RUNNERS_UP_MAX + 1]],
-        "excluded": [
-            {"reason": reason, "count": count, "example": example} for reason, count, example in excluded.reasons
-        ],
-    }
+    context["decision"] = "offered" if found else "waiting"
+    context["winner"] = _shown(found[0]) if found else None
+    context["runners_up"] = [_shown(each) for each in found[1 : RUNNERS_UP_MAX + 1]]
+    context["excluded"] = [
+        {"reason": reason, "count": count, "example": example} for reason, count, example in excluded.reasons
+    ]
     if excluded.age:
-        shown["excluded_age"] = excluded.age
-    return shown
+        context["excluded_age"] = excluded.age
+    return context
 
 
 def one(index: Index, need: Need, barred: Mapping[str, int], agent: AgentConfig) -> str:
@@ -52,4 +49,6 @@ def _shown(candidate: Candidate) -> dict[str, Any]:
         "score": candidate.score,
         "idle_since": candidate.idle_since,
     }
-    return shown if candidate.value is None else {**shown, "value": candidate.value}
+    if candidate.value is not None:
+        shown["value"] = candidate.value
+    return shown

@@ -3,10 +3,8 @@
 `pages.py` answers the same for thousands at once; this is what its answers mean, and what an explanation says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
-
-import msgspec
 
 from src.router.model import LANGUAGE, LEVEL_MAX, AgentConfig
 
@@ -14,7 +12,7 @@ NO_CHANNEL: Final = ""
 """The channel of a need that takes no capacity: whoever is there has room for it."""
 
 
-class Need(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
+class Need:
     """What a contact asks of an agent: the identity of a signature.
 
     `required` are (skill, level), `preferred` (skill, level, weight), both sorted; weights are not negative. `teams`:
@@ -22,30 +20,95 @@ class Need(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     `channel` may be `NO_CHANNEL`.
     """
 
-    channel: str
-    required: tuple[tuple[str, int], ...] = ()
-    preferred: tuple[tuple[str, int, int], ...] = ()
-    teams: tuple[str, ...] = ()
-    not_teams: tuple[str, ...] = ()
-    agents: tuple[str, ...] = ()
-    not_agents: tuple[str, ...] = ()
+    __slots__ = ("_hash", "agents", "channel", "not_agents", "not_teams", "preferred", "required", "teams")
+
+    def __init__(
+        self,
+        channel: str,
+        required: tuple[tuple[str, int], ...] = (),
+        preferred: tuple[tuple[str, int, int], ...] = (),
+        teams: tuple[str, ...] = (),
+        not_teams: tuple[str, ...] = (),
+        agents: tuple[str, ...] = (),
+        not_agents: tuple[str, ...] = (),
+    ) -> None:
+        self.channel: Final = channel
+        self.required: Final = required
+        self.preferred: Final = preferred
+        self.teams: Final = teams
+        self.not_teams: Final = not_teams
+        self.agents: Final = agents
+        self.not_agents: Final = not_agents
+        self._hash: Final = hash((channel, required, preferred, teams, not_teams, agents, not_agents))
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Need)
+            and self._hash == other._hash
+            and self.channel == other.channel
+            and self.required == other.required
+            and self.preferred == other.preferred
+            and self.teams == other.teams
+            and self.not_teams == other.not_teams
+            and self.agents == other.agents
+            and self.not_agents == other.not_agents
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def without(self, agents: Iterable[str]) -> "Need":
+        """The same need, that leaves out these agents as well."""
+        return Need(
+            self.channel,
+            self.required,
+            self.preferred,
+            self.teams,
+            self.not_teams,
+            self.agents,
+            tuple(sorted({*self.not_agents, *agents})),
+        )
 
     def asked(self) -> tuple[str, ...]:
         """The skills that it names, required or preferred, each once."""
         return tuple(sorted({each for each, *_ in self.required} | {each for each, *_ in self.preferred}))
 
 
-class Ability(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
+class Ability:
     """What an agent can do: the identity of a profile.
 
     `skills` are (skill, level) and hold the languages; `any_language` is an agent that names none and is taken to speak
     all. `channels` None: any.
     """
 
-    skills: frozenset[tuple[str, int]] = frozenset()
-    teams: frozenset[str] = frozenset()
-    channels: frozenset[str] | None = None
-    any_language: bool = True
+    __slots__ = ("_hash", "any_language", "channels", "skills", "teams")
+
+    def __init__(
+        self,
+        skills: frozenset[tuple[str, int]] = frozenset(),
+        teams: frozenset[str] = frozenset(),
+        channels: frozenset[str] | None = None,
+        *,
+        any_language: bool = True,
+    ) -> None:
+        self.skills: Final = skills
+        self.teams: Final = teams
+        self.channels: Final = channels
+        self.any_language: Final = any_language
+        self._hash: Final = hash((skills, teams, channels, any_language))
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Ability)
+            and self._hash == other._hash
+            and self.skills == other.skills
+            and self.teams == other.teams
+            and self.channels == other.channels
+            and self.any_language == other.any_language
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @classmethod
     def of(cls, config: AgentConfig) -> "Ability":

@@ -19,7 +19,7 @@ from src.router.entities import (
     requirements_from,
     terms_from,
 )
-from src.router.events import Event
+from src.router.journal import Event
 from src.router.transitions import ASSIGNMENT, COLLABORATION, CONTACT, OPEN_ASSIGNMENT
 
 if TYPE_CHECKING:
@@ -114,13 +114,10 @@ def _received(state: "State", event: Event) -> None:
         data["account"],
         event.at,
         CONTACT[(None, event.type)],
-        data["queue"],
-        data["priority"],
-        data["language"],
-        tuple(data["tags"]),
-        requirements_from(data["requirements"]),
-        updated_at=event.at,
     )
+    contact.queue, contact.priority, contact.language = data["queue"], data["priority"], data["language"]
+    contact.tags, contact.requirements = tuple(data["tags"]), requirements_from(data["requirements"])
+    contact.updated_at = event.at
     if event.version > 1:
         contact.pilot = data["pilot"]
         contact.target_agent_id, contact.target_kind = data["target_agent_id"], data["target_kind"]
@@ -383,22 +380,21 @@ def _agent_deleted(state: "State", event: Event) -> None:
 def _requested(state: "State", event: Event) -> None:
     assert event.contact_id is not None
     data = event.data
-    state.open_collaboration(
-        Collaboration(
-            id=data["collaboration_id"],
-            contact_id=event.contact_id,
-            kind=data["kind"],
-            by=data["by"],
-            requested_at=event.at,
-            state=COLLABORATION[(None, event.type)],
-            department=data["department"],
-            requirements=requirements_from(data["requirements"]),
-            agent_id=event.agent_id,
-            deadlines=deadlines_from(data["deadlines"]),
-            feedback_by=data["feedback_by"],
-            asked_until=data["asked_until"],
-        )
+    collaboration = Collaboration(
+        data["collaboration_id"],
+        event.contact_id,
+        data["kind"],
+        data["by"],
+        event.at,
+        COLLABORATION[(None, event.type)],
     )
+    collaboration.department = data["department"]
+    collaboration.requirements = requirements_from(data["requirements"])
+    collaboration.agent_id = event.agent_id
+    collaboration.deadlines = deadlines_from(data["deadlines"])
+    collaboration.feedback_by = data["feedback_by"]
+    collaboration.asked_until = data["asked_until"]
+    state.open_collaboration(collaboration)
 
 
 def _helping(state: "State", event: Event) -> Collaboration:

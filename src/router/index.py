@@ -97,7 +97,7 @@ class Index:
         group = slot.group
         old = group.place
         if old is place:
-            if slot.standing != standing:
+            if not slot.standing.is_as(standing):
                 slot.standing = standing
                 self._rank(agent_id, slot)
             return False

@@ -4,32 +4,51 @@ Asked by the engine for a contact that has come, and by a dry run for one that h
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 from zlib import crc32
 
-from src.router.classify import NOTHING_HELD, Facts, Rules, among, requirements_of
+from src.router.classify import NOTHING_HELD, Facts, Rules, Verdict, among, requirements_of
 from src.router.commands import Receive
 from src.router.config import CONTROL, TRIAL, Config
 from src.router.model import DEFAULT_QUEUE, PilotConfig, Requirement, TagRequest, Terms, TierConfig
 from src.router.tagging import TagFinder
 
 
-class Classified(NamedTuple):
+class Classified:
     """What was made of a contact. `preferred` are agents to be preferred, first ones first: (agent, kind).
 
     `dedicated_wait_s` is how long the tier lets its dedicated agents be waited for, None: as long as the queue does.
     """
 
-    queue: str
-    priority: int
-    language: str | None
-    tags: tuple[TagRequest, ...]
-    requirements: tuple[Requirement, ...]
-    terms: Terms
-    rules: tuple[str, ...]
-    pilot: str | None
-    preferred: tuple[tuple[str, str], ...]
-    dedicated_wait_s: int | None = None
+    __slots__ = (
+        *("dedicated_wait_s", "language", "pilot", "preferred", "priority", "queue", "requirements", "rules", "tags"),
+        "terms",
+    )
+
+    def __init__(
+        self,
+        *,
+        queue: str,
+        priority: int,
+        language: str | None,
+        tags: tuple[TagRequest, ...],
+        requirements: tuple[Requirement, ...],
+        terms: Terms,
+        rules: tuple[str, ...],
+        pilot: str | None,
+        preferred: list[tuple[str, str]],
+        dedicated_wait_s: int | None,
+    ) -> None:
+        self.queue: Final = queue
+        self.priority: Final = priority
+        self.language: Final = language
+        self.tags: Final = tags
+        self.requirements: Final = requirements
+        self.terms: Final = terms
+        self.rules: Final = rules
+        self.pilot: Final = pilot
+        self.preferred: Final = preferred
+        self.dedicated_wait_s: Final = dedicated_wait_s
 
 
 NO_TIER: Final = TierConfig()
@@ -73,17 +92,7 @@ class Intake:
             terms=_joined(command.terms, verdict.terms),
             rules=verdict.rules,
             pilot=pilot,
-            preferred=tuple(
-                (agent_id, kind)
-                for agent_id, kind in (
-                    (command.responsible_id, "conversation"),
-                    (command.dedicated_agent_id, "dedicated"),
-                    *((each, "dedicated") for each in tier.agents),
-                    (verdict.preferred_agent_id, "rule"),
-                    (command.last_agent_id, "last"),
-                )
-                if agent_id is not None
-            ),
+            preferred=_preferred(command, tier, verdict),
             dedicated_wait_s=tier.dedicated_wait_s,
         )
 
@@ -117,6 +126,21 @@ class Intake:
             assert chosen is not None
             rules = self._rules[pilot] = Rules(chosen.values())
         return rules
+
+
+def _preferred(command: Receive, tier: TierConfig, verdict: Verdict) -> list[tuple[str, str]]:
+    """The agents to be preferred, with why: whoever had the conversation, the customer's own, those of its tier, a rule's, the last one."""
+    found: list[tuple[str, str]] = []
+    if command.responsible_id is not None:
+        found.append((command.responsible_id, "conversation"))
+    if command.dedicated_agent_id is not None:
+        found.append((command.dedicated_agent_id, "dedicated"))
+    found.extend([(each, "dedicated") for each in tier.agents])
+    if verdict.preferred_agent_id is not None:
+        found.append((verdict.preferred_agent_id, "rule"))
+    if command.last_agent_id is not None:
+        found.append((command.last_agent_id, "last"))
+    return found
 
 
 def _facts(command: Receive, tags: tuple[TagRequest, ...], now: int) -> Facts:

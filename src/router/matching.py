@@ -9,7 +9,7 @@ a free, fitting agent could take.
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from src.router import events as ev
 from src.router import explain
@@ -20,6 +20,9 @@ from src.router.deadlines import BREACHED
 from src.router.entities import Assignment, Contact
 from src.router.queueing import drop_lapsed, keep
 from src.router.transitions import HELD
+
+_OF_RECEIVED: Final = ("rules", "requirements", "language", "terms")
+"""What the first trace of a contact shows of how it was received."""
 
 
 def settle(board: Board) -> None:
@@ -164,7 +167,8 @@ def _context(board: Board, contact: Contact) -> dict[str, Any]:
         context["pilot"] = contact.pilot
     received = board.received.get(contact.id)
     if received is not None:
-        context |= {name: received[name] for name in ("rules", "requirements", "language", "terms")}
+        for name in _OF_RECEIVED:
+            context[name] = received[name]
     return context
 
 
@@ -179,7 +183,7 @@ def offer(
     agent = board.state.agents[agent_id]
     cost = desk.now.cost(contact.channel)
     assert cost is not None
-    if agent.open:
+    if agent.open and not desk.is_plain:
         for assignment in list(desk.in_the_way(agent, contact.channel, cost)):
             board.say(ev.ASSIGNMENT_RELEASED, assignment, reason="interrupted", wanted=True)
     assignment_id = board.new_id()
@@ -236,7 +240,8 @@ def take(board: Board, assignment: Assignment, *, by: str | None = None, why: st
         told, waited_s = left
         estimate = {"told_s": told.wait_s, "low_s": told.low_s, "high_s": told.high_s, "waited_s": waited_s}
         board.trace(contact, {"decision": "answered", "at": board.now, "estimate": estimate})
-    if board.desk(assignment.agent_id).interruptible(assignment.channel):
+    desk = board.desk(assignment.agent_id)
+    if not desk.is_plain and desk.interruptible(assignment.channel):
         board.look_at_agent(assignment.agent_id)  # an offer gives way to nothing, but what is under way does
     if contact.requirements or contact.id in board.state.helps:
         ask_for_shared(board, contact, assignment.agent_id)

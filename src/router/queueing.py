@@ -6,8 +6,6 @@ It changes what a contact asks for, never who gets it.
 from itertools import islice
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from src.router import events as ev
 from src.router import hours
 from src.router.board import Board, need_of
@@ -86,7 +84,7 @@ def _asked_all(board: Board, contact: Contact) -> bool:
 def without(need: Need, contact: Contact) -> Need:
     """The same need, without the agents that are not asked again for this contact."""
     for_good = [agent_id for agent_id, until in contact.bars.items() if until >= FOREVER] if contact.bars else ()
-    return replace(need, not_agents=tuple(sorted({*need.not_agents, *for_good}))) if for_good else need
+    return need.without(for_good) if for_good else need
 
 
 def drop_lapsed(board: Board, contact: Contact) -> bool:

@@ -9,8 +9,8 @@ from hashlib import blake2b
 from typing import Final
 
 from src.router.entities import LATER_COLUMNS, Agent, Assignment, Collaboration, Contact, Row
-from src.router.events import Event
 from src.router.folds import FOLDS
+from src.router.journal import Event
 
 _HASH_MASK: Final = (1 << 64) - 1
 

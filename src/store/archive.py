@@ -16,7 +16,7 @@ import msgspec
 
 from src.dispatch.ports import Checkpoint
 from src.errors import StoreRejected
-from src.router.events import Event
+from src.router.journal import Event
 from src.store import rows
 
 SUFFIX: Final = ".jsonl.gz"

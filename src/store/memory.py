@@ -32,7 +32,7 @@ from src.dispatch.ports import (
 )
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router.entities import Row
-from src.router.events import Event
+from src.router.journal import Event
 from src.store import rows
 from src.store.reading import put, recent
 from src.store.statements import SOUGHT, Sought

@@ -27,7 +27,7 @@ from src.dispatch.ports import (
 )
 from src.errors import Conflict, Fenced, NotFound, StoreError
 from src.router.entities import Row
-from src.router.events import Event
+from src.router.journal import Event
 from src.store import rows, statements, tables
 from src.store.connections import ACQUIRE_S_MAX, close_pool, open_pool, translated
 from src.store.contents import Contents

@@ -17,7 +17,7 @@ from src.router.entities import (
     Contact,
     Row,
 )
-from src.router.events import Event
+from src.router.journal import VERSION, Event
 from src.router.state import State
 from src.router.transitions import MESSAGE
 
@@ -105,7 +105,7 @@ class Fold:
         for event in page:
             if event.seq != state.seq + 1:
                 yield f"event {state.seq + 1} is not in the journal"
-            if event.type not in ev.KNOWN or event.version > ev.VERSION:
+            if event.type not in ev.KNOWN or event.version > VERSION:
                 what = f"a {event.type} of version {event.version}"
                 yield f"event {event.seq} is {what}, which this release does not know"
             try:

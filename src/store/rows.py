@@ -36,7 +36,7 @@ from src.dispatch.ports import (
 )
 from src.errors import StoreRejected
 from src.router.entities import Row
-from src.router.events import Event
+from src.router.journal import Event
 
 _OUTGOING_COLUMNS: Final = 13
 _WORD: Final = 1 << 64

@@ -43,7 +43,7 @@ from src.store.replay import compare
 from tests.support.writer import START_MS, Writer, loaded
 
 if TYPE_CHECKING:
-    from src.router.events import Event
+    from src.router.journal import Event
 
 AnyStore = MemoryStore | PostgresStore
 
@@ -504,7 +504,8 @@ async def test_refused_data_leaves_nothing_behind(store: AnyStore, writer: Write
 
 def _held(contact_id: str, agent_id: str, state: str) -> Changes:
     """A row of an assignment that the agent accepted, and nothing else."""
-    held = Assignment(f"of {agent_id}", contact_id, agent_id, "chat", 25, START_MS, START_MS + 1, state, START_MS)
+    held = Assignment(f"of {agent_id}", contact_id, agent_id, "chat", 25, START_MS, START_MS + 1, state)
+    held.accepted_at = START_MS
     return Changes([], [held.row()], [], [], [])
 
 

@@ -11,7 +11,7 @@ from src.delivery.hub import CLOSE_REPLACED, CLOSE_TOO_SLOW, Hub, Subscriber
 from src.delivery.redis import connect
 from src.dispatch.clock import SystemClock
 from src.dispatch.ports import Known
-from src.router.events import Event
+from src.router.journal import Event
 from src.store.memory import MemoryStore
 from tests.support.faults.proxy import Proxy
 from tests.support.faults.servers import RedisServer

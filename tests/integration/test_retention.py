@@ -13,7 +13,7 @@ from src.app.ground import archive_dir, compare
 from src.config import Settings
 from src.errors import StartupError, StoreRejected, StoreUnreachable
 from src.router import commands as c
-from src.router.events import Event
+from src.router.journal import Event
 from src.store import archive, replay
 from src.store.partitions import AHEAD, WEEK_MS, Partition, partitions
 from src.store.postgres import PostgresStore

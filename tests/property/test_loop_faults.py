@@ -16,7 +16,7 @@ from src.dispatch.turn import Once, Repeated, Turn
 from src.errors import Conflict, Fenced, Internal, Malformed, NotFound, NotOwner, Refused, StoreUnreachable
 from src.router import commands as c
 from src.router.entities import CONTACT_COLUMNS, Contact
-from src.router.events import Event
+from src.router.journal import Event
 from src.router.model import AgentConfig
 from src.router.state import State
 from src.store.memory import MemoryStore

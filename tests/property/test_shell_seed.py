@@ -38,7 +38,7 @@ from src.dispatch.ports import (
 from src.dispatch.turn import Once, Repeated
 from src.errors import PeerLost, Refused, StoreUnreachable, Unavailable
 from src.router import commands as c
-from src.router.events import Event
+from src.router.journal import Event
 from src.router.model import AgentConfig, ChannelLimit, QueueConfig
 from src.router.state import State
 from src.store.memory import MemoryStore

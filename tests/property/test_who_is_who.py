@@ -13,7 +13,7 @@ from src.dispatch.inbound import Identity, InboundContact
 from src.dispatch.ports import Known, Parts, Wanted
 from src.dispatch.tenant import TenantLoop
 from src.errors import Refused
-from src.router.events import Event
+from src.router.journal import Event
 from src.store.memory import MemoryStore
 from src.store.replay import compare
 from tests.support.virtual import VirtualClock, run

@@ -6,7 +6,7 @@ from typing import Any
 
 from src.router import commands as c
 from src.router.engine import Engine
-from src.router.events import Event
+from src.router.journal import Event
 from src.router.model import AgentConfig, ChannelLimit, QueueConfig, Settings, TagRequest
 
 CHATS = {"chat": ChannelLimit(25, 4), "voice": ChannelLimit(100, 1)}

@@ -8,7 +8,7 @@ from src.dispatch.ports import Answer, Batch, Fact, Head, Store
 from src.errors import Refused
 from src.router import commands as c
 from src.router.engine import Engine
-from src.router.events import Event
+from src.router.journal import Event
 from src.router.model import AgentConfig, ChannelLimit
 from src.router.state import State
 

@@ -18,6 +18,7 @@ from typing import Final, Literal
 from src.router import commands as c
 from src.router import events as ev
 from src.router.engine import Engine
+from src.router.journal import Event
 from src.router.model import DEFAULT_QUEUE, AgentConfig, QueueConfig, TagRequest
 
 SCALE: Final = float(os.environ.get("CORDBOARD_TEST_SCALE", "1"))
@@ -186,7 +187,7 @@ class _Simulation:
         if self._decided % DRAIN_EVERY == 0:
             self._engine.state.drain()
 
-    def _answer(self, event: ev.Event, at: float) -> None:
+    def _answer(self, event: Event, at: float) -> None:
         assert event.contact_id is not None
         assert event.agent_id is not None
         visit, assignment_id = self._visit(event.contact_id), str(event.data["assignment_id"])

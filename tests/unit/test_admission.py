@@ -11,7 +11,7 @@ from src.delivery.hub import CLOSE_TOO_SLOW, PENDING_COMMITS_MAX, Hub, Subscribe
 from src.dispatch.admission import RETRY_S_MAX, RETRY_S_MIN, Admission
 from src.dispatch.ports import Known, Wanted
 from src.errors import Overloaded
-from src.router.events import Event
+from src.router.journal import Event
 from src.store.memory import MemoryStore
 from tests.support.virtual import VirtualClock, run
 

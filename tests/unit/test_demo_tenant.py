@@ -40,7 +40,19 @@ def fitting(scenario: Scenario, line: Line, channel: str, tier: str | None = Non
 def judged(scenario: Scenario, channel: str, tags: frozenset[str], tier: str | None) -> classify.Verdict:
     """What the demonstration's rules say of a contact."""
     rules = classify.Rules(rule_config(name, rule.model_dump()) for name, rule in scenario.rules.items())
-    return rules.judge(classify.Facts(channel, "", tags, tier, None, {}, {}, None, repeat=False, now=0))
+    facts = classify.Facts(
+        channel=channel,
+        account="",
+        tags=tags,
+        tier=tier,
+        language=None,
+        attributes={},
+        customer_attributes={},
+        text=None,
+        repeat=False,
+        now=0,
+    )
+    return rules.judge(facts)
 
 
 def test_it_has_the_twenty_five_texts_the_twelve_agents_and_the_three_channels() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from src.router import events as ev
-from src.router.events import Event
+from src.router.journal import Event
 from tests.support.faults.books import Books, StreamBook
 from tests.support.faults.checker import check
 from tests.support.faults.load import CHANNEL

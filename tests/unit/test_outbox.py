@@ -14,7 +14,7 @@ from src.dispatch.ports import ConfigFact, Ended, Known, Outcome, Outgoing, Part
 from src.dispatch.tenant import TenantLoop
 from src.errors import Forbidden, InvalidState
 from src.router import commands as c
-from src.router.events import Event
+from src.router.journal import Event
 from src.router.model import AgentConfig
 from src.store.memory import MemoryStore
 from src.store.replay import compare

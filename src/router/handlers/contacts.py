@@ -42,8 +42,12 @@ def receive(room: Room, command: commands.Receive) -> None:
         "terms": terms_json(found.terms),
         "rules": list(found.rules),
         "pilot": found.pilot,
-        **(NO_TARGET if target is None else target),
+        "target_agent_id": None,
+        "target_kind": None,
+        "target_until": None,
     }
+    if target is not None:
+        data |= target
     board.receive(command.contact_id, command.customer_id, data)
     if command.aside:
         lay_aside(board, board.state.contacts[command.contact_id])

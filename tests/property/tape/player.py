@@ -12,7 +12,7 @@ from src.router import commands as c
 from src.router.config import Config
 from src.router.engine import Archive, Engine
 from src.router.entities import Agent, Assignment, Collaboration, Contact, Row
-from src.router.events import Event
+from src.router.journal import Event
 from src.router.model import QueueConfig
 from src.router.state import Changes, State
 from tests.property.tape import operations

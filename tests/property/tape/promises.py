@@ -5,7 +5,7 @@ from itertools import combinations
 from src.router import commands as c
 from src.router.config import Config
 from src.router.entities import Agent, Assignment, Collaboration, Contact, requirements_from, terms_from
-from src.router.events import Event
+from src.router.journal import Event
 from src.router.state import State
 from tests.property.tape.intake import concerned, intake
 from tests.property.tape.naive import Ask, Naive, present, relaxed

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from src.router import events as ev
-from src.router.events import Event
+from src.router.journal import Event
 from tests.support.faults.books import Books, StreamBook
 from tests.support.faults.load import CAPACITY, CHANNEL, COST
 

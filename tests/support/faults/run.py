@@ -10,7 +10,7 @@ from statistics import median
 from typing import Final
 
 from src.app.ground import opened
-from src.router.events import Event
+from src.router.journal import Event
 from src.store import replay
 from src.store.postgres import PostgresStore
 from tests.support.faults.checker import check
