@@ -86,7 +86,6 @@ class Board:
         self._sweeps: dict[str, ContactKey | None] = {}
         self._sweep_again: set[str] = set()
         self._sweep_all: set[str] = set()
-        self._traced: dict[tuple[str, int], int] = {}
         for agent_id in state.agents:
             self._look_at_agent(agent_id)
         for contact in state.contacts.values():
@@ -109,7 +108,7 @@ class Board:
     def begin(self, now: int) -> None:
         """Begin a decision. Time never goes back behind the last event's."""
         self.now = max(now, self.state.at)
-        self.decision, self._traced = Decision(), {}
+        self.decision = Decision()
         self.told, self.arrivals, self.received = {}, {}, {}
         self.state.at_hand = None
 
@@ -118,15 +117,15 @@ class Board:
 
         What follows from an event that is a decision itself stands in its trace, as `then`.
         """
-        key, traces = (contact.id, self.state.seq), self.decision.traces
-        place = self._traced.get(key)
-        if place is None:
-            self._traced[key] = len(traces)
-            traces.append((*key, trace))
-        else:
-            before = traces[place][2]
-            merged = {**before, "then": before.get("then", {}) | trace} if "event" in before else before | trace
-            traces[place] = (*key, merged)
+        seq, traces = self.state.seq, self.decision.traces
+        for place in range(len(traces) - 1, -1, -1):
+            named, explained, so_far = traces[place]
+            if explained != seq:
+                break
+            if named == contact.id:
+                traces[place] = (named, seq, so_far | trace)
+                return
+        traces.append((contact.id, seq, trace))
 
     # -- saying -------------------------------------------------------------------------------------------------
 
@@ -345,22 +344,24 @@ class Board:
             self._desks.pop(agent_id, None)
             return
         desk = self.desk(agent_id)
-        for assignment in agent.open.values():
-            if assignment.wanted:
-                self._retake(agent, desk)
-                break
+        load = 0
+        if agent.open:
+            for assignment in agent.open.values():
+                if assignment.wanted:
+                    self._retake(agent, desk)
+                    break
+            capacity = desk.now.capacity
+            load = agent.load * 1000 // capacity if capacity else 0
         status = _standing(agent)
         free = desk.free(agent) if status == "available" else ()
-        capacity = desk.now.capacity
-        load = agent.load * 1000 // capacity if agent.open and capacity else 0
         if self.index.put_agent(agent_id, desk.ability, status, free, Standing(agent.idle_since, agent.turn_at, load)):
             self.idle.add(agent_id)
-        lease_until = self.lease_until.get(agent_id)
-        if agent.grace_until is None and lease_until is None and desk.until is None:
-            self.timers.set("agent", agent_id, None)
-        else:
-            deadlines = (agent.grace_until, lease_until, desk.until)
-            self.timers.set("agent", agent_id, min(each for each in deadlines if each is not None))
+        due = self.lease_until.get(agent_id)
+        if agent.grace_until is not None and (due is None or agent.grace_until < due):
+            due = agent.grace_until
+        if desk.until is not None and (due is None or desk.until < due):
+            due = desk.until
+        self.timers.set("agent", agent_id, due)
 
     def _retake(self, agent: Agent, desk: Desk) -> None:
         """Give released work its units back, as far as there is room: before anything new is offered."""
@@ -451,8 +452,10 @@ class Board:
 
     def policy(self, contact: Contact) -> QueueConfig:
         """The policy of the contact's queue, as it is for this contact."""
-        if contact.pilot is None and contact.queue in self.config.queues:
-            return self.config.queues[contact.queue]
+        if contact.pilot is None:
+            policy = self.config.queues.get(contact.queue)
+            if policy is not None:
+                return policy
         return self.config.queue(contact.queue, contact.pilot)
 
     def is_open(self, contact: Contact) -> bool:

@@ -314,12 +314,12 @@ def requirements_of(tags: Iterable[TagRequest], configs: Mapping[str, TagConfig]
     for request in tags:
         config = configs.get(request.tag)
         lapses_at = None if request.expires_after_s is None else now + request.expires_after_s * 1000
-        rest = (request.required, request.weight, lapses_at)
+        tag, required, weight = request.tag, request.required, request.weight
         if config is None or not config.requires:
-            found.append(Requirement(request.tag, request.tag, request.level, *rest))
+            found.append(Requirement(tag, tag, request.level, required, weight, lapses_at))
         else:
             for skill, level in config.requires.items():
-                found.append(Requirement(request.tag, skill, max(level, request.level), *rest))
+                found.append(Requirement(tag, skill, max(level, request.level), required, weight, lapses_at))
     return _uncovered(found)
 
 

@@ -237,7 +237,7 @@ class ProfilePage:
 
     def example(self, profiles: int, place: Place | None = None) -> str:
         """An agent of one of these profiles, in this place if one is named; there must be one."""
-        groups = self.profiles[next(slices.members(profiles))].groups
+        groups = self.profiles[slices.lowest(profiles)].groups
         group = next(each for each in groups.values() if each.agents) if place is None else groups[place]
         return next(iter(group.agents))
 
