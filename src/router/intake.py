@@ -129,7 +129,7 @@ class Intake:
 
 
 def _preferred(command: Receive, tier: TierConfig, verdict: Verdict) -> list[tuple[str, str]]:
-    """The agents to be preferred, with why: whoever had the conversation, the customer's own, those of its tier, a rule's, the last one."""
+    """The agents to be preferred: of the conversation, the customer's own, those of its tier, a rule's, the last."""
     found: list[tuple[str, str]] = []
     if command.responsible_id is not None:
         found.append((command.responsible_id, "conversation"))
