@@ -37,6 +37,7 @@ CHANNELS: Final = {
 }
 _SKILLS: Final = tuple(f"skill{each:02d}" for each in range(50))
 _NOBODY_HAS: Final = "a-skill-that-nobody-has"
+_FILLED_IN: Final = frozenset({"reason"})
 _ALWAYS: Final = dict.fromkeys(range(7), ((0, 1440),))
 
 
@@ -210,11 +211,11 @@ class Centre:
         )
 
     def _complete(self) -> list[str]:
-        return self._decide(c.Complete(self._active.popleft(), fields=frozenset({"reason"})))
+        return self._decide(c.Complete(self._active.popleft(), fields=_FILLED_IN))
 
     def _take(self, offers: list[str]) -> None:
         for assignment_id in offers:
-            self._decide(c.Accept(assignment_id))
+            self.engine.decide(c.Accept(assignment_id), self._now)
             self._active.append(assignment_id)
             self.offered += 1
 

@@ -52,8 +52,11 @@ class Reach(NamedTuple):
     present: bool
 
 
-class Excluded(NamedTuple):
+class Excluded:
     """Who is no candidate, by reason, and how many questions ago most of them were counted."""
 
-    reasons: tuple[Exclusion, ...]
-    age: int = 0
+    __slots__ = ("age", "reasons")
+
+    def __init__(self, reasons: tuple[Exclusion, ...], age: int = 0) -> None:
+        self.reasons: Final = reasons
+        self.age: Final = age

@@ -185,7 +185,9 @@ def is_worth_a_walk(pools: Pools, heads: int) -> bool:
 
 def tiers(pools: Pools, numbers: dict[int, Slices]) -> Iterator[tuple[int, Pools]]:
     """A set parted by number, the largest first. `numbers` by page."""
-    width = max((len(numbers[page]) for page, _ in pools), default=0)
+    width = 0
+    for page, _ in pools:
+        width = max(width, len(numbers[page]))
     while pools:
         number, tier = 0, pools
         for i in range(width - 1, -1, -1):

@@ -7,7 +7,7 @@ and nobody looks behind the head of a line that does not.
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Callable, Container, Iterable, Iterator
-from itertools import chain, islice, repeat
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 from sortedcontainers import SortedList
@@ -211,7 +211,8 @@ class Heads(Generic[T]):
         start, passed, counted = None, 0, 0
         if bookmarks is not None and wanted.purpose in bookmarks:
             start, passed = self._reopen(bookmarks[wanted.purpose], wanted)
-        for block, begin in self._since(start):
+        first_block, begin = self._place(start)
+        for block in islice(self._blocks, first_block, None):
             for i, number in enumerate(islice(block.numbers, begin, None) if begin else block.numbers, begin):
                 passed += 1
                 if sets.get(number >> PAGE_BITS, 0) >> (number & mask) & 1:
@@ -228,14 +229,14 @@ class Heads(Generic[T]):
                     self.steps += passed - counted
                     counted = passed
                     yield (*block.entries[i][:-1], NOBODY)
+            begin = 0
 
-    def _since(self, entry: Entry | None) -> Iterator[tuple[_Block, int]]:
-        """The blocks that hold entries which are not before this one, and where in them to begin."""
+    def _place(self, entry: Entry | None) -> tuple[int, int]:
+        """The block and the place in it of the first entry that is not before this one."""
         if entry is None:
-            return zip(self._blocks, repeat(0))
+            return 0, 0
         at = bisect_left(self._lasts, entry)
-        first = (self._blocks[at], bisect_left(self._blocks[at].entries, entry))
-        return chain([first], zip(self._blocks[at + 1 :], repeat(0)))
+        return at, bisect_left(self._blocks[at].entries, entry)
 
     def _reopen(self, bookmark: Bookmark, wanted: Wanted) -> tuple[Entry | None, int]:
         """Where a walk may begin, and how many heads were looked at to know."""

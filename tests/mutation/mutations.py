@@ -165,7 +165,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "matching.py",
-        "if board.desk(assignment.agent_id).interruptible(assignment.channel):",
+        "if not desk.is_plain and desk.interruptible(assignment.channel):",
         "if False:",
         "accepting interruptible work makes room that nobody sees",
     ),
@@ -501,8 +501,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "desk.py",
-        "return (ANY_CHANNEL,) if self.now.capacity else ()",
-        "return (ANY_CHANNEL,)",
+        "(ANY_CHANNEL,) if now.capacity else ()",
+        "(ANY_CHANNEL,)",
         "an agent without any capacity is offered contacts",
     ),
     Mutation(
