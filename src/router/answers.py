@@ -23,9 +23,16 @@ class Standing:
         self.turn_at: Final = turn_at
         self.load: Final = load
 
-    def is_as(self, other: "Standing") -> bool:
-        """Whether this and the other one say the same."""
-        return self.idle_since == other.idle_since and self.turn_at == other.turn_at and self.load == other.load
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Standing)
+            and self.idle_since == other.idle_since
+            and self.turn_at == other.turn_at
+            and self.load == other.load
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.idle_since, self.turn_at, self.load))
 
 
 class Candidate:

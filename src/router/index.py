@@ -97,7 +97,7 @@ class Index:
         group = slot.group
         old = group.place
         if old is place:
-            if not slot.standing.is_as(standing):
+            if slot.standing != standing:
                 slot.standing = standing
                 self._rank(agent_id, slot)
             return False
