@@ -6,6 +6,7 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
 
+from src.api.configuration import tenant_settings
 from src.api.context import Context, Ctx, Json
 from src.api.schemas import Id
 from src.delivery import views
@@ -14,6 +15,7 @@ from src.dispatch.erasing import EraseCustomer
 from src.errors import Gone, NotFound
 from src.store.customers import CustomerQueries
 from src.store.privacy import PersonQueries
+from src.store.retaining import KINDS, Progress, progress_of
 
 router = APIRouter(prefix="/v1", tags=["customers"])
 
@@ -47,6 +49,33 @@ async def erase_customer(customer_id: Id, ctx: Ctx) -> Response:
     for each in members:
         ctx.services.connectors.forget(ctx.tenant, each)
     return Json({"customer_ids": list(members)}, 202)
+
+
+@router.get("/retention")
+async def get_retention(ctx: Ctx) -> Response:
+    """How long each kind of data is kept, and how far what is older has been taken away.
+
+    Of each kind: its `days` (null: for good), `until` which moment it is gone, how many contacts (or customers) that
+    are `gone`, whether a sweep `goes_on`, how many open contacts keep theirs, and when that was last written down.
+    """
+    ctx.principal.need("admin")
+    periods = (await tenant_settings(ctx.services, ctx.tenant)).retention.model_dump()
+    progress = await progress_of(ctx.services.queries, ctx.tenant)
+    return Json(
+        {"items": [_kept(kind, periods[f"{kind}_days"], *progress.get(kind, (Progress(), None))) for kind in KINDS]}
+    )
+
+
+def _kept(kind: str, days: int | None, progress: Progress, at: int | None) -> views.Json:
+    return {
+        "kind": kind,
+        "days": days,
+        "until": views.rfc3339(progress.until) if progress.until else None,
+        "gone": progress.swept + progress.gone,
+        "goes_on": at is not None and bool(progress.gone),
+        "kept_open": len(progress.still_open),
+        "at": views.rfc3339(at),
+    }
 
 
 @router.get("/customers/{customer_id}/export")

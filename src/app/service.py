@@ -49,7 +49,16 @@ from src.api.webchat.silence import keep_silence
 from src.api.webchat.waiting import Waiting
 from src.app.ground import Notice, archive_dir, first_start, opened, sealer_of, secret_key, secret_keys
 from src.app.sending import ChannelSender, http_client
-from src.app.upkeep import LeaseThread, always, keep_archive, keep_house, keep_privacy, watch_loop, within
+from src.app.upkeep import (
+    LeaseThread,
+    always,
+    keep_archive,
+    keep_house,
+    keep_privacy,
+    keep_retention,
+    watch_loop,
+    within,
+)
 from src.channels.base import discover
 from src.channels.webchat.tokens import VisitorTokens
 from src.cluster.internal import InternalApp, InternalServer
@@ -186,6 +195,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             always(partial(keep_windows, found)),
             always(watch_loop),
             always(partial(keep_privacy, url)),
+            always(partial(keep_retention, found, url)),
             always(connectors.run),
             always(partial(keep_archive, url, clock, settings.journal_keep_days, archived)),
         ]

@@ -7,22 +7,28 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 import structlog
 
 from src import metrics
 from src.api.context import Services
 from src.app.ground import opened
 from src.dispatch.clock import SystemClock
+from src.dispatch.erasing import EraseCustomer
 from src.dispatch.lease import LeaseKeeper
 from src.dispatch.owner import CLAIM_S
-from src.errors import StartupError, StoreError, StoreUnreachable, Unavailable
+from src.errors import InUse, NotFound, Refused, StartupError, StoreError, StoreUnreachable, Unavailable
+from src.store.connections import CONNECT_S_MAX, SETTINGS, settle, translated
 from src.store.postgres import PostgresStore
 from src.store.privacy import carry_out
+from src.store.retaining import Retaining
 from src.store.retention import keep_journal
 
 SWEEP_S: Final = 600.0
 JOURNAL_S: Final = 3600.0
 PRIVACY_S: Final = 2.0
+RETAIN_S: Final = 60.0
+RETAIN_MORE_S: Final = 1.0
 STOP_S_MAX: Final = 1.0
 WATCH_S: Final = 0.25
 ANSWERS_KEPT_MS: Final = 24 * 3600 * 1000
@@ -136,6 +142,36 @@ async def keep_privacy(url: str) -> None:
         except StoreError as error:
             _log.warning("privacy.not_kept", error=str(error))
         await asyncio.sleep(PRIVACY_S)
+
+
+async def keep_retention(found: Services, url: str) -> None:
+    """Now and then: take away what the tenants that this process serves keep for a while only."""
+    while True:
+        more = False
+        try:
+            more = await retain(found, url, found.clock.now_ms())
+        except (StoreError, Refused) as error:
+            _log.warning("retention.not_kept", error=str(error))
+        await asyncio.sleep(RETAIN_MORE_S if more else RETAIN_S)
+
+
+async def retain(found: Services, url: str, now: int) -> bool:
+    """Do a round of it as of `now`, in milliseconds; whether there is more to do."""
+
+    async def erase(tenant: str, customer_id: str) -> bool:
+        try:
+            await found.owner.submit(tenant, EraseCustomer(customer_id))
+        except (InUse, NotFound):
+            return False
+        return True
+
+    async with translated():
+        connection = await asyncpg.connect(url, timeout=CONNECT_S_MAX, command_timeout=60)
+        try:
+            await settle(connection, SETTINGS)
+            return await Retaining(connection, found.new_id, erase).round(found.owner.serves, now)
+        finally:
+            await connection.close(timeout=CONNECT_S_MAX)
 
 
 async def keep_archive(url: str, clock: SystemClock, keep_days: int, folder: Path | None) -> None:

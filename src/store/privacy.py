@@ -138,15 +138,13 @@ class PersonQueries:
             which = or_(*(table.c[column].in_(members) for column in columns))
             async for each in self._rows(table, tenant, which):
                 yield each
-        contact_ids: list[str] = []
         for member in members:
             last = ""
             while found := await self._contacts(tenant, member, last):
                 async for each in self._of_contacts(tenant, found):
                     yield each
-                contact_ids += found
                 last = found[-1]
-        async for event in self._events(tenant, members, contact_ids):
+        async for event in self._events(tenant, members):
             yield "events", event
 
     async def _contacts(self, tenant: str, customer_id: str, after: str) -> list[str]:
@@ -186,10 +184,9 @@ class PersonQueries:
                 {name: rows.load(value) if name in parsed else value for name, value in named.items()},
             )
 
-    async def _events(
-        self, tenant: str, members: Sequence[str], contact_ids: Sequence[str]
-    ) -> AsyncIterator[dict[str, Any]]:
-        each, head = tables.journal.c, tables.tenant_heads.c
+    async def _events(self, tenant: str, members: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+        each, head, contact = tables.journal.c, tables.tenant_heads.c, tables.contacts.c
+        theirs = select(contact.id).where(contact.tenant == tenant, contact.customer_id.in_(members))
         row = await self._queries.one_row(select(head.seq).where(head.tenant == tenant))
         columns = [column for column in tables.journal.columns if column.name != "tenant"]
         for after in range(0, 0 if row is None else row[0], EVENTS_A_STEP):
@@ -197,7 +194,7 @@ class PersonQueries:
                 each.tenant == tenant,
                 each.seq > after,
                 each.seq <= after + EVENTS_A_STEP,
-                or_(each.customer_id.in_(members), each.contact_id.in_(contact_ids)),
+                or_(each.customer_id.in_(members), each.contact_id.in_(theirs)),
             )
             for found in await self._queries.all_rows(query.order_by(each.seq)):
                 event = rows.event_from(found)

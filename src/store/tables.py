@@ -395,6 +395,21 @@ erasures: Final = Table(
     Index("ix_erasures_pending", "at", postgresql_where=text("done_at IS NULL")),
 )
 
+# How far what is kept for a while only has been taken away: each kind of data of each tenant.
+retention_progress: Final = Table(
+    "retention_progress",
+    metadata,
+    _key("tenant"),
+    _key("kind"),
+    _key("cursor"),
+    _json("still_open"),
+    _number("until"),
+    _number("gone"),
+    _number("swept"),
+    _number("at"),
+    PrimaryKeyConstraint("tenant", "kind"),
+)
+
 contact_facts: Final = Table(
     "contact_facts",
     metadata,

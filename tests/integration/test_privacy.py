@@ -26,6 +26,7 @@ NOTHING_PERSONAL = {
     "channel_tokens",
     "connectors",
     "erasures",
+    "retention_progress",
     "answers",
 }
 """Tables that hold ids, codes and configuration. Whoever adds one says here, or in `store/privacy.py`, what it is."""

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from src.dispatch.ports import Wanted
 from src.router import commands as c
-from src.store import contents, privacy, statements, tables
+from src.store import contents, privacy, retaining, statements, tables
 from src.store.connections import PINNED, SETTINGS
 from src.store.customers import CustomerQueries
 from src.store.partitions import WEEK_MS, make_ahead, partitions
@@ -47,6 +47,7 @@ FEW: Final = {
     "processes": 10,
     "journal_checkpoints": 10,
     "token_trusts": 10,
+    "retention_progress": 10,
     "channel_accounts": 100,
     "channel_tokens": 100,
     "channel_cursors": 100,
@@ -133,7 +134,7 @@ async def fill(connection: asyncpg.Connection, table: Table, since: int) -> None
     columns = list(table.columns)
     values = ", ".join(f"({expression(table, each, since)})" for each in columns)
     names = ", ".join(each.name for each in columns)
-    if table.name in ("tenant_heads", "journal_checkpoints", "token_trusts"):
+    if table.name in ("tenant_heads", "journal_checkpoints", "token_trusts", "retention_progress"):
         values = values.replace("'t' || nullif(n, 1)", "CASE WHEN n = 1 THEN 't' ELSE 't' || n END")
     await connection.execute(
         f"INSERT INTO {table.name} ({names}) SELECT {values} FROM generate_series(1, {FEW.get(table.name, ROWS)}) AS n"
@@ -197,6 +198,15 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
         Asked("erasures that wait", privacy.PENDING, [20]),
         Asked("contacts to erase", privacy.CONTACTS, [TENANT, key(7), "", 100]),
         *(Asked(f"erase {number}", each, [TENANT, [key(7)]]) for number, each in enumerate(privacy.STEP)),
+        Asked("old contacts", retaining.OLD, [TENANT, key(7), key(5000), 200]),
+        Asked("closed since", retaining.CLOSED_SINCE, [TENANT, [key(7)]]),
+        Asked("customers not seen", retaining.UNSEEN, [TENANT, key(7), key(5000), 20]),
+        Asked("last of them", retaining.LAST_OLD, [TENANT, key(7), key(5000), 200]),
+        *(
+            Asked(f"take away {kind} {number}", each, [TENANT, [key(7)]])
+            for kind, statements in retaining.TAKEN.items()
+            for number, each in enumerate(statements)
+        ),
         Asked("checkpoint", s.CHECKPOINT, [TENANT]),
         Asked("dropped", s.DROPPED, [TENANT]),
         Asked("old answers", s.FORGET, [100, 50]),

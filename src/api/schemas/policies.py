@@ -171,6 +171,9 @@ class CollaborationDeadlines(Body):
     solution_s: LongSeconds | None = None
 
 
+RetentionDays = Annotated[int, Field(ge=1, le=36_500)]
+
+
 class ProgressSettings(Body):
     """Of links to customers' progress: those made before `links_since` are void. Times are shown in `time_zone`."""
 
@@ -187,6 +190,22 @@ class TierBody(Body):
     priority: PrioritySeconds = 0
     agents: Annotated[list[Name], Field(max_length=20)] = []
     dedicated_wait_s: WaitSeconds | None = None
+
+
+class RetentionSettings(Body):
+    """How many days data of each kind is kept, counted from when its contact came; null: until it is erased.
+
+    `messages`: what was written, and of it what stands in the contact. `notes`: what agents, helpers and those who
+    rated wrote. `media`: files and recordings. `attributes`: of contacts. `traces`: reasons of decisions. Open contacts
+    keep theirs. `customers` who were not seen for so long are erased whole.
+    """
+
+    messages_days: RetentionDays | None = None
+    notes_days: RetentionDays | None = None
+    media_days: RetentionDays | None = None
+    attributes_days: RetentionDays | None = None
+    traces_days: RetentionDays | None = None
+    customers_days: RetentionDays | None = None
 
 
 class SettingsBody(Body):
@@ -218,6 +237,7 @@ class SettingsBody(Body):
     help_wait_s: WaitSeconds = 60
     repeat_window_s: LongSeconds = 86_400
     progress: ProgressSettings = ProgressSettings()
+    retention: RetentionSettings = RetentionSettings()
     repeat_count: Annotated[int, Field(ge=2, le=RECENT_CONTACTS_MAX)] = 2
     tiers: Annotated[dict[Name, TierBody], Field(max_length=50)] = {}
     masked_for: Annotated[list[Literal["agent", "supervisor"]], Field(max_length=2)] = ["agent"]
