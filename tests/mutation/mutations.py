@@ -339,8 +339,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "deadlines.py",
-        "if contact.answered_at is not None or contact.sla_stage > 1:",
-        "if contact.sla_stage > 1:",
+        "if contact.answered_at is not None or contact.sla_stage >= BREACHED:",
+        "if contact.sla_stage >= BREACHED:",
         "the service level is breached after the answer",
     ),
     Mutation(

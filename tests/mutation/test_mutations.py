@@ -76,6 +76,12 @@ def test_every_mutation_still_finds_its_place() -> None:
         assert text.count(each.old) == 1, f"{each.file}: {each.old!r} stands there {text.count(each.old)} times"
 
 
+@pytest.mark.skipif(SAMPLE != "all", reason="the same tests run beside this one")
+def test_nothing_is_noticed_where_nothing_is_broken(copy: Path) -> None:
+    code, said = _run(copy)
+    assert code == 0, said
+
+
 @pytest.mark.parametrize("mutation", _sample(), ids=lambda each: f"{each.file}: {each.why}")
 def test_somebody_notices(mutation: Mutation, copy: Path) -> None:
     path = copy / "src/router" / mutation.file
