@@ -250,7 +250,7 @@ async def cluster(
                 proxies += [await to_postgres.start(), await to_redis.start()]
                 name = f"p{number}"
                 levers = Levers(folder / f"{name}.levers")
-                url = _through(postgres.url(), to_postgres.port)
+                url = through(postgres.url(), to_postgres.port)
                 found.nodes.append(Node(name, folder, source, to_postgres, to_redis, url, levers))
             for node in found.nodes:
                 await found.start(node)
@@ -261,7 +261,7 @@ async def cluster(
                 await proxy.stop()
 
 
-def _through(url: str, port: int) -> str:
+def through(url: str, port: int) -> str:
     """The same database, reached over a port of this machine."""
     parts = urlsplit(url)
     return f"postgresql://{parts.username}:{quote(parts.password or '')}@127.0.0.1:{port}{parts.path}"
