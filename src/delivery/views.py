@@ -62,9 +62,16 @@ _TIMES: Final = frozenset(
 """Names under which events, traces and explanations hold a time."""
 
 
+_EARLIEST: Final = -62_135_596_800_000
+"""The beginning of the year 1, in milliseconds since the epoch."""
+
+
 def rfc3339(at: int | None) -> str | None:
-    """Milliseconds since the epoch as `2026-11-21T20:38:27.068Z`; null where that is never, or after the year 9999."""
-    if at is None or at > LATEST:
+    """Milliseconds since the epoch as `2026-11-21T20:38:27.068Z`; null where that is never, or outside years 1 to 9999.
+
+    A rank may be: priorities add up, of rules, tiers, steps and escalation.
+    """
+    if at is None or not _EARLIEST <= at <= LATEST:
         return None
     seconds, ms = divmod(at, 1000)
     return f"{_to_the_second(seconds)}.{ms:03d}Z"
