@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from src.api.configuration import insist_on_queue
-from src.api.context import Context, Ctx, Json, OnlyIf, tagged
+from src.api.context import Context, Ctx, Json, OnlyIf, Paged, page_of, tagged
 from src.api.schemas import AccountBody, Name
 from src.delivery import views
 from src.dispatch import jobs
@@ -58,11 +58,11 @@ async def get_account(account: Name, ctx: Ctx) -> Response:
 
 
 @router.get("/channels")
-async def list_accounts(ctx: Ctx) -> Response:
+async def list_accounts(ctx: Ctx, paging: Paged) -> Response:
     """All channel accounts, without their secrets."""
     ctx.principal.need("config:write", supervisor=True)
     items = [_account(each) for each in await ctx.services.queries.accounts(ctx.tenant)]
-    return Json({"items": items, "next_cursor": None})
+    return page_of(items, "account", paging)
 
 
 @router.delete("/channels/{account}", status_code=204)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from src.api.context import Context, Ctx, Json, OnlyIf, Services, tagged
+from src.api.context import Context, Ctx, Json, OnlyIf, Paged, Paging, Services, page_of, tagged
 from src.api.schemas import (
     DepartmentBody,
     Moment,
@@ -110,12 +110,12 @@ async def _get(ctx: Context, kind: str, name: str) -> Response:
     return Json({"name": name, **body}, headers=tagged(fact))
 
 
-async def _list(ctx: Context, kind: str) -> Response:
+async def _list(ctx: Context, kind: str, paging: Paging) -> Response:
     ctx.principal.need("config:write", supervisor=True)
     default = {name: body for (of, name), body in _DEFAULTS.items() if of == kind}
     stored = default | {fact.name: fact.body or {} for fact in await ctx.services.queries.config(ctx.tenant, kind)}
     items = [{"name": name, **whole(kind, body)} for name, body in sorted(stored.items())]
-    return Json({"items": items, "next_cursor": None})
+    return page_of(items, "name", paging)
 
 
 async def _delete(ctx: Context, kind: Kind, name: str, only_if: Precondition | None) -> Response:
@@ -149,9 +149,9 @@ async def get_queue(name: Name, ctx: Ctx) -> Response:
 
 
 @router.get("/queues")
-async def list_queues(ctx: Ctx) -> Response:
+async def list_queues(ctx: Ctx, paging: Paged) -> Response:
     """All queues."""
-    return await _list(ctx, "queue")
+    return await _list(ctx, "queue", paging)
 
 
 @router.delete("/queues/{name}", status_code=204)
@@ -228,9 +228,9 @@ async def get_tag(name: Name, ctx: Ctx) -> Response:
 
 
 @router.get("/tags")
-async def list_tags(ctx: Ctx) -> Response:
+async def list_tags(ctx: Ctx, paging: Paged) -> Response:
     """All tags."""
-    return await _list(ctx, "tag")
+    return await _list(ctx, "tag", paging)
 
 
 @router.delete("/tags/{name}", status_code=204)
@@ -252,9 +252,9 @@ async def get_rule(name: Name, ctx: Ctx) -> Response:
 
 
 @router.get("/rules")
-async def list_rules(ctx: Ctx) -> Response:
+async def list_rules(ctx: Ctx, paging: Paged) -> Response:
     """All rules."""
-    return await _list(ctx, "rule")
+    return await _list(ctx, "rule", paging)
 
 
 @router.delete("/rules/{name}", status_code=204)
@@ -279,9 +279,9 @@ async def get_pilot(name: Name, ctx: Ctx) -> Response:
 
 
 @router.get("/pilots")
-async def list_pilots(ctx: Ctx) -> Response:
+async def list_pilots(ctx: Ctx, paging: Paged) -> Response:
     """All pilots."""
-    return await _list(ctx, "pilot")
+    return await _list(ctx, "pilot", paging)
 
 
 @router.delete("/pilots/{name}", status_code=204)
@@ -336,9 +336,9 @@ async def get_department(name: Name, ctx: Ctx) -> Response:
 
 
 @router.get("/departments")
-async def list_departments(ctx: Ctx) -> Response:
+async def list_departments(ctx: Ctx, paging: Paged) -> Response:
     """All departments."""
-    return await _list(ctx, "department")
+    return await _list(ctx, "department", paging)
 
 
 @router.delete("/departments/{name}", status_code=204)

@@ -123,11 +123,14 @@ async def _repeated_contact(ctx: Context, answer: Answer) -> Response:
     return Json(await _whole(ctx, answer.body), answer.status)
 
 
+_OF_FACT: Final = ("external_id", "conversation_id", "direction", "identity", "text", "attributes")
+"""What is known of a contact beside how it is routed: no stored answer holds it."""
+
+
 async def _whole(ctx: Context, stored: Mapping[str, Any]) -> views.Json:
     """A stored answer with what came from the customer joined again, as far as it is still there."""
     now = await read(ctx, str(stored["id"]))
-    personal = {name: now[name] for name in ("external_id", "identity", "text", "attributes")}
-    return {**now, **stored, **personal} if "state" in stored else now
+    return {**now, **stored, **{name: now[name] for name in _OF_FACT}} if "state" in stored else now
 
 
 @forwardable

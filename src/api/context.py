@@ -1,12 +1,12 @@
 """What every endpoint is handed: the parts of the service, who is asking, and the way into the tenant's loop."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Query, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -207,6 +207,31 @@ OnlyIf = Annotated[Precondition | None, Depends(conditions)]
 def tagged(fact: Versioned | None) -> dict[str, str]:
     """The headers that say which version of a piece of configuration is shown."""
     return {"etag": f'"{version(fact)}"'}
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Which page of a list is asked for: `limit` None, all of it; `cursor` None, from its beginning."""
+
+    limit: int | None
+    cursor: str | None
+
+
+def _paging(
+    limit: Annotated[int | None, Query(ge=1, le=1_000, description="all, where it is left out")] = None,
+    cursor: Annotated[str | None, Query(max_length=256)] = None,
+) -> Paging:
+    return Paging(limit, cursor)
+
+
+Paged = Annotated[Paging, Depends(_paging)]
+
+
+def page_of(items: Sequence[Mapping[str, Any]], key: str, paging: Paging) -> "Json":
+    """One page of a list that is short enough to be read whole; its items are in the order of `key`."""
+    rest = [each for each in items if paging.cursor is None or each[key] > paging.cursor]
+    shown = rest[: paging.limit]
+    return Json({"items": shown, "next_cursor": shown[-1][key] if len(shown) < len(rest) else None})
 
 
 class Json(Response):

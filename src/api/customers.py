@@ -1,6 +1,7 @@
 """Customers: the unified view, what may be changed of it, who is who, and what people have to settle."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -298,7 +299,13 @@ async def settle_conflict(conflict_id: Id, body: ConflictVerdict, ctx: Ctx) -> R
         raise NotFound("there is no such conflict")
     pair = (found.customer_id, found.other_id)
     job = jobs.SettleConflict(conflict_id, pair, body.verdict, ctx.principal.id)
-    return Json(conflict(await ctx.submit(job)))
+    done = await ctx.once(job, _render_conflict)
+    return Json(done.body if isinstance(done, Answer) else conflict(done))
+
+
+@forwardable
+def _render_conflict(fact: ConflictFact) -> tuple[int, views.Json]:
+    return 200, conflict(fact)
 
 
 @router.get("/reviews")
@@ -314,7 +321,14 @@ async def settle_review(contact_id: Id, ctx: Ctx, body: ReviewBody | None = None
     """Say that a contact has been looked at, and what was found."""
     ctx.principal.need("contacts:write", supervisor=True)
     note = None if body is None else body.note
-    return Json(review(await ctx.submit(jobs.SettleReview(contact_id, "repeat", note, ctx.principal.id))))
+    done = await ctx.once(jobs.SettleReview(contact_id, "repeat", note, ctx.principal.id), _render_review)
+    return Json({**done.body, "note": note} if isinstance(done, Answer) else review(done))
+
+
+@forwardable
+def _render_review(fact: ReviewFact) -> tuple[int, views.Json]:
+    """Without what somebody wrote: a repeat brings it along."""
+    return 200, review(replace(fact, note=None))
 
 
 @router.put("/contacts/{contact_id}/satisfaction")

@@ -81,6 +81,9 @@ _OTHER_CONTENT: Final[Mapping[str, str]] = {
 
 _REFUSED: Final = 400
 _EMPTY: Final = 204
+_LOOKS: Final = ("explain_routing",)
+"""A POST that changes nothing: asked again, it looks again."""
+
 _FREE: Final = ("/healthz", "/readyz", "/metrics")
 
 
@@ -134,7 +137,7 @@ def _complete(path: str, method: str, operation: Json) -> None:
     versioned = any(each["name"].lower() == "if-match" for each in parameters)
     if ours:
         operation["security"] = [{"bearer": []}]
-    if ours and method == "post":
+    if ours and method == "post" and name not in _LOOKS:
         operation.setdefault("parameters", []).append(_IDEMPOTENCY)
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body is not None and name in BODIES:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from src.api.contacts import readable
-from src.api.context import Context, Ctx, Json, OnlyIf, tagged
+from src.api.context import Context, Ctx, Json, OnlyIf, Paged, page_of, tagged
 from src.api.schemas import ConnectorBody, Id, Name
 from src.connectors.template import check_body, check_url, check_view
 from src.delivery import views
@@ -64,11 +64,11 @@ async def get_connector(name: Name, ctx: Ctx) -> Response:
 
 
 @router.get("/connectors", tags=["configuration"])
-async def list_connectors(ctx: Ctx) -> Response:
+async def list_connectors(ctx: Ctx, paging: Paged) -> Response:
     """All connectors, without their secrets."""
     ctx.principal.need("config:write", supervisor=True)
     items = [_shown(each) for each in await ctx.services.queries.connectors(ctx.tenant)]
-    return Json({"items": items, "next_cursor": None})
+    return page_of(items, "name", paging)
 
 
 @router.delete("/connectors/{name}", tags=["configuration"], status_code=204)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from src.api.auth import new_key
 from src.api.contacts import LIMIT_MAX
-from src.api.context import Ctx, Json
+from src.api.context import Ctx, Json, Paged, page_of
 from src.api.schemas import Id, KeyBody, RotateBody, TokenBody
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -68,10 +68,10 @@ async def post_key(body: KeyBody, ctx: Ctx) -> Response:
 
 
 @router.get("/keys")
-async def list_keys(ctx: Ctx) -> Response:
+async def list_keys(ctx: Ctx, paging: Paged) -> Response:
     """All API keys, without the keys themselves."""
     ctx.principal.need("admin")
-    return Json({"items": [_key(each) for each in await ctx.services.queries.keys(ctx.tenant)], "next_cursor": None})
+    return page_of([_key(each) for each in await ctx.services.queries.keys(ctx.tenant)], "id", paging)
 
 
 @router.post("/keys/{key_id}/rotate")

@@ -9,10 +9,11 @@ from starlette.responses import Response
 from src.api.contacts import read, readable
 from src.api.context import Ctx, Json, Services
 from src.api.schemas import Id, Short
+from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import jobs
-from src.dispatch.media import KINDS, look
-from src.dispatch.ports import MediaFact, Wanted
+from src.dispatch.media import KINDS, Looked, look
+from src.dispatch.ports import Answer, MediaFact, Wanted
 from src.dispatch.turn import Repeated
 from src.errors import Malformed, MediaPending, NotFound
 
@@ -39,8 +40,18 @@ async def post_media(
     else:
         ctx.principal.need("contacts:write", supervisor=True)
         contact = await read(ctx, contact_id)
-    kept = await keep(ctx.services, ctx.tenant, contact, await ctx.request.body(), name)
-    return Json(views.media(kept), 201)
+    services = ctx.services
+    fact = await _put(services, ctx.tenant, contact, look(await ctx.request.body(), name), await ctx.request.body())
+    done = await ctx.once(jobs.KeepMedia(fact), _render_kept)
+    if isinstance(done, Answer):
+        media_id = str(done.body["id"])
+        done = (await services.store.lookup(ctx.tenant, Wanted(media={media_id}))).media[media_id]
+    return Json(views.media(done), 201)
+
+
+@forwardable
+def _render_kept(fact: MediaFact) -> tuple[int, views.Json]:
+    return 201, {"id": fact.id}
 
 
 async def keep(
@@ -52,8 +63,17 @@ async def keep(
         Malformed: it is empty, too large, a program, or not of this kind.
         InvalidState: the contact is closed.
     """
-    looked = look(body, name, kind=kind)
-    fact = MediaFact(
+    fact = await _put(services, tenant, contact, look(body, name, kind=kind), body, kind=kind)
+    kept = await services.owner.submit(tenant, jobs.KeepMedia(fact))
+    assert not isinstance(kept, Repeated)
+    return kept
+
+
+async def _put(
+    services: Services, tenant: str, contact: views.Json, looked: Looked, body: bytes, *, kind: str = "file"
+) -> MediaFact:
+    """Put the bytes where they are kept; the fact that names them is still to be written."""
+    return MediaFact(
         id=services.new_id(),
         contact_id=contact["id"],
         channel=contact["channel"],
@@ -66,9 +86,6 @@ async def keep(
         size=len(body),
         name=looked.name,
     )
-    kept = await services.owner.submit(tenant, jobs.KeepMedia(fact))
-    assert not isinstance(kept, Repeated)
-    return kept
 
 
 async def insist_on_media(services: Services, tenant: str, contact_id: str, kind: str, media_id: str) -> None:

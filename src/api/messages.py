@@ -188,5 +188,12 @@ async def post_receipt(message_id: Id, body: ReceiptBody, ctx: Ctx) -> Response:
     if outgoing.native:
         raise InvalidState("this service sends it, and knows what became of it", state=outgoing.state)
     job = jobs.MoveMessage(message.contact_id, message_id, body.state, body.reason, body.receipt)
-    done = await ctx.submit(job)
+    done = await ctx.once(job, _render_receipt)
+    if isinstance(done, Answer):
+        return Json(views.message(*await _found(ctx, message_id)))
     return Json(views.message(done.message, done.outgoing))
+
+
+@forwardable
+def _render_receipt(done: jobs.Posted) -> tuple[int, Mapping[str, Any]]:
+    return 200, {"id": done.message.id}

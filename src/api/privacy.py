@@ -9,9 +9,11 @@ from starlette.responses import Response, StreamingResponse
 from src.api.configuration import tenant_settings
 from src.api.context import Context, Ctx, Json
 from src.api.schemas import Id
+from src.cluster.wire import forwardable
 from src.delivery import views
 from src.delivery.hub import encode
 from src.dispatch.erasing import EraseCustomer
+from src.dispatch.ports import Answer
 from src.errors import Gone, NotFound
 from src.store.customers import CustomerQueries
 from src.store.privacy import PersonQueries
@@ -41,7 +43,8 @@ async def erase_customer(customer_id: Id, ctx: Ctx) -> Response:
     ctx.principal.need("admin")
     ctx.services.connectors.forget(ctx.tenant, customer_id)
     try:
-        members = await ctx.submit(EraseCustomer(customer_id))
+        done = await ctx.once(EraseCustomer(customer_id), _render_erased)
+        members = tuple(done.body["customer_ids"]) if isinstance(done, Answer) else done
     except NotFound:
         if isinstance(await missing(ctx, customer_id), NotFound):
             raise
@@ -49,6 +52,11 @@ async def erase_customer(customer_id: Id, ctx: Ctx) -> Response:
     for each in members:
         ctx.services.connectors.forget(ctx.tenant, each)
     return Json({"customer_ids": list(members)}, 202)
+
+
+@forwardable
+def _render_erased(members: tuple[str, ...]) -> tuple[int, views.Json]:
+    return 202, {"customer_ids": list(members)}
 
 
 @router.get("/retention")

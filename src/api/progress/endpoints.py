@@ -1,6 +1,7 @@
 """Making a link to a customer's progress, and what it shows."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -14,10 +15,13 @@ from src.api.context import Ctx, Json, Services, services
 from src.api.progress import page
 from src.api.progress.links import Link
 from src.api.schemas import Id, ProgressLinkBody
+from src.cluster.wire import forwardable
 from src.delivery import views
 from src.delivery.hub import encode
+from src.dispatch import jobs
 from src.dispatch.config import milliseconds
 from src.dispatch.orders import NO_OUTLOOK
+from src.dispatch.ports import Answer
 from src.errors import Gone, NotFound, Refused
 from src.router.entities import COLLABORATION_COLUMNS, CONTACT_COLUMNS, Row
 from src.store.customers import CustomerQueries
@@ -59,9 +63,19 @@ async def post_progress_link(contact_id: Id, ctx: Ctx, body: ProgressLinkBody | 
         ctx.principal.need("contacts:write", supervisor=True)
     await readable(ctx, contact_id)
     now_s = ctx.services.clock.now_ms() // 1000
-    link = Link(ctx.tenant, contact_id, body.matters == "open", now_s, now_s + body.ttl_s)
+    terms = {"made_at_s": now_s, "expires_at_s": now_s + body.ttl_s}
+    if "idempotency-key" in ctx.request.headers:
+        done = await ctx.once(jobs.Remember(terms), partial(_render_terms, terms))
+        terms = dict(done.body) if isinstance(done, Answer) else terms
+    link = Link(ctx.tenant, contact_id, body.matters == "open", **terms)
     text = ctx.services.progress_links.make(link)
     return Json({"path": f"/p/{text}", "expires_at": views.rfc3339(link.expires_at_s * 1000)}, 201)
+
+
+@forwardable
+def _render_terms(terms: views.Json, _: object) -> tuple[int, views.Json]:
+    """When the link was made and ends: it can be made again of that, and is kept nowhere."""
+    return 201, terms
 
 
 @router.get("/p/{link}", tags=["contacts"])
