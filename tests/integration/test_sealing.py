@@ -5,11 +5,14 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
+from src.channels.webchat.tokens import Visitor, VisitorTokens
 from src.errors import StartupError
+from src.profile.identities import Identity
 from src.store.reseal import reseal
 from src.store.seal import Sealer
-from tests.support.service import Client
+from tests.support.service import Client, running
 
 SECRETS = {
     "token": "s3cret-token",
@@ -67,3 +70,29 @@ async def test_the_key_changes_and_the_old_one_may_go(client: Client, tmp_path: 
         Sealer(old).open(sealed["token"])
     assert "s3cret-token" == Sealer("newer", ["new", old]).open(sealed["token"])
     await reseal(database, Sealer(old, ["new"]))
+
+
+async def test_the_secret_of_agent_tokens_is_sealed_anew_too(client: Client) -> None:
+    rotated = await client.call("POST", "/v1/token-trust/rotate", json={"overlap_s": 60})
+    url = client.settings.database_url
+    await reseal(url, Sealer("a new key", ["a secret for tests"]))
+    connection = await asyncpg.connect(url)
+    try:
+        secrets = json.loads(await connection.fetchval("SELECT secrets FROM token_trusts"))
+    finally:
+        await connection.close()
+    assert rotated["secret"] == Sealer("a new key").open(secrets["current"])
+
+
+async def test_what_visitors_hold_outlives_a_change_of_the_key(database: str, tmp_path: Path) -> None:
+    origin = {"origin": "https://shop.example", "authorization": ""}
+    async with running(database, tmp_path, previous_secret_keys=SecretStr("the key before")) as client:
+        body = {"channel": "webchat", "settings": {"origins": [origin["origin"]]}}
+        await client.call("PUT", "/v1/channels/shop", json=body)
+        tenant = (await client.call("GET", "/v1/token-trust"))["tenant"]
+        visitor = Visitor(tenant, "shop", Identity("web_visitor", "v-1"), client.services.clock.now_ms() // 1000 + 600)
+        path = "/channels/webchat/shop/conversation"
+        for key, expected in (("a secret for tests", 200), ("the key before", 200), ("nobody's key", 401)):
+            bearer = f"Bearer {VisitorTokens([key]).make('visit', visitor)}"
+            answer = await client.http.get(path, headers={**origin, "authorization": bearer})
+            assert expected == answer.status_code, (key, answer.text)
