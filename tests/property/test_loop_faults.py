@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -244,10 +245,9 @@ def _poison(number: int) -> jobs.TakeContact:
 
 
 def _raise_on_poison(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks this of a contact cannot bear contacts of one channel: a fault of ours.
-
-    It lies in the contact and not in who asks, because a compiled engine does not look its own functions up.
-    """
+    """Whoever asks this of a contact cannot bear contacts of one channel: a fault of ours."""
+    if not isinstance(Contact.row, FunctionType):
+        pytest.skip("a compiled class takes no faulty property")
     sound = getattr(Contact, name)
 
     def faulty(contact: Contact) -> Any:
