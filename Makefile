@@ -85,7 +85,7 @@ CORE := $(CURDIR)/build/compiled
 CORE_TESTS := $(addprefix tests/,unit/test_engine.py unit/test_index.py unit/test_policy_*.py unit/test_classify.py \
 	unit/test_tagging.py unit/test_hours.py unit/test_checks.py unit/test_wire.py property theory)
 
-compiled: $(DEV) ## the engine as machine code, about twice as fast, into build/compiled (some minutes; needs a C compiler)
+compiled: $(DEV) ## the engine as machine code, over twice as fast, into build/compiled (some minutes; needs a C compiler)
 	@$(BIN)/python deploy/compile_router.py
 	@cd $(CORE) && PYTHONPATH=$(CORE) $(CURDIR)/$(BIN)/python -c 'import src.router.engine as e; print("Compiled:", e.__file__); assert e.__file__.endswith(".so")'
 
