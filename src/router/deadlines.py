@@ -36,15 +36,16 @@ def contact_due_at(board: "Board", contact: Contact) -> int | None:
         due = contact.parked_until
     if contact.state != "waiting":
         return due
-    others = [
-        step_due_at(board, contact),
-        max_wait_due_at(board, contact),
-        contact.target_until,
-    ]
-    others.extend(each.lapses_at for each in contact.requirements if each.lapses_at is not None)
-    if contact.bars:
-        others.extend(until for until in contact.bars.values() if until > board.now)
-    return min((each for each in (due, *others) if each is not None), default=None)
+    for other in (step_due_at(board, contact), max_wait_due_at(board, contact), contact.target_until):
+        if other is not None and (due is None or other < due):
+            due = other
+    for each in contact.requirements:
+        if each.lapses_at is not None and (due is None or each.lapses_at < due):
+            due = each.lapses_at
+    for until in contact.bars.values():
+        if until > board.now and (due is None or until < due):
+            due = until
+    return due
 
 
 def sla_due_at(board: "Board", contact: Contact) -> int | None:

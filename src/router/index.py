@@ -503,7 +503,10 @@ class Index:
         known = self._signatures.get(need)
         if known is not None:
             self._learn(known)
-        emptied, deserted = self._without(need.not_agents)
+        emptied: dict[int, int] = {}
+        deserted: dict[int, int] = {}
+        if need.not_agents:
+            emptied, deserted = self._without(need.not_agents)
         anyone = False
         for number, page in enumerate(self._profile_pages):
             fits = page.fits(need) if known is None else known.fits[number]
