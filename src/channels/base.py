@@ -307,19 +307,34 @@ class Rations(Channel, Protocol):
 
 
 class Conversation(Protocol):
-    """One open WebSocket, without the socket: frames in, meaning and frames out."""
+    """One open connection to a telephone system, without the socket: frames in, what happened and frames out.
 
-    def frame(self, text: str, now_ms: int) -> tuple[Sequence[Inbound], Sequence[str]]:
-        """Take one text frame; give what it means and the frames to send back once that is committed.
+    What happens and what can be done are those of `channels/voice/calls`. `waits_since_ms` is since when the system
+    owes an answer, None where it owes none.
+    """
+
+    waits_since_ms: int | None
+
+    def begin(self, now_ms: int) -> Sequence[str]:
+        """The first frames to send."""
+
+    def ping(self, now_ms: int) -> Sequence[str]:
+        """Frames that ask for a sign of life."""
+
+    def take(self, text: str, now_ms: int) -> tuple[Sequence[Any], Sequence[str]]:
+        """Take one text frame; give what happened and the frames to send.
 
         Raises:
             Malformed: the peer does not speak the protocol; the socket is closed.
         """
 
+    def tell(self, command: Any, now_ms: int) -> Sequence[str]:  # noqa: ANN401  # a `CallCommand`
+        """The frames that have something done."""
+
 
 @runtime_checkable
 class Converses(Channel, Protocol):
-    """A channel whose system opens a WebSocket to us."""
+    """A channel whose system opens a WebSocket to us, and is told over it what to do with its calls."""
 
     def open(self, request: ChannelRequest, account: Account) -> tuple[Conversation, str | None]:
         """Authenticate a WebSocket before the upgrade; give the conversation and the subprotocol to answer with.

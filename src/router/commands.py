@@ -108,6 +108,14 @@ class MediaCame:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectLine:
+    """A telephone system is connected; `session` takes the place of any older connection of the account."""
+
+    account: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportTrouble:
     """A channel account cannot send before somebody has seen to it."""
 
@@ -130,6 +138,14 @@ class Decline:
     assignment_id: str
     agent_id: str | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """It is known before an offer's time has run out that nobody takes it: the agent's telephone is not answered."""
+
+    assignment_id: str
+    agent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,11 +267,15 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class TakeBack:
-    """A supervisor's hand: an offered or active contact goes back to the queue at its old rank."""
+    """A supervisor's hand: an offered or active contact goes back to the queue at its old rank.
+
+    `assignment_id`: only if this is still whose it is.
+    """
 
     contact_id: str
     by: str
     reason: str | None = None
+    assignment_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,8 +508,10 @@ Command = (
     | MoveMessage
     | MediaCame
     | ReportTrouble
+    | ConnectLine
     | Accept
     | Decline
+    | Miss
     | Complete
     | FinishWrapUp
     | Cancel

@@ -47,6 +47,7 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | media.kept | media_id, media_type, bytes |
 | media.failed | media_id, reason |
 | channel.trouble | name, reason |
+| channel.connected | name, session |
 | contact.moved | customer_id, reason (`merged`, `unmerged`) |
 | contact.rated | score, by |
 | customer.merged | merged_id, reason (`linked`, `requested`, `suggested`, `settled`), by |
@@ -110,6 +111,7 @@ MESSAGE_FAILED: Final = "message.failed"
 MEDIA_KEPT: Final = "media.kept"
 MEDIA_FAILED: Final = "media.failed"
 CHANNEL_TROUBLE: Final = "channel.trouble"
+CHANNEL_CONNECTED: Final = "channel.connected"
 CONTACT_MOVED: Final = "contact.moved"
 CONTACT_RATED: Final = "contact.rated"
 CUSTOMER_MERGED: Final = "customer.merged"
@@ -198,6 +200,7 @@ KNOWN: Final = frozenset(
         MEDIA_KEPT,
         MEDIA_FAILED,
         CHANNEL_TROUBLE,
+        CHANNEL_CONNECTED,
         CHECKPOINT,
         *OF_CUSTOMERS,
         *(f"{kind}.updated" for kind in NAMED_KINDS),

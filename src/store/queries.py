@@ -7,7 +7,7 @@ before.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -56,6 +56,7 @@ from src.dispatch.ports import (
 )
 from src.errors import Malformed, Unavailable
 from src.router.entities import Row
+from src.router.folds import FLAGGED_CALLBACK
 from src.store import rows, tables
 from src.store.connections import ANSWER_S_MAX, CLOSE_S_MAX, CONNECT_S_MAX, SETTINGS, settle
 
@@ -158,6 +159,20 @@ class PilotOutcome:
     unresolved: int
     transfers: int
     escalated: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallRead:
+    """A call's contact: its state, the channel's id of it, and whom the system shows as calling.
+
+    `legs` are the open assignments: id, agent, state, when an offer ends, and the agent's telephone, if it has one.
+    """
+
+    contact_id: str
+    state: str
+    call_id: str
+    number: str
+    legs: Sequence[tuple[str, str, str, int, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -556,6 +571,56 @@ class Queries:
             )
         )
         return [row[0] for row in await self.all_rows(query.limit(limit))]
+
+    async def calls(
+        self, tenant: str, channel: str, account: str, contact_ids: Collection[str] | None = None
+    ) -> Sequence[CallRead]:
+        """The calls of an account: those of these contacts, whatever their state; None: all that are open.
+
+        Without contacts that were parked or are to be called back: that their call is gone says nothing of them.
+        """
+        contact, fact, held = tables.contacts.c, tables.contact_facts.c, tables.assignments.c
+        config = tables.config.c
+        query = (
+            select(contact.id, contact.state, fact.external_id, fact.identity_value)
+            .add_columns(held.id, held.agent_id, held.state, held.expires_at, config.body)
+            .select_from(tables.contacts)
+            .join(tables.contact_facts, and_(fact.tenant == contact.tenant, fact.id == contact.id))
+            .outerjoin(
+                tables.assignments,
+                and_(
+                    held.tenant == contact.tenant,
+                    held.contact_id == contact.id,
+                    held.ended_at.is_(None),
+                    held.state != "wrap_up",
+                ),
+            )
+            .outerjoin(
+                tables.config,
+                and_(config.tenant == held.tenant, config.kind == "agent", config.name == held.agent_id),
+            )
+            .where(
+                contact.tenant == tenant,
+                contact.channel == channel,
+                contact.account == account,
+                fact.external_id.is_not(None),
+                contact.id.in_(contact_ids)
+                if contact_ids is not None
+                else and_(
+                    contact.closed_at.is_(None),
+                    contact.owner_id.is_(None),
+                    not_(contact.flags.cast(JSONB).has_key(FLAGGED_CALLBACK)),
+                ),
+            )
+        )
+        found: dict[str, CallRead] = {}
+        legs: defaultdict[str, list[tuple[str, str, str, int, str | None]]] = defaultdict(list)
+        for contact_id, state, call_id, number, *leg, body in await self.all_rows(query.order_by(contact.id, held.id)):
+            found[contact_id] = CallRead(contact_id, state, call_id, number, legs[contact_id])
+            if leg[0] is not None:
+                phone = None if body is None else rows.load(body).get("phone")
+                legs[contact_id].append((leg[0], leg[1], leg[2], leg[3], phone))
+        return list(found.values())
 
     async def traces(self, tenant: str, contact_id: str) -> Sequence[tuple[int, Mapping[str, Any]]]:
         """Every decision about a contact, oldest first: the event's number, and the trace."""

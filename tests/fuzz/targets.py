@@ -20,7 +20,8 @@ from src.api.schemas import ContactBody, PilotBody, QueueBody, RuleBody, TagConf
 from src.api.webchat import bodies, directline, socket
 from src.channels.base import Account, ChannelRequest
 from src.channels.tencent.crypto import encrypt, key_of, signature_of
-from src.channels.voice import AriConversation
+from src.channels.voice import line_of
+from src.channels.voice.calls import inbound_of
 from src.channels.webchat.site import site_of
 from src.channels.webchat.tokens import VisitorTokens
 from src.channels.wechat import WeChat
@@ -119,11 +120,12 @@ def wecom_messages(data: bytes) -> None:
 
 def ari(data: bytes) -> None:
     """Asterisk's events, one to a line."""
-    conversation = AriConversation(_account("voice"))
+    conversation = line_of(_account("voice"))
     for line in _text(data).split("\n"):
-        inbound, _ = conversation.frame(line, NOW_MS)
-        for each in inbound:
-            assert wire.load(wire.dump(each)) == each
+        events, _ = conversation.take(line, NOW_MS)
+        for each in events:
+            inbound = inbound_of(each, _account("voice"))
+            assert wire.load(wire.dump(inbound)) == inbound
 
 
 def stream_frames(data: bytes) -> None:

@@ -151,7 +151,7 @@ async def test_a_captured_asterisk_call_reaches_an_agent_and_ends_with_the_hang_
         hangup = next(n for n, each in enumerate(CAPTURE["events"]) if each["type"] == "ChannelHangupRequest")
         await _play(asterisk, CAPTURE["events"][:hangup])
         offered = (await anna.event("contact.offered"))["data"]
-        assert {"type": "phone", "value": "+8613800138000"} == offered["contact"]["identity"]
+        assert {"type": "phone", "value": "+*********8000"} == offered["contact"]["identity"]
         assert "Zhang San" == offered["customer"]["display_name"]
         assert (await anna.ask(type="accept", assignment_id=offered["assignment_id"]))["ok"]
         await _play(asterisk, CAPTURE["events"][hangup:])

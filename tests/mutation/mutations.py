@@ -422,7 +422,7 @@ MUTATIONS: Final = (
         "a requirement lasts longer than its time",
     ),
     Mutation(
-        "handlers/time.py",
+        "handlers/presence.py",
         'if agent.status == "available" and agent.misses >= board.config.settings.missed_offers_max:',
         "if False:",
         "an agent who answers nothing is offered everything",

@@ -17,6 +17,7 @@ from src.channels.voice.ari import FRAME_CHARS_MAX, AriCalls
 from src.channels.voice.calls import (
     Abandoned,
     AgentAnswered,
+    AgentEnded,
     AgentRinging,
     Bridged,
     CallEvent,
@@ -25,6 +26,7 @@ from src.channels.voice.calls import (
     Offered,
     Queued,
     caller_identity,
+    inbound_of,
 )
 from src.dispatch.inbound import Inbound, InboundContact, InboundHangup
 from src.errors import Malformed, NotFound, Refused, Unauthenticated
@@ -81,12 +83,8 @@ def events_of(frames: Sequence[dict[str, Any]], calls: AriCalls | None = None) -
 
 def meant(frames: Sequence[dict[str, Any]], account: Account = ACCOUNT) -> list[Inbound]:
     conversation = opened(account)
-    found: list[Inbound] = []
-    for one in frames:
-        inbound, back = conversation.frame(json.dumps(one), T0)
-        assert () == back
-        found.extend(inbound)
-    return found
+    events = [each for one in frames for each in conversation.take(json.dumps(one), T0)[0]]
+    return [inbound for each in events if (inbound := inbound_of(each, account)) is not None]
 
 
 def basic(credentials: str) -> dict[str, str]:
@@ -115,10 +113,12 @@ class TestRecordedCall:
             AgentAnswered(CALL, T0 + 1_525, LEG),
             Bridged(CALL, T0 + 1_538, LEG),
         ]
-        *before, last = events_of(RECORDED)
+        *before, last, leg = events_of(RECORDED)
         assert expected == before
         assert isinstance(last, Ended)
         assert (CALL, 16) == (last.call_id, last.cause)
+        assert isinstance(leg, AgentEnded)
+        assert (CALL, LEG, 32) == (leg.call_id, leg.leg_id, leg.cause)
 
     def test_the_service_hears_that_a_caller_came_and_went(self) -> None:
         assert [CONTACT, InboundHangup("voice", "pbx", CALL, 16)] == meant(RECORDED)
@@ -188,6 +188,7 @@ class TestCalls:
             Bridged(CALL, T0, LEG),
             AgentAnswered(CALL, T0, "leg-2"),
             Bridged(CALL, T0, "leg-2"),
+            AgentEnded(CALL, T0, LEG, None),
             Ended(CALL, T0, None),
         ]
         assert expected == events_of(frames)[1:]
@@ -231,6 +232,7 @@ class TestCalls:
     )
     def test_without_a_time_of_its_own_a_frame_happened_now(self, timestamp: object) -> None:
         (offered,) = AriCalls().take(started() | {"timestamp": timestamp}, 42)
+        assert isinstance(offered, Offered)
         assert 42 == offered.at_ms or timestamp == "0001-01-01T00:00:00+23:59"
 
     def test_what_is_kept_in_mind_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +322,7 @@ class TestConversation:
     )
     def test_what_is_no_ari_is_malformed(self, text: str) -> None:
         with pytest.raises(Malformed):
-            opened().frame(text, T0)
+            opened().take(text, T0)
 
     @given(st.data())
     def test_frames_with_anything_in_them_are_read_or_refused(self, data: st.DataObject) -> None:
@@ -335,14 +337,13 @@ class TestConversation:
                 if target and data.draw(st.booleans()):
                     target[data.draw(st.sampled_from(sorted(target)))] = data.draw(junk)
             try:
-                inbound, back = conversation.frame(json.dumps(spoiled), T0)
+                events, frames = conversation.take(json.dumps(spoiled), T0)
             except Refused:
                 continue
-            assert () == back
-            json.dumps([repr(one) for one in inbound], ensure_ascii=False).encode()
+            json.dumps([*map(repr, events), *frames], ensure_ascii=False).encode()
 
     def test_unknown_events_mean_nothing(self) -> None:
-        assert ((), ()) == opened().frame('{"type": "ChannelTeleported"}', T0)
+        assert ((), []) == opened().take('{"type": "ChannelTeleported"}', T0)
 
 
 class TestOpen:

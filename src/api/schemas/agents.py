@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from src.api.schemas.base import Body, ChannelName, Language, Level, Moment, Name, Short, Teams, Text
 from src.cluster.wire import forwardable
@@ -35,10 +35,16 @@ class NewcomerBody(Body):
     percent: Annotated[int, Field(ge=1, le=100)] = 50
 
 
+Phone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+][A-Za-z0-9+_.@:/-]{0,127}$")]
+"""An agent's telephone: what a telephone system puts into its own form (`anna`, `1001`), or that form itself
+(`PJSIP/anna`). Nothing in it means anything else to any of them."""
+
+
 class AgentBody(Body):
     """An agent. Without `channels` it takes any channel, one contact at a time.
 
     A skill is a level from 1 to 100, or `{"level", "until"}`. The mentor is asked first when the agent asks for help.
+    `phone` is what telephone systems ring with an offer of a call; without it they ring nothing.
     """
 
     name: Text = ""
@@ -49,6 +55,7 @@ class AgentBody(Body):
     teams: Teams = []
     mentor_id: Name | None = None
     newcomer: NewcomerBody | None = None
+    phone: Phone | None = None
 
 
 class PresenceBody(Body):

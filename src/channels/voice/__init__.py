@@ -1,29 +1,31 @@
-"""Voice: telephone systems that tell us of their calls. It does no I/O; a conversation keeps its calls in mind.
+"""Voice: telephone systems that tell us of their calls, and are told what to do with them. It does no I/O.
 
     /ari   Asterisk dials us with its outbound WebSocket (20.15, 22.5 and later): subprotocol `ari`, HTTP Basic
 
-`calls` says what happens to a call in words of no system, and what the service is told of it; `ari` turns Asterisk's
-events into those. Nothing is sent back to Asterisk yet.
+`calls` says what happens to a call and what can be done with it, in words of no system; `switchboard` decides what is
+to be done; `ari` and `ari_line` turn Asterisk's words into those and back. `api/voice` joins them to the tenant.
 """
 
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hmac import compare_digest
 from typing import ClassVar, Final
 
 import phonenumbers
 
 from src.channels.base import Account, ChannelRequest, Conversation
-from src.channels.voice.ari import AriCalls, frame_of
-from src.channels.voice.calls import inbound_of
-from src.dispatch.inbound import Inbound
+from src.channels.voice.ari_line import AriLine
+from src.channels.voice.switchboard import Switchboard
 from src.errors import Malformed, NotFound, Unauthenticated
 
 SETTING_CHARS_MAX: Final = 256
 AUTHORIZATION_CHARS_MAX: Final = 2_048
 ARI_SUBPROTOCOL: Final = "ari"
 
-_SETTINGS: Final = frozenset({"username", "default_region", "app"})
+PHONES: Final = "PJSIP/{phone}"
+"""How agents' telephones are called where nothing else is configured."""
+
+_SETTINGS: Final = frozenset({"username", "default_region", "app", "music", "phones", "ring"})
 _SECRETS: Final = frozenset({"password"})
 
 
@@ -32,7 +34,9 @@ class Voice:
 
     Settings: `username` (what the system logs in with), `default_region` (an ISO 3166 code as which national numbers
     are read, such as CN; without it only numbers that begin with + are telephone numbers), `app` (the ARI application,
-    if the connection carries several). Secret: `password`.
+    if the connection carries several), `music` (the class of music on hold), `phones` (how an agent's telephone is
+    called, `PJSIP/{phone}` where nothing is said), `ring` (`offer`: telephones ring with the offer; `accept`: only once
+    the agent has accepted at the desktop). Secret: `password`.
     """
 
     name: ClassVar[str] = "voice"
@@ -45,6 +49,10 @@ class Voice:
             raise Malformed("username must not contain a colon: HTTP Basic ends it there", field="settings.username")
         if settings.get("default_region", "CN") not in phonenumbers.SUPPORTED_REGIONS:
             raise Malformed("default_region must be an ISO 3166 code, such as CN", field="settings.default_region")
+        if "{phone}" not in str(settings.get("phones", PHONES)):
+            raise Malformed("phones must say where the agent's telephone goes: {phone}", field="settings.phones")
+        if settings.get("ring", "offer") not in ("offer", "accept"):
+            raise Malformed("ring must be offer or accept", field="settings.ring")
 
     def open(self, request: ChannelRequest, account: Account) -> tuple[Conversation, str | None]:
         """See `Converses.open`.
@@ -57,22 +65,29 @@ class Voice:
             raise NotFound("a voice account has its WebSocket at /ari")
         _authenticate(request.headers.get("authorization", ""), account)
         offered = {protocol.strip() for protocol in request.headers.get("sec-websocket-protocol", "").split(",")}
-        return AriConversation(account), ARI_SUBPROTOCOL if ARI_SUBPROTOCOL in offered else None
+        return line_of(account), ARI_SUBPROTOCOL if ARI_SUBPROTOCOL in offered else None
 
 
-class AriConversation:
-    """One connection of an Asterisk."""
+def line_of(account: Account) -> AriLine:
+    """A connection to the account's Asterisk, whoever dialled."""
+    return AriLine(_text_setting(account, "app"), _text_setting(account, "music"))
 
-    def __init__(self, account: Account) -> None:
-        app = account.settings.get("app")
-        self._account = account
-        self._calls = AriCalls(app if isinstance(app, str) else None)
 
-    def frame(self, text: str, now_ms: int) -> tuple[Sequence[Inbound], Sequence[str]]:
-        """See `Conversation.frame`. No frames go back."""
-        events = self._calls.take(frame_of(text), now_ms)
-        meant = (inbound_of(event, self._account) for event in events)
-        return tuple(inbound for inbound in meant if inbound is not None), ()
+def switchboard_of(account: Account) -> Switchboard:
+    """The calls of one connection, as the account is configured."""
+    return Switchboard(rings_on_offer=account.settings.get("ring", "offer") == "offer")
+
+
+def phone_of(account: Account, phone: str | None) -> str | None:
+    """How the account's telephone system calls an agent's telephone: whole where it says so, else as configured."""
+    if phone is None or "/" in phone:
+        return phone
+    return str(account.settings.get("phones", PHONES)).replace("{phone}", phone)
+
+
+def _text_setting(account: Account, name: str) -> str | None:
+    value = account.settings.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _authenticate(header: str, account: Account) -> None:

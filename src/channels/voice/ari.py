@@ -6,8 +6,9 @@
     ChannelHangupRequest        somebody wants to end a channel: says why
     StasisEnd, ChannelDestroyed the channel is gone (the second comes to those alone who subscribed to it)
     ChannelDtmfReceived         a key
+    ApplicationReplaced         another connection has our application now
 
-All other events are of no interest here, and neither are answers to REST requests (`RESTResponse`).
+All other events are of no interest here; answers to REST requests (`RESTResponse`) are for `ari_line`.
 
 The dialplan hands callers over with `Stasis(app,inbound,${EXTEN},${CALLERID(num)})`; an agent's leg is dialled with
 `appArgs=agent,<caller's channel>`. Whatever enters with another first word, or none, is a caller: better one contact
@@ -21,7 +22,7 @@ docs.asterisk.org, "ARI Outbound Websockets".
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
@@ -29,6 +30,7 @@ from typing import Final, TypeVar
 from src.channels.voice.calls import (
     Abandoned,
     AgentAnswered,
+    AgentEnded,
     AgentRinging,
     Bridged,
     CallEvent,
@@ -36,6 +38,7 @@ from src.channels.voice.calls import (
     Ended,
     Offered,
     Queued,
+    Replaced,
 )
 from src.errors import Malformed
 
@@ -94,6 +97,8 @@ class AriCalls:
         self._app = app
         self._calls: dict[str, _Call] = {}
         self._legs: dict[str, str] = {}
+        self._dialled: dict[str, str] = {}
+        self._causes: dict[str, int] = {}
         self._ended: dict[str, None] = {}
 
     def take(self, frame: Frame, now_ms: int) -> tuple[CallEvent, ...]:
@@ -111,17 +116,62 @@ class AriCalls:
             case "ChannelEnteredBridge":
                 return self._entered_bridge(frame, at_ms)
             case "Dial":
-                return self._dialled(frame, at_ms)
+                return self._dial(frame, at_ms)
             case "ChannelHangupRequest":
                 return self._hanging_up(frame)
             case "StasisEnd" | "ChannelDestroyed" as kind:
                 return self._gone(frame, at_ms, left_app=kind == "StasisEnd")
             case "ChannelDtmfReceived":
                 return self._pressed(frame, at_ms)
+            case "ApplicationReplaced":
+                return (Replaced(),)
             case str():
                 return ()
             case _:
                 raise Malformed("an ARI frame has a type", field="type")
+
+    def dialled(self, leg_id: str, call_id: str) -> None:
+        """An agent's leg is being dialled: its end is to be told, also if it never answers."""
+        _remember(self._dialled, leg_id, call_id)
+
+    def stands(self, channel: Frame) -> Offered | str:
+        """What a channel is that Asterisk lists: a caller, whose call is known from now on, or the id of another."""
+        found = _channel({"channel": channel}, "channel")
+        if found.is_agent:
+            _remember(self._legs, found.id, (found.args or ())[1] if len(found.args or ()) > 1 else "")
+            return found.id
+        if found.args is None:
+            return found.id
+        if found.id not in self._calls:
+            _remember(self._calls, found.id, _Call(found.id, began_here=False))
+        return _offered(found, 0, {})
+
+    def talk(self, channel_ids: Sequence[str]) -> set[tuple[str, str]]:
+        """The pairs of call and leg among the channels of one bridge; they are known to have talked."""
+        pairs = set()
+        for call in (self._calls[each] for each in channel_ids if each in self._calls):
+            for leg_id in channel_ids:
+                if self._legs.get(leg_id) == call.call_id:
+                    call.talked_to.add(leg_id)
+                    pairs.add((call.call_id, leg_id))
+        return pairs
+
+    def has(self, call_id: str) -> bool:
+        """Whether a call is known that has not ended."""
+        return call_id in self._calls
+
+    def gone(self, call_id: str, at_ms: int) -> tuple[CallEvent, ...]:
+        """Asterisk says that there is no such channel: the call has ended, if that is news."""
+        call = self._calls.pop(call_id, None)
+        if call is None:
+            return ()
+        _remember(self._ended, call_id, None)
+        return (Ended(call.call_id, at_ms, None),) if call.talked_to else (Abandoned(call.call_id, at_ms, None),)
+
+    def leg_failed(self, leg_id: str, at_ms: int, cause: int) -> tuple[CallEvent, ...]:
+        """An agent's leg could not be dialled, or is of no use."""
+        call_id = self._dialled.pop(leg_id, None) or self._legs.pop(leg_id, None)
+        return () if call_id is None else (AgentEnded(call_id, at_ms, leg_id, cause),)
 
     def _entered(self, frame: Frame, at_ms: int) -> tuple[CallEvent, ...]:
         channel = _channel(frame, "channel", entered_with=frame.get("args"))
@@ -133,10 +183,8 @@ class AriCalls:
             return ()
         self._ended.pop(channel.id, None)
         _remember(self._calls, channel.id, _Call(channel.id))
-        args = channel.args or ()
-        dialed = args[1] if len(args) > 1 and args[0] == "inbound" else channel.exten
         details = {"asterisk_id": _text(frame, "asterisk_id"), "application": _text(frame, "application")}
-        return (Offered(channel.id, at_ms, channel.number, channel.name, dialed, details),)
+        return (_offered(channel, at_ms, details),)
 
     def _agent_entered(self, leg: _Channel, at_ms: int) -> tuple[CallEvent, ...]:
         if leg.id in self._legs:
@@ -176,15 +224,20 @@ class AriCalls:
         call.talked_to.add(leg_id)
         return Bridged(call.call_id, at_ms, leg_id)
 
-    def _dialled(self, frame: Frame, at_ms: int) -> tuple[CallEvent, ...]:
+    def _dial(self, frame: Frame, at_ms: int) -> tuple[CallEvent, ...]:
         if frame.get("dialstatus") != "RINGING":
             return ()
         leg_id = _channel(frame, "peer").id
         caller = self._calls.get(_channel(frame, "caller").id) if "caller" in frame else None
-        return (AgentRinging(caller.call_id if caller else None, at_ms, leg_id),)
+        call_id = caller.call_id if caller else self._dialled.get(leg_id)
+        return (AgentRinging(call_id, at_ms, leg_id),)
 
     def _hanging_up(self, frame: Frame) -> tuple[CallEvent, ...]:
-        call = self._call_or_stranger(_channel(frame, "channel"))
+        channel = _channel(frame, "channel")
+        cause = _cause_of(frame)
+        if cause is not None and (channel.id in self._legs or channel.id in self._dialled):
+            _remember(self._causes, channel.id, cause)
+        call = self._call_or_stranger(channel)
         if call is not None:
             call.cause = _cause_of(frame) or call.cause
         return ()
@@ -192,7 +245,11 @@ class AriCalls:
     def _gone(self, frame: Frame, at_ms: int, *, left_app: bool) -> tuple[CallEvent, ...]:
         channel = _channel(frame, "channel")
         call = self._call_or_stranger(channel) if left_app else self._calls.get(channel.id)
-        self._legs.pop(channel.id, None)
+        dialled, answered = self._dialled.pop(channel.id, None), self._legs.pop(channel.id, None)
+        leg_of = answered or dialled
+        if leg_of:
+            cause = self._causes.pop(channel.id, None)
+            return (AgentEnded(leg_of, at_ms, channel.id, _cause_of(frame) or cause),)
         if call is None:
             return ()
         self._calls.pop(channel.id, None)
@@ -222,6 +279,12 @@ class AriCalls:
             return ()
         duration_ms = frame.get("duration_ms")
         return (Dtmf(call.call_id, at_ms, digit, duration_ms if type(duration_ms) is int else None),)
+
+
+def _offered(channel: _Channel, at_ms: int, details: dict[str, str]) -> Offered:
+    args = channel.args or ()
+    dialed = args[1] if len(args) > 1 and args[0] == "inbound" else channel.exten
+    return Offered(channel.id, at_ms, channel.number, channel.name, dialed, details)
 
 
 def frame_of(text: str) -> Frame:

@@ -1,10 +1,14 @@
-"""What happens to a telephone call, in words that no telephone system owns, and what of it the service is told.
+"""Telephone calls in words that no telephone system owns: what happens to them, and what can be done with them.
 
-Every telephone system's module turns its own events into these; from here on nobody knows which system it was. Must do
-no I/O, and must not know any system's words.
+Every telephone system's module turns its own events into these, and these commands into its own; `switchboard` decides
+between the two, and knows no system. Must do no I/O, and must not know any system's words.
+
+A *leg* is an agent's side of a call. Its id is that of the assignment for which the agent's telephone rings, so that
+whoever looks at a telephone system for the first time knows whose leg it is.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -101,7 +105,92 @@ class Dtmf:
     duration_ms: int | None
 
 
-CallEvent = Offered | Queued | AgentRinging | AgentAnswered | Bridged | Ended | Abandoned | Dtmf
+@dataclass(frozen=True, slots=True)
+class AgentEnded:
+    """An agent's side is gone, or never came to be. `cause` as in `Ended`; 17 is busy, 19 no answer."""
+
+    call_id: str | None
+    at_ms: int
+    leg_id: str
+    cause: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How it stands in the telephone system: told once for each connection, when the system has been asked.
+
+    `calls` are the callers that are there, `legs` the other sides by id and whether they have answered, `talking` the
+    pairs of call and leg that hear each other. Whatever is not in here is gone.
+    """
+
+    calls: tuple[Offered, ...]
+    legs: Mapping[str, bool]
+    talking: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """The telephone system has another connection to us, and tells this one nothing more."""
+
+
+_OfCallers = Offered | Queued | Bridged | Ended | Abandoned | Dtmf
+_OfAgents = AgentRinging | AgentAnswered | AgentEnded
+CallEvent = _OfCallers | _OfAgents | Standing | Replaced
+
+
+# -- what can be done ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The caller is answered, and hears music while it waits."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """The caller is told its place in the queue: 1 is next."""
+
+    call_id: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """An agent's telephone is to ring for a call, for so many seconds. `number` and `name` are what it shows."""
+
+    call_id: str
+    leg_id: str
+    phone: str
+    timeout_s: int
+    number: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """Caller and agent are to hear each other."""
+
+    call_id: str
+    leg_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """The call is to end."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """An agent's side is to end, or to stop ringing; the caller stays."""
+
+    leg_id: str
+
+
+CallCommand = Hold | Announce | Ring | Bridge | HangUp | Drop
 
 
 def inbound_of(event: CallEvent, account: Account) -> Inbound | None:

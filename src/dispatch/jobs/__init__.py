@@ -4,6 +4,7 @@ from src.dispatch.jobs.facts import Configure, Remember
 from src.dispatch.jobs.following import FollowUp
 from src.dispatch.jobs.inbound import TakeContact, TakeHangup, TakeMessage, Taken, take
 from src.dispatch.jobs.messages import (
+    ConnectLine,
     KeepMedia,
     MoveMedia,
     MoveMessage,
@@ -29,6 +30,7 @@ __all__ = [
     "AgentView",
     "Ask",
     "Configure",
+    "ConnectLine",
     "Disconnected",
     "FollowUp",
     "KeepMedia",

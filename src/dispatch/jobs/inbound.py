@@ -141,7 +141,10 @@ def _thread(turn: Turn, inbound: InboundMessage, members: Sequence[str]) -> Cont
 
 @dataclass(frozen=True, slots=True)
 class TakeHangup:
-    """The customer is gone: the contact that the external id opened ends, if it is open."""
+    """The customer is gone: the contact that the external id opened ends, if it is open.
+
+    One that is parked stays: what was promised to the customer holds, and a call back is all that is left of the call.
+    """
 
     inbound: InboundHangup
 
@@ -151,7 +154,8 @@ class TakeHangup:
     def run(self, turn: Turn) -> Taken:
         inbound = self.inbound
         contact_id = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
-        if contact_id is not None and turn.engine.state.contact(contact_id) is not None:
+        contact = None if contact_id is None else turn.engine.state.contact(contact_id)
+        if contact_id is not None and contact is not None and contact.state != "parked":
             turn.decide(commands.Cancel(contact_id, "abandoned"))
         return Taken(contact_id, created=False)
 

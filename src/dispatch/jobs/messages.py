@@ -289,6 +289,20 @@ class TakePulled:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectLine:
+    """A telephone system is connected to this service anew."""
+
+    account: str
+    session: str
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        """Nothing is looked up."""
+
+    def run(self, turn: Turn) -> None:
+        turn.decide(commands.ConnectLine(self.account, self.session))
+
+
+@dataclass(frozen=True, slots=True)
 class ReportTrouble:
     """An account cannot send before somebody has seen to it."""
 

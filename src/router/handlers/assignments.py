@@ -13,6 +13,7 @@ from src.router.matching import take
 _DONE: Final = {
     "accept": frozenset({"active", "parked", "wrap_up", "completed"}),
     "decline": frozenset({"declined"}),
+    "miss": frozenset({"expired"}),
     "complete": frozenset({"wrap_up", "completed"}),
     "wrap_up_done": frozenset({"completed"}),
 }
@@ -21,7 +22,7 @@ _DONE: Final = {
 
 def accept(room: Room, command: commands.Accept) -> None:
     """The agent has the contact."""
-    assignment = _acted_on(room, command.assignment_id, command.agent_id, "accept", "offered")
+    assignment = acted_on(room, command.assignment_id, command.agent_id, "accept", "offered")
     if assignment is not None:
         take(room.board, assignment)
 
@@ -29,7 +30,7 @@ def accept(room: Room, command: commands.Accept) -> None:
 def decline(room: Room, command: commands.Decline) -> None:
     """The agent does not take it and is not asked again for a while."""
     board = room.board
-    assignment = _acted_on(room, command.assignment_id, command.agent_id, "decline", "offered")
+    assignment = acted_on(room, command.assignment_id, command.agent_id, "decline", "offered")
     if assignment is not None:
         contact = board.state.contacts[assignment.contact_id]
         until = barred_until(board, contact, assignment.agent_id)
@@ -54,7 +55,7 @@ def back_to_queue(board: Board, contact: Contact, reason: str) -> None:
 def complete(room: Room, command: commands.Complete) -> None:
     """The agent is done with the customer."""
     board = room.board
-    assignment = _acted_on(room, command.assignment_id, command.agent_id, "complete", "active", "parked")
+    assignment = acted_on(room, command.assignment_id, command.agent_id, "complete", "active", "parked")
     if assignment is None:
         return
     contact = board.state.contacts[assignment.contact_id]
@@ -75,7 +76,7 @@ def complete(room: Room, command: commands.Complete) -> None:
 
 def finish_wrap_up(room: Room, command: commands.FinishWrapUp) -> None:
     """After-contact work is over before its time."""
-    assignment = _acted_on(room, command.assignment_id, command.agent_id, "wrap_up_done", "wrap_up")
+    assignment = acted_on(room, command.assignment_id, command.agent_id, "wrap_up_done", "wrap_up")
     if assignment is not None:
         finish(room.board, assignment)
 
@@ -112,7 +113,7 @@ def finish(board: Board, assignment: Assignment) -> None:
     board.close(contact, outcome, None)
 
 
-def _acted_on(room: Room, assignment_id: str, agent_id: str | None, action: str, *wanted: str) -> Assignment | None:
+def acted_on(room: Room, assignment_id: str, agent_id: str | None, action: str, *wanted: str) -> Assignment | None:
     """The assignment if the action is to be done now, None if it has been done already."""
     assignment = room.board.state.assignment(assignment_id) or room.archive.assignments.get(assignment_id)
     if assignment is None:

@@ -48,6 +48,11 @@ def media_came(room: Room, command: commands.MediaCame) -> None:
     room.board.tell(ev.MEDIA_KEPT, contact, media_id=command.media_id, media_type=command.media_type, bytes=size)
 
 
+def connect_line(room: Room, command: commands.ConnectLine) -> None:
+    """Whoever holds an older connection of the account hears that it has been replaced."""
+    room.board.emit(ev.CHANNEL_CONNECTED, {"name": command.account, "session": command.session})
+
+
 def report_trouble(room: Room, command: commands.ReportTrouble) -> None:
     """Supervisors and integrators hear that an account cannot send."""
     room.board.emit(ev.CHANNEL_TROUBLE, {"name": command.account, "reason": command.reason})

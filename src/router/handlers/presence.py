@@ -6,7 +6,7 @@ from src.router import commands
 from src.router import events as ev
 from src.router.board import Board
 from src.router.entities import Agent, Assignment
-from src.router.handlers.assignments import back_to_queue, finish
+from src.router.handlers.assignments import acted_on, back_to_queue, barred_until, finish
 from src.router.handlers.base import Room
 
 OFFER_FLOOR_MS: Final = 5_000
@@ -121,3 +121,20 @@ def restart(room: Room, command: commands.Restart) -> None:
 
 def _in_order(agent: Agent) -> list[Assignment]:
     return [agent.open[each] for each in sorted(agent.open)]
+
+
+def missed(room: Room, command: commands.Miss) -> None:
+    """An offer's time has not run out, but nobody will take it."""
+    assignment = acted_on(room, command.assignment_id, command.agent_id, "miss", "offered")
+    if assignment is not None:
+        miss(room.board, assignment)
+
+
+def miss(board: Board, assignment: Assignment) -> None:
+    """Nobody took an offer or said no to it; an agent who misses too many is away."""
+    contact, agent = board.state.contacts[assignment.contact_id], board.state.agents[assignment.agent_id]
+    board.say(ev.OFFER_EXPIRED, assignment, barred_until=barred_until(board, contact, agent.id))
+    back_to_queue(board, contact, "offer_expired")
+    if agent.status == "available" and agent.misses >= board.config.settings.missed_offers_max:
+        board.say_presence(agent, status="away", reason="missed_offers")
+        return_offers(board, agent, "missed_offers")

@@ -59,6 +59,8 @@ def take_back(room: Room, command: commands.TakeBack) -> None:
     """An offered or active contact goes back to the queue at its old rank; who had it is not asked for a while."""
     board = room.board
     contact = room.open_contact(command.contact_id, "offered", "active", to="taken back")
+    if command.assignment_id not in (None, contact.assignment_id):
+        return
     withdraw(board, contact, "taken_back", command.by, command.reason)
     board.requeue(contact, "taken_back")
 

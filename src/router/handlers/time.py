@@ -14,11 +14,11 @@ from src.router.deadlines import (
     sla_due_at,
 )
 from src.router.entities import Contact
-from src.router.handlers.assignments import back_to_queue, barred_until, finish
+from src.router.handlers.assignments import finish
 from src.router.handlers.base import Room
 from src.router.handlers.contacts import flag_long_wait
 from src.router.handlers.parking import resume
-from src.router.handlers.presence import lost, return_offers
+from src.router.handlers.presence import lost, miss
 from src.router.queueing import drop_lapsed, step
 
 SWEPT_MAX: Final = 200
@@ -75,17 +75,12 @@ def _waiting_due(board: Board, contact: Contact) -> None:
 def _assignment_due(board: Board, assignment_id: str) -> None:
     assignment = board.state.assignments[assignment_id]
     board.state.at_hand = assignment.contact_id
-    contact, agent = board.state.contacts[assignment.contact_id], board.state.agents[assignment.agent_id]
     if assignment.state == "wrap_up":
         finish(board, assignment)
     elif assignment.state == "active":
         board.say(ev.ASSIGNMENT_RELEASED, assignment, reason="silent", wanted=False)
     else:
-        board.say(ev.OFFER_EXPIRED, assignment, barred_until=barred_until(board, contact, agent.id))
-        back_to_queue(board, contact, "offer_expired")
-        if agent.status == "available" and agent.misses >= board.config.settings.missed_offers_max:
-            board.say_presence(agent, status="away", reason="missed_offers")
-            return_offers(board, agent, "missed_offers")
+        miss(board, assignment)
 
 
 def _agent_due(board: Board, agent_id: str) -> None:

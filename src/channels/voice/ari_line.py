@@ -1,0 +1,270 @@
+"""One connection to an Asterisk: its events in, its REST requests out, over the same WebSocket. It does no I/O.
+
+Asterisk takes REST requests over the WebSocket that carries its events (20.14, 22.4 and later), whoever dialled whom:
+
+    {"type": "RESTRequest", "transaction_id", "request_id", "method", "uri", "query_strings": [{"name", "value"}]}
+    {"type": "RESTResponse", "transaction_id", …, "status_code", "message_body"}
+
+It works them off in their order, so that what belongs together is sent together. Ids of channels and bridges are ours,
+which makes a request that is repeated harmless (409: it is there already). Nothing is replayed after a lost
+connection: so the first thing is to ask what stands, channel by channel, and to tell that as one `Standing`.
+
+Sources: docs.asterisk.org, "ARI REST over WebSocket", and the recordings in `tests/fixtures`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+from src.channels.voice.ari import AriCalls, Frame, frame_of
+from src.channels.voice.calls import (
+    Announce,
+    Bridge,
+    CallCommand,
+    CallEvent,
+    Drop,
+    HangUp,
+    Hold,
+    Offered,
+    Ring,
+    Standing,
+)
+from src.errors import Malformed
+
+HOLDING: Final = "cordboard-hold"
+"""The bridge in which callers wait; one for each application."""
+
+NO_ROUTE: Final = 3
+TEMPORARY: Final = 41
+"""Q.850 causes that stand for what Asterisk says with an HTTP status."""
+
+Moved = tuple[Sequence[CallEvent], Sequence[str]]
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request that waits for its answer: since when (ms), and what its failure means for which call and leg."""
+
+    at_ms: int
+    what: str = ""
+    call_id: str = ""
+    leg_id: str = ""
+
+
+@dataclass(slots=True)
+class _Listing:
+    """What has been found to stand so far."""
+
+    calls: list[Offered] = field(default_factory=list)
+    legs: dict[str, bool] = field(default_factory=dict)
+    bridges: list[list[str]] = field(default_factory=list)
+    open: int = 0
+
+
+class AriLine:
+    """See `Conversation`. `app` None: the one that Asterisk names first."""
+
+    def __init__(self, app: str | None = None, music: str | None = None) -> None:
+        self._app = app
+        self._music = music
+        self._calls = AriCalls(app)
+        self._asked: dict[str, _Asked] = {}
+        self._number = 0
+        self._listing: _Listing | None = None
+        self._hold_made = False
+        self._mixed: set[str] = set()
+        self.waits_since_ms: int | None = None
+
+    def begin(self, now_ms: int) -> Sequence[str]:
+        """Ask what stands, if it is known where."""
+        if self._app is None or self._listing is not None:
+            return ()
+        self._listing = _Listing(open=1)
+        return [self._request("GET", f"applications/{quote(self._app, safe='')}", now_ms, what="app")]
+
+    def ping(self, now_ms: int) -> Sequence[str]:
+        """Ask for a sign of life."""
+        return [self._request("GET", "asterisk/ping", now_ms, what="ping")]
+
+    def take(self, text: str, now_ms: int) -> Moved:
+        """See `Conversation.take`."""
+        frame = frame_of(text)
+        if frame.get("type") == "RESTResponse":
+            moved = self._answered(frame, now_ms)
+            self.waits_since_ms = next((each.at_ms for each in self._asked.values()), None)
+            return moved
+        events = self._calls.take(frame, now_ms)
+        frames: list[str] = []
+        if self._app is None and isinstance(frame.get("application"), str) and frame["application"]:
+            self._app = str(frame["application"])
+            frames.extend(self.begin(now_ms))
+        for each in events:
+            frames.extend(self._tidied(each, now_ms))
+        return events, frames
+
+    def tell(self, command: CallCommand, now_ms: int) -> Sequence[str]:
+        """See `Conversation.tell`."""
+        match command:
+            case Hold():
+                return self._hold(command.call_id, now_ms)
+            case Announce():
+                media = "sound:queue-youarenext" if command.position == 1 else _thereare(command.position - 1)
+                uri = f"channels/{quote(command.call_id, safe='')}/play"
+                return [self._request("POST", uri, now_ms, media=media, what="say")]
+            case Ring():
+                return self._ring(command, now_ms)
+            case Bridge():
+                return self._bridge(command.call_id, command.leg_id, now_ms)
+            case HangUp():
+                uri = f"channels/{quote(command.call_id, safe='')}"
+                return [self._request("DELETE", uri, now_ms, what="call", call_id=command.call_id, reason_code="16")]
+            case Drop():
+                return [self._request("DELETE", f"channels/{quote(command.leg_id, safe='')}", now_ms, what="drop")]
+
+    # -- requests -----------------------------------------------------------------------------------------------
+
+    def _request(
+        self, method: str, uri: str, now_ms: int, *, what: str, call_id: str = "", leg_id: str = "", **query: str
+    ) -> str:
+        self._number += 1
+        transaction_id = f"c{self._number}"
+        self._asked[transaction_id] = _Asked(now_ms, what, call_id, leg_id)
+        if self.waits_since_ms is None:
+            self.waits_since_ms = now_ms
+        frame: dict[str, Any] = {
+            "type": "RESTRequest",
+            "transaction_id": transaction_id,
+            "request_id": transaction_id,
+            "method": method,
+            "uri": uri,
+        }
+        if query:
+            frame["query_strings"] = [{"name": name, "value": value} for name, value in query.items()]
+        return json.dumps(frame, ensure_ascii=False)
+
+    def _hold(self, call_id: str, now_ms: int) -> Sequence[str]:
+        frames = []
+        if not self._hold_made:
+            self._hold_made = True
+            frames.append(self._request("POST", f"bridges/{HOLDING}", now_ms, what="any", type="holding", name=HOLDING))
+            music = {} if self._music is None else {"mohClass": self._music}
+            frames.append(self._request("POST", f"bridges/{HOLDING}/moh", now_ms, what="any", **music))
+        channel = quote(call_id, safe="")
+        frames.append(self._request("POST", f"channels/{channel}/answer", now_ms, what="call", call_id=call_id))
+        uri = f"bridges/{HOLDING}/addChannel"
+        frames.append(self._request("POST", uri, now_ms, what="call", call_id=call_id, channel=call_id))
+        return frames
+
+    def _ring(self, ring: Ring, now_ms: int) -> Sequence[str]:
+        assert self._app is not None, "a call has come, so the application is known"
+        self._calls.dialled(ring.leg_id, ring.call_id)
+        shown = f'"{_bare(ring.name)}" <{_bare(ring.number)}>' if ring.name else _bare(ring.number)
+        query = {
+            "endpoint": ring.phone,
+            "app": self._app,
+            "appArgs": f"agent,{ring.call_id}",
+            "callerId": shown,
+            "timeout": str(ring.timeout_s),
+            "originator": ring.call_id,
+            "channelId": ring.leg_id,
+        }
+        asked = {"what": "ring", "call_id": ring.call_id, "leg_id": ring.leg_id}
+        return [self._request("POST", "channels", now_ms, **asked, **{k: v for k, v in query.items() if v})]
+
+    def _bridge(self, call_id: str, leg_id: str, now_ms: int) -> Sequence[str]:
+        mix = _mix(leg_id)
+        self._mixed.add(leg_id)
+        both = {"what": "bridge", "call_id": call_id, "leg_id": leg_id, "channel": f"{call_id},{leg_id}"}
+        return [
+            self._request("POST", f"bridges/{mix}", now_ms, what="any", type="mixing,dtmf_events", name=mix),
+            self._request("POST", f"bridges/{HOLDING}/removeChannel", now_ms, what="any", channel=call_id),
+            self._request("POST", f"bridges/{mix}/addChannel", now_ms, **both),
+        ]
+
+    def _tidied(self, event: CallEvent, now_ms: int) -> Sequence[str]:
+        """Take away the bridge of a leg that has ended."""
+        leg_id = getattr(event, "leg_id", None)
+        if leg_id in self._mixed and type(event).__name__ == "AgentEnded":
+            self._mixed.discard(leg_id)
+            return [self._request("DELETE", f"bridges/{_mix(leg_id)}", now_ms, what="any")]
+        return ()
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def _answered(self, frame: Frame, now_ms: int) -> Moved:
+        asked = self._asked.pop(str(frame.get("transaction_id")), None)
+        status = frame.get("status_code")
+        if asked is None or type(status) is not int:
+            return (), ()
+        good = 200 <= status < 300  # noqa: PLR2004  # HTTP's classes
+        match asked.what:
+            case "app" | "channel" | "bridge_listed":
+                return self._listed(asked.what, _body(frame) if good else {}, now_ms)
+            case "call" if status == 404:  # noqa: PLR2004
+                return self._calls.gone(asked.call_id, now_ms), ()
+            case "ring" if not good and status != 409:  # noqa: PLR2004  # 409: it rings already
+                return self._calls.leg_failed(asked.leg_id, now_ms, NO_ROUTE), ()
+            case "bridge" if not good and self._calls.has(asked.call_id):
+                drop = self._request("DELETE", f"channels/{quote(asked.leg_id, safe='')}", now_ms, what="drop")
+                return self._calls.leg_failed(asked.leg_id, now_ms, TEMPORARY), [drop]
+        return (), ()
+
+    def _listed(self, what: str, body: Frame, now_ms: int) -> Moved:
+        listing = self._listing
+        if listing is None:
+            return (), ()
+        listing.open -= 1
+        frames: list[str] = []
+        if what == "app":
+            for kind, asked in (("channel", "channel"), ("bridge", "bridge_listed")):
+                uris = [f"{kind}s/{quote(each, safe='')}" for each in _texts(body.get(f"{kind}_ids"))]
+                frames.extend(self._request("GET", each, now_ms, what=asked) for each in uris)
+        elif what == "channel" and body:
+            self._channel_stands(listing, body)
+        elif body.get("bridge_type") == "mixing":
+            listing.bridges.append(_texts(body.get("channels")))
+        listing.open += len(frames)
+        if listing.open:
+            return (), frames
+        self._listing = None
+        talking = frozenset(pair for each in listing.bridges for pair in self._calls.talk(each))
+        self._mixed.update(leg_id for _, leg_id in talking)
+        return [Standing(tuple(listing.calls), listing.legs, talking)], frames
+
+    def _channel_stands(self, listing: _Listing, body: Frame) -> None:
+        try:
+            found = self._calls.stands(body)
+        except Malformed:
+            return
+        if isinstance(found, Offered):
+            listing.calls.append(found)
+        else:
+            listing.legs[found] = body.get("state") == "Up"
+
+
+def _mix(leg_id: str) -> str:
+    return quote(f"cordboard-mix-{leg_id}", safe="")
+
+
+def _thereare(before: int) -> str:
+    return f"sound:queue-thereare,number:{before},sound:queue-callswaiting"
+
+
+def _bare(text: str) -> str:
+    """What may stand in a caller's id: Asterisk reads quotes and brackets in it."""
+    return "".join(each for each in text if each.isprintable() and each not in '"<>\\,')[:80]
+
+
+def _body(frame: Frame) -> Frame:
+    raw = frame.get("message_body")
+    try:
+        body = json.loads(raw) if isinstance(raw, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _texts(value: object) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
