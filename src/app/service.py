@@ -43,6 +43,7 @@ from src.api.jwks import KeySets
 from src.api.limits import Limits
 from src.api.progress import endpoints as progress
 from src.api.progress.links import ProgressLinks
+from src.api.voice.dialling import keep_dialled
 from src.api.webchat import directline, rest, socket, static
 from src.api.webchat.pace import Paces
 from src.api.webchat.silence import keep_silence
@@ -192,6 +193,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             always(partial(stream.vouch, found)),
             always(found.waiting.run),
             always(partial(keep_silence, found)),
+            always(partial(keep_dialled, found)),
             always(partial(keep_windows, found)),
             always(watch_loop),
             always(partial(keep_privacy, url)),

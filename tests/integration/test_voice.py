@@ -236,6 +236,45 @@ async def test_a_second_connection_of_the_account_fences_the_first(client: Clien
             await until_state(client, "closed", "abandoned")
 
 
+async def test_an_asterisk_that_is_dialled_by_us(client: Client) -> None:
+    asterisk = Asterisk()
+    asterisk.phones |= {"anna": "answer", "bert": "answer"}
+    await agent(client, "anna")
+    async with asterisk.listening("ast", "astpw-astpw") as url, client.desktop("anna", status="available") as anna:
+        await account(client, url=url, app="routing")
+        await asterisk.until(lambda: asterisk.asked)
+        first = await asterisk.call("13800138000")
+        await anna.event("contact.active")
+        await asterisk.until(asterisk.talking)
+        asterisk.asked.clear()
+        await asterisk.drop()
+        await asterisk.until(lambda: asterisk.asked)
+        assert ("GET", "applications/routing", {}) == asterisk.asked[0], "what stands is asked first"
+        second = await asterisk.call("13800138001")
+        await agent(client, "bert")
+        async with client.desktop("bert", status="available") as bert:
+            await bert.event("contact.active")
+            await asterisk.until(lambda: len(asterisk.talking()) == 2)  # both callers
+            await asterisk.hang_up(first)
+            await asterisk.hang_up(second)
+            await asterisk.until(lambda: not asterisk.channels)
+        await client.call("DELETE", "/v1/channels/pbx1", 204)
+        await asterisk.until(lambda: asterisk._socket is None)
+
+
+async def test_an_asterisk_that_cannot_be_dialled_is_reported_once(client: Client) -> None:
+    asterisk = Asterisk()
+    async with asterisk.listening("ast", "another password") as url:
+        await account(client, url=url, app="routing")
+        async with asyncio.timeout(10):
+            reasons: list[str] = []
+            while not reasons:
+                events = (await client.call("GET", "/v1/events?limit=1000"))["items"]
+                reasons = [each["data"]["reason"] for each in events if each["type"] == "channel.trouble"]
+                await asyncio.sleep(0.1)
+        assert ["line_not_dialled"] == reasons
+
+
 async def test_an_asterisk_that_goes_silent_is_hung_up_on_and_its_callers_are_kept(client: Client) -> None:
     asterisk = Asterisk()
     async with connected(client, asterisk):

@@ -2,6 +2,8 @@
 
     /ari   Asterisk dials us with its outbound WebSocket (20.15, 22.5 and later): subprotocol `ari`, HTTP Basic
 
+or is dialled by us at `url` (20.14, 22.4 and later).
+
 `calls` says what happens to a call and what can be done with it, in words of no system; `switchboard` decides what is
 to be done; `ari` and `ari_line` turn Asterisk's words into those and back. `api/voice` joins them to the tenant.
 """
@@ -10,6 +12,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from hmac import compare_digest
 from typing import ClassVar, Final
+from urllib.parse import urlsplit
 
 import phonenumbers
 
@@ -25,7 +28,7 @@ ARI_SUBPROTOCOL: Final = "ari"
 PHONES: Final = "PJSIP/{phone}"
 """How agents' telephones are called where nothing else is configured."""
 
-_SETTINGS: Final = frozenset({"username", "default_region", "app", "music", "phones", "ring"})
+_SETTINGS: Final = frozenset({"username", "default_region", "app", "music", "phones", "ring", "url"})
 _SECRETS: Final = frozenset({"password"})
 
 
@@ -36,7 +39,8 @@ class Voice:
     are read, such as CN; without it only numbers that begin with + are telephone numbers), `app` (the ARI application,
     if the connection carries several), `music` (the class of music on hold), `phones` (how an agent's telephone is
     called, `PJSIP/{phone}` where nothing is said), `ring` (`offer`: telephones ring with the offer; `accept`: only once
-    the agent has accepted at the desktop). Secret: `password`.
+    the agent has accepted at the desktop), `url` (where Asterisk waits to be dialled; it needs `app`). Secret:
+    `password`.
     """
 
     name: ClassVar[str] = "voice"
@@ -51,6 +55,8 @@ class Voice:
             raise Malformed("default_region must be an ISO 3166 code, such as CN", field="settings.default_region")
         if "{phone}" not in str(settings.get("phones", PHONES)):
             raise Malformed("phones must say where the agent's telephone goes: {phone}", field="settings.phones")
+        if "url" in settings:
+            _check_url(settings)
         if settings.get("ring", "offer") not in ("offer", "accept"):
             raise Malformed("ring must be offer or accept", field="settings.ring")
 
@@ -83,6 +89,18 @@ def phone_of(account: Account, phone: str | None) -> str | None:
     if phone is None or "/" in phone:
         return phone
     return str(account.settings.get("phones", PHONES)).replace("{phone}", phone)
+
+
+def _check_url(settings: Mapping[str, object]) -> None:
+    try:
+        parts = urlsplit(str(settings["url"]))
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment:
+        raise Malformed("url must be where Asterisk listens, such as http://pbx:8088", field="settings.url")
+    if "app" not in settings:
+        raise Malformed("app is needed where Asterisk is dialled", field="settings.app")
 
 
 def _text_setting(account: Account, name: str) -> str | None:
