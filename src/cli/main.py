@@ -68,7 +68,10 @@ def serve() -> None:
         if notice is not None:
             print(f"\n  Admin key of tenant {ground.DEFAULT_TENANT} (told once, keep it):\n")
             print(f"    {notice.admin_key}\n")
-        print(f"Cordboard listens on http://{settings.host}:{settings.port} (API: /docs). Ctrl-C ends it.", flush=True)
+        print(
+            f"Cordboard listens on http://{settings.host}:{settings.port} (/wallboard, API: /docs). Ctrl-C ends it.",
+            flush=True,
+        )
 
     server.serve(settings, announce)
     print("Stopped.")
