@@ -64,7 +64,7 @@ def inbound(body: ContactBody) -> InboundContact:
 
 def identity_of(body: IdentityBody) -> Identity:
     """An identity as the caller said it."""
-    return Identity(body.type, body.value, body.display_name, body.proven)
+    return Identity(body.type, body.value, body.display_name, body.proven, body.scope)
 
 
 def terms_of(body: NeedBody) -> Terms:

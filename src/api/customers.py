@@ -26,7 +26,7 @@ from src.dispatch import customers as jobs
 from src.dispatch.ports import Answer, ConflictFact, RatingFact, ReviewFact
 from src.dispatch.turn import Job
 from src.errors import Forbidden, NotFound
-from src.profile.identities import Identity, normalised
+from src.profile.identities import Identity, normalised, plain
 from src.store.customers import CustomerQueries, CustomerRead, Moment
 from src.store.queries import ContactRead
 
@@ -50,7 +50,8 @@ def shown(ctx: Context, found: CustomerRead) -> views.Json:
         "identities": [
             {
                 "type": each.type,
-                "value": each.value,
+                "value": plain(each.value, each.scope),
+                "scope": each.scope or None,
                 "display_name": each.display_name,
                 "strong": each.strong,
                 "customer_id": each.customer_id,
@@ -159,7 +160,7 @@ async def lookup_customer(
     """A customer by one of its identities; `account` for those that mean something only at one account."""
     ctx.principal.need("contacts:read", supervisor=True)
     identity = normalised(Identity(type, value), account=account, default_region=await region(ctx))
-    found = await _people(ctx).by_identity(ctx.tenant, identity.type, identity.value)
+    found = await _people(ctx).by_identity(ctx.tenant, *identity.key)
     if found is None:
         raise NotFound("no customer has this identity")
     return Json(shown(ctx, found))
@@ -234,7 +235,8 @@ async def post_identity(customer_id: Id, body: IdentifyBody, ctx: Ctx) -> Respon
             raise Forbidden("an agent cannot say that an identity is proven")
     else:
         ctx.principal.need("contacts:write", supervisor=True)
-    identity = normalised(identity_of(body), account=body.account, default_region=await region(ctx))
+    said = identity_of(body)
+    identity = normalised(said, account=body.account, default_region=await region(ctx), vouched=False)
     return await _who_is_who(ctx, jobs.Identify(customer_id, identity, ctx.principal.id))
 
 

@@ -110,7 +110,7 @@ async def _customer(ctx: Context, body: ExplainBody) -> CustomerRead | None:
         account=body.account,
         default_region=await region(ctx),
     )
-    return await queries.by_identity(ctx.tenant, identity.type, identity.value)
+    return await queries.by_identity(ctx.tenant, *identity.key)
 
 
 def _known(found: CustomerRead, settings: Settings, now: int) -> dict[str, Any]:

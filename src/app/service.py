@@ -75,6 +75,7 @@ from src.dispatch.clock import SystemClock, new_id
 from src.dispatch.owner import Owner
 from src.dispatch.people import whole
 from src.dispatch.ports import Parts
+from src.profile.identities import plain
 from src.router.journal import Event
 from src.store.customers import CustomerQueries
 from src.store.queries import Queries
@@ -230,7 +231,7 @@ async def _person(queries: Queries, tenant: str, customer_id: str) -> Person | N
     if not members:
         return None
     identities = await queries.addresses(tenant, [each.id for each in members])
-    strong = {each.type: each.value for each in identities if each.strong}
+    strong = {each.type: plain(each.value, each.scope) for each in identities if each.strong}
     customer = whole(members)
     return Person(customer_id, customer.tier, strong, customer.attributes)
 

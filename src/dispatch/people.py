@@ -230,7 +230,7 @@ class _Together:
 def _fact(turn: Turn, identity: Identity, customer_id: str) -> IdentityFact:
     return IdentityFact(
         type=identity.type,
-        value=identity.value,
+        value=identity.key[1],
         customer_id=customer_id,
         display_name=identity.display_name,
         strong=identity.strong,

@@ -1,19 +1,23 @@
 """Identities: one normal form for each address of a customer. Must not know where identities are kept.
 
 A strong identity is proven by its channel (WeChat vouches for an openid, the telephone network for a number, a website
-for whom it signs); a weak one was typed in. Only strong ones tie a contact to a customer without asking.
+for whom it signs); a weak one was typed in. Only strong ones tie a contact to a customer without asking. What a contact
+came by is proven by its channel; of what is said beside it, or on a website, only what no person can type in.
 
-| type | what it is | a person has |
-|---|---|---|
-| `wechat_openid` | who it is to one account (app) of WeChat | one for each account |
-| `wechat_unionid` | who it is to all apps of one company | one |
-| `wecom_external_userid` | who it is to a company on WeCom | one |
-| `web_user` | whom a website signs for | one for each website |
-| `external_id` | who it is to the gateway: its own number of the customer | one |
-| `phone` | E.164 | several |
-| `email` | weak, unless whoever hands it in says that it is proven | several |
-| `visitor`, `sip_user`, `call` | a browser, a user of a telephone system, a call without a number | several |
-| any other word | a gateway's own | several |
+| type | what it is | it means one person | a person has |
+|---|---|---|---|
+| `wechat_openid` | who it is to one account (app) of WeChat | everywhere | one for each account |
+| `wechat_unionid` | who it is to all apps of one open platform account | everywhere | one for each of those |
+| `wecom_external_userid` | who it is to a company on WeCom | everywhere | one for each company |
+| `web_user` | whom a website signs for | at its account | one for each account |
+| `external_id` | who it is to the gateway: its own number of the customer | at its account | one for each account |
+| `visitor`, `sip_user`, `call` | a browser, a telephone's user, a call without a number | at its account | several |
+| `phone` | E.164; strong where a contact came by it, but on websites | everywhere | several |
+| `email` | weak, unless whoever hands it in says that it is proven | everywhere | several |
+| any other word | a gateway's own; strong where a contact came by it | everywhere | several |
+
+Whoever hands one in may name its `scope` in place of the account: a company, an open platform account, several accounts
+with the same numbers.
 """
 
 import re
@@ -34,11 +38,28 @@ WEAK_TYPES: Final = frozenset({"email"})
 ACCOUNT_TYPES: Final = frozenset({"sip_user", "call", "web_user"})
 """Types whose values mean something only at one telephone system or website: 1001 is another person at the next."""
 
+PLACED_TYPES: Final = frozenset({"external_id", "visitor"})
+"""The same, but the value stays as the gateway knows it: only what it is found by holds the place."""
+
+VOUCHED_TYPES: Final = frozenset(
+    {
+        "wechat_openid",
+        "wechat_unionid",
+        "wecom_external_userid",
+        "web_user",
+        "external_id",
+        "visitor",
+        "sip_user",
+        "call",
+    }
+)
+"""Types that no person types in: systems make them."""
+
 SINGLE_TYPES: Final = frozenset({"wechat_openid", "wechat_unionid", "wecom_external_userid", "web_user", "external_id"})
 """Types of which a person has one, in one scope: two that differ are two persons, as far as anybody can tell."""
 
-SCOPED_TYPES: Final = frozenset({"wechat_openid", "web_user"})
-"""Types of which there is one for each account: the account is their scope."""
+SCOPED_TYPES: Final = SINGLE_TYPES | PLACED_TYPES
+"""Types that have a scope: the account, where nobody names another."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+")
 TOKEN_TYPES: Final = frozenset({"wechat_openid", "wechat_unionid", "wecom_external_userid"})
@@ -53,7 +74,8 @@ class Identity:
 
     `type` is a word such as `phone`, `wechat_openid` or a gateway's own; `value` the address. `display_name` is what
     the channel calls the person, if it says. `proven`: somebody vouches for it, or nobody does; None: as its type has
-    it. `scope` is the account within which a person has only one of it, empty if that is not known or has no meaning.
+    it. `scope` is where a person has only one of it, or where it means that person: the account, or what whoever handed
+    it in named; empty if that is not known or has no meaning.
     """
 
     type: str
@@ -65,7 +87,8 @@ class Identity:
     @property
     def key(self) -> tuple[str, str]:
         """What makes it the same identity when it is seen again."""
-        return (self.type, self.value)
+        placed = self.type in PLACED_TYPES and self.scope
+        return (self.type, f"{self.value}@{self.scope}" if placed else self.value)
 
     @property
     def strong(self) -> bool:
@@ -73,8 +96,12 @@ class Identity:
         return self.type not in WEAK_TYPES if self.proven is None else self.proven
 
 
-def normalised(identity: Identity, *, account: str = "", default_region: str | None = None) -> Identity:
+def normalised(
+    identity: Identity, *, account: str = "", default_region: str | None = None, vouched: bool = True
+) -> Identity:
     """The one form under which an identity is stored and found again.
+
+    `vouched` false: nobody but a person says so, so it is weak where its type is one that a person can type in.
 
     Phone numbers become E.164 (`default_region`, an ISO 3166 code, reads national ones); others are stripped of
     surrounding white space; e-mail is lower-cased; what means something only at one account is put apart by `account`.
@@ -94,10 +121,13 @@ def normalised(identity: Identity, *, account: str = "", default_region: str | N
         value = value.lower()
     elif identity.type in TOKEN_TYPES and _TOKEN.fullmatch(value) is None:
         raise Malformed(f"identity.value is not a {identity.type}", field="identity.value")
-    elif identity.type in ACCOUNT_TYPES and account:
-        value = f"{value}@{account}"
-    scope = account if identity.type in SCOPED_TYPES else ""
-    return Identity(identity.type, value, identity.display_name, identity.proven, scope)
+    scope = identity.scope or account
+    if identity.type in ACCOUNT_TYPES and scope:
+        value = f"{value}@{scope}"
+    proven = identity.proven
+    if proven is None and not vouched and identity.type not in VOUCHED_TYPES:
+        proven = False
+    return Identity(identity.type, value, identity.display_name, proven, scope if identity.type in SCOPED_TYPES else "")
 
 
 def disagreement(some: Iterable[tuple[str, str, str]], others: Iterable[tuple[str, str, str]]) -> str | None:
@@ -114,8 +144,13 @@ def disagreement(some: Iterable[tuple[str, str, str]], others: Iterable[tuple[st
 
 
 def _tells_apart(kind: str, scope: str) -> bool:
-    """An openid of which nobody said to which account it belongs tells nothing."""
-    return kind in SINGLE_TYPES and (bool(scope) or kind != "wechat_openid")
+    """An id of WeChat of which nobody said to whom it belongs tells nothing."""
+    return kind in SINGLE_TYPES and (bool(scope) or kind not in TOKEN_TYPES)
+
+
+def plain(value: str, scope: str) -> str:
+    """The value of an identity as its account knows it, of the one that it is found by."""
+    return value.removesuffix(f"@{scope}") if scope else value
 
 
 def _e164(value: str, default_region: str | None) -> str:

@@ -83,8 +83,8 @@ CONVERSATION_MAX: Final = 100
 
 T = TypeVar("T")
 
-VisitKey = tuple[str, str, str, str]
-"""Channel and account, type and value of an identity."""
+VisitKey = tuple[str, str, str, str, str]
+"""Channel and account; of an identity the type, what it is found by, and the value as the account knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,9 +460,9 @@ class Queries:
     async def visit(self, tenant: str, who: VisitKey, limit: int) -> Sequence[ContactRead]:
         """The contacts that one identity opened on one account, newest first."""
         contacts, facts, known = tables.contacts.c, tables.contact_facts.c, tables.identities.c
-        channel, account, kind, value = who
+        channel, account, kind, key, value = who
         customer_id = select(known.customer_id).where(
-            known.tenant == tenant, known.type == kind, known.value == value, known.strong
+            known.tenant == tenant, known.type == kind, known.value == key, known.strong
         )
         query = contacts_shown().where(
             contacts.tenant == tenant,

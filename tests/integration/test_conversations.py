@@ -6,7 +6,7 @@ from tests.support.service import Client
 
 EITHER = {"webchat": {"cost": 25, "max": 4}, "voice": {"cost": 100, "max": 1, "excludes": ["webchat"]}}
 USER = {"type": "external_id", "value": "u-1"}
-PHONE = {"type": "phone", "value": "+8613800138000"}
+PHONE = {"type": "phone", "value": "+8613800138000", "proven": True}
 
 
 async def there(client: Client, agent_id: str, **body: Any) -> None:

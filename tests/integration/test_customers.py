@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.service import Client, Desktop
 
-PHONE = {"type": "phone", "value": "13800138000"}
+PHONE = {"type": "phone", "value": "13800138000", "proven": True}
 OPENID = {"type": "wechat_openid", "value": "oMe-1"}
 UNIONID = {"type": "wechat_unionid", "value": "uMe-1"}
 USER = {"type": "web_user", "value": "me"}
@@ -80,6 +80,8 @@ async def lived(client: Client) -> list[dict[str, Any]]:
             repeat = await anna.event("customer.repeat")
             assert {first["id"], second["id"]} == set(repeat["data"]["earlier"])
             await client.call("PATCH", f"/v1/customers/{who}", json={"tier": "gold"})
+            for each in (first, second, third):  # while they go on, their agent has the customer's next call too
+                await client.call("POST", f"/v1/contacts/{each['id']}/cancel")
             fourth = await came(client, "voice", PHONE)
             assert (600, "nina") == (fourth["priority"], fourth["assignment"]["agent_id"]), "the tier's"
     return [fourth, third, second, first]
@@ -163,6 +165,31 @@ async def test_a_merge_does_not_disturb_the_agent_and_can_be_undone(client: Clie
     assert who == again["customer_id"], "told apart by a person: no identity makes them one"
     kinds = [each["type"] for each in (await client.call("GET", "/v1/events?limit=1000"))["items"]]
     assert (1, 1, 0) == tuple(map(kinds.count, ("customer.merged", "customer.unmerged", "customer.conflict")))
+
+
+async def test_a_number_is_proven_by_the_call_and_not_by_what_is_said_beside_it(client: Client) -> None:
+    said = {"type": "phone", "value": "13800138000"}
+    caller = await came(client, "voice", said)
+    typed = [await came(client, "webchat", said), await came(client, "chat", USER, said)]
+    assert 3 == len({each["customer_id"] for each in (caller, *typed)})
+    assert caller["customer_id"] == (await came(client, "voice", said))["customer_id"]
+    told = await came(client, "chat", {"type": "web_user", "value": "she"})
+    shown = await client.call("POST", f"/v1/customers/{told['customer_id']}/identities", json=said)
+    assert caller["customer_id"] != shown["id"], "nobody vouches for what is only said"
+    assert caller["customer_id"] in {each["customer_id"] for each in shown["suggestions"]}
+
+
+async def test_one_number_at_two_gateways_is_two_customers_and_comes_back_as_it_was(client: Client) -> None:
+    number = {"type": "external_id", "value": "1001"}
+    one = await came(client, "chat", number, account="crm")
+    other = await came(client, "chat", number, account="shop")
+    again = await came(client, "voice", number, account="crm")
+    assert one["customer_id"] == again["customer_id"] != other["customer_id"]
+    assert number == one["identity"]
+    [shown] = (await customer(client, one["customer_id"]))["identities"]
+    assert ("1001", "crm") == (shown["value"], shown["scope"])
+    found = await client.call("GET", "/v1/customers:lookup?type=external_id&value=1001&account=shop")
+    assert other["customer_id"] == found["id"]
 
 
 async def test_what_was_typed_in_only_suggests(client: Client) -> None:

@@ -230,7 +230,7 @@ async def test_first_contacts_of_one_person_on_two_channels_are_one_customer(two
     customers = 20
 
     async def come(number: int) -> None:
-        phone = {"type": "phone", "value": f"+86138001{number:05d}"}
+        phone = {"type": "phone", "value": f"+86138001{number:05d}", "proven": True}
         union = {"type": "wechat_unionid", "value": f"union{number}"}
         bodies = [
             {"channel": "voice", "external_id": f"v{number}", "identity": phone},

@@ -109,6 +109,27 @@ async def administering(url: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
+async def test_numbers_of_gateways_are_known_where_their_customer_came(empty_database: str) -> None:
+    await upgrade(empty_database, "0060")
+    await write_as_the_first_release(empty_database)
+    whose = "SELECT DISTINCT tenant, customer_id, account FROM contacts"
+    async with administering(empty_database) as connection:
+        await connection.execute("UPDATE contacts SET account = 'crm'")
+        customers = {row[1] for row in await connection.fetch(whose)}
+        await connection.execute(f"""\
+INSERT INTO identities (tenant, customer_id, type, value, strong, created_at)
+SELECT tenant, customer_id, 'external_id', customer_id, true, 1 FROM ({whose}) AS each
+UNION ALL SELECT tenant, customer_id, 'member', customer_id, true, 1 FROM ({whose}) AS each
+UNION ALL SELECT 't', 'who never came', 'visitor', 'v1', true, 1""")
+        await upgrade(empty_database)
+        rows = await connection.fetch("SELECT value, scope FROM identities WHERE type = 'external_id'")
+        assert {(each, "") for each in customers} | {(f"{each}@crm", "crm") for each in customers} == set(
+            map(tuple, rows)
+        )
+        others = await connection.fetch("SELECT scope FROM identities WHERE type IN ('member', 'visitor')")
+        assert {("",)} == set(map(tuple, others))
+
+
 @pytest.mark.parametrize("when", ["before the migration", "after it, by a process that is yet to be replaced"])
 async def test_what_the_first_release_wrote_means_the_same(empty_database: str, when: str) -> None:
     await upgrade(empty_database, "0001" if when == "before the migration" else "head")

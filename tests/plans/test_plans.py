@@ -252,7 +252,7 @@ async def read_by(queries: Queries) -> list[Asked]:
         "contacts of a customer": lambda: queries.contacts(TENANT, customer_id=key(3)),
         "was held by": lambda: queries.was_held_by(TENANT, key(ROWS - 3), f"a{(ROWS - 3) % 500}"),
         "position": lambda: queries.position(TENANT, key(ROWS // 2)),
-        "visit": lambda: queries.visit(TENANT, ("x", "x", "x", key(7)), 20),
+        "visit": lambda: queries.visit(TENANT, ("x", "x", "x", key(7), key(7)), 20),
         "said": lambda: queries.said(TENANT, [key(7), key(8)], 0, 50),
         "said last": lambda: queries.said(TENANT, [key(7)], None, 50),
         "rated": lambda: queries.rated(TENANT, key(7)),

@@ -207,7 +207,7 @@ def test_whom_a_person_has_told_apart_no_identity_makes_one() -> None:
 
 
 def test_two_of_a_kind_of_which_a_person_has_one_are_a_conflict_and_no_merge() -> None:
-    first, second = Identity("wechat_unionid", "u1"), Identity("wechat_unionid", "u2")
+    first, second = (Identity("wechat_unionid", each, scope="main") for each in ("u1", "u2"))
     phone = PEOPLE[-1]
 
     async def main() -> None:

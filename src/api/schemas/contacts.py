@@ -46,12 +46,18 @@ def tag_requests(tags: list[str | TagBody] | None) -> tuple[TagRequest, ...] | N
 
 
 class IdentityBody(Body):
-    """One address of a customer. `proven`: somebody vouches for it; null: as is usual for its type (e-mail is not)."""
+    """One address of a customer. `proven`: somebody vouches for it; null: as is usual.
+
+    What a contact came by is proven, but e-mail and what was typed in on a website; of what is said beside it, only ids
+    that no person types in. `scope`: where it means that person, or where a person has one of it, if that is not the
+    account: a company, an open platform account, several accounts with the same numbers.
+    """
 
     type: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
     value: Short
     display_name: Short | None = None
     proven: bool | None = None
+    scope: Account = ""
 
 
 class NeedBody(Body):

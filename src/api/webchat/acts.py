@@ -42,7 +42,9 @@ async def contacts_of(guest: Guest, limit: int = CONTACTS_MAX) -> list[ContactRe
     """The visitor's contacts on this account, newest first."""
     account = guest.place.account.name
     identity = normalised(guest.visitor.identity, account=account)
-    return list(await guest.services.queries.visit(guest.tenant, (CHANNEL, account, *identity.key), limit))
+    return list(
+        await guest.services.queries.visit(guest.tenant, (CHANNEL, account, *identity.key, identity.value), limit)
+    )
 
 
 def is_open(contact: ContactRead) -> bool:

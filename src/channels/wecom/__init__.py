@@ -8,6 +8,7 @@ an API has it: a desk of one's own answers there. Protocol: developer.work.weixi
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from src.channels.base import (
@@ -91,7 +92,9 @@ class WeCom:
         for each in found.welcomes:
             await _greet(api, each, account, now_ms)
         more = value.get("has_more") == 1 and isinstance(following, str) and following != cursor
-        return Pulled(found.inbound, found.failed, following if isinstance(following, str) else cursor or "", more)
+        company = str(account.settings.get("corp_id", ""))  # all of its accounts know a customer by one id
+        inbound = [replace(each, identity=replace(each.identity, scope=company)) for each in found.inbound]
+        return Pulled(inbound, found.failed, following if isinstance(following, str) else cursor or "", more)
 
     async def send(self, message: Outbound, account: Account, reach: Reach) -> Sent:
         """See `Sends.send`. WeCom takes each of our ids once."""

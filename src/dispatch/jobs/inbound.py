@@ -27,6 +27,9 @@ _SPOKEN_KINDS: Final = frozenset({"text", "menu", "voice"})
 """Kinds whose text the customer wrote or said; what stands for an image is not searched for tags."""
 
 
+TYPED_CHANNELS: Final = frozenset({"webchat"})
+"""Channels on which a number is what somebody typed into a form."""
+
 _NONE: Final[frozenset[str]] = frozenset()
 
 
@@ -170,10 +173,9 @@ def take(inbound: Inbound, default_region: str | None = None) -> "TakeContact | 
     """
     if isinstance(inbound, InboundHangup):
         return TakeHangup(inbound)
-    identity, *also = (
-        normalised(each, account=inbound.account, default_region=default_region)
-        for each in (inbound.identity, *inbound.also)
-    )
+    account, typed = inbound.account, inbound.channel in TYPED_CHANNELS
+    identity = normalised(inbound.identity, account=account, default_region=default_region, vouched=not typed)
+    also = [normalised(each, account=account, default_region=default_region, vouched=False) for each in inbound.also]
     if isinstance(inbound, InboundMessage):
         return TakeMessage(replace(inbound, identity=identity, also=tuple(also)))
     return TakeContact(replace(inbound, identity=identity, also=tuple(also)))

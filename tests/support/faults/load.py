@@ -130,7 +130,7 @@ class Load:
             "external_id": external_id,
             "identity": identity,
             "tags": [],
-            **({"identities": also} if also else {}),
+            **({"identities": [{**each, "proven": True} for each in also]} if also else {}),
         }
         self.books.in_doubt.add(external_id)
         sent_at_s = time.monotonic()
