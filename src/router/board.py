@@ -123,7 +123,10 @@ class Board:
             if explained != seq:
                 break
             if named == contact.id:
-                traces[place] = (named, seq, so_far | trace)
+                if "event" in so_far:
+                    traces[place] = (named, seq, {**so_far, "then": so_far.get("then", {}) | trace})
+                else:
+                    traces[place] = (named, seq, so_far | trace)
                 return
         traces.append((contact.id, seq, trace))
 

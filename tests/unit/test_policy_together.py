@@ -183,3 +183,12 @@ def test_a_dry_run_of_a_transfer_knows_that_it_does_not_come_straight_back(centr
     )
     centre.do(c.Transfer("k", "t", to_queue="default"))
     assert "waiting" == centre.state("k")
+
+
+def test_a_trace_keeps_what_was_done_apart_from_what_followed(centre: Centre) -> None:
+    centre.queue("spare")
+    centre.queue(max_length=0, overflow=Overflow("queue", queue="spare"))
+    decision = centre.engine.decide(c.Receive("k", "k", "chat", tags=()), centre.now)
+    [overflowed] = [each for _, _, each in decision.traces if each.get("event") == "contact.overflowed"]
+    assert ("overflowed", "queue", "max_length") == tuple(overflowed[each] for each in ("decision", "action", "reason"))
+    assert ("waiting", "spare") == (overflowed["then"]["decision"], overflowed["then"]["queue"])
