@@ -16,6 +16,7 @@ import websockets
 from src.app.ground import create_tenant, opened
 from src.cluster.peers import PATH
 from src.store.seal import Sealer
+from tests.support.asterisk import Asterisk
 from tests.support.service import Client, running
 
 PHONE = {"type": "phone", "value": "+8613800138000"}
@@ -255,3 +256,28 @@ async def test_first_contacts_of_one_person_on_two_channels_are_one_customer(two
         assert seen[0]["customer_id"] == seen[1]["customer_id"] == view["id"]
 
     await asyncio.gather(*(come(each) for each in range(customers)))
+
+
+async def test_a_telephone_system_may_be_connected_to_any_process(two: tuple[Client, Client]) -> None:
+    owner, other = two
+    body = {"channel": "voice", "settings": {"username": "ast"}, "secrets": {"password": "astpw-astpw"}}
+    address = (await owner.call("PUT", "/v1/channels/pbx1", json=body))["address"] + "/ari"
+    await owner.agent("anna", channels=CHATS, phone="anna")
+    first, second = Asterisk(), Asterisk()
+    second.channels, second.bridges, second.phones = first.channels, first.bridges, first.phones
+    first.phones["anna"] = "ring"
+    async with (
+        owner.desktop("anna", status="available") as anna,
+        first.dialling(other.url.replace("http", "ws") + address, "ast", "astpw-astpw"),
+    ):
+        call = await first.call("13800138000")
+        leg = (await first.until(lambda: first.legs("Ringing")))[0]
+        await first.pick_up(leg)
+        await anna.event("contact.active")
+        await first.until(lambda: first.talking() == [{call, leg}])
+        async with second.dialling(owner.url.replace("http", "ws") + address, "ast", "astpw-astpw"):
+            await first.until(lambda: first.closed)
+            assert [4002] == first.closed, "the later connection has the line, wherever it is"
+            await second.hang_up(call)
+            await anna.event("assignment.completed")
+            await second.until(lambda: not second.channels)

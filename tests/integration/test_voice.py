@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
+from src.api.voice import line
 from tests.support.asterisk import Asterisk
 from tests.support.service import Client
 
@@ -275,7 +278,10 @@ async def test_an_asterisk_that_cannot_be_dialled_is_reported_once(client: Clien
         assert ["line_not_dialled"] == reasons
 
 
-async def test_an_asterisk_that_goes_silent_is_hung_up_on_and_its_callers_are_kept(client: Client) -> None:
+async def test_an_asterisk_that_goes_silent_is_hung_up_on_and_its_callers_are_kept(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "ANSWER_MS_MAX", 1_500)
     asterisk = Asterisk()
     async with connected(client, asterisk):
         call = await asterisk.call("13800138000")
