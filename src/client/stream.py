@@ -258,7 +258,7 @@ class Stream:
             pause_s = RECONNECT_S_FIRST if welcomed else min(pause_s * 2, self._reconnect_s_max)
             away_s, self._away_s = self._away_s, None
             if self._failure is None:
-                jittered = pause_s * self._rng.uniform(0.5, 1.0) + wait_s * self._rng.uniform(1.0, 1.5)
+                jittered = wait_s + pause_s * self._rng.uniform(0.5, 1.0)
                 await asyncio.sleep(jittered if away_s is None else away_s)
 
     def _closed(self, closed: ConnectionClosed) -> float:
