@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import asyncpg
+import pytest
 
 from src.store import privacy, tables
 from tests.support.service import Client
@@ -170,3 +171,28 @@ async def test_open_contacts_keep_a_customer_and_merged_ones_go_together(client:
     for each in (one, two):
         await client.call("GET", f"/v1/customers/{each['customer_id']}", 410)
     await client.call("POST", "/v1/customers/nobody/erase", 404)
+
+
+COPIED = """\
+INSERT INTO contacts SELECT (jsonb_populate_record(each, jsonb_build_object('id', $1 || lpad(n::text, 8, '0')))).*
+FROM contacts AS each CROSS JOIN generate_series(1, $2) AS n WHERE id = $3"""
+
+
+async def test_a_customer_with_more_contacts_than_a_statement_has_places_comes_out_whole(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL takes 32,767 values with a statement."""
+    monkeypatch.setattr(privacy, "CONTACTS_A_STEP", 5_000)
+    many = 33_000
+    contact = await client.contact("x", text="a private story")
+    await client.call("POST", f"/v1/contacts/{contact['id']}/cancel")
+    connection = await asyncpg.connect(client.settings.database_url)
+    await connection.execute(COPIED, contact["id"][:18], many, contact["id"])
+    await connection.execute("ANALYZE")
+    await connection.close()
+    exported = await client.call("GET", f"/v1/customers/{contact['customer_id']}/export")
+    kinds = [each["kind"] for each in exported["items"]]
+    assert many + 1 == kinds.count("contacts")
+    told = {each["value"]["type"] for each in exported["items"] if each["kind"] == "events"}
+    assert {"contact.received", "message.received", "contact.closed"} & told
+    assert "events" == kinds[-1]
