@@ -83,6 +83,8 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str | None = None
     answered_at: str | None = None
     closed_at: str | None = None
+    direction: str | None = None
+    conversation_id: str | None = None
     reply_budget: Json | None = None
 
 
