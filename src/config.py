@@ -37,6 +37,9 @@ class Settings(BaseSettings):
         default="",
         description="networks that are not public and that connectors may call all the same (10.1.0.0/16, ...)",
     )
+    webhook_networks: str = Field(
+        default="", description="networks that are not public and that webhooks may be posted to all the same"
+    )
     previous_secret_keys: SecretStr = Field(
         default=SecretStr(""), description="keys from before, with commas between: what they sealed is still opened"
     )
@@ -53,7 +56,7 @@ class Settings(BaseSettings):
         default=None, description="where they are archived; embedded: `archive` in the data folder"
     )
 
-    @field_validator("connector_networks")
+    @field_validator("connector_networks", "webhook_networks")
     @classmethod
     def _networks(cls, value: str) -> str:
         for each in value.split(","):

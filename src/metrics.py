@@ -53,6 +53,7 @@ SET_ASIDE: Final = _counter("contacts_set_aside", "Contacts upon which the engin
 UNANNOUNCED: Final = _counter("announcements_dropped", "Commits that were not announced over Redis: others find them")
 SLOW_CLOSED: Final = _counter("slow_consumers", "Streams that were closed because they read too slowly")
 CONNECTOR_ANSWERS: Final = _counter("connector_answers", "What came of asking other systems, by code", ["code"])
+WEBHOOK_DELIVERIES: Final = _counter("webhook_deliveries", "What came of posting events to webhooks, by code", ["code"])
 LOOP_DELAY_S: Final = _histogram("event_loop_delay_seconds", "How much later than asked for the loop wakes", _QUICK)
 
 # -- what is so --------------------------------------------------------------------------------------------------------
@@ -61,6 +62,8 @@ EXPECTED_WAIT_S: Final = _gauge("expected_wait_seconds", "How long a request tha
 SOCKETS: Final = _gauge("sockets", "Open streams, by whose they are", ["of"])
 TENANTS: Final = _gauge("owned_tenants", "Tenants that this process serves")
 ORDERS: Final = _gauge("orders_on_the_way", "Requests that wait for a tenant's loop, here or in another process")
+WEBHOOK_WAITING: Final = _gauge("webhook_waiting", "Events that webhooks of this process's tenants have not taken yet")
+WEBHOOK_LAG_S: Final = _gauge("webhook_lag_seconds", "How old the oldest of them is")
 ESTIMATED: Final = _gauge("estimated_waits", "Contacts that were told a wait and have left their queue")
 ESTIMATE_ERROR_S: Final = _gauge("estimate_error_seconds", "Mean absolute error of the waits that were told")
 

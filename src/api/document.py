@@ -155,7 +155,7 @@ def _complete(path: str, method: str, operation: Json) -> None:
             responses[str(status)]["content"] = _content(name)
 
 
-_VERSIONED: Final = ("queues", "tags", "rules", "pilots", "departments", "agents", "channels", "connectors")
+_VERSIONED: Final = ("queues", "tags", "rules", "pilots", "departments", "agents", "channels", "connectors", "webhooks")
 
 
 def _is_versioned(path: str, method: str) -> bool:

@@ -51,6 +51,9 @@ async def metrics(request: Request) -> Response:
     measures.SOCKETS.labels("others").set(others)
     measures.TENANTS.set(found.owner.tenants())
     measures.ORDERS.set(found.owner.on_the_way())
+    untold, oldest = found.owner.untold()
+    measures.WEBHOOK_WAITING.set(untold)
+    measures.WEBHOOK_LAG_S.set(0 if oldest is None else max(0, found.clock.now_ms() - oldest) / 1000)
     told, error_s = 0, 0
     for each in found.owner.accuracies():
         told, error_s = told + each.contacts, error_s + each.absolute_error_s

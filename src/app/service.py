@@ -32,6 +32,7 @@ from src.api import (
     stream,
     trust,
     wallboard,
+    webhooks,
 )
 from src.api.auth import Authenticator
 from src.api.budgets import keep_windows
@@ -49,6 +50,7 @@ from src.api.webchat.pace import Paces
 from src.api.webchat.silence import keep_silence
 from src.api.webchat.waiting import Waiting
 from src.app.ground import Notice, archive_dir, first_start, opened, sealer_of, secret_key, secret_keys
+from src.app.posting import WebhookPoster
 from src.app.sending import ChannelSender, http_client
 from src.app.upkeep import (
     LeaseThread,
@@ -80,6 +82,9 @@ from src.router.journal import Event
 from src.store.customers import CustomerQueries
 from src.store.queries import Queries
 
+POSTED_MAX: Final = 1_000
+"""Connections to webhooks at a time: each webhook has only a few, so that slow ones leave enough to the others."""
+
 RELEASE_S_MAX: Final = 1.0
 """So long a database is tried that is to hear that this process leaves: it finds out without."""
 
@@ -110,6 +115,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         trust,
         explaining,
         external,
+        webhooks,
         events,
         directline,
         rest,
@@ -142,6 +148,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         outward = await stack.enter_async_context(Outward(also))
         connectors = Connectors(outward, clock, queries.all_connectors, partial(_person, queries), sealer.open)
         stack.push_async_callback(connectors.stop)
+        posting = await stack.enter_async_context(Outward(networks(settings.webhook_networks), POSTED_MAX))
         hub = Hub(
             store,
             clock,
@@ -162,7 +169,8 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         sender = ChannelSender(
             store, queries, sealer, store.tokens(sealer, clock.monotonic), channels, clock.now_ms, http
         )
-        parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions, sender, sender, sender)
+        poster = WebhookPoster(posting, hub, clock, sealer)
+        parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions, sender, sender, sender, poster)
         owner = Owner(process, store, parts, peers)
         if internal is not None:
             await stack.enter_async_context(internal.serving(InternalApp(process, secret, owner.carry_out)))

@@ -25,6 +25,9 @@ from src.store.retaining import Retaining
 from src.store.retention import keep_journal
 
 SWEEP_S: Final = 600.0
+DEAD_KEPT_MS: Final = 30 * 86_400_000
+"""What webhooks did not take is kept for so long, to be replayed."""
+
 JOURNAL_S: Final = 3600.0
 PRIVACY_S: Final = 2.0
 RETAIN_S: Final = 60.0
@@ -117,6 +120,8 @@ async def keep_house(found: Services, store: PostgresStore) -> None:
                 while await store.forget_answers(clock.now_ms() - ANSWERS_KEPT_MS):
                     pass
                 while await store.forget_audit(clock.now_ms() - AUDIT_KEPT_MS):
+                    pass
+                while await store.forget_deliveries(clock.now_ms() - DEAD_KEPT_MS):
                     pass
                 swept_at = clock.monotonic()
         except (StoreUnreachable, Unavailable) as error:

@@ -104,11 +104,11 @@ class _Guarded(httpcore.AsyncNetworkBackend):
 class _Transport(httpx.AsyncHTTPTransport):
     """httpx's own, over connections that are looked at."""
 
-    def __init__(self, also: Sequence[Network]) -> None:
+    def __init__(self, also: Sequence[Network], connections_max: int) -> None:
         super().__init__(trust_env=False)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
-            max_connections=CONNECTIONS_MAX,
+            max_connections=connections_max,
             max_keepalive_connections=CONNECTIONS_MAX,
             keepalive_expiry=30.0,
             network_backend=_Guarded(also),
@@ -116,11 +116,14 @@ class _Transport(httpx.AsyncHTTPTransport):
 
 
 class Outward:
-    """The one client of a process. Cookies are not kept, and redirects not followed."""
+    """A client. Cookies are not kept, and redirects not followed: they would lead anywhere."""
 
-    def __init__(self, also: Sequence[Network] = ()) -> None:
+    def __init__(self, also: Sequence[Network] = (), connections_max: int = CONNECTIONS_MAX) -> None:
         self._client = httpx.AsyncClient(
-            transport=_Transport(also), follow_redirects=False, trust_env=False, timeout=httpx.Timeout(None)
+            transport=_Transport(also, connections_max),
+            follow_redirects=False,
+            trust_env=False,
+            timeout=httpx.Timeout(None),
         )
 
     async def __aenter__(self) -> Self:
@@ -150,6 +153,25 @@ class Outward:
                 raise failed
             await asyncio.sleep(PAUSE_S * 2 ** (retries - left) * random.uniform(0.5, 1.5))  # noqa: S311
         raise AssertionError("there is at least one try")
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str | None]:
+        """Post JSON once; the answer's status and its `Retry-After`. Its body is not read.
+
+        Raises:
+            Failed: as `unreachable` (nobody there), `failed` (broken off) or `forbidden_address`.
+        """
+        sent = {"content-type": "application/json", "user-agent": "Cordboard", "accept-encoding": "identity", **headers}
+        try:
+            async with self._client.stream("POST", url, headers=sent, content=body) as answer:
+                return answer.status_code, answer.headers.get("retry-after")
+        except _Forbidden as error:
+            raise Failed("forbidden_address") from error
+        except httpx.ConnectError as error:
+            raise Failed("unreachable", passing=True) from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise Failed("failed", passing=True) from error
+        finally:
+            self._client.cookies.clear()
 
     async def _once(self, asked: Asked, headers: Mapping[str, str]) -> Any:  # noqa: ANN401
         sent = {"accept": "application/json", "accept-encoding": "identity", **headers}

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import msgspec
 
@@ -74,6 +74,18 @@ def check_url(url: str) -> None:
     Raises:
         Malformed: it is none, or a placeholder could decide which host is asked.
     """
+    parts = check_address(url)
+    if "{" in parts.netloc or "}" in parts.netloc:
+        raise Malformed("placeholders may stand in path and query only", field="url")
+    _check_placeholders(url, "url")
+
+
+def check_address(url: str) -> SplitResult:
+    """Look at a URL before it is stored.
+
+    Raises:
+        Malformed: it is none, or holds a credential.
+    """
     if _URL.fullmatch(url) is None:
         raise Malformed("url must be printable ASCII of at most 2000 characters: escape what is not", field="url")
     try:
@@ -87,9 +99,7 @@ def check_url(url: str) -> None:
         raise Malformed("url must hold no credential: use secrets", field="url")
     if parts.fragment or "#" in url:
         raise Malformed("url must have no fragment", field="url")
-    if "{" in parts.netloc or "}" in parts.netloc:
-        raise Malformed("placeholders may stand in path and query only", field="url")
-    _check_placeholders(url, "url")
+    return parts
 
 
 def check_body(body: Any) -> None:  # noqa: ANN401  # any JSON

@@ -341,6 +341,11 @@ def waiting(each: Outgoing) -> Json:
     }
 
 
+def event_id(tenant: str, seq: int) -> str:
+    """An event's id: the same on every way out."""
+    return f"{tenant}.{seq:016d}"
+
+
 def event(tenant: str, each: Event, known: Known, now: int, *, personal: bool = True) -> Json:
     """An event with what is joined to it: contact and customer for an offer, the message for `message.received`.
 
@@ -359,7 +364,7 @@ def event(tenant: str, each: Event, known: Known, now: int, *, personal: bool = 
     elif each.type == ev.MESSAGE_QUEUED:
         data |= _queued(each, known)
     return {
-        "id": f"{tenant}.{each.seq:016d}",
+        "id": event_id(tenant, each.seq),
         "seq": each.seq,
         "type": each.type,
         "at": rfc3339(each.at),

@@ -65,6 +65,8 @@ class Memory:
         self.sought: Callable[[], None] | None = None
         self.called: Callable[[], None] | None = None
         self.ended: Callable[[Ended], None] | None = None
+        self.hooked: Callable[[], None] | None = None
+        self.told: Callable[[Sequence[Event]], None] | None = None
         self._aside: dict[str, None] = {}
         self._aside_left = ASIDE_MAX
 
@@ -114,6 +116,8 @@ class Memory:
             return  # and is loaded again, without that contact
         await self.commit(turn)
         self._aside.clear()
+        if self.told is not None:
+            self.told(())  # of what a commit wrote whose connection was lost
 
     async def is_to_go_aside(self, error: BaseException | None) -> bool:
         """Whether a contact that is stored is to blame, which the next engine is to be loaded without."""
@@ -201,6 +205,10 @@ class Memory:
             self.sought()
         if turn.called and self.called is not None:
             self.called()
+        if turn.hooked and self.hooked is not None:
+            self.hooked()
+        if turn.events and self.told is not None:
+            self.told(turn.events)
         return True
 
     async def _address(self, turn: Turn) -> None:

@@ -214,6 +214,11 @@ class Owner:
         """How many tenants this process serves now."""
         return len(self._loops)
 
+    def untold(self) -> tuple[int, int | None]:
+        """How many events webhooks of the tenants here have not taken, and the time of the oldest (milliseconds)."""
+        found = [loop.webhooks.waiting() for loop, _ in self._loops.values() if loop.webhooks is not None]
+        return sum(number for number, _ in found), min((at for _, at in found if at is not None), default=None)
+
     def on_the_way(self) -> int:
         """How many orders wait for what comes of them."""
         return self._on_the_way

@@ -320,6 +320,54 @@ class ConnectorFact:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookFact:
+    """An address that the tenant's events are posted to. `secrets` (`current`, perhaps `previous`) are sealed.
+
+    It was made at event `since`, and is told what comes after it. `deleted` removes it.
+    """
+
+    name: str
+    body: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(repr=False)
+    since: int = 0
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookCursor:
+    """How far a webhook has come in the journal: what is up to `seq` is delivered, not wanted, or a `DeliveryFact`.
+
+    `failing` says why it cannot be told anything, since `failing_since`; None: it can. `deleted` removes it.
+    """
+
+    webhook: str
+    seq: int
+    failing: str | None = None
+    failing_since: int | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFact:
+    """An event that a webhook has not taken: `pending` (tried again at `due_at`, or behind another of its `key`).
+
+    Or `dead`: given up, until somebody replays it. `reason` is what the last attempt came to, a stable code. `since` is
+    when it was first tried. `done` removes it.
+    """
+
+    webhook: str
+    seq: int
+    key: str
+    state: Literal["pending", "dead"]
+    attempts: int
+    since: int
+    at: int
+    due_at: int
+    reason: str | None = None
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ErasureFact:
     """A customer that was erased: it goes, and with it the `identities` (type and value) that it was known by."""
 
@@ -347,6 +395,9 @@ Fact = (
     | AuditFact
     | AccountFact
     | ConnectorFact
+    | WebhookFact
+    | WebhookCursor
+    | DeliveryFact
     | ErasureFact
 )
 """Each is an upsert by its key: the newest of a batch wins."""
@@ -455,6 +506,7 @@ class Wanted:
     config: set[tuple[str, str]] = field(default_factory=set)
     accounts: set[str] = field(default_factory=set)
     connectors: set[str] = field(default_factory=set)
+    webhooks: set[str] = field(default_factory=set)
     api_keys: set[str] = field(default_factory=set)
     answers: set[str] = field(default_factory=set)
     conflicts: set[str] = field(default_factory=set)
@@ -511,6 +563,7 @@ class Known:
     config: dict[tuple[str, str], ConfigFact] = field(default_factory=dict)
     accounts: dict[str, AccountFact] = field(default_factory=dict)
     connectors: dict[str, ConnectorFact] = field(default_factory=dict)
+    webhooks: dict[str, WebhookFact] = field(default_factory=dict)
     api_keys: dict[str, KeyFact] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     recent: dict[str, tuple[Recent, ...]] = field(default_factory=dict)
@@ -576,6 +629,12 @@ class Store(Protocol):
 
     async def wanted_cursors(self, tenant: str) -> Sequence[CursorFact]:
         """Accounts of channels that say that there is something to be asked for."""
+
+    async def webhooks(self, tenant: str) -> Sequence[tuple[WebhookFact, WebhookCursor]]:
+        """The tenant's webhooks by name, and how far each has come."""
+
+    async def deliveries(self, tenant: str, webhook: str, state: str, after: int, limit: int) -> Sequence[DeliveryFact]:
+        """What a webhook has not taken and is in this state, by number, after one of these."""
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:
         """The tenant's last checkpoint; None: its whole journal is kept."""
@@ -698,6 +757,27 @@ class PulledPage:
     trouble: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of an attempt to deliver an event. `reason` None: it was taken.
+
+    `pause_s` is how long the receiver asks to be left alone with this event. `whole`: it is not this event's fault, and
+    nothing else would be taken now either. `gone`: the receiver wants nothing more, ever.
+    """
+
+    reason: str | None = None
+    pause_s: float = 0.0
+    whole: bool = False
+    gone: bool = False
+
+
+class Poster(Protocol):
+    """The way to webhooks."""
+
+    async def post(self, tenant: str, webhook: WebhookFact, event: Event) -> Delivered:
+        """Try once."""
+
+
 class Puller(Protocol):
     """The way to channels that are asked for what has happened."""
 
@@ -756,6 +836,7 @@ class Parts:
     sender: Sender | None = None
     fetcher: Fetcher | None = None
     puller: Puller | None = None
+    poster: Poster | None = None
 
 
 Vouched = Callable[[Collection[str]], Awaitable[frozenset[str]]]

@@ -26,6 +26,7 @@ from src.dispatch.outbox import Outbox
 from src.dispatch.ports import Answer, Known, Parts, Vouched, Wanted
 from src.dispatch.pulling import Pulling
 from src.dispatch.turn import Job, Keepable, Once, Repeated, Turn
+from src.dispatch.webhooks import Webhooks
 from src.errors import (
     Conflict,
     Fenced,
@@ -72,6 +73,9 @@ class TenantLoop:
         self._pulling = None if parts.puller is None else Pulling(tenant, parts, parts.puller, self.submit)
         if self._pulling is not None:
             self._memory.called = self._pulling.wake
+        self.webhooks = None if parts.poster is None else Webhooks(tenant, parts, parts.poster, self.submit)
+        if self.webhooks is not None:
+            self._memory.hooked, self._memory.told = self.webhooks.wake, self.webhooks.tell
 
     # -- for callers --------------------------------------------------------------------------------------------
 
@@ -101,9 +105,9 @@ class TenantLoop:
         return None if engine is None else engine.config.settings
 
     async def rest(self, wait_s: float) -> None:
-        """Send nothing more to customers; what is being sent is waited for, for so many seconds at most."""
-        if self._outbox is not None:
-            await self._outbox.rest(wait_s)
+        """Send nothing more to customers and webhooks; what is being sent is waited for, so many seconds at most."""
+        resting = [each.rest(wait_s) for each in (self._outbox, self.webhooks) if each is not None]
+        await asyncio.gather(*resting)
 
     def stop(self) -> None:
         """End after what waits has been served."""
@@ -116,7 +120,7 @@ class TenantLoop:
         """Load, then serve until stopped."""
         beside = [
             asyncio.create_task(each.run(), name=f"beside {self.tenant}")
-            for each in (self._outbox, self._fetching, self._pulling)
+            for each in (self._outbox, self._fetching, self._pulling, self.webhooks)
             if each is not None
         ]
         try:

@@ -24,6 +24,7 @@ from src.dispatch.ports import (
     Recent,
     ReviewFact,
     Wanted,
+    WebhookFact,
 )
 from src.router import events as ev
 from src.router.board import Decision
@@ -62,8 +63,8 @@ class Turn:
     """What the jobs of one batch know, decide and write. `known` grows with what they write.
 
     `posted`: among it is a message that this service is to send; `sought`: media that it is to fetch;
-    `called`: an account that it is to ask. `said` are messages of queues, of which it is still to be found out who
-    sends them.
+    `called`: an account that it is to ask; `hooked`: a webhook, or something for one.
+    `said` are messages of queues, of which it is still to be found out who sends them.
     """
 
     engine: Engine
@@ -77,6 +78,7 @@ class Turn:
     posted: bool = False
     sought: bool = False
     called: bool = False
+    hooked: bool = False
     said: list[tuple[MessageFact, str]] = field(default_factory=list)
     _archive: Archive | None = None
 
@@ -166,12 +168,12 @@ class Turn:
             self.known.messages[fact.id] = fact
             if fact.external_id is not None:
                 self.known.external_messages[(fact.channel, fact.account, fact.external_id)] = fact
-        elif isinstance(fact, ConfigFact | AccountFact | ConnectorFact | KeyFact):
+        elif isinstance(fact, ConfigFact | AccountFact | ConnectorFact | KeyFact | WebhookFact):
             self._write_configuration(fact)
         else:
             self._write_for_channels(fact)
 
-    def _write_configuration(self, fact: ConfigFact | AccountFact | ConnectorFact | KeyFact) -> None:
+    def _write_configuration(self, fact: ConfigFact | AccountFact | ConnectorFact | KeyFact | WebhookFact) -> None:
         known = self.known
         if isinstance(fact, ConfigFact):
             _keep(known.config, (fact.kind, fact.name), fact, gone=fact.body is None)
@@ -179,6 +181,9 @@ class Turn:
             _keep(known.accounts, fact.name, fact, gone=fact.deleted)
         elif isinstance(fact, KeyFact):
             _keep(known.api_keys, fact.id, fact, gone=False)
+        elif isinstance(fact, WebhookFact):
+            _keep(known.webhooks, fact.name, fact, gone=fact.deleted)
+            self.hooked = True
         else:
             _keep(known.connectors, fact.name, fact, gone=fact.deleted)
 

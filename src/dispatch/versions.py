@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
-from src.dispatch.ports import AccountFact, ConfigFact, ConnectorFact
+from src.dispatch.ports import AccountFact, ConfigFact, ConnectorFact, WebhookFact
 from src.errors import PreconditionFailed
 
-Versioned = ConfigFact | AccountFact | ConnectorFact
+Versioned = ConfigFact | AccountFact | ConnectorFact | WebhookFact
 
 ANY: Final = "*"
 """Whatever version there is, as long as there is one."""
@@ -25,7 +25,7 @@ def version(fact: Versioned | None) -> str:
             values = [fact.body]
         case AccountFact():
             values = [fact.channel, fact.settings, fact.secrets, fact.queue, fact.enabled]
-        case ConnectorFact():
+        case ConnectorFact() | WebhookFact():
             values = [fact.body, fact.secrets]
     return sha256(_ENCODER.encode(values)).hexdigest()[:32]
 

@@ -472,6 +472,7 @@ class Note:
     type: str
     name: str
     customer_id: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | customer.repeat | tags, earlier |
 | review.settled | kind, by |
 | agent.updated, agent.deleted | (the agent is in the envelope) |
-| {queue,tag,rule,pilot,department,key,channel,connector}.{updated,deleted} | name, by |
+| {queue,tag,rule,pilot,department,key,channel,connector,webhook}.{updated,deleted} | name, by |
+| webhook.disabled | name, reason (`gone`, `unreachable`) |
 | settings.updated, customer.updated, customer.deleted | name, by |
 | journal.checkpoint | state_hash |
 """
@@ -121,6 +122,7 @@ CUSTOMER_CONFLICT: Final = "customer.conflict"
 CUSTOMER_SETTLED: Final = "customer.settled"
 CUSTOMER_REPEAT: Final = "customer.repeat"
 REVIEW_SETTLED: Final = "review.settled"
+WEBHOOK_DISABLED: Final = "webhook.disabled"
 CHECKPOINT: Final = "journal.checkpoint"
 
 OF_CUSTOMERS: Final = frozenset(
@@ -147,6 +149,7 @@ NAMED_KINDS: Final = (
     "key",
     "channel",
     "connector",
+    "webhook",
     "customer",
     "settings",
 )
@@ -201,6 +204,7 @@ KNOWN: Final = frozenset(
         MEDIA_FAILED,
         CHANNEL_TROUBLE,
         CHANNEL_CONNECTED,
+        WEBHOOK_DISABLED,
         CHECKPOINT,
         *OF_CUSTOMERS,
         *(f"{kind}.updated" for kind in NAMED_KINDS),

@@ -20,6 +20,7 @@ from src.dispatch.ports import (
     Checkpoint,
     Clock,
     CursorFact,
+    DeliveryFact,
     Head,
     KeyFact,
     Known,
@@ -29,6 +30,8 @@ from src.dispatch.ports import (
     Process,
     Survey,
     Wanted,
+    WebhookCursor,
+    WebhookFact,
 )
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router.entities import Row
@@ -266,6 +269,18 @@ class MemoryStore:
     async def wanted_cursors(self, tenant: str) -> Sequence[CursorFact]:
         """Accounts of channels that say that there is something to be asked for."""
         return [each for each in map(rows.cursor_from, self._of(tenant, "channel_cursors")) if each.wanted]
+
+    async def webhooks(self, tenant: str) -> Sequence[tuple[WebhookFact, WebhookCursor]]:
+        """The tenant's webhooks by name, and how far each has come."""
+        found = sorted(map(rows.webhook_from, self._of(tenant, "webhooks")), key=lambda each: each.name)
+        cursors = {row[0]: WebhookCursor(*row) for row in self._of(tenant, "webhook_cursors")}
+        return [(each, cursors[each.name]) for each in found]
+
+    async def deliveries(self, tenant: str, webhook: str, state: str, after: int, limit: int) -> Sequence[DeliveryFact]:
+        """What a webhook has not taken and is in this state, by number."""
+        found = sorted(map(rows.delivery_from, self._of(tenant, "webhook_deliveries")), key=lambda each: each.seq)
+        mine = [each for each in found if each.webhook == webhook and each.state == state and each.seq > after]
+        return mine[:limit]
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:  # noqa: ARG002 - nothing is ever dropped here
         """None: the whole journal is kept."""

@@ -15,6 +15,7 @@ from src.dispatch.ports import (
     Batch,
     Checkpoint,
     CursorFact,
+    DeliveryFact,
     Head,
     KeyFact,
     Known,
@@ -24,6 +25,8 @@ from src.dispatch.ports import (
     Process,
     Survey,
     Wanted,
+    WebhookCursor,
+    WebhookFact,
 )
 from src.errors import Conflict, Fenced, NotFound, StoreError
 from src.router.entities import Row
@@ -230,6 +233,23 @@ class PostgresStore:
         async with self._connection() as connection:
             found = await connection.fetch(statements.WANTED_CURSORS, tenant)
         return [rows.cursor_from(each) for each in found]
+
+    async def webhooks(self, tenant: str) -> Sequence[tuple[WebhookFact, WebhookCursor]]:
+        """The tenant's webhooks by name, and how far each has come."""
+        async with self._connection() as connection:
+            found = await connection.fetch(statements.WEBHOOKS, tenant)
+        return [(rows.webhook_from(row[:4]), WebhookCursor(row[0], *row[4:])) for row in map(tuple, found)]
+
+    async def deliveries(self, tenant: str, webhook: str, state: str, after: int, limit: int) -> Sequence[DeliveryFact]:
+        """What a webhook has not taken and is in this state, by number."""
+        async with self._connection() as connection:
+            found = await connection.fetch(statements.DELIVERIES, tenant, webhook, state, after, limit)
+        return [rows.delivery_from(each) for each in found]
+
+    async def forget_deliveries(self, before: int) -> int:
+        """Remove what is left of removed webhooks and what was given up before a time; returns how many, at most."""
+        async with self._connection() as connection:
+            return len(await connection.fetch(statements.FORGET_DELIVERIES, before, FORGET_ANSWERS))
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:
         """The tenant's last checkpoint; None: its whole journal is kept."""

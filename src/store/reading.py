@@ -37,6 +37,7 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "accounts": _keyed(rows.account_from, lambda each: each.name),
     "connectors": _keyed(rows.connector_from, lambda each: each.name),
     "api_keys": _keyed(rows.key_from, lambda each: each.id),
+    "webhooks": _keyed(rows.webhook_from, lambda each: each.name),
     "answers": _keyed(rows.answer_from, lambda each: each.scope),
 }
 """By the names of `Known`: from a row of the table, without the tenant, to a key and a value."""

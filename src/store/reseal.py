@@ -11,6 +11,7 @@ _KEYED: Final = (
     ("channel_accounts", ("tenant", "name")),
     ("connectors", ("tenant", "name")),
     ("token_trusts", ("tenant",)),
+    ("webhooks", ("tenant", "name")),
 )
 """Tables whose column `secrets` holds sealed texts by name, and their keys."""
 

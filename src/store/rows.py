@@ -22,6 +22,7 @@ from src.dispatch.ports import (
     ContactFact,
     CursorFact,
     Customer,
+    DeliveryFact,
     Head,
     IdentityFact,
     KeyFact,
@@ -33,6 +34,8 @@ from src.dispatch.ports import (
     RatingFact,
     ReviewFact,
     TrustFact,
+    WebhookCursor,
+    WebhookFact,
 )
 from src.errors import StoreRejected
 from src.router.entities import Row
@@ -405,6 +408,41 @@ def connector_row(fact: ConnectorFact) -> Row:
 def connector_from(row: Sequence[Any]) -> ConnectorFact:
     """The inverse of `connector_row`."""
     return ConnectorFact(row[0], _decode(row[1]), _decode(row[2]))
+
+
+def webhook_row(fact: WebhookFact) -> Row:
+    """A row of `webhooks`. Not for a fact that removes."""
+    return (fact.name, dump(fact.body), dump(fact.secrets), fact.since)
+
+
+def webhook_from(row: Sequence[Any]) -> WebhookFact:
+    """The inverse of `webhook_row`."""
+    return WebhookFact(row[0], _decode(row[1]), _decode(row[2]), row[3])
+
+
+def webhook_cursor_row(fact: WebhookCursor) -> Row:
+    """A row of `webhook_cursors`. Not for a fact that removes."""
+    return (fact.webhook, fact.seq, fact.failing, fact.failing_since)
+
+
+def delivery_row(fact: DeliveryFact) -> Row:
+    """A row of `webhook_deliveries`. Not for a fact that removes."""
+    return (
+        fact.webhook,
+        fact.seq,
+        fact.key,
+        fact.state,
+        fact.attempts,
+        fact.since,
+        fact.at,
+        fact.due_at,
+        fact.reason,
+    )
+
+
+def delivery_from(row: Sequence[Any]) -> DeliveryFact:
+    """The inverse of `delivery_row`."""
+    return DeliveryFact(*row)
 
 
 def answer_row(answer: Answer) -> Row:

@@ -181,6 +181,24 @@ BURY: Final = "DELETE FROM processes WHERE expires_at < clock_timestamp() - make
 
 HEADS: Final = "SELECT tenant, seq FROM tenant_heads WHERE tenant = ANY($1::text[])"
 
+WEBHOOKS: Final = f"""\
+SELECT {", ".join(f"webhooks.{each.name}" for each in columns(tables.webhooks))},
+  cursor.seq, cursor.failing, cursor.failing_since
+FROM webhooks JOIN webhook_cursors AS cursor ON cursor.tenant = webhooks.tenant AND cursor.webhook = webhooks.name
+WHERE webhooks.tenant = $1 ORDER BY webhooks.name"""
+
+DELIVERIES: Final = f"""\
+SELECT {names(columns(tables.webhook_deliveries))} FROM webhook_deliveries
+WHERE tenant = $1 AND webhook = $2 AND state = $3 AND seq > $4 ORDER BY seq LIMIT $5"""
+
+FORGET_DELIVERIES: Final = """\
+DELETE FROM webhook_deliveries WHERE ctid IN (
+  SELECT each.ctid FROM webhook_deliveries AS each
+  LEFT JOIN webhooks ON webhooks.tenant = each.tenant AND webhooks.name = each.webhook
+  WHERE webhooks.name IS NULL OR each.seq <= webhooks.since OR (each.state = 'dead' AND each.at < $1) LIMIT $2)
+RETURNING 1"""
+"""What is left of webhooks that were removed, and what was given up before a time."""
+
 # -- the commit --------------------------------------------------------------------------------------------------------
 
 _FENCE: Final = """\
@@ -271,6 +289,7 @@ SOUGHT: Final = (
     Sought("accounts", tables.channel_accounts, ("name",)),
     Sought("connectors", tables.connectors, ("name",)),
     Sought("api_keys", tables.api_keys, ("id",)),
+    Sought("webhooks", tables.webhooks, ("name",)),
     Sought("answers", tables.answers, ("scope",)),
 )
 """What can be looked up, by the names of `Known`. Those that have a name in `Wanted` may be given keys."""

@@ -646,6 +646,46 @@ connectors: Final = Table(
     PrimaryKeyConstraint("tenant", "name"),
 )
 
+webhooks: Final = Table(
+    "webhooks",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    _json("body"),
+    _json("secrets"),
+    _number("since"),
+    PrimaryKeyConstraint("tenant", "name"),
+)
+
+webhook_cursors: Final = Table(
+    "webhook_cursors",
+    metadata,
+    _key("tenant"),
+    _key("webhook"),
+    _number("seq"),
+    _key("failing", nullable=True),
+    _number("failing_since", nullable=True),
+    PrimaryKeyConstraint("tenant", "webhook"),
+    postgresql_with=_ROOM_FOR_MANY_UPDATES,
+)
+
+webhook_deliveries: Final = Table(
+    "webhook_deliveries",
+    metadata,
+    _key("tenant"),
+    _key("webhook"),
+    _number("seq"),
+    _key("key"),
+    _key("state"),
+    _number("attempts"),
+    _number("since"),
+    _number("at"),
+    _number("due_at"),
+    _key("reason", nullable=True),
+    PrimaryKeyConstraint("tenant", "webhook", "seq"),
+    Index(None, "tenant", "webhook", "state", "seq"),
+)
+
 # -- kept for all processes together, written by any -------------------------------------------------------------------
 
 # What a channel's system lets us in with for a while. `made_with` says of which credentials it is.

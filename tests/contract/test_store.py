@@ -114,6 +114,7 @@ EVERYTHING = Wanted(
     config={(CONFIG.kind, CONFIG.name), (CONFIG.kind, "other")},
     accounts={ACCOUNT.name, "other"},
     connectors={"other"},
+    webhooks={"other"},
     answers={ANSWER.scope, "other"},
 )
 
@@ -588,6 +589,7 @@ async def test_everything_is_found_by_its_keys(store: AnyStore, writer: Writer) 
     assert {(CONFIG.kind, CONFIG.name): CONFIG} == known.config
     assert {ACCOUNT.name: ACCOUNT} == known.accounts
     assert {} == known.connectors
+    assert {} == known.webhooks
     assert {ANSWER.scope: ANSWER} == known.answers
 
 

@@ -23,6 +23,7 @@ LABELS = {
         "wrong_content",
         "too_large",
         "circuit_open",
+        "dead",
     },
 }
 

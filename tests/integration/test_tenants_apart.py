@@ -77,12 +77,13 @@ async def things_of_the_first(client: Client) -> dict[str, str]:
         "pilots": {"attribute": MARK, "values": [MARK]},
         "departments": {"teams": [MARK]},
         "connectors": {"url": f"https://{MARK}.example/"},
+        "webhooks": {"url": f"https://{MARK}.example/"},
         "channels": SHOP,
     }.items():
         await client.call("PUT", f"/v1/{kind}/{NAME}", json=body)
     trust = {"algorithms": ["HS256", "RS256"], "jwks_url": f"https://{MARK}.example/jwks"}
     await client.call("PUT", "/v1/token-trust", json=trust)
-    return {**ids, "name": NAME, "account": NAME, "agent_id": "anna", "channel": "webchat"}
+    return {**ids, "name": NAME, "account": NAME, "webhook_id": NAME, "agent_id": "anna", "channel": "webchat"}
 
 
 def asked_of(path: str, operation: Mapping[str, Any], ids: Mapping[str, str]) -> tuple[str, dict[str, str]]:

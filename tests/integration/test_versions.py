@@ -17,6 +17,7 @@ CHANGES = {
     "/v1/departments/legal": ({}, {"teams": ["law"]}),
     "/v1/agents/anna": ({}, {"name": "Anna"}),
     "/v1/channels/shop": (SHOP, {**SHOP, "enabled": False}),
+    "/v1/webhooks/crm": ({"url": "https://crm.example/"}, {"url": "https://other.example/"}),
     "/v1/connectors/crm": (CONNECTOR, {**CONNECTOR, "url": "https://other.example/"}),
 }
 """What is put, and something else."""

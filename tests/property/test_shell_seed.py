@@ -27,6 +27,7 @@ from src.dispatch.ports import (
     Checkpoint,
     ConfigFact,
     CursorFact,
+    DeliveryFact,
     Known,
     Loaded,
     MediaFact,
@@ -34,6 +35,8 @@ from src.dispatch.ports import (
     Parts,
     Survey,
     Wanted,
+    WebhookCursor,
+    WebhookFact,
 )
 from src.dispatch.turn import Once, Repeated
 from src.errors import PeerLost, Refused, StoreUnreachable, Unavailable
@@ -122,6 +125,14 @@ class FaultyStore:
     async def wanted_cursors(self, tenant: str) -> Sequence[CursorFact]:
         await self._way()
         return await self.store.wanted_cursors(tenant)
+
+    async def webhooks(self, tenant: str) -> Sequence[tuple[WebhookFact, WebhookCursor]]:
+        await self._way()
+        return await self.store.webhooks(tenant)
+
+    async def deliveries(self, tenant: str, webhook: str, state: str, after: int, limit: int) -> Sequence[DeliveryFact]:
+        await self._way()
+        return await self.store.deliveries(tenant, webhook, state, after, limit)
 
     async def checkpoint(self, tenant: str) -> Checkpoint | None:
         await self._way()

@@ -59,6 +59,7 @@ from src.api.schemas.customers import (
 from src.api.schemas.messages import MessageBody, MessageFrame, ReceiptBody
 from src.api.schemas.policies import DepartmentBody, PilotBody, RuleBody, SettingsBody, TagConfigBody
 from src.api.schemas.queues import QueueBody
+from src.api.schemas.webhooks import ReplayBody, RotateWebhookBody, WebhookBody
 
 __all__ = [
     "AccountBody",
@@ -104,11 +105,13 @@ __all__ = [
     "QueueBody",
     "ReasonBody",
     "ReceiptBody",
+    "ReplayBody",
     "ReplyBody",
     "ResumeBody",
     "ReturnBody",
     "ReviewBody",
     "RotateBody",
+    "RotateWebhookBody",
     "RuleBody",
     "SatisfactionBody",
     "SettingsBody",
@@ -120,5 +123,6 @@ __all__ = [
     "TransferBody",
     "TrustBody",
     "UnmergeBody",
+    "WebhookBody",
     "tag_requests",
 ]

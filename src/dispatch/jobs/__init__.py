@@ -15,6 +15,16 @@ from src.dispatch.jobs.messages import (
     TakePulled,
     WantPull,
 )
+from src.dispatch.jobs.webhooks import (
+    CURRENT,
+    PREVIOUS,
+    DeleteWebhook,
+    DisableWebhook,
+    KeepDeliveries,
+    PutWebhook,
+    Replay,
+    RotateWebhook,
+)
 from src.dispatch.jobs.work import (
     AgentView,
     Ask,
@@ -27,12 +37,17 @@ from src.dispatch.jobs.work import (
 )
 
 __all__ = [
+    "CURRENT",
+    "PREVIOUS",
     "AgentView",
     "Ask",
     "Configure",
     "ConnectLine",
+    "DeleteWebhook",
+    "DisableWebhook",
     "Disconnected",
     "FollowUp",
+    "KeepDeliveries",
     "KeepMedia",
     "MoveMedia",
     "MoveMessage",
@@ -42,9 +57,12 @@ __all__ = [
     "OnContact",
     "PostMessage",
     "Posted",
+    "PutWebhook",
     "Reconnect",
     "Remember",
+    "Replay",
     "ReportTrouble",
+    "RotateWebhook",
     "SendMessage",
     "TakeContact",
     "TakeHangup",

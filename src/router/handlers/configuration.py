@@ -115,7 +115,8 @@ def put_settings(room: Room, command: commands.PutSettings) -> None:
 
 def note(room: Room, command: commands.Note) -> None:
     """Something outside routing has changed."""
-    room.board.emit(command.type, {"name": command.name}, customer_id=command.customer_id)
+    data = {"name": command.name} if command.reason is None else {"name": command.name, "reason": command.reason}
+    room.board.emit(command.type, data, customer_id=command.customer_id)
 
 
 def checkpoint(room: Room, _: commands.Checkpoint) -> None:
