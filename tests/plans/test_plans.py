@@ -101,6 +101,8 @@ def expression(table: Table, column: Column[Any], since: int) -> str:
         return f"""{SPECIAL.get(name, "'{}'") if name != "state" else "'{}'"}::json"""
     if table in (tables.channel_tokens, tables.channel_cursors) and name == "account":
         return "'i' || n"
+    if table is tables.webhook_cursors and name == "webhook":
+        return "'i' || n"
     if table is tables.erasures and name == "customer_id":
         return "'i' || lpad(n::text, 9, '0')"
     if table is tables.journal and name == "at":
@@ -194,6 +196,7 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
         Asked("messages that wait", s.OUTGOING, [TENANT, True, 10, 100, None]),
         Asked("accounts that have called", s.WANTED_CURSORS, [TENANT]),
         Asked("media that are wanted", s.WANTED_MEDIA, [TENANT, "", 100]),
+        Asked("what a webhook has not taken", s.DELIVERIES, [TENANT, "x", "waiting", 0, 100]),
         Asked("a file", contents.GET, [TENANT, key(7)]),
         Asked("erasures that wait", privacy.PENDING, [20]),
         Asked("contacts to erase", privacy.CONTACTS, [TENANT, key(7), "", 100]),

@@ -84,7 +84,8 @@ class Client:
         await self.call("PUT", f"/v1/agents/{agent_id}", json=body)
 
     async def contact(self, external_id: str, **body: Any) -> dict[str, Any]:
-        identity = body.pop("identity", {"type": "phone", "value": "+8613800138000", "display_name": "Zhang San"})
+        number = {"type": "phone", "value": "+8613800138000", "display_name": "Zhang San", "proven": True}
+        identity = body.pop("identity", number)
         posted = {"channel": "voice", "external_id": external_id, "identity": identity, "tags": [], **body}
         return dict(await self.call("POST", "/v1/contacts", json=posted))
 

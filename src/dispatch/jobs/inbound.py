@@ -173,7 +173,8 @@ def take(inbound: Inbound, default_region: str | None = None) -> "TakeContact | 
     """
     if isinstance(inbound, InboundHangup):
         return TakeHangup(inbound)
-    account, typed = inbound.account, inbound.channel in TYPED_CHANNELS
+    account = inbound.account
+    typed = inbound.channel in TYPED_CHANNELS and inbound.identity.type == "phone"
     identity = normalised(inbound.identity, account=account, default_region=default_region, vouched=not typed)
     also = [normalised(each, account=account, default_region=default_region, vouched=False) for each in inbound.also]
     if isinstance(inbound, InboundMessage):
