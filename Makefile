@@ -37,7 +37,7 @@ test-faults: $(DEV) ## kill, pause, cut off and fill up several processes under 
 	@CORDBOARD_TEST_FAULTS=all exec $(BIN)/python -m pytest -v $(ARGS) tests/fault
 
 test-storm: $(DEV) ## ten thousand desktops that come back at once (ten minutes; fewer: DESKTOPS=2000)
-	@CORDBOARD_TEST_DESKTOPS=$(or $(DESKTOPS),10000) exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/fault/test_storm.py
+	@CORDBOARD_TEST_FAULTS=all CORDBOARD_TEST_DESKTOPS=$(or $(DESKTOPS),10000) exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/fault/test_storm.py
 
 test-mutations: $(DEV) ## break the guards of engine and service one by one: the tests must notice (many minutes)
 	@CORDBOARD_TEST_MUTATIONS=all exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/mutation
