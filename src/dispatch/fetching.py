@@ -7,15 +7,14 @@ fetched twice is kept once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from src.dispatch.jobs import MoveMedia
 from src.dispatch.ports import Fetched, Fetcher, MediaFact, Parts
-from src.dispatch.turn import Job
-from src.errors import NotOwner, Refused, StoreUnreachable, Unavailable
+from src.dispatch.recording import Submit, record
+from src.errors import StoreUnreachable
 
 FETCHING_MAX: Final = 4
 """So many are fetched at a time: each may be as large as media are allowed to be."""
@@ -31,8 +30,6 @@ GIVE_UP_MS: Final = 24 * 3_600_000
 
 GIVEN_UP: Final = "channel_unreachable"
 FAULT: Final = "internal"
-
-Submit = Callable[[Job[Any]], Awaitable[Any]]
 
 _log = structlog.get_logger(__name__)
 
@@ -90,7 +87,7 @@ class Fetching:
                 if fetched.state is None and self._parts.clock.now_ms() - media.at >= GIVE_UP_MS:
                     fetched = Fetched("failed", fetched.reason or GIVEN_UP)
                 if fetched.state is not None:
-                    await self._record(MoveMedia(media.contact_id, media.id, fetched))
+                    await record(self._submit, MoveMedia(media.contact_id, media.id, fetched), self._tenant)
                     return
                 await asyncio.sleep(max(pause_s, fetched.pause_s))
                 pause_s = min(PAUSE_S_MAX, pause_s * 2)
@@ -107,17 +104,3 @@ class Fetching:
         except Exception:  # noqa: BLE001  # whatever it is, others must be fetched
             _log.exception("media.failed", tenant=self._tenant, media_id=media.id)
             return Fetched("failed", FAULT)
-
-    async def _record(self, job: Job[Any]) -> None:
-        while True:
-            try:
-                await self._submit(job)
-            except NotOwner:
-                return
-            except Unavailable:
-                await asyncio.sleep(PAUSE_S_MIN)
-            except Refused as refusal:
-                _log.warning("media.not_recorded", tenant=self._tenant, code=refusal.code, detail=refusal.detail)
-                return
-            else:
-                return

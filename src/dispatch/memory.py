@@ -18,9 +18,9 @@ from src.errors import Fenced, NewerJournal, StoreUnreachable, Unavailable
 from src.router import commands
 from src.router import events as ev
 from src.router.engine import Engine
-from src.router.entities import CONTACT_COLUMNS, Contact
+from src.router.entities import ASSIGNMENT_COLUMNS, CONTACT_COLUMNS, Contact
 from src.router.journal import VERSION, Event
-from src.router.state import State
+from src.router.state import Changes, State
 
 CHECKPOINT_EVENTS: Final = 10_000
 """So many events apart, the journal records the hash of the folded state."""
@@ -38,6 +38,7 @@ ASIDE_MAX: Final = 10
 
 _ENDS: Final = frozenset({ev.ASSIGNMENT_WRAP_UP, ev.CONTACT_CLOSED})
 _CHANNEL: Final = CONTACT_COLUMNS.index("channel")
+_ENDS_AT: Final = ASSIGNMENT_COLUMNS.index("ends_at")
 
 _log = structlog.get_logger(__name__)
 
@@ -197,7 +198,7 @@ class Memory:
         turn.known.collaborations.update((row[0], row) for row in changes.collaborations)
         self._parts.delivery.publish(self.tenant, turn.events, turn.known)
         if self.ended is not None:
-            for ended in self._ended(turn):
+            for ended in self._ended(turn, changes):
                 self.ended(ended)
         if turn.posted and self.posted is not None:
             self.posted()
@@ -224,14 +225,20 @@ class Memory:
                     raise StoreUnreachable("accounts cannot be looked up") from error
             turn.address(message, by, native=native[way])
 
-    def _ended(self, turn: Turn) -> Iterator[Ended]:
-        """Contacts of channels that have sessions, with which an agent is done, unless the customer has come anew."""
+    def _ended(self, turn: Turn, changes: Changes) -> Iterator[Ended]:
+        """Contacts of channels that have sessions, with which an agent is done, unless the customer has come anew.
+
+        An agent is done when wrap-up begins; what closes behind it has been told before.
+        """
         sessions = frozenset[str]() if self._parts.sender is None else self._parts.sender.sessions
-        for event in turn.events:
+        wrapped = {row[0] for row in changes.assignments if row[_ENDS_AT] is not None} if sessions else frozenset()
+        for event in turn.events if sessions else ():
             row = turn.known.contacts.get(event.contact_id or "") if event.type in _ENDS else None
             if row is None or row[_CHANNEL] not in sessions:
                 continue
             contact = Contact.from_row(row)
+            if event.type == ev.CONTACT_CLOSED and contact.assignment_id in wrapped:
+                continue
             answered = contact.answered_at is not None
             if answered and turn.engine.state.thread(contact.channel, contact.account, contact.customer_id) is None:
                 yield Ended(contact.id, contact.channel, contact.account, contact.customer_id)

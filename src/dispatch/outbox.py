@@ -17,16 +17,15 @@ again holds back those behind it. Conversations go side by side, some at a time.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from src.dispatch.jobs import MoveMessage, ReportTrouble
 from src.dispatch.ports import Ended, Outcome, Outgoing, Parts, Sender
-from src.dispatch.turn import Job
-from src.errors import NotOwner, Refused, StoreUnreachable, Unavailable
+from src.dispatch.recording import Submit, record
+from src.errors import StoreUnreachable
 
 SENDING_MAX: Final = 32
 """So many messages of a tenant are sent at a time."""
@@ -46,8 +45,6 @@ GIVE_UP_MS: Final = 3_600_000
 
 GIVEN_UP: Final = "channel_unreachable"
 FAULT: Final = "internal"
-
-Submit = Callable[[Job[Any]], Awaitable[Any]]
 
 _Line = tuple[str, str, str]
 """Channel, account, customer."""
@@ -171,10 +168,12 @@ class Outbox:
             if outcome.state is None and self._parts.clock.now_ms() - each.fact.queued_at >= GIVE_UP_MS:
                 outcome = Outcome("failed", outcome.reason or GIVEN_UP)
             if outcome.trouble:
-                await self._record(ReportTrouble(each.fact.account, outcome.reason or FAULT))
+                await record(self._submit, ReportTrouble(each.fact.account, outcome.reason or FAULT), self._tenant)
             if outcome.state is not None:
-                await self._record(
-                    MoveMessage(each.fact.contact_id, each.message.id, outcome.state, outcome.reason, outcome.receipt)
+                await record(
+                    self._submit,
+                    MoveMessage(each.fact.contact_id, each.message.id, outcome.state, outcome.reason, outcome.receipt),
+                    self._tenant,
                 )
                 return
             wait_s = max(pause_s, outcome.pause_s)
@@ -207,21 +206,6 @@ class Outbox:
         except Exception:  # noqa: BLE001  # whatever it is, the messages behind it must go out
             _log.exception("message.failed", tenant=self._tenant, message_id=each.message.id)
             return Outcome("failed", FAULT)
-
-    async def _record(self, job: Job[Any]) -> None:
-        """Have it written down, however long that takes."""
-        while True:
-            try:
-                await self._submit(job)
-            except NotOwner:
-                return  # whoever serves the tenant now reads that it is still queued
-            except Unavailable:
-                await asyncio.sleep(PAUSE_S_MIN)
-            except Refused as refusal:
-                _log.warning("message.not_recorded", tenant=self._tenant, code=refusal.code, detail=refusal.detail)
-                return
-            else:
-                return
 
     async def _until(self, at: float) -> None:
         """Wait until a time (monotonic seconds), or until there is nothing to wait for any more."""

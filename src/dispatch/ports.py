@@ -540,9 +540,10 @@ RECENT_S: Final = 90 * 86_400
 class Known:
     """What was found for a `Wanted`; keys that are not there were not found.
 
-    `customers` also has those of the identities and contacts found, `facts` the facts of the contacts, `outgoing` what
-    became of the messages. `recent` are the contacts of the customers of the identities found, newest first, at most
-    `RECENT_CONTACTS_MAX` each. `external`, which no store holds, is what connectors know of customers.
+    `customers` also has those of the identities and contacts found, `facts` the facts of the contacts, also of those
+    found by an external id, `outgoing` what became of the messages. `recent` are the contacts of the customers of the
+    identities found, newest first, at most `RECENT_CONTACTS_MAX` each. `external`, which no store holds, is what
+    connectors know of customers.
 
     Whoever is found comes with its family: `customers` has all of it, `families` its members by the survivor's id, the
     survivor first. `held` are identities by customer: those that were written, and all where a `whole` was wanted.

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,8 +24,8 @@ import structlog
 from src import metrics
 from src.dispatch.jobs import DisableWebhook, KeepDeliveries
 from src.dispatch.ports import Delivered, DeliveryFact, Parts, Poster, WebhookCursor, WebhookFact
-from src.dispatch.turn import Job
-from src.errors import NotOwner, Refused, StoreUnreachable, Unavailable
+from src.dispatch.recording import Submit, record
+from src.errors import StoreUnreachable
 from src.router.journal import Event
 
 POSTING_MAX: Final = 8
@@ -54,8 +54,6 @@ READ_AGAIN_S: Final = 1.0
 DROPPED: Final = "event_dropped"
 FAULT: Final = "internal"
 ALL: Final = "*"
-
-Submit = Callable[[Job[Any]], Awaitable[Any]]
 
 _log = structlog.get_logger(__name__)
 
@@ -321,7 +319,7 @@ class _Courier:
         item = line[0]
         if delivered.gone:
             self._resting = True
-            await self._record(DisableWebhook(self.webhook.name, "gone"))
+            await record(self._submit, DisableWebhook(self.webhook.name, "gone"), self._tenant)
         elif delivered.whole:
             await self._pause(delivered)
         elif delivered.reason is None:
@@ -405,7 +403,7 @@ class _Courier:
         self._changed.set()
         if now - self._failing_since >= GIVE_UP_MS:
             self._resting = True
-            await self._record(DisableWebhook(self.webhook.name, "unreachable"))
+            await record(self._submit, DisableWebhook(self.webhook.name, "unreachable"), self._tenant)
 
     def _hurry(self) -> None:
         """Try at once what waits for its time."""
@@ -431,19 +429,4 @@ class _Courier:
         seq = next(iter(self._fresh), self._place + 1) - 1
         deliveries, self._changes = tuple(self._changes.values()), {}
         cursor = WebhookCursor(self.webhook.name, seq, self._failing, self._failing_since)
-        await self._record(KeepDeliveries(cursor, self.webhook.since, deliveries))
-
-    async def _record(self, job: Job[Any]) -> None:
-        """Have it written down, however long that takes."""
-        while True:
-            try:
-                await self._submit(job)
-            except NotOwner:
-                return  # whoever serves the tenant now goes on from what is stored
-            except Unavailable:
-                await asyncio.sleep(KEEP_S)
-            except Refused as refusal:
-                _log.warning("webhook.not_recorded", tenant=self._tenant, code=refusal.code, detail=refusal.detail)
-                return
-            else:
-                return
+        await record(self._submit, KeepDeliveries(cursor, self.webhook.since, deliveries), self._tenant)

@@ -226,9 +226,7 @@ def take(board: Board, assignment: Assignment, *, by: str | None = None, why: st
         if other is not assignment:
             board.say(ev.OFFER_REVOKED, other, reason="taken_by_another")
     if board.state.agents[assignment.agent_id].idle_since < assignment.offered_at:
-        board.note_agent(
-            assignment.agent_id
-        )  # it was one of several who were asked, and has something to do from now on
+        board.note_agent(assignment.agent_id)  # one of several who were asked: from now on it has something to do
     if contact.answered_at is None and contact.sla_stage < BREACHED:
         in_time = board.now - contact.created_at <= board.policy(contact).within_s * 1000
         board.levels.count(contact.queue, board.now, within=in_time)

@@ -19,7 +19,6 @@ def _keyed(read: Callable[[Sequence[Any]], Any], key: Callable[[Any], Any]) -> C
 
 READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "identities": lambda row: ((row[1], row[2]), row[0]),
-    "external_contacts": lambda row: ((row[1], row[2], row[3]), row[0]),
     "external_messages": _keyed(rows.message_from, lambda each: (each.channel, each.account, each.external_id)),
     "contacts": lambda row: (row[0], tuple(row)),
     "facts": _keyed(rows.contact_fact_from, lambda each: each.id),
@@ -51,6 +50,13 @@ def put(known: Known, name: str, found: Iterable[Sequence[Any]]) -> None:
         for row in found:
             fact = rows.identity_from(row)
             known.held[fact.customer_id] = (*known.held.get(fact.customer_id, ()), fact)
+    elif name == "external_contacts":
+        for row in found:
+            about = rows.contact_fact_from(row)
+            known.facts[about.id] = about
+            known.external_contacts[(about.channel, about.account, about.external_id or "")] = about.id
+    elif name == "facts":
+        known.facts.update(map(READ[name], found))
     elif name == "family":
         _put_families(known, dict(map(READ[name], found)))
     else:

@@ -70,6 +70,11 @@ async def test_a_closed_chat_is_followed_up_once_by_whoever_had_it(client: Clien
     call = await follow_up(client, chat, 201, channel="voice", external_id="out-1")
     assert "anna" == call["assignment"]["agent_id"]
     assert call["id"] == (await follow_up(client, chat, 200, channel="voice", external_id="out-1"))["id"]
+    stranger = await client.contact("theirs", identity={"type": "external_id", "value": "stranger"})
+    anna = Client(client.url, await client.token("anna"))
+    assert "conflict" == (await follow_up(anna, chat, 409, channel="voice", external_id="theirs"))["code"]
+    await anna.http.aclose()
+    await client.call("POST", f"/v1/contacts/{stranger['id']}/cancel")
     journal = await client.call("GET", "/v1/events?after=0&limit=1000")
     assert not any("+86" in str(each["data"]) for each in journal["items"] if each["type"] == "contact.received")
 

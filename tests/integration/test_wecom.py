@@ -195,6 +195,25 @@ async def test_a_session_ends_behind_the_last_message_with_a_word(client: Client
     assert 4 == double.states["wmAnna"]
 
 
+async def test_a_session_ends_once_where_wrap_up_follows(client: Client, double: WeComDouble) -> None:
+    await client.call("PUT", "/v1/queues/default", json={"wrap_up_s": 60})
+    double.items = [_said(1, "hello")]
+    await client.call("PUT", "/v1/agents/anna/presence", json={"status": "available"})
+    await _call(client, double)
+    await _messages(client, 1)
+    assignment = (await client.call("GET", "/v1/agents/anna/assignments?state=offered&wait_s=5"))["items"][0]
+    path = f"/v1/assignments/{assignment['assignment_id']}"
+    await client.call("POST", f"{path}/accept")
+    await client.call("POST", f"{path}/complete", json={"resolved": True})
+    async with asyncio.timeout(5):
+        while not double.greeted:
+            await asyncio.sleep(0.05)
+    double.states["wmAnna"] = 0  # the customer looks in again, and says nothing
+    await client.call("POST", f"{path}/wrap_up_done")
+    await asyncio.sleep(1)
+    assert (1, 0) == (len(double.greeted), double.states["wmAnna"])
+
+
 async def test_sessions_tokens_and_refusals(client: Client, double: WeComDouble) -> None:
     double.items = [_said(1, "hello")]
     double.refuse["/cgi-bin/kf/sync_msg"] = [-1]

@@ -1,6 +1,6 @@
 """Each fault of `mutations` is put into a copy of the engine; the tape or an example must notice.
 
-CI tries a few of them, other ones each day. `make test-mutations` tries all.
+CI tries one of them, another one each day. `make test-mutations` tries all.
 """
 
 import os

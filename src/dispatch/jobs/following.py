@@ -8,7 +8,7 @@ from src.dispatch.jobs.inbound import Taken, responsible
 from src.dispatch.people import members_of, survivor_of, whole
 from src.dispatch.ports import ContactFact, IdentityFact, Wanted
 from src.dispatch.turn import Turn
-from src.errors import Forbidden, Malformed, NotFound
+from src.errors import Conflict, Forbidden, Malformed, NotFound
 from src.router import commands
 from src.router.entities import Assignment, Contact
 from src.router.model import TagRequest
@@ -48,18 +48,21 @@ class FollowUp:
             NotFound: there is no such contact.
             Malformed: the customer has no such identity, or none for this channel; nobody has had the contact.
             Forbidden: an agent asks for another, or for a contact that is another's now.
+            Conflict: `external_id` is that of a contact in another conversation.
             AgentUnavailable: the agent is not there, or does not serve the channel.
         """
-        key = (self.channel, self.account, self.external_id or "")
-        known = turn.known.external_contacts.get(key)
-        if known is not None:
-            return Taken(known, created=False)
         contact = _contact(turn, self.contact_id)
         agent_id = self._agent(turn, contact)
+        earlier = turn.known.facts.get(contact.id)
+        conversation_id = contact.id if earlier is None else earlier.conversation_id or contact.id
+        known = turn.known.external_contacts.get((self.channel, self.account, self.external_id or ""))
+        if known is not None:
+            if turn.known.facts[known].conversation_id != conversation_id:
+                raise Conflict("this external_id is that of a contact in another conversation")
+            return Taken(known, created=False)
         members = members_of(turn, survivor_of(turn, contact.customer_id))
         identity = self._identity([each for member in members for each in turn.known.held.get(member, ())])
         profile = whole([turn.known.customers[each] for each in members])
-        earlier = turn.known.facts.get(contact.id)
         fact = ContactFact(
             id=turn.new_id(),
             channel=self.channel,
@@ -69,7 +72,7 @@ class FollowUp:
             identity_value=identity.value,
             text=self.text,
             attributes={} if earlier is None else earlier.attributes,
-            conversation_id=contact.id if earlier is None else earlier.conversation_id or contact.id,
+            conversation_id=conversation_id,
             outbound=True,
         )
         queue = contact.queue if contact.queue in turn.engine.config.queues else None
