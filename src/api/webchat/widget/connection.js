@@ -190,9 +190,14 @@ export class Connection extends EventTarget {
     socket.onclose = (event) => this.#socket === socket && this.#lost(event.code);
   }
 
-  /** A token that is good for some time yet. */
+  /** A token that is good for some time yet. Tabs begin one after the other: the second goes on as the first's visitor. */
   async #session() {
     if (this.#token !== null && Date.now() < this.#expires - EARLY_MS) return;
+    const waits = { signal: AbortSignal.timeout(ANSWER_MS) };
+    await (navigator.locks ? navigator.locks.request(this.#key, waits, () => this.#renew()) : this.#renew());
+  }
+
+  async #renew() {
     const identity = typeof this.identity === "function" ? await this.identity() : this.identity;
     let body = identity ? { identity } : this.#kept().resume ? { resume: this.#kept().resume } : {};
     let answer = await this.#begin(body);
