@@ -11,7 +11,7 @@ import jwt
 import pytest
 import websockets
 
-from src.api.webchat import pace, silence, socket
+from src.api.webchat import acts, pace, silence, socket
 from src.channels.webchat.signed import sign
 from src.channels.webchat.tokens import VisitorTokens
 from tests.support.service import Client, running
@@ -162,6 +162,25 @@ async def test_another_tab_begins_and_this_one_follows(client: Client) -> None:
         await other.send(type="sync")
         assert await other.shows(id=second["conversation_id"], state="waiting")
         assert ["hello", "again", "a new matter"] == other.texts
+
+
+async def test_a_snapshot_promises_no_more_than_it_has_seen(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = await website(client)
+    look = acts.contacts_of
+
+    async def meanwhile(*given: Any) -> Any:
+        found = await look(*given)
+        monkeypatch.setattr(acts, "contacts_of", look)
+        await one.say("一")  # the first tab begins the conversation just when the second has looked for it
+        return found
+
+    async with browser.socket() as one, browser.socket() as other:
+        monkeypatch.setattr(acts, "contacts_of", meanwhile)
+        await other.send(type="sync")
+        await other.until("snapshot")
+        await other.send(type="sync")
+        await other.until("snapshot")
+        assert ["一"] == other.texts
 
 
 async def test_position_and_estimate_move(client: Client) -> None:

@@ -5,6 +5,7 @@ each time. So a browser that was away loses nothing, and one that hears somethin
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -65,15 +66,13 @@ class Visit:
     async def look(self) -> Json:
         """Follow the newest contact from now on; gives where it stands, and what was said since `number`."""
         guest = self.guest
-        found = await acts.contacts_of(guest)
-        newest = found[0].contact[0] if found else None
-        if newest is not None and (newest != self.contact_id or not self.attached):
-            self._attach(newest)
+        seq, found = await self._contacts()
+        while found and (found[0].contact[0] != self.contact_id or not self.attached):
+            self._attach(found[0].contact[0])
             await guest.services.hub.ready(guest.tenant)
-        heads = await guest.services.store.heads([guest.tenant])
-        seq = self.floor = heads.get(guest.tenant, 0)
-        if newest is not None:
-            found = await acts.contacts_of(guest)
+            seq, found = await self._contacts()
+        self.floor = seq
+        if found:
             await self._read(found[0])
         messages, more = await self._said([each.contact[0] for each in found])
         if not more:
@@ -87,6 +86,11 @@ class Visit:
             "messages": [views.message(each, guest.visitor) for each in messages],
             "more": more,
         }
+
+    async def _contacts(self) -> tuple[int, Sequence[ContactRead]]:
+        """The visitor's contacts, newest first, as of this number at least: it is read first, lest it promises more."""
+        heads = await self.guest.services.store.heads([self.guest.tenant])
+        return heads.get(self.guest.tenant, 0), await acts.contacts_of(self.guest)
 
     async def _said(self, contact_ids: list[str]) -> tuple[list[MessageFact], bool]:
         """Messages since `number`, of all contacts; at first the newest contact's last ones."""
