@@ -140,7 +140,7 @@ async def test_a_bad_answer_is_no_answer(
     inward: Client, crm: Crm, answer: Callable[[Writer], Awaitable[None]], code: str
 ) -> None:
     crm.answer = answer
-    await _connect(inward, crm)
+    await _connect(inward, crm, timeout_s=5)
     known = await _external(inward, (await inward.contact("1"))["id"])
     assert (None, code, False) == (known["data"], known["error"], known["stale"])
     assert known["missing_since"] is not None

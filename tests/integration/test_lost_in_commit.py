@@ -145,7 +145,8 @@ async def test_what_went_through_unheard_is_left_in_doubt_and_found_by_its_key(s
     await stage.wire.heal()
     answer = await asked
     if not answer.is_success:
-        assert (503, "fenced") == (answer.status_code, answer.json()["code"])
+        assert 503 == answer.status_code, answer.text
+        assert answer.json()["code"] in {"fenced", "unavailable"}, "by whether the first is on the wire again"
         assert "retry-after" in answer.headers
     if post == "with neither":
         assert not answer.is_success, "nothing there would tell a repeat"
