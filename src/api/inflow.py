@@ -6,7 +6,7 @@ from dataclasses import replace
 from src.api.context import Services, default_region
 from src.channels.base import Account, Channel
 from src.dispatch import jobs
-from src.dispatch.inbound import Inbound, InboundHangup
+from src.dispatch.inbound import Inbound, InboundDigits, InboundHangup
 from src.dispatch.turn import Repeated
 from src.errors import NotFound, UnknownReference
 
@@ -33,7 +33,7 @@ async def take(found: Services, account: Account, inbound: Sequence[Inbound]) ->
         try:
             done = await found.owner.submit(account.tenant, jobs.take(each, region))
         except UnknownReference:  # the account's queue has gone: the customer is not to suffer for it
-            assert not isinstance(each, InboundHangup)
+            assert not isinstance(each, InboundHangup | InboundDigits)
             done = await found.owner.submit(account.tenant, jobs.take(replace(each, queue=None), region))
         assert not isinstance(done, Repeated)
         taken.append(done)

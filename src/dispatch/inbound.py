@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from src.profile.identities import Identity
 from src.router.model import NO_TERMS, TagRequest, Terms
 
-__all__ = ["Identity", "Inbound", "InboundContact", "InboundHangup", "InboundMessage", "TagRequest"]
+__all__ = ["Identity", "Inbound", "InboundContact", "InboundDigits", "InboundHangup", "InboundMessage", "TagRequest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +71,14 @@ class InboundHangup:
     cause: int | None = None
 
 
-Inbound = InboundContact | InboundMessage | InboundHangup
+@dataclass(frozen=True, slots=True)
+class InboundDigits:
+    """A caller pressed keys: one or more of `0123456789*#ABCD`, on the contact that `external_id` opened."""
+
+    channel: str
+    account: str
+    external_id: str
+    digits: str
+
+
+Inbound = InboundContact | InboundMessage | InboundHangup | InboundDigits

@@ -574,6 +574,7 @@ _SAID: Final = frozenset(
         ev.MESSAGE_FAILED,
         ev.MEDIA_KEPT,
         ev.MEDIA_FAILED,
+        ev.CALL_ENDED,
     }
 )
 

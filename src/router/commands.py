@@ -97,6 +97,14 @@ class MoveMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class EndCall:
+    """The call of a contact is over; what becomes of the contact is not said. `cause` is Q.850, None if unknown."""
+
+    contact_id: str
+    cause: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class MediaCame:
     """A picture, recording or file of a contact was fetched and kept, or cannot be had, with a `reason`."""
 
@@ -508,6 +516,7 @@ Command = (
     | SendMessage
     | MoveMessage
     | MediaCame
+    | EndCall
     | ReportTrouble
     | ConnectLine
     | Accept

@@ -154,6 +154,7 @@ _HANDLERS: Final[dict[type, Callable[[Room, Any], None]]] = {
     commands.SendMessage: messages.send,
     commands.MoveMessage: messages.move,
     commands.MediaCame: messages.media_came,
+    commands.EndCall: messages.end_call,
     commands.ReportTrouble: messages.report_trouble,
     commands.ConnectLine: messages.connect_line,
     commands.Cancel: contacts.cancel,

@@ -22,6 +22,7 @@ are joined when an event is told to someone. Every value in `data` is JSON. An e
 | contact.flagged | flag (`long_wait`, `transfers`, `asked_all`, `callback`) |
 | contact.escalated | reason, by, priority |
 | contact.closed | outcome, reason |
+| call.ended | cause (Q.850, null where unknown) |
 | offer.declined | assignment_id, barred_until, reason |
 | offer.expired | assignment_id, barred_until |
 | offer.revoked | assignment_id, reason, barred_until |
@@ -81,6 +82,7 @@ CONTACT_LATE: Final = "contact.late"
 CONTACT_FLAGGED: Final = "contact.flagged"
 CONTACT_ESCALATED: Final = "contact.escalated"
 CONTACT_CLOSED: Final = "contact.closed"
+CALL_ENDED: Final = "call.ended"
 OFFER_DECLINED: Final = "offer.declined"
 OFFER_EXPIRED: Final = "offer.expired"
 OFFER_REVOKED: Final = "offer.revoked"
@@ -172,6 +174,7 @@ KNOWN: Final = frozenset(
         CONTACT_FLAGGED,
         CONTACT_ESCALATED,
         CONTACT_CLOSED,
+        CALL_ENDED,
         OFFER_DECLINED,
         OFFER_EXPIRED,
         OFFER_REVOKED,

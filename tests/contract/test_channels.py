@@ -32,7 +32,7 @@ from src.channels.base import (
     Sent,
     discover,
 )
-from src.dispatch.inbound import InboundContact, InboundHangup, InboundMessage
+from src.dispatch.inbound import InboundContact, InboundDigits, InboundHangup, InboundMessage
 from src.errors import Malformed, NotSent, Refused
 
 CHANNELS = discover(src.channels.__path__, "src.channels")
@@ -55,11 +55,11 @@ def assert_plain(value: object) -> None:
 
 
 def assert_normal(inbound: object, account: Account) -> None:
-    assert isinstance(inbound, InboundContact | InboundMessage | InboundHangup)
+    assert isinstance(inbound, InboundContact | InboundMessage | InboundHangup | InboundDigits)
     assert (account.channel, account.name) == (inbound.channel, inbound.account)
     assert inbound.external_id
     assert_plain(inbound.external_id)
-    if not isinstance(inbound, InboundHangup):
+    if isinstance(inbound, InboundContact | InboundMessage):
         assert_plain([inbound.identity.value, inbound.identity.display_name, inbound.text, dict(inbound.attributes)])
     if isinstance(inbound, InboundMessage):
         assert_plain(dict(inbound.payload))

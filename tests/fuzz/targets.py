@@ -30,7 +30,7 @@ from src.channels.wecom.normal import read_items
 from src.cluster import wire
 from src.connectors.template import TooMuch, check_body, check_url, check_view, shown
 from src.dispatch.config import pilot_config, queue_config, rule_config, tag_config
-from src.dispatch.inbound import InboundHangup
+from src.dispatch.inbound import InboundDigits, InboundHangup
 from src.errors import Refused
 from src.router import checks
 from src.router.classify import Rules
@@ -74,7 +74,7 @@ def _signed(account: Account, *parts: str) -> dict[str, str]:
 def _pushed(channel: WeChat | WeCom, account: Account, query: Mapping[str, str], body: bytes) -> None:
     receipt = channel.receive(ChannelRequest("POST", "", query, {}, body), account, NOW_MS)
     for each in receipt.inbound:
-        assert isinstance(each, InboundHangup) or wire.load(wire.dump(each)) == each
+        assert isinstance(each, InboundHangup | InboundDigits) or wire.load(wire.dump(each)) == each
 
 
 def wechat(data: bytes) -> None:

@@ -139,6 +139,29 @@ async def test_who_hangs_up_in_the_queue_has_abandoned(client: Client) -> None:
         await until_state(client, "closed", "abandoned")
 
 
+async def test_keys_that_a_caller_presses_are_told_and_kept_and_the_end_has_its_cause(client: Client) -> None:
+    asterisk = Asterisk()
+    asterisk.phones["anna"] = "answer"
+    await agent(client, "anna")
+    async with connected(client, asterisk), client.desktop("anna", status="available") as anna:
+        call = await asterisk.call("13800138000")
+        contact_id = (await anna.event("contact.active"))["contact_id"]
+        for digit in "12#":
+            await asterisk.press(call, digit)
+        pressed = ""
+        while pressed != "12#":  # keys of one beat come together
+            told = (await anna.event("message.received"))["data"]["message"]
+            assert ("event", {"event": "dtmf", "digits": told["text"]}) == (told["kind"], told["payload"])
+            pressed += told["text"]
+        await asterisk.press(call, "9")
+        await asterisk.hang_up(call, cause=31)
+        assert "9" == (await anna.event("message.received"))["data"]["message"]["text"]
+        ended = await anna.event("call.ended")
+        assert (contact_id, {"cause": 31}) == (ended["contact_id"], ended["data"])
+    said = (await client.call("GET", f"/v1/contacts/{contact_id}/messages"))["items"]
+    assert "12#9" == "".join(each["text"] for each in said)
+
+
 async def test_a_caller_who_gives_up_while_a_phone_rings_stops_its_ringing(client: Client) -> None:
     asterisk = Asterisk()
     asterisk.phones["anna"] = "ring"

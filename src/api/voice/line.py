@@ -25,10 +25,10 @@ from src.api.sockets import GONE, until_first
 from src.channels.base import Account, Conversation
 from src.channels.voice import phone_of, switchboard_of
 from src.channels.voice.calls import CallCommand, CallEvent, Replaced, inbound_of
-from src.channels.voice.switchboard import Act, Answered, Arrived, Gone, Lost, NotAnswered, Wish, WishedLeg
+from src.channels.voice.switchboard import Act, Answered, Arrived, Gone, Lost, NotAnswered, Pressed, Wish, WishedLeg
 from src.delivery.hub import Subscriber
 from src.dispatch import jobs
-from src.dispatch.inbound import InboundHangup
+from src.dispatch.inbound import InboundDigits, InboundHangup
 from src.errors import Refused, StoreUnreachable, Unavailable
 from src.router import commands
 from src.router import events as ev
@@ -51,6 +51,9 @@ ANSWER_MS_MAX: Final = 10_000
 
 FRAMES_MAX: Final = 1_000
 """Frames that wait to be worked off; beyond it the system has to wait with more."""
+
+DIGITS_MAX: Final = 64
+"""Keys that a caller presses within a beat are told as one; so many at most."""
 
 REPORT_S_MAX: Final = 2.0
 
@@ -107,6 +110,7 @@ class Line:
         self._latest = False
         self._board = switchboard_of(account)
         self._dirty: set[str] = set()
+        self._digits: dict[str, str] = {}
         self._frames: asyncio.Queue[str | None] = asyncio.Queue(FRAMES_MAX)
         self._subscriber = Subscriber(account.tenant, None, personal=False, wants=self._wants, by_contact=True)
         now_s = found.clock.monotonic()
@@ -225,6 +229,8 @@ class Line:
             await self._do(self._board.wish(wish, self._found.clock.now_ms()))
 
     async def _on_time(self) -> None:
+        for call_id in list(self._digits):
+            await self._tell_digits(call_id)
         now_s = self._found.clock.monotonic()
         if now_s - self._pinged_at >= PING_S:
             self._pinged_at = now_s
@@ -255,7 +261,12 @@ class Line:
                 assert inbound is not None
                 taken = await take(self._found, account, [inbound])
                 self._dirty.update(each.contact_id for each in taken if each.contact_id is not None)
+            case Pressed():
+                self._digits[act.call_id] = self._digits.get(act.call_id, "") + act.digit
+                if len(self._digits[act.call_id]) == DIGITS_MAX:
+                    await self._tell_digits(act.call_id)
             case Gone():
+                await self._tell_digits(act.call_id)
                 await take(self._found, account, [InboundHangup(CHANNEL, account.name, act.call_id, act.cause)])
             case Answered():
                 accept = commands.Accept(act.assignment_id, act.agent_id)
@@ -268,6 +279,11 @@ class Line:
             case Lost():
                 back = commands.TakeBack(act.contact_id, BY, act.reason, act.assignment_id)
                 await self._try(jobs.OnContact(act.contact_id, back))
+
+    async def _tell_digits(self, call_id: str) -> None:
+        digits = self._digits.pop(call_id, None)
+        if digits is not None:
+            await take(self._found, self._account, [InboundDigits(CHANNEL, self._account.name, call_id, digits)])
 
     async def _try(self, job: jobs.OnAssignment | jobs.OnContact) -> None:
         try:

@@ -15,7 +15,7 @@ from typing import Final
 import phonenumbers
 
 from src.channels.base import Account
-from src.dispatch.inbound import Inbound, InboundContact, InboundHangup
+from src.dispatch.inbound import Inbound, InboundContact, InboundDigits, InboundHangup
 from src.profile.identities import VALUE_CHARS_MAX, Identity
 
 DISPLAY_NAME_CHARS_MAX: Final = 128
@@ -194,12 +194,14 @@ CallCommand = Hold | Announce | Ring | Bridge | HangUp | Drop
 
 
 def inbound_of(event: CallEvent, account: Account) -> Inbound | None:
-    """What the service is told of a call event: that a caller came, and that the caller went. None for the rest."""
+    """What the service is told of a call event: that a caller came, pressed a key, or went. None for the rest."""
     match event:
         case Offered():
             return _contact(event, account)
         case Ended() | Abandoned():
             return InboundHangup("voice", account.name, event.call_id, event.cause)
+        case Dtmf():
+            return InboundDigits("voice", account.name, event.call_id, event.digit)
         case _:
             return None
 

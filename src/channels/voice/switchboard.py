@@ -33,6 +33,7 @@ from src.channels.voice.calls import (
     CallCommand,
     CallEvent,
     Drop,
+    Dtmf,
     Ended,
     HangUp,
     Hold,
@@ -101,6 +102,14 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class Pressed:
+    """The caller pressed a key."""
+
+    call_id: str
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """The agent takes the offer."""
 
@@ -126,7 +135,7 @@ class Lost:
     reason: str
 
 
-Act = Arrived | Gone | Answered | NotAnswered | Lost
+Act = Arrived | Gone | Pressed | Answered | NotAnswered | Lost
 Moves = tuple[list[Act], list[CallCommand]]
 
 
@@ -194,6 +203,8 @@ class Switchboard:
                 return self._leg_ended(event, now_ms)
             case Ended() | Abandoned():
                 return self._ended(event.call_id, event.cause)
+            case Dtmf():
+                return [Pressed(event.call_id, event.digit)] if event.call_id in self._calls else [], []
             case Standing():
                 return self._standing(event, now_ms)
             case _:

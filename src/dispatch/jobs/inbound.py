@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from src.dispatch import people
-from src.dispatch.inbound import Inbound, InboundContact, InboundHangup, InboundMessage
+from src.dispatch.inbound import Inbound, InboundContact, InboundDigits, InboundHangup, InboundMessage
 from src.dispatch.people import Sighting
 from src.dispatch.ports import (
     RECENT_S,
@@ -158,12 +158,50 @@ class TakeHangup:
         inbound = self.inbound
         contact_id = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
         contact = None if contact_id is None else turn.engine.state.contact(contact_id)
-        if contact_id is not None and contact is not None and contact.state != "parked":
-            turn.decide(commands.Cancel(contact_id, "abandoned"))
+        if contact_id is not None and contact is not None:
+            turn.decide(commands.EndCall(contact_id, inbound.cause))
+            if contact.state != "parked":
+                turn.decide(commands.Cancel(contact_id, "abandoned"))
         return Taken(contact_id, created=False)
 
 
-def take(inbound: Inbound, default_region: str | None = None) -> "TakeContact | TakeMessage | TakeHangup":
+@dataclass(frozen=True, slots=True)
+class TakeDigits:
+    """A caller pressed keys: kept and told as a message of the kind `event`, as long as there is somebody to tell."""
+
+    inbound: InboundDigits
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.external_contacts.add((self.inbound.channel, self.inbound.account, self.inbound.external_id))
+
+    def run(self, turn: Turn) -> Taken:
+        inbound = self.inbound
+        contact_id = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
+        contact = None if contact_id is None else turn.engine.state.contact(contact_id)
+        if contact is None or contact.state not in ("waiting", "offered", "active"):
+            return Taken(contact_id, created=False)
+        message_id = turn.new_id()
+        seq = turn.decide(commands.Message(contact.id, message_id, "event")).events[0].seq
+        turn.write(
+            MessageFact(
+                id=message_id,
+                contact_id=contact.id,
+                customer_id=contact.customer_id,
+                channel=inbound.channel,
+                account=inbound.account,
+                external_id=None,
+                sender="customer",
+                kind="event",
+                text=inbound.digits,
+                payload={"event": "dtmf", "digits": inbound.digits},
+                at=turn.now,
+                seq=seq,
+            )
+        )
+        return Taken(contact.id, created=False, message_id=message_id, seq=seq)
+
+
+def take(inbound: Inbound, default_region: str | None = None) -> "TakeContact | TakeMessage | TakeHangup | TakeDigits":
     """The job for whatever a channel handed in, its identity brought to normal form.
 
     `default_region` (ISO 3166) reads telephone numbers without a country code.
@@ -173,6 +211,8 @@ def take(inbound: Inbound, default_region: str | None = None) -> "TakeContact | 
     """
     if isinstance(inbound, InboundHangup):
         return TakeHangup(inbound)
+    if isinstance(inbound, InboundDigits):
+        return TakeDigits(inbound)
     account = inbound.account
     typed = inbound.channel in TYPED_CHANNELS and inbound.identity.type == "phone"
     identity = normalised(inbound.identity, account=account, default_region=default_region, vouched=not typed)

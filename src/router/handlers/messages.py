@@ -48,6 +48,11 @@ def media_came(room: Room, command: commands.MediaCame) -> None:
     room.board.tell(ev.MEDIA_KEPT, contact, media_id=command.media_id, media_type=command.media_type, bytes=size)
 
 
+def end_call(room: Room, command: commands.EndCall) -> None:
+    """Whoever has the contact hears that the caller is gone, and why."""
+    room.board.tell(ev.CALL_ENDED, room.contact(command.contact_id), cause=command.cause)
+
+
 def connect_line(room: Room, command: commands.ConnectLine) -> None:
     """Whoever holds an older connection of the account hears that it has been replaced."""
     room.board.emit(ev.CHANNEL_CONNECTED, {"name": command.account, "session": command.session})
