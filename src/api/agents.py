@@ -32,6 +32,7 @@ _CONTACT_ID: Final = ASSIGNMENT_COLUMNS.index("contact_id")
 _CUSTOMER_ID: Final = 1
 _ACCEPTED_AT: Final = ASSIGNMENT_COLUMNS.index("accepted_at")
 _ENDED_AT: Final = ASSIGNMENT_COLUMNS.index("ended_at")
+_DISPOSITION: Final = ASSIGNMENT_COLUMNS.index("disposition")
 _AGENT_ID: Final = ASSIGNMENT_COLUMNS.index("agent_id")
 
 OpenState = Literal["offered", "active", "parked", "wrap_up"]
@@ -274,9 +275,14 @@ async def _act(ctx: Context, job: Job[Row]) -> Response:
     if ctx.principal.role != "agent":
         ctx.principal.need("agents:write", supervisor=True)
     done = await ctx.once(job, _render_assignment)
-    return Json(done.body, done.status) if isinstance(done, Answer) else Json(views.assignment(done))
+    if not isinstance(done, Answer):
+        return Json(views.assignment(done))
+    row = await ctx.services.queries.assignment(ctx.tenant, str(done.body["id"]))
+    said = None if row is None or done.body["state"] not in {"wrap_up", "completed"} else row[_DISPOSITION]
+    return Json({**done.body, "disposition": said}, done.status)
 
 
 @forwardable
 def _render_assignment(row: Row) -> tuple[int, views.Json]:
-    return 200, views.assignment(row)
+    """Without what somebody typed: a repeat has it joined again."""
+    return 200, {**views.assignment(row), "disposition": None}

@@ -1,7 +1,7 @@
 """Help with a contact: asked of an agent, a department, or whoever has the skills. The lead keeps the contact."""
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -26,10 +26,12 @@ from src.dispatch.ports import Answer
 from src.dispatch.turn import Job
 from src.errors import Forbidden, NotFound
 from src.router import commands
-from src.router.entities import Row
+from src.router.entities import COLLABORATION_COLUMNS, Row
 from src.router.model import Deadlines
 
 router = APIRouter(prefix="/v1", tags=["collaborations"])
+
+_REASON: Final = COLLABORATION_COLUMNS.index("reason")
 
 State = Literal["open", "requested", "accepted", "closed"]
 
@@ -98,12 +100,17 @@ def _may_act(ctx: Context) -> None:
 
 async def _done(ctx: Context, job: Job[Row], status: int = 200) -> Response:
     done = await ctx.once(job, partial(_render_collaboration, status))
-    return Json(done.body, done.status) if isinstance(done, Answer) else Json(views.collaboration(done), status)
+    if not isinstance(done, Answer):
+        return Json(views.collaboration(done), status)
+    found = await ctx.services.queries.collaboration(ctx.tenant, str(done.body["id"]))
+    said = None if found is None or done.body["state"] != "closed" else found.collaboration[_REASON]
+    return Json({**done.body, "reason": said}, done.status)
 
 
 @forwardable
 def _render_collaboration(status: int, row: Row) -> tuple[int, views.Json]:
-    return status, views.collaboration(row)
+    """Without what somebody typed: a repeat has it joined again."""
+    return status, {**views.collaboration(row), "reason": None}
 
 
 @router.get("/contacts/{contact_id}/collaborations")

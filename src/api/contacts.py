@@ -23,7 +23,7 @@ from src.api.schemas import (
 )
 from src.cluster.wire import forwardable
 from src.delivery import views
-from src.dispatch import jobs
+from src.dispatch import jobs, remarks
 from src.dispatch.config import terms
 from src.dispatch.inbound import InboundContact
 from src.dispatch.orders import NO_OUTLOOK
@@ -111,12 +111,20 @@ def snapshot(each: ContactSnapshot) -> views.Json:
 def _render_taken(taken: jobs.Taken) -> tuple[int, Mapping[str, Any]]:
     if taken.snapshot is None:
         return 200, {"id": taken.contact_id}
-    return 201, snapshot(replace(taken.snapshot, fact=None))
+    return 201, _kept(taken.snapshot)
 
 
 @forwardable
 def _render_snapshot(each: ContactSnapshot) -> tuple[int, Mapping[str, Any]]:
-    return 200, snapshot(replace(each, fact=None))
+    return 200, _kept(each)
+
+
+def _kept(each: ContactSnapshot) -> views.Json:
+    """What a stored answer holds of a contact: nothing that came from the customer, or that somebody typed."""
+    shown = snapshot(replace(each, fact=None))
+    if shown["assignment"] is not None:
+        shown["assignment"]["disposition"] = None
+    return shown
 
 
 async def _repeated_contact(ctx: Context, answer: Answer) -> Response:
@@ -130,7 +138,12 @@ _OF_FACT: Final = ("external_id", "conversation_id", "direction", "identity", "t
 async def _whole(ctx: Context, stored: Mapping[str, Any]) -> views.Json:
     """A stored answer with what came from the customer joined again, as far as it is still there."""
     now = await read(ctx, str(stored["id"]))
-    return {**now, **stored, **{name: now[name] for name in _OF_FACT}} if "state" in stored else now
+    if "state" not in stored:
+        return now
+    held = stored["assignment"]
+    if held is not None and held["state"] in {"wrap_up", "completed"} and now["assignment"]["id"] == held["id"]:
+        held = {**held, "disposition": now["assignment"]["disposition"]}
+    return {**now, **stored, **{name: now[name] for name in _OF_FACT}, "assignment": held}
 
 
 @forwardable
@@ -375,8 +388,14 @@ render_message: Final = _render_message
 async def get_trace(contact_id: Id, ctx: Ctx) -> Response:
     """Why it went where it went: every decision, oldest first."""
     await readable(ctx, contact_id)
-    decisions = await ctx.services.queries.traces(ctx.tenant, contact_id)
-    items = [{"seq": seq, **views.public(each)} for seq, trace in decisions for each in _one_by_one(trace)]
+    decisions = [
+        (seq, each)
+        for seq, trace in await ctx.services.queries.traces(ctx.tenant, contact_id)
+        for each in _one_by_one(trace)
+    ]
+    typed = Wanted(remarks={named for _, each in decisions for named in remarks.ids_in(each)})
+    texts = (await ctx.services.store.lookup(ctx.tenant, typed)).remarks
+    items = [{"seq": seq, **views.public(remarks.readable(each, texts))} for seq, each in decisions]
     return Json({"contact_id": contact_id, "decisions": items})
 
 

@@ -17,6 +17,7 @@ import structlog
 
 from src import metrics
 from src.delivery import views
+from src.dispatch import remarks
 from src.dispatch.ports import RECENT_S, Clock, Known, Store, Wanted
 from src.errors import StoreUnreachable, Unavailable
 from src.profile.masking import masked
@@ -514,6 +515,7 @@ class Hub:
         """Look up what the events are joined with and `known` lacks; waits until the store answers."""
         wanted, offered = Wanted(), set[str]()
         for each in events:
+            wanted.remarks.update(named for named in remarks.ids_in(each.data) if named not in known.remarks)
             if each.type == ev.CONTACT_OFFERED and each.contact_id is not None and each.customer_id is not None:
                 offered.add(each.customer_id)
                 if each.contact_id not in known.facts or each.contact_id not in known.contacts:
@@ -548,6 +550,7 @@ class Hub:
                 known.families = found.families | known.families
                 known.recent = found.recent | known.recent
                 known.messages = found.messages | known.messages
+                known.remarks = found.remarks | known.remarks
                 return
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from src.dispatch import remarks
 from src.dispatch.config import LATEST
 from src.dispatch.people import whole
 from src.dispatch.ports import (
@@ -190,7 +191,7 @@ def assignment(row: Row) -> Json:
 
 def held(row: Row, known: Known, skills: Mapping[str, int], now: int) -> Json:
     """An assignment with all that a desktop needs at first sight: what `contact.offered` carries too."""
-    shown = assignment(row)
+    shown = assignment(remarks.assignment(row, known.remarks))
     contact_row = known.contacts.get(shown["contact_id"])
     customer_id = None if contact_row is None else contact_row[_CUSTOMER_ID]
     requirements = _read(contact_row[_REQUIREMENTS]) if contact_row is not None else []
@@ -349,11 +350,12 @@ def event_id(tenant: str, seq: int) -> str:
 def event(tenant: str, each: Event, known: Known, now: int, *, personal: bool = True) -> Json:
     """An event with what is joined to it: contact and customer for an offer, the message for `message.received`.
 
-    Without `personal`, for those who may not read contacts, these are null.
+    What somebody typed as a reason is joined too. Without `personal`, for those who may not read contacts, these are
+    null.
     """
-    data = public(each.data)
     if not personal:
         known = Known()
+    data = public(remarks.readable(each.data, known.remarks))
     if each.type == ev.CONTACT_OFFERED:
         data["expires_in_ms"] = max(0, each.data["expires_at"] - now)
         data["contact"] = _joined(known.contacts.get(each.contact_id or ""), known)

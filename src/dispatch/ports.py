@@ -223,6 +223,16 @@ class NoteFact:
 
 
 @dataclass(frozen=True, slots=True)
+class RemarkFact:
+    """What somebody typed as the reason or disposition of an act upon a contact: journal and tables hold its `id`."""
+
+    id: str
+    contact_id: str
+    text: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class CollaborationWord:
     """What was written with a request, a reply or the close of a collaboration. `author` is who wrote it.
 
@@ -388,6 +398,7 @@ Fact = (
     | MediaFact
     | CursorFact
     | NoteFact
+    | RemarkFact
     | CollaborationWord
     | ConfigFact
     | KeyFact
@@ -511,6 +522,7 @@ class Wanted:
     answers: set[str] = field(default_factory=set)
     conflicts: set[str] = field(default_factory=set)
     reviews: set[tuple[str, str]] = field(default_factory=set)
+    remarks: set[str] = field(default_factory=set)
     recent_since: int | None = None
     whole: bool = False
 
@@ -541,7 +553,8 @@ class Known:
     """What was found for a `Wanted`; keys that are not there were not found.
 
     `customers` also has those of the identities and contacts found, `facts` the facts of the contacts, also of those
-    found by an external id, `outgoing` what became of the messages. `recent` are the contacts of the customers of the
+    found by an external id, `outgoing` what became of the messages, `remarks` the texts of those that the assignments
+    and collaborations name. `recent` are the contacts of the customers of the
     identities found, newest first, at most `RECENT_CONTACTS_MAX` each. `external`, which no store holds, is what
     connectors know of customers.
 
@@ -573,6 +586,7 @@ class Known:
     held: dict[str, tuple[IdentityFact, ...]] = field(default_factory=dict)
     conflicts: dict[str, ConflictFact] = field(default_factory=dict)
     reviews: dict[tuple[str, str], ReviewFact] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
+from src.dispatch import remarks
 from src.dispatch.ports import (
     RECENT_CONTACTS_MAX,
     AccountFact,
@@ -22,6 +23,7 @@ from src.dispatch.ports import (
     MessageFact,
     OutgoingFact,
     Recent,
+    RemarkFact,
     ReviewFact,
     Wanted,
     WebhookFact,
@@ -168,6 +170,8 @@ class Turn:
             self.known.messages[fact.id] = fact
             if fact.external_id is not None:
                 self.known.external_messages[(fact.channel, fact.account, fact.external_id)] = fact
+        elif isinstance(fact, RemarkFact):
+            self.known.remarks[fact.id] = fact.text
         elif isinstance(fact, ConfigFact | AccountFact | ConnectorFact | KeyFact | WebhookFact):
             self._write_configuration(fact)
         else:
@@ -207,9 +211,10 @@ class Turn:
         assignment_id = row[_ASSIGNMENT_ID]
         customer = self.known.customers.get(row[_CUSTOMER_ID])
         assignment = None if assignment_id is None else state.assignment(assignment_id)
+        held = assignment.row() if assignment is not None else self.known.assignments.get(assignment_id or "")
         return ContactSnapshot(
             row,
-            assignment.row() if assignment is not None else self.known.assignments.get(assignment_id or ""),
+            None if held is None else remarks.assignment(held, self.known.remarks),
             self.known.facts.get(contact_id),
             self.engine.position(contact_id),
             self.engine.estimate(contact_id),

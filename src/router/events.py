@@ -1,7 +1,8 @@
 """The journal's vocabulary: what an event is, and the shape of each kind's `data`.
 
 Events hold ids, codes and numbers, never personal data: texts, names and addresses are facts beside the journal, and
-are joined when an event is told to someone. Every value in `data` is JSON. An event concerns at most one agent.
+are joined when an event is told to someone. So are reasons and dispositions that somebody typed: `reason`, `why` and
+`disposition` hold a code, or the id of a remark. Every value in `data` is JSON. An event concerns at most one agent.
 
 *Need* stands for: queue, priority, language, tags, requirements, target_agent_id, target_kind, target_until, terms.
 

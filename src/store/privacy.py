@@ -29,6 +29,7 @@ BY_CONTACT: Final[Mapping[Table, str]] = {
     tables.messages: "contact_id",
     tables.media: "contact_id",
     tables.notes: "contact_id",
+    tables.remarks: "contact_id",
     tables.traces: "contact_id",
 }
 """What is about a contact and goes with its customer: the column that names the contact."""

@@ -54,6 +54,7 @@ from src.dispatch.ports import (
     OutgoingFact,
     TrustFact,
 )
+from src.dispatch.remarks import PREFIX
 from src.errors import Malformed, Unavailable
 from src.router.entities import Row
 from src.router.folds import FLAGGED_CALLBACK
@@ -188,8 +189,18 @@ def _of(table: Table) -> list[Column[Any]]:
     return [each for each in table.columns if each.name != "tenant"]
 
 
-_CONTACT, _FACT, _ASSIGNMENT = _of(tables.contacts), _of(tables.contact_facts), _of(tables.assignments)
+def _with_remarks(table: Table, named_by: Column[Any]) -> list[ColumnElement[Any]]:
+    """A table's columns without the tenant, with what was typed in the place of its id; null if that is gone."""
+    remark = tables.remarks.c
+    text = select(remark.text).where(remark.tenant == table.c.tenant, remark.id == named_by.collate("C"))
+    typed = case((named_by.startswith(PREFIX), text.correlate(table).scalar_subquery()), else_=named_by)
+    return [typed.label(each.name) if each is named_by else each for each in _of(table)]
+
+
+_CONTACT, _FACT = _of(tables.contacts), _of(tables.contact_facts)
+_ASSIGNMENT = _with_remarks(tables.assignments, tables.assignments.c.disposition)
 _COLLABORATION = _of(tables.collaborations)
+_CLOSED_COLLABORATION = _with_remarks(tables.collaborations, tables.collaborations.c.reason)
 _MESSAGE = _of(tables.messages)
 _Query = Select[Any] | CompoundSelect[Any]
 
@@ -633,7 +644,9 @@ class Queries:
     async def collaboration(self, tenant: str, collaboration_id: str) -> CollaborationRead | None:
         """One collaboration, open or closed, with its words."""
         each, said = tables.collaborations.c, tables.collaboration_words.c
-        row = await self.one_row(select(*_COLLABORATION).where(each.tenant == tenant, each.id == collaboration_id))
+        row = await self.one_row(
+            select(*_CLOSED_COLLABORATION).where(each.tenant == tenant, each.id == collaboration_id)
+        )
         if row is None:
             return None
         own = select(*_of(tables.collaboration_words)).where(
@@ -661,7 +674,7 @@ class Queries:
         each = tables.collaborations.c
         equal = {each.contact_id: contact_id, each.agent_id: agent_id, each.department: department}
         equal[each.state] = None if state == "open" else state
-        query = select(*_COLLABORATION).where(each.tenant == tenant)
+        query = select(*_CLOSED_COLLABORATION).where(each.tenant == tenant)
         query = query.where(*(column == value for column, value in equal.items() if value is not None))
         if state is not None:
             query = query.where(each.closed_at.is_not(None) if state == "closed" else each.closed_at.is_(None))

@@ -26,6 +26,7 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "customers": _keyed(rows.customer_from, lambda each: each.id),
     "family": _keyed(rows.customer_from, lambda each: each.id),
     "collaborations": lambda row: (row[0], tuple(row)),
+    "remarks": lambda row: (row[0], row[2]),
     "conflicts": _keyed(rows.conflict_from, lambda each: each.id),
     "reviews": _keyed(rows.review_from, lambda each: (each.contact_id, each.kind)),
     "messages": _keyed(rows.message_from, lambda each: each.id),

@@ -35,6 +35,7 @@ TAKEN: Final[Mapping[str, Sequence[str]]] = {
     ),
     "notes": (
         "DELETE FROM notes WHERE tenant = $1 AND contact_id = ANY ($2::text[])",
+        "DELETE FROM remarks WHERE tenant = $1 AND contact_id = ANY ($2::text[])",
         """\
 DELETE FROM collaboration_words WHERE tenant = $1 AND collaboration_id IN (
   SELECT id FROM collaborations WHERE tenant = $1 AND contact_id = ANY ($2::text[]))""",

@@ -32,6 +32,7 @@ from src.dispatch.ports import (
     Outgoing,
     OutgoingFact,
     RatingFact,
+    RemarkFact,
     ReviewFact,
     TrustFact,
     WebhookCursor,
@@ -328,6 +329,11 @@ def cursor_from(row: Sequence[Any]) -> CursorFact:
 def note_row(fact: NoteFact) -> Row:
     """A row of `notes`."""
     return (fact.assignment_id, fact.contact_id, fact.text, fact.at)
+
+
+def remark_row(fact: RemarkFact) -> Row:
+    """A row of `remarks`."""
+    return (fact.id, fact.contact_id, fact.text, fact.at)
 
 
 def word_row(fact: CollaborationWord) -> Row:

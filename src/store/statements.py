@@ -279,6 +279,7 @@ SOUGHT: Final = (
     Sought("family", tables.customers, ("survivor_id",), (("customers", "survivor_id"),)),
     Sought("held", tables.identities, ("customer_id",), (("customers", "id"), ("family", "id"))),
     Sought("collaborations", tables.collaborations, ("id",)),
+    Sought("remarks", tables.remarks, ("id",), (("assignments", "disposition"), ("collaborations", "reason"))),
     Sought("conflicts", tables.customer_conflicts, ("id",)),
     Sought("reviews", tables.reviews, ("contact_id", "kind")),
     Sought("messages", tables.messages, ("id",)),
@@ -334,7 +335,9 @@ def lookup(wanted: frozenset[str], *, recent: bool = False, whole: bool = False)
     parts: dict[str, str] = {}
     given: list[str] = []
     for sought in SOUGHT:
-        sources = [f"SELECT {column} FROM found_{other}" for other, column in sought.follows if other in parts]
+        sources = [
+            f'SELECT {column} COLLATE "C" FROM found_{other}' for other, column in sought.follows if other in parts
+        ]
         if sought.name in wanted:
             key = values([sought.table.columns[each] for each in sought.key], "given")
             sources.append(f"SELECT {', '.join(key)} FROM jsonb_array_elements(${len(given) + 2}) AS given")

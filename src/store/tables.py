@@ -554,6 +554,18 @@ notes: Final = Table(
     Index(None, "tenant", "contact_id"),
 )
 
+remarks: Final = Table(
+    "remarks",
+    metadata,
+    _key("tenant"),
+    _key("id"),
+    _key("contact_id"),
+    _text("text", nullable=False),
+    _number("at"),
+    PrimaryKeyConstraint("tenant", "id"),
+    Index(None, "tenant", "contact_id"),
+)
+
 collaboration_words: Final = Table(
     "collaboration_words",
     metadata,

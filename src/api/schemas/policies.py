@@ -196,8 +196,8 @@ class RetentionSettings(Body):
     """How many days data of each kind is kept, counted from when its contact came; null: until it is erased.
 
     `messages`: what was written, and of it what stands in the contact. `notes`: what agents, helpers and those who
-    rated wrote. `media`: files and recordings. `attributes`: of contacts. `traces`: reasons of decisions. Open contacts
-    keep theirs. `customers` who were not seen for so long are erased whole.
+    rated wrote, reasons and dispositions too. `media`: files and recordings. `attributes`: of contacts. `traces`: of
+    decisions. Open contacts keep theirs. `customers` who were not seen for so long are erased whole.
     """
 
     messages_days: RetentionDays | None = None

@@ -2,18 +2,56 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
+from src.dispatch import remarks
 from src.dispatch.ports import (
     CollaborationWord,
     NoteFact,
+    RemarkFact,
     Wanted,
 )
 from src.dispatch.turn import ContactSnapshot, Turn
 from src.router import commands
+from src.router.board import Decision
 from src.router.commands import Command
 from src.router.entities import Row
 from src.router.state import State
+
+_TYPED: Final[Mapping[type[Any], str]] = {
+    commands.Decline: "reason",
+    commands.Complete: "disposition",
+    commands.Cancel: "reason",
+    commands.Transfer: "reason",
+    commands.Return: "reason",
+    commands.Resume: "reason",
+    commands.Escalate: "reason",
+    commands.Assign: "reason",
+    commands.TakeBack: "reason",
+    commands.Pin: "reason",
+    commands.CloseCollaboration: "reason",
+}
+"""Where a command holds what somebody typed."""
+
+_CODES: Final = frozenset(
+    {"abandoned", "requested", "silence", "reply_window_closing", "busy", "no_answer", "unreachable", "connection_lost"}
+)
+"""What this service gives for a reason itself, where nobody typed one."""
+
+
+def _decide(turn: Turn, command: Command, contact_id: str | None) -> Decision:
+    """Decide a command, what was typed with it kept apart. Of a repeat that changes nothing it is not kept."""
+    name = _TYPED.get(type(command))
+    text = None if name is None else getattr(command, name)
+    if name is None or text is None or text in _CODES:
+        return turn.decide(command)
+    remark_id = remarks.PREFIX + turn.new_id()
+    changed: dict[str, Any] = {name: remark_id}
+    decision = turn.decide(replace(command, **changed))
+    if decision.events:
+        assert contact_id is not None
+        turn.write(RemarkFact(remark_id, contact_id, text, turn.now))
+    return decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +67,17 @@ class OnContact:
     attributes: Mapping[str, Any] | None = None
     note: str | None = None
 
-    def wants(self, wanted: Wanted, _: State) -> None:
+    def wants(self, wanted: Wanted, state: State) -> None:
         wanted.contacts.add(self.contact_id)
+        contact = state.contact(self.contact_id)
+        held = None if contact is None else state.assignment(contact.assignment_id or "")
+        if held is not None:
+            wanted.remarks.update(remarks.disposition_of(held.row()))
 
     def run(self, turn: Turn) -> ContactSnapshot:
         before = turn.engine.state.contact(self.contact_id)
         assignment_id = before.assignment_id if before is not None else None
-        decision = turn.decide(self.command)
+        decision = _decide(turn, self.command, self.contact_id)
         if self.attributes is not None:
             fact = turn.known.facts[self.contact_id]
             turn.write(replace(fact, attributes={**fact.attributes, **self.attributes}))
@@ -56,16 +98,24 @@ class OnAssignment:
     note: str | None = None
 
     def wants(self, wanted: Wanted, state: State) -> None:
-        if state.assignment(self.assignment_id) is None:
+        assignment = state.assignment(self.assignment_id)
+        if assignment is None:
             wanted.assignments.add(self.assignment_id)
+        else:
+            wanted.remarks.update(remarks.disposition_of(assignment.row()))
 
     def run(self, turn: Turn) -> Row:
-        decision = turn.decide(self.command)
-        assignment = turn.engine.state.assignment(self.assignment_id)
-        row = assignment.row() if assignment is not None else turn.known.assignments[self.assignment_id]
+        before = self._row(turn)
+        decision = _decide(turn, self.command, None if before is None else before[1])
+        row = self._row(turn)
+        assert row is not None
         if self.note is not None and decision.events:
             turn.write(NoteFact(self.assignment_id, row[1], self.note, turn.now))
-        return row
+        return remarks.assignment(row, turn.known.remarks)
+
+    def _row(self, turn: Turn) -> Row | None:
+        assignment = turn.engine.state.assignment(self.assignment_id)
+        return assignment.row() if assignment is not None else turn.known.assignments.get(self.assignment_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +136,7 @@ class Ask:
         command = replace(self.command, collaboration_id=turn.new_id())
         turn.decide(command)
         row = _collaboration(turn, command.collaboration_id)
+        assert row is not None
         if self.text is not None:
             _write_word(turn, row, (command.by, "request", self.text))
         return row
@@ -107,16 +158,18 @@ class OnCollaboration:
             wanted.collaborations.add(self.collaboration_id)
 
     def run(self, turn: Turn) -> Row:
-        decision = turn.decide(self.command)
+        before = _collaboration(turn, self.collaboration_id)
+        decision = _decide(turn, self.command, None if before is None else before[1])
         row = _collaboration(turn, self.collaboration_id)
+        assert row is not None
         if self.word is not None and decision.events:
             _write_word(turn, row, self.word)
-        return row
+        return remarks.collaboration(row, turn.known.remarks)
 
 
-def _collaboration(turn: Turn, collaboration_id: str) -> Row:
+def _collaboration(turn: Turn, collaboration_id: str) -> Row | None:
     found = turn.engine.state.collaboration(collaboration_id)
-    return found.row() if found is not None else turn.known.collaborations[collaboration_id]
+    return found.row() if found is not None else turn.known.collaborations.get(collaboration_id)
 
 
 def _write_word(turn: Turn, collaboration: Row, word: tuple[str, str, str]) -> None:
