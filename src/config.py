@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     webhook_networks: str = Field(
         default="", description="networks that are not public and that webhooks may be posted to all the same"
     )
+    voice_networks: str = Field(
+        default="", description="networks that are not public and in which telephone systems are dialled all the same"
+    )
     previous_secret_keys: SecretStr = Field(
         default=SecretStr(""), description="keys from before, with commas between: what they sealed is still opened"
     )
@@ -56,7 +59,7 @@ class Settings(BaseSettings):
         default=None, description="where they are archived; embedded: `archive` in the data folder"
     )
 
-    @field_validator("connector_networks", "webhook_networks")
+    @field_validator("connector_networks", "webhook_networks", "voice_networks")
     @classmethod
     def _networks(cls, value: str) -> str:
         for each in value.split(","):

@@ -313,7 +313,9 @@ class Conversation(Protocol):
     owes an answer, None where it owes none.
     """
 
-    waits_since_ms: int | None
+    @property
+    def waits_since_ms(self) -> int | None:
+        """Since when an answer is owed, in ms since the epoch."""
 
     def begin(self, now_ms: int) -> Sequence[str]:
         """The first frames to send."""

@@ -45,7 +45,7 @@ class Failed(Exception):
         self.passing = passing
 
 
-class _Forbidden(OSError):
+class ForbiddenAddressError(OSError):
     """The address is not one that may be called."""
 
 
@@ -74,6 +74,23 @@ def allowed(address: Address, also: Iterable[Network]) -> bool:
     return address.is_global and not address.is_multicast
 
 
+async def resolved(host: str, port: int, also: Iterable[Network]) -> str:
+    """The address of a host that may be called.
+
+    Raises:
+        ForbiddenAddressError: it is not one that may be called.
+        OSError: the name has no address.
+    """
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise OSError("the name is none") from error
+    addresses = [ipaddress.ip_address(each[4][0]) for each in found]
+    if not all(allowed(each, also) for each in addresses):
+        raise ForbiddenAddressError
+    return str(addresses[0])
+
+
 class _Guarded(httpcore.AsyncNetworkBackend):
     """Connects to addresses that may be called, and to no others."""
 
@@ -90,15 +107,13 @@ class _Guarded(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Resolve, look, connect."""
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
+            address = await resolved(host, port, self._also)
+        except ForbiddenAddressError:
+            raise
+        except OSError as error:
             raise httpcore.ConnectError("the name has no address") from error
-        addresses = [ipaddress.ip_address(each[4][0]) for each in found]
-        if not all(allowed(each, self._also) for each in addresses):
-            raise _Forbidden
-        return await self._inner.connect_tcp(str(addresses[0]), port, timeout, local_address, socket_options)
+        return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
 
 
 class _Transport(httpx.AsyncHTTPTransport):
@@ -164,7 +179,7 @@ class Outward:
         try:
             async with self._client.stream("POST", url, headers=sent, content=body) as answer:
                 return answer.status_code, answer.headers.get("retry-after")
-        except _Forbidden as error:
+        except ForbiddenAddressError as error:
             raise Failed("forbidden_address") from error
         except httpx.ConnectError as error:
             raise Failed("unreachable", passing=True) from error
@@ -181,7 +196,7 @@ class Outward:
             async with self._client.stream(asked.method, asked.url, headers=sent, content=asked.body) as answer:
                 _look_at(answer)
                 return None if answer.status_code == _NOT_FOUND else _parsed(await _read(answer))
-        except _Forbidden as error:
+        except ForbiddenAddressError as error:
             raise Failed("forbidden_address") from error
         except httpx.InvalidURL as error:
             raise Failed("failed") from error

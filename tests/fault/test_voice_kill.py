@@ -2,40 +2,38 @@
 
 from pathlib import Path
 
-from tests.support.asterisk import Asterisk
+import pytest
+
 from tests.support.process import assert_replays, free_port, serving_process
 from tests.support.service import ADMIN_KEY, Client
+from tests.support.telephony import CHANNELS, SYSTEMS, started
 
-CHANNELS = {"voice": {"cost": 100, "max": 1}}
 
-
-async def test_calls_survive_kill_9(tmp_path: Path) -> None:
+@pytest.mark.parametrize("system", SYSTEMS)
+async def test_calls_survive_kill_9(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+    monkeypatch.setenv("CORDBOARD_VOICE_NETWORKS", "127.0.0.0/8")
     tmp_path.chmod(0o711)
     folder, port = tmp_path / "data", free_port()
     client = Client(f"http://127.0.0.1:{port}", ADMIN_KEY)
-    asterisk = Asterisk()
-    asterisk.phones |= {"anna": "answer", "bert": "ring"}
-    url = f"ws://127.0.0.1:{port}/channels/voice/pbx1/ari"
-    async with client.http, serving_process(folder, port) as process:
-        body = {"channel": "voice", "settings": {"username": "ast"}, "secrets": {"password": "astpw-astpw"}}
-        await client.call("PUT", "/v1/channels/pbx1", json=body)
+    async with client.http, started(system) as pbx, serving_process(folder, port) as process:
+        pbx.phones |= {"anna": "answer", "bert": "ring"}
         for each in ("anna", "bert"):
             await client.agent(each, channels=CHANNELS, phone=each)
         await client.call("PUT", "/v1/agents/anna/presence", json={"status": "available"})
-        async with asterisk.dialling(url, "ast", "astpw-astpw", again=True):
-            talks = await asterisk.call("13800138001")
-            await asterisk.until(asterisk.talking, 20)
-            gives_up, waits = await asterisk.call("13800138002"), await asterisk.call("13800138003")
-            await asterisk.until(lambda: {gives_up, waits} == set(asterisk.held()), 20)
+        async with pbx.connected(client):
+            talks = await pbx.call("13800138001")
+            await pbx.until(pbx.talking, 20)
+            gives_up, waits = await pbx.call("13800138002"), await pbx.call("13800138003")
+            await pbx.until(lambda: {gives_up, waits} == set(pbx.held()), 20)
             process.kill()
             process.wait(10)
-            await asterisk.hang_up(gives_up)
+            await pbx.hang_up(gives_up)
             async with serving_process(folder, port):
                 await client.call("PUT", "/v1/agents/bert/presence", json={"status": "available"})
-                leg = (await asterisk.until(lambda: asterisk.legs("Ringing"), 30))[0]
-                await asterisk.pick_up(leg)
-                await asterisk.until(lambda: {waits, leg} in asterisk.talking(), 20)
-                assert any(talks in each for each in asterisk.talking())
+                leg = (await pbx.until(lambda: pbx.legs("Ringing"), 30))[0]
+                await pbx.pick_up(leg)
+                await pbx.until(lambda: {waits, leg} in pbx.talking(), 20)
+                assert any(talks in each for each in pbx.talking())
                 found = (await client.call("GET", "/v1/contacts"))["items"]
                 assert {
                     talks: ("active", None),

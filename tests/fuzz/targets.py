@@ -22,6 +22,7 @@ from src.channels.base import Account, ChannelRequest
 from src.channels.tencent.crypto import encrypt, key_of, signature_of
 from src.channels.voice import line_of
 from src.channels.voice.calls import inbound_of
+from src.channels.voice.esl import Framing
 from src.channels.webchat.site import site_of
 from src.channels.webchat.tokens import VisitorTokens
 from src.channels.wechat import WeChat
@@ -126,6 +127,20 @@ def ari(data: bytes) -> None:
         for each in events:
             inbound = inbound_of(each, _account("voice"))
             assert wire.load(wire.dump(inbound)) == inbound
+
+
+def esl(data: bytes) -> None:
+    """What FreeSWITCH sends over its event socket, in pieces; a call stands, and answers are owed."""
+    account = Account("default", "main", "voice", {"url": "esl://fs"}, {"password": "x"})
+    conversation, framing = line_of(account), Framing()
+    conversation.begin(NOW_MS)
+    for each in range(0, len(data), 97):
+        for text in framing.feed(data[each : each + 97]):
+            events, frames = conversation.take(text, NOW_MS)
+            assert all(frame.count("\n\n") == 1 for frame in frames), "one command"
+            for event in events:
+                inbound = inbound_of(event, account)
+                assert wire.load(wire.dump(inbound)) == inbound
 
 
 def stream_frames(data: bytes) -> None:
@@ -250,6 +265,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
         wecom_ciphertext,
         wecom_messages,
         ari,
+        esl,
         stream_frames,
         visitor_frames,
         direct_line,

@@ -113,7 +113,7 @@ async def running(database_url: str, folder: Path, **more: Any) -> AsyncIterator
         database_url=database_url,
         secret_key=SecretStr("a secret for tests"),
         admin_key=SecretStr(ADMIN_KEY),
-        **more,
+        **{"voice_networks": "127.0.0.0/8"} | more,
     )
     listening = bind("127.0.0.1", 0)
     async with service(settings, database_url) as (api, _):

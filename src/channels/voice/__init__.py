@@ -2,10 +2,11 @@
 
     /ari   Asterisk dials us with its outbound WebSocket (20.15, 22.5 and later): subprotocol `ari`, HTTP Basic
 
-or is dialled by us at `url` (20.14, 22.4 and later).
+or is dialled by us at `url` (20.14, 22.4 and later); so is FreeSWITCH, at its event socket.
 
 `calls` says what happens to a call and what can be done with it, in words of no system; `switchboard` decides what is
-to be done; `ari` and `ari_line` turn Asterisk's words into those and back. `api/voice` joins them to the tenant.
+to be done; `ari` and `ari_line` turn Asterisk's words into those and back, `esl` and `esl_line` FreeSWITCH's.
+`api/voice` joins them to the tenant.
 """
 
 from base64 import b64decode
@@ -18,6 +19,7 @@ import phonenumbers
 
 from src.channels.base import Account, ChannelRequest, Conversation
 from src.channels.voice.ari_line import AriLine
+from src.channels.voice.esl_line import EslLine
 from src.channels.voice.switchboard import Switchboard
 from src.errors import Malformed, NotFound, Unauthenticated
 
@@ -26,33 +28,47 @@ AUTHORIZATION_CHARS_MAX: Final = 2_048
 ARI_SUBPROTOCOL: Final = "ari"
 
 PHONES: Final = "PJSIP/{phone}"
+FREESWITCH_PHONES: Final = "user/{phone}"
 """How agents' telephones are called where nothing else is configured."""
 
-_SETTINGS: Final = frozenset({"username", "default_region", "app", "music", "phones", "ring", "url"})
+FREESWITCH_PORT: Final = 8021
+
+_SETTINGS: Final = frozenset({"username", "default_region", "app", "music", "phones", "ring", "url", "language"})
 _SECRETS: Final = frozenset({"password"})
 
 
 class Voice:
     """Telephone systems.
 
-    Settings: `username` (what the system logs in with), `default_region` (an ISO 3166 code as which national numbers
-    are read, such as CN; without it only numbers that begin with + are telephone numbers), `app` (the ARI application,
-    if the connection carries several), `music` (the class of music on hold), `phones` (how an agent's telephone is
-    called, `PJSIP/{phone}` where nothing is said), `ring` (`offer`: telephones ring with the offer; `accept`: only once
-    the agent has accepted at the desktop), `url` (where Asterisk waits to be dialled; it needs `app`). Secret:
-    `password`.
+    Settings, beside the secret `password`:
+
+    - `username`: what Asterisk logs in with; or we at FreeSWITCH, if it asks for one
+    - `default_region`: an ISO 3166 code as which national numbers are read, such as CN; without it only numbers that
+      begin with + are telephone numbers
+    - `url`: where the system waits to be dialled: http or https an Asterisk, esl a FreeSWITCH
+    - `app`: the ARI application, if the connection carries several or is dialled by us; of FreeSWITCH: what the
+      variable `cordboard_app` of our callers is
+    - `music`: the class of music on hold; of FreeSWITCH: what is played
+    - `language`: of FreeSWITCH: the module of mod_say in whose language places in the queue are said
+    - `phones`: how an agent's telephone is called, `PJSIP/{phone}` or `user/{phone}` where nothing is said
+    - `ring`: `offer`, telephones ring with the offer; `accept`, only once the agent has accepted at the desktop
     """
 
     name: ClassVar[str] = "voice"
 
     def check(self, settings: Mapping[str, object], secrets: Mapping[str, str]) -> None:
         """See `Channel.check`."""
-        _check_strings("settings", settings, known=_SETTINGS, needed="username")
+        freeswitch = str(settings.get("url", "")).startswith("esl:")
+        _check_strings("settings", settings, known=_SETTINGS, needed="url" if freeswitch else "username")
         _check_strings("secrets", secrets, known=_SECRETS, needed="password")
-        if ":" in str(settings["username"]):
-            raise Malformed("username must not contain a colon: HTTP Basic ends it there", field="settings.username")
+        if ":" in str(settings.get("username", "")):
+            raise Malformed("username must not contain a colon: it ends there", field="settings.username")
         if settings.get("default_region", "CN") not in phonenumbers.SUPPORTED_REGIONS:
             raise Malformed("default_region must be an ISO 3166 code, such as CN", field="settings.default_region")
+        if any(each in str(settings.get("music", "")) for each in " ,;'\"") and freeswitch:
+            raise Malformed("music must be one word, such as local_stream://moh", field="settings.music")
+        if not str(settings.get("language", "en")).isalpha() or ("language" in settings and not freeswitch):
+            raise Malformed("language must be a module of FreeSWITCH's mod_say, such as en", field="settings.language")
         if "{phone}" not in str(settings.get("phones", PHONES)):
             raise Malformed("phones must say where the agent's telephone goes: {phone}", field="settings.phones")
         if "url" in settings:
@@ -74,9 +90,17 @@ class Voice:
         return line_of(account), ARI_SUBPROTOCOL if ARI_SUBPROTOCOL in offered else None
 
 
-def line_of(account: Account) -> AriLine:
-    """A connection to the account's Asterisk, whoever dialled."""
-    return AriLine(_text_setting(account, "app"), _text_setting(account, "music"))
+def is_freeswitch(account: Account) -> bool:
+    """Whether the account is a FreeSWITCH; else it is an Asterisk."""
+    return str(account.settings.get("url", "")).startswith("esl:")
+
+
+def line_of(account: Account) -> Conversation:
+    """A connection to the account's telephone system, whoever dialled."""
+    app, music = _text_setting(account, "app"), _text_setting(account, "music")
+    if is_freeswitch(account):
+        return EslLine(app, music, _text_setting(account, "language"))
+    return AriLine(app, music)
 
 
 def switchboard_of(account: Account) -> Switchboard:
@@ -88,18 +112,20 @@ def phone_of(account: Account, phone: str | None) -> str | None:
     """How the account's telephone system calls an agent's telephone: whole where it says so, else as configured."""
     if phone is None or "/" in phone:
         return phone
-    return str(account.settings.get("phones", PHONES)).replace("{phone}", phone)
+    default = FREESWITCH_PHONES if is_freeswitch(account) else PHONES
+    return str(account.settings.get("phones", default)).replace("{phone}", phone)
 
 
 def _check_url(settings: Mapping[str, object]) -> None:
     try:
         parts = urlsplit(str(settings["url"]))
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+        known = parts.scheme in ("http", "https") or (parts.scheme == "esl" and parts.path in ("", "/"))
+        good = known and parts.hostname and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         good = False
     if not good or parts.query or parts.fragment:
-        raise Malformed("url must be where Asterisk listens, such as http://pbx:8088", field="settings.url")
-    if "app" not in settings:
+        raise Malformed("url must be such as http://pbx:8088 (Asterisk) or esl://pbx:8021", field="settings.url")
+    if "app" not in settings and parts.scheme != "esl":
         raise Malformed("app is needed where Asterisk is dialled", field="settings.app")
 
 

@@ -1,0 +1,385 @@
+"""FreeSWITCH's event socket (ESL), the part that arrives: its frames, and its events as call events. It does no I/O.
+
+A frame is header lines, an empty line, and as many bytes of body as `Content-Length` says. Events are JSON, or header
+lines again with values as in URLs. What happens to channels:
+
+    CHANNEL_PARK                an inbound one: a caller; one that we dialled: its agent has answered
+    CHANNEL_PROGRESS(_MEDIA)    an agent's telephone rings
+    CHANNEL_BRIDGE              two channels hear each other
+    CHANNEL_HANGUP              a caller is going: its agent's side goes with it, and may be gone first
+    CHANNEL_HANGUP_COMPLETE     the channel is gone, with its Q.850 cause
+    BACKGROUND_JOB              what became of dialling an agent: `+OK …`, or `-ERR` and a cause by name
+    DTMF                        a key
+
+The channels that we dial carry the variable `cordboard_call`, their caller's id; callers that we hold carry their own.
+FreeSWITCH repeats nothing after a lost connection, so a call may end here that never began here: the end is told all
+the same, once. What a caller chose (number, name) never makes a frame unreadable.
+
+Sources: the documents on mod_event_socket and mod_commands, and recordings of 1.10 (`tests/fixtures/README.md`).
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+from urllib.parse import unquote
+
+from src.channels.voice.calls import (
+    Abandoned,
+    AgentAnswered,
+    AgentEnded,
+    AgentRinging,
+    Bridged,
+    CallEvent,
+    Dtmf,
+    Ended,
+    Offered,
+)
+from src.errors import Malformed
+
+HEADER_BYTES_MAX: Final = 65_536
+BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A list of some thousand channels is the longest that FreeSWITCH has to say."""
+
+CALLS_MAX: Final = 20_000
+"""Calls, and likewise agents' legs, that one connection keeps in mind. Beyond it the oldest is forgotten."""
+
+DETAIL_CHARS_MAX: Final = 256
+Q850_CAUSE_MAX: Final = 127
+SAMPLES_PER_MS: Final = 8
+
+CALL_VARIABLE: Final = "cordboard_call"
+APP_VARIABLE: Final = "cordboard_app"
+
+CAUSES: Final = {
+    "UNALLOCATED_NUMBER": 1,
+    "NO_ROUTE_TRANSIT_NET": 2,
+    "NO_ROUTE_DESTINATION": 3,
+    "NORMAL_CLEARING": 16,
+    "ORIGINATOR_CANCEL": 16,
+    "USER_BUSY": 17,
+    "NO_USER_RESPONSE": 18,
+    "NO_ANSWER": 19,
+    "ALLOTTED_TIMEOUT": 19,
+    "SUBSCRIBER_ABSENT": 20,
+    "USER_NOT_REGISTERED": 20,
+    "CALL_REJECTED": 21,
+    "NUMBER_CHANGED": 22,
+    "DESTINATION_OUT_OF_ORDER": 27,
+    "INVALID_NUMBER_FORMAT": 28,
+    "NORMAL_UNSPECIFIED": 31,
+    "NETWORK_OUT_OF_ORDER": 38,
+    "NORMAL_TEMPORARY_FAILURE": 41,
+}
+"""Q.850 numbers of the causes with which dialling fails; any other is `TEMPORARY`."""
+
+NORMAL: Final = 16
+TEMPORARY: Final = 41
+
+_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:@-]{0,149}")
+"""An id of a channel that may stand in a command: nothing that ends a word or a line."""
+
+_LENGTH: Final = re.compile(rb"[0-9]{1,8}")
+
+Fields = Mapping[str, object]
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame: its headers, names in lower case, and its body. Values are as they came, not decoded."""
+
+    headers: Mapping[str, str]
+    body: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Its `Content-Type`."""
+        return self.headers.get("content-type", "")
+
+
+class Framing:
+    """Cuts a stream of bytes into frames; each is given as the text of its headers, an empty line and its body."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._looked_to = 0
+
+    def feed(self, data: bytes) -> Sequence[str]:
+        """The frames that these bytes complete.
+
+        Raises:
+            Malformed: there is a length that is none or too large, or a frame's headers do not end.
+        """
+        self._bytes += data
+        found = []
+        while (end := self._header_end()) >= 0:
+            length = _length(bytes(self._bytes[:end]))
+            if len(self._bytes) < end + 2 + length:
+                break
+            found.append(self._bytes[: end + 2 + length].decode("utf-8", "replace"))
+            del self._bytes[: end + 2 + length]
+            self._looked_to = 0
+        return found
+
+    def _header_end(self) -> int:
+        """Where the empty line begins; -1: it has not come. What was looked through is not looked through again."""
+        while self._bytes[:1] == b"\n":  # what FreeSWITCH puts between frames now and then
+            del self._bytes[:1]
+        end = self._bytes.find(b"\n\n", max(0, self._looked_to - 1))
+        self._looked_to = len(self._bytes) if end < 0 else end
+        if (len(self._bytes) if end < 0 else end) > HEADER_BYTES_MAX:
+            raise Malformed(f"the headers of a frame have at most {HEADER_BYTES_MAX} bytes")
+        return end
+
+
+def _length(headers: bytes) -> int:
+    found = [
+        value.strip()
+        for name, separator, value in (line.partition(b":") for line in headers.split(b"\n"))
+        if separator and name.strip().lower() == b"content-length"
+    ]
+    if not found:
+        return 0
+    if len(found) > 1 or not _LENGTH.fullmatch(found[0]) or int(found[0]) > BODY_BYTES_MAX:
+        raise Malformed(f"Content-Length must be there once, and be 0 to {BODY_BYTES_MAX}", field="Content-Length")
+    return int(found[0])
+
+
+def frame_of(text: str) -> Frame:
+    """A frame from its text.
+
+    Raises:
+        Malformed: its headers are none.
+    """
+    head, _, body = text.partition("\n\n")
+    return Frame({name.lower(): value for name, value in _lines(head)}, body)
+
+
+def fields_of(frame: Frame) -> Fields:
+    """The fields of an event, whether it is JSON or lines.
+
+    Raises:
+        Malformed: it is neither, or has no name.
+    """
+    if frame.kind == "text/event-json":
+        try:
+            fields: object = json.loads(frame.body)
+        except (ValueError, RecursionError) as error:
+            raise Malformed("an event is JSON") from error
+    else:
+        head, _, body = frame.body.partition("\n\n")
+        fields = {name: unquote(value, errors="replace") for name, value in _lines(head)} | {"_body": body}
+    if not isinstance(fields, dict) or not isinstance(fields.get("Event-Name"), str):
+        raise Malformed("an event has a name", field="Event-Name")
+    return fields
+
+
+def _lines(head: str) -> Sequence[tuple[str, str]]:
+    pairs = []
+    for line in head.split("\n"):
+        name, separator, value = line.partition(":")
+        if line and not (separator and name.isprintable()):
+            raise Malformed("a header is a name, a colon and a value")
+        if line:
+            pairs.append((name.strip(), value.strip()))
+    return pairs
+
+
+@dataclass(slots=True)
+class _Call:
+    """A caller's channel. `began_here` is false where this connection did not see its beginning."""
+
+    began_here: bool = True
+    going: bool = False
+    talked_to: set[str] = field(default_factory=set)
+
+
+class EslCalls:
+    """The calls of one FreeSWITCH connection. Give it events in their order; it gives call events.
+
+    `app` restricts it to callers whose dial plan has set `cordboard_app` to it.
+    """
+
+    def __init__(self, app: str | None = None) -> None:
+        self._app = app
+        self._calls: dict[str, _Call] = {}
+        self._dialled: dict[str, str] = {}
+        self._legs: dict[str, str] = {}
+        self._ended: dict[str, None] = {}
+
+    def take(self, fields: Fields, now_ms: int) -> tuple[CallEvent, ...]:
+        """What one event means. `now_ms` stands in where it has no time of its own."""
+        at_ms = _time_of(fields, now_ms)
+        name, channel_id = fields.get("Event-Name"), id_of(fields.get("Unique-ID"))
+        if name == "BACKGROUND_JOB":
+            return self._job_done(fields, at_ms)
+        if channel_id is None:
+            return ()
+        match name:
+            case "CHANNEL_PARK":
+                return self._parked(channel_id, fields, at_ms)
+            case "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA" if channel_id in self._dialled:
+                return (AgentRinging(self._dialled[channel_id], at_ms, channel_id),)
+            case "CHANNEL_BRIDGE":
+                return self._bridged(fields, at_ms)
+            case "CHANNEL_HANGUP" if channel_id in self._calls:
+                self._calls[channel_id].going = True
+                return ()
+            case "CHANNEL_HANGUP_COMPLETE":
+                return self._gone(channel_id, fields, at_ms)
+            case "DTMF":
+                return self._pressed(channel_id, fields, at_ms)
+            case _:
+                return ()
+
+    def dialled(self, leg_id: str, call_id: str) -> None:
+        """An agent's leg is being dialled: its end is to be told, also if it never answers."""
+        _remember(self._dialled, leg_id, call_id)
+
+    def stands(self, fields: Fields) -> Offered | tuple[str, bool, str | None] | None:
+        """What a channel is that FreeSWITCH has dumped.
+
+        A caller, whose call is known from now on; of a leg of ours: its id, whether it has answered, and with whom it
+        talks; None: nothing of ours.
+        """
+        channel_id, call_id = id_of(fields.get("Unique-ID")), id_of(fields.get(f"variable_{CALL_VARIABLE}"))
+        if channel_id is None:
+            return None
+        if _inbound(fields):
+            if not self._is_caller(fields):
+                return None
+            if channel_id not in self._calls:
+                _remember(self._calls, channel_id, _Call(began_here=False))
+            return _offered(channel_id, fields, 0)
+        if call_id is None:
+            return None
+        answered = fields.get("Answer-State") == "answered"
+        _remember(self._legs if answered else self._dialled, channel_id, call_id)
+        return channel_id, answered, id_of(fields.get("variable_signal_bond")) if answered else None
+
+    def talk(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """These calls and legs are known to have talked."""
+        for call_id, leg_id in pairs:
+            if call_id in self._calls:
+                self._calls[call_id].talked_to.add(leg_id)
+
+    def has(self, call_id: str) -> bool:
+        """Whether a call is known that has not ended."""
+        return call_id in self._calls
+
+    def talked(self, call_id: str) -> bool:
+        """Whether a call has been with an agent."""
+        return call_id in self._calls and bool(self._calls[call_id].talked_to)
+
+    def gone(self, call_id: str, at_ms: int, cause: int | None = None) -> tuple[CallEvent, ...]:
+        """There is no such channel any more: the call has ended, if that is news."""
+        call = self._calls.pop(call_id, None)
+        if call is None:
+            return ()
+        _remember(self._ended, call_id, None)
+        ended = Ended if call.talked_to or not call.began_here else Abandoned
+        return (ended(call_id, at_ms, cause),)
+
+    def leg_failed(self, leg_id: str, at_ms: int, cause: int | None) -> tuple[CallEvent, ...]:
+        """An agent's leg could not be dialled, is gone, or is of no use."""
+        call_id = self._dialled.pop(leg_id, None) or self._legs.pop(leg_id, None)
+        return () if call_id is None else (AgentEnded(call_id, at_ms, leg_id, cause),)
+
+    def _is_caller(self, fields: Fields) -> bool:
+        if self._app is not None and fields.get(f"variable_{APP_VARIABLE}") != self._app:
+            return False
+        parked = fields.get("Event-Name") == "CHANNEL_PARK" or fields.get("variable_current_application") == "park"
+        return parked or fields.get(f"variable_{CALL_VARIABLE}") == fields.get("Unique-ID")
+
+    def _parked(self, channel_id: str, fields: Fields, at_ms: int) -> tuple[CallEvent, ...]:
+        if _inbound(fields):
+            if channel_id in self._calls or not self._is_caller(fields):
+                return ()
+            self._ended.pop(channel_id, None)
+            _remember(self._calls, channel_id, _Call())
+            return (_offered(channel_id, fields, at_ms),)
+        call_id = self._dialled.pop(channel_id, None) or id_of(fields.get(f"variable_{CALL_VARIABLE}"))
+        if call_id is None or channel_id in self._legs:
+            return ()
+        _remember(self._legs, channel_id, call_id)
+        return (AgentAnswered(call_id, at_ms, channel_id),)
+
+    def _bridged(self, fields: Fields, at_ms: int) -> tuple[CallEvent, ...]:
+        one, other = id_of(fields.get("Bridge-A-Unique-ID")), id_of(fields.get("Bridge-B-Unique-ID"))
+        for call_id, leg_id in ((one, other), (other, one)):
+            if call_id in self._calls and leg_id is not None and self._legs.get(leg_id) == call_id:
+                call = self._calls[call_id]
+                if leg_id not in call.talked_to:
+                    call.talked_to.add(leg_id)
+                    return (Bridged(call_id, at_ms, leg_id),)
+        return ()
+
+    def _gone(self, channel_id: str, fields: Fields, at_ms: int) -> tuple[CallEvent, ...]:
+        cause = _cause_of(fields)
+        call_id = self._dialled.get(channel_id) or self._legs.get(channel_id)
+        if call_id is not None:
+            call = self._calls.get(call_id)
+            return self.leg_failed(channel_id, at_ms, NORMAL if call is not None and call.going else cause)
+        stranger = channel_id not in self._calls and channel_id not in self._ended
+        if stranger and _inbound(fields) and self._is_caller(fields):
+            _remember(self._calls, channel_id, _Call(began_here=False))
+        return self.gone(channel_id, at_ms, cause)
+
+    def _job_done(self, fields: Fields, at_ms: int) -> tuple[CallEvent, ...]:
+        job, body = fields.get("Job-UUID"), fields.get("_body")
+        failed = isinstance(body, str) and body.startswith("-ERR")
+        if not failed or not isinstance(job, str) or job not in self._dialled:
+            return ()
+        return self.leg_failed(job, at_ms, CAUSES.get(str(body)[4:].strip(), TEMPORARY))
+
+    def _pressed(self, channel_id: str, fields: Fields, at_ms: int) -> tuple[CallEvent, ...]:
+        digit, duration = _text(fields, "DTMF-Digit").upper(), _text(fields, "DTMF-Duration")
+        if channel_id not in self._calls or len(digit) != 1 or digit not in "0123456789*#ABCD":
+            return ()
+        known = duration.isascii() and duration.isdigit() and len(duration) <= 6  # noqa: PLR2004  # two minutes
+        return (Dtmf(channel_id, at_ms, digit, int(duration) // SAMPLES_PER_MS if known else None),)
+
+
+def id_of(value: object) -> str | None:
+    """A channel's id, if it is one that may stand in a command."""
+    return value if isinstance(value, str) and _ID.fullmatch(value) else None
+
+
+def _offered(channel_id: str, fields: Fields, at_ms: int) -> Offered:
+    number, name = _text(fields, "Caller-Caller-ID-Number"), _text(fields, "Caller-Caller-ID-Name")
+    details = {"context": _text(fields, "Caller-Context")}
+    return Offered(channel_id, at_ms, number, name, _text(fields, "Caller-Destination-Number"), details)
+
+
+def _inbound(fields: Fields) -> bool:
+    return fields.get("Call-Direction") == "inbound"
+
+
+def _cause_of(fields: Fields) -> int | None:
+    """The Q.850 cause; 0 means that FreeSWITCH knows none."""
+    number = _text(fields, "variable_hangup_cause_q850")
+    if number.isascii() and number.isdigit() and len(number) <= 3 and 1 <= int(number) <= Q850_CAUSE_MAX:  # noqa: PLR2004
+        return int(number)
+    return CAUSES.get(_text(fields, "Hangup-Cause"))
+
+
+def _time_of(fields: Fields, now_ms: int) -> int:
+    micros = _text(fields, "Event-Date-Timestamp")
+    return int(micros) // 1000 if micros.isascii() and micros.isdigit() and len(micros) == 16 else now_ms  # noqa: PLR2004
+
+
+def _text(fields: Fields, name: str) -> str:
+    """Text that can be stored and shown: half surrogate pairs and NULs are replaced; what is no text is empty."""
+    value = fields.get(name)
+    if not isinstance(value, str):
+        return ""
+    return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")[:DETAIL_CHARS_MAX]
+
+
+def _remember(kept: dict[str, Value], key: str, value: Value) -> None:
+    """Keep a value under a key, forgetting the oldest if there are too many."""
+    if len(kept) >= CALLS_MAX:
+        del kept[next(iter(kept))]
+    kept[key] = value
