@@ -337,9 +337,10 @@ class _Reclassify:
     body: ContactPatch
     by: str
 
-    def wants(self, wanted: Wanted, _: State) -> None:
-        """The contact, also if it has closed."""
-        wanted.contacts.add(self.contact_id)
+    def wants(self, wanted: Wanted, state: State) -> None:
+        """The contact, also if it has closed; with other tags, what its customer came with lately."""
+        command = commands.Reclassify(self.contact_id, tag_requests(self.body.tags))
+        jobs.OnContact(self.contact_id, command).wants(wanted, state)
 
     def run(self, turn: Turn) -> ContactSnapshot:
         """Decide."""

@@ -17,7 +17,7 @@ from src.dispatch.turn import Turn
 from src.errors import NotFound, UnknownReference
 from src.profile.identities import Identity, normalised
 from src.router import commands
-from src.router.entities import ASSIGNMENT_COLUMNS, Contact
+from src.router.entities import ASSIGNMENT_COLUMNS
 from src.router.model import Settings
 from src.router.state import State
 from src.store.customers import CustomerQueries, CustomerRead
@@ -80,7 +80,7 @@ async def _receive(ctx: Context, body: ExplainBody) -> commands.Receive:
     """The command that such a contact would come with, with what is known of its customer."""
     customer = await _customer(ctx, body)
     settings = await settings_of(ctx.services, ctx.tenant)
-    known = {} if customer is None else _known(customer, settings, ctx.services.clock.now_ms())
+    known = {} if customer is None else await _known(ctx, customer, settings)
     return commands.Receive(
         contact_id="",
         channel=body.channel or "",
@@ -113,14 +113,15 @@ async def _customer(ctx: Context, body: ExplainBody) -> CustomerRead | None:
     return await queries.by_identity(ctx.tenant, *identity.key)
 
 
-def _known(found: CustomerRead, settings: Settings, now: int) -> dict[str, Any]:
+async def _known(ctx: Context, found: CustomerRead, settings: Settings) -> dict[str, Any]:
     """What a customer's next contact is classified by."""
-    since = now - settings.repeat_window_s * 1000
+    since = ctx.services.clock.now_ms() - settings.repeat_window_s * 1000
     customer = found.customer
+    wanted = Wanted(customers={each.id for each in found.members}, lately_since=since)
+    lately = (await ctx.services.store.lookup(ctx.tenant, wanted)).lately
     had = (each.assignment for each in found.contacts)
     last = next((row for row in had if row is not None and row[_ACCEPTED_AT] is not None), None)
-    recent = [Contact.from_row(each.contact) for each in found.contacts]
-    counted = Counter(tag for each in recent if each.created_at >= since for tag in set(each.tags))
+    counted = Counter(tag for of_member in lately.values() for each in of_member for tag in set(each.tags))
     return {
         "customer_id": customer.id,
         "tier": customer.tier,

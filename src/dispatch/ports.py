@@ -496,12 +496,22 @@ class Recent:
     conversation_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A contact of a customer, and the tags that it came with or was given since."""
+
+    contact_id: str
+    created_at: int
+    tags: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Wanted:
     """What a batch of commands needs to know: keys to look up, all in one go.
 
     `recent_since`: also the contacts since then of the customers whose identities are found (of all customers found, if
-    no identity is wanted); None: none. `whole`: also every identity of the customers found.
+    no identity is wanted); None: none. `lately_since`: also what is tagged of all contacts since then, of all customers
+    found. `whole`: also every identity of the customers found.
     """
 
     identities: set[IdentityKey] = field(default_factory=set)
@@ -524,6 +534,7 @@ class Wanted:
     reviews: set[tuple[str, str]] = field(default_factory=set)
     remarks: set[str] = field(default_factory=set)
     recent_since: int | None = None
+    lately_since: int | None = None
     whole: bool = False
 
     def __bool__(self) -> bool:
@@ -537,12 +548,21 @@ class Wanted:
         """Want the customers' contacts since then too."""
         self.recent_since = since if self.recent_since is None else min(since, self.recent_since)
 
+    def lately(self, since: int) -> None:
+        """Want the tags of the customers' contacts since then too."""
+        self.lately_since = since if self.lately_since is None else min(since, self.lately_since)
 
-WANTED: Final = tuple(each.name for each in fields(Wanted) if each.name not in ("recent_since", "whole"))
+
+_HOW: Final = frozenset({"recent_since", "lately_since", "whole"})
+
+WANTED: Final = tuple(each.name for each in fields(Wanted) if each.name not in _HOW)
 """The kinds of keys that can be wanted."""
 
 RECENT_CONTACTS_MAX: Final = 10
 """So many of a customer's contacts are looked at, the newest."""
+
+LATELY_CONTACTS_MAX: Final = 1_000
+"""So many of a customer's contacts are looked through for those that came with the same tag, the newest."""
 
 RECENT_S: Final = 90 * 86_400
 """A customer's contacts are looked back at for so long: who had them, and with which tags they came."""
@@ -555,7 +575,8 @@ class Known:
     `customers` also has those of the identities and contacts found, `facts` the facts of the contacts, also of those
     found by an external id, `outgoing` what became of the messages, `remarks` the texts of those that the assignments
     and collaborations name. `recent` are the contacts of the customers of the
-    identities found, newest first, at most `RECENT_CONTACTS_MAX` each. `external`, which no store holds, is what
+    identities found, newest first, at most `RECENT_CONTACTS_MAX` each; `lately`, where it was wanted, goes further
+    back, up to `LATELY_CONTACTS_MAX`. `external`, which no store holds, is what
     connectors know of customers.
 
     Whoever is found comes with its family: `customers` has all of it, `families` its members by the survivor's id, the
@@ -581,6 +602,7 @@ class Known:
     api_keys: dict[str, KeyFact] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     recent: dict[str, tuple[Recent, ...]] = field(default_factory=dict)
+    lately: dict[str, tuple[Tagged, ...]] = field(default_factory=dict)
     external: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     families: dict[str, tuple[str, ...]] = field(default_factory=dict)
     held: dict[str, tuple[IdentityFact, ...]] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from src.dispatch.fetching import Fetching
 from src.dispatch.inbox import Inbox, Item
 from src.dispatch.memory import RETRY_PAUSE_S, Memory
 from src.dispatch.outbox import Outbox
-from src.dispatch.ports import Answer, Known, Parts, Vouched, Wanted
+from src.dispatch.ports import RECENT_CONTACTS_MAX, Answer, Known, Parts, Vouched, Wanted
 from src.dispatch.pulling import Pulling
 from src.dispatch.turn import Job, Keepable, Once, Repeated, Turn
 from src.dispatch.webhooks import Webhooks
@@ -245,7 +245,20 @@ class TenantLoop:
             item.job.wants(wanted, self._memory.engine.state)
             if item.once is not None:
                 wanted.answers.add(item.once.scope)
-        return await self._parts.store.lookup(self.tenant, wanted) if wanted else Known()
+        window_ms = self._memory.engine.config.settings.repeat_window_s * 1000
+        if wanted.lately_since is not None:
+            wanted.lately_since -= window_ms
+        known = await self._parts.store.lookup(self.tenant, wanted) if wanted else Known()
+        since = self._memory.now_ms() - window_ms
+        often = {
+            customer_id
+            for customer_id, recent in known.recent.items()
+            if len(recent) == RECENT_CONTACTS_MAX and recent[-1].created_at >= since
+        } - known.lately.keys()
+        if often:
+            more = await self._parts.store.lookup(self.tenant, Wanted(customers=often, lately_since=since))
+            known.lately |= more.lately
+        return known
 
     async def _attempt(self, items: Sequence[Item], known: Known) -> None:
         turn = self._memory.turn(known)

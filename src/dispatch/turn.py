@@ -25,6 +25,7 @@ from src.dispatch.ports import (
     Recent,
     RemarkFact,
     ReviewFact,
+    Tagged,
     Wanted,
     WebhookFact,
 )
@@ -235,6 +236,23 @@ class Turn:
         newest = sorted(found, key=lambda each: (each.created_at, each.contact_id), reverse=True)
         return [self._as_now(each) for each in newest[:RECENT_CONTACTS_MAX]]
 
+    def lately(self, customer_ids: Sequence[str]) -> list[Tagged]:
+        """The contacts of these customers, who are one, newest first, with the tags that they have now.
+
+        It goes further back than `recent`, where that was wanted.
+        """
+        found = [each for customer_id in customer_ids for each in self._lately_of(customer_id)]
+        found.sort(key=lambda each: (each.created_at, each.contact_id), reverse=True)
+        state = self.engine.state
+        now = ((each, state.contact(each.contact_id)) for each in found)
+        return [each if contact is None else replace(each, tags=contact.tags) for each, contact in now]
+
+    def _lately_of(self, customer_id: str) -> Sequence[Tagged]:
+        found = self.known.lately.get(customer_id)
+        if found is not None:
+            return found
+        return [Tagged(each.contact_id, each.created_at, each.tags) for each in self.known.recent.get(customer_id, ())]
+
     def _as_now(self, recent: Recent) -> Recent:
         state = self.engine.state
         contact = state.contact(recent.contact_id)
@@ -256,6 +274,8 @@ class Turn:
         contact = Recent(
             fact.id, self.now, (), closed=False, channel=fact.channel, conversation_id=fact.conversation_id
         )
+        tagged = Tagged(fact.id, self.now, ())
+        self.known.lately[customer_id] = (tagged, *self._lately_of(customer_id))
         before = self.known.recent.get(customer_id, ())
         self.known.recent[customer_id] = (contact, *before)[:RECENT_CONTACTS_MAX]
 

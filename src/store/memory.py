@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, Integer, SmallInteger, Table, UniqueConstrain
 
 from src.dispatch.clock import new_id
 from src.dispatch.ports import (
+    LATELY_CONTACTS_MAX,
     RECENT_CONTACTS_MAX,
     Batch,
     Checkpoint,
@@ -37,7 +38,7 @@ from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router.entities import Row
 from src.router.journal import Event
 from src.store import rows
-from src.store.reading import put, recent
+from src.store.reading import lately, put, recent
 from src.store.statements import SOUGHT, Sought
 from src.store.tables import api_keys, contacts, metadata
 from src.store.writes import SECTIONS, Section, sectioned
@@ -220,6 +221,8 @@ class MemoryStore:
             customers = set(known.identities.values()) if wanted.identities else set(known.customers)
             customers.update(*known.families.values())
             known.recent = recent(self._recent(tenant, customers, wanted.recent_since))
+        if wanted.lately_since is not None:
+            known.lately = lately(self._lately(tenant, known.customers, wanted.lately_since))
         return known
 
     async def commit(self, batch: Batch) -> None:
@@ -379,16 +382,29 @@ class MemoryStore:
         held = (unique.held.get(key) for unique in table.uniques)
         return [table.rows[each] for each in held if each is not None]
 
+    def _lately(self, tenant: str, customers: Iterable[str], since: int) -> Iterator[tuple[str, str]]:
+        """Rows for `reading.lately`."""
+        place = self._tables["contacts"].places
+        for customer_id in customers:
+            newest = islice(self._newest(tenant, customer_id), LATELY_CONTACTS_MAX)
+            found = [
+                (row[place["id"]], row[place["created_at"]], rows.load(row[place["tags"]]))
+                for row in newest
+                if row[place["created_at"]] >= since
+            ]
+            if found:
+                yield customer_id, rows.dump(found)
+
+    def _newest(self, tenant: str, customer_id: str) -> Iterator[Row]:
+        """A customer's contacts, newest first. One that was taken back with its batch is no longer there."""
+        kept = self._tables["contacts"].rows
+        keys = sorted(self._contacts_of.get((tenant, customer_id), ()), reverse=True)
+        return (row for key in keys if (row := kept.get(key)) is not None)
+
     def _recent(self, tenant: str, customers: Iterable[str], since: int) -> Iterator[tuple[str, str]]:
         """Rows for `reading.recent`."""
-        kept = self._tables["contacts"]
-        place = kept.places
+        place = self._tables["contacts"].places
         for customer_id in customers:
-            keys = sorted(self._contacts_of.get((tenant, customer_id), ()), reverse=True)
-            # One that was taken back with its batch is no longer there.
-            there = (
-                row for key in keys if (row := kept.rows.get(key)) is not None and row[place["created_at"]] >= since
-            )
             found = [
                 (
                     row[place["id"]],
@@ -401,7 +417,8 @@ class MemoryStore:
                     row[place["outcome"]],
                     None if row[place["closed_at"]] is not None else self._conversation(tenant, row[place["id"]]),
                 )
-                for row in islice(there, RECENT_CONTACTS_MAX)
+                for row in islice(self._newest(tenant, customer_id), RECENT_CONTACTS_MAX)
+                if row[place["created_at"]] >= since
             ]
             if found:
                 yield customer_id, rows.dump(found)

@@ -161,8 +161,9 @@ class PostgresStore:
         if not given:
             return Known()
         recent = wanted.recent_since is not None and not given.keys().isdisjoint(_CUSTOMERS)
-        since = [wanted.recent_since] if recent else []
-        text, names = statements.lookup(frozenset(given), recent=recent, whole=wanted.whole)
+        lately = wanted.lately_since is not None and not given.keys().isdisjoint(_CUSTOMERS)
+        since = [wanted.recent_since] * recent + [wanted.lately_since] * lately
+        text, names = statements.lookup(frozenset(given), recent=recent, lately=lately, whole=wanted.whole)
         keys = [_keys(given[each.name], len(each.key)) for each in statements.SOUGHT if each.name in given]
         async with self._connection() as connection:
             found = await connection.fetchrow(text, tenant, *keys, *since)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from src.dispatch.ports import Customer, Known, Recent
+from src.dispatch.ports import Customer, Known, Recent, Tagged
 from src.store import rows
 
 Pair = tuple[Any, Any]
@@ -47,6 +47,8 @@ def put(known: Known, name: str, found: Iterable[Sequence[Any]]) -> None:
     """Let `known` hold the rows that were found for one of the names of a lookup."""
     if name == "recent":
         known.recent = recent(found)
+    elif name == "lately":
+        known.lately = lately(found)
     elif name == "held":
         for row in found:
             fact = rows.identity_from(row)
@@ -80,6 +82,18 @@ def recent(found: Iterable[Sequence[Any]]) -> dict[str, tuple[Recent, ...]]:
     """
     return {
         customer_id: tuple(sorted(map(_recent, rows.load(contacts)), key=lambda each: each.contact_id, reverse=True))
+        for customer_id, contacts in found
+        if contacts is not None
+    }
+
+
+def lately(found: Iterable[Sequence[Any]]) -> dict[str, tuple[Tagged, ...]]:
+    """The tags of contacts by customer, newest first; of each the id, when it was created, and the tags."""
+    return {
+        customer_id: tuple(
+            Tagged(contact_id, created_at, tuple(tags))
+            for contact_id, created_at, tags in sorted(rows.load(contacts), reverse=True)
+        )
         for customer_id, contacts in found
         if contacts is not None
     }

@@ -17,7 +17,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import JSON
 
-from src.dispatch.ports import RECENT_CONTACTS_MAX
+from src.dispatch.ports import LATELY_CONTACTS_MAX, RECENT_CONTACTS_MAX
 from src.store import tables
 from src.store.writes import SECTIONS, Section
 
@@ -304,18 +304,18 @@ _RECENT: Final = f"""\
 found_recent AS MATERIALIZED (
   SELECT key.customer_id, found.contacts FROM ({{whose}} UNION SELECT id FROM found_family) AS key (customer_id),
   LATERAL (SELECT json_agg(json_build_array(
-      newest.id, created_at, tags, closed_at, more->>'previous_agent_id', held.agent_id, held.accepted_at,
+      newest.id, newest.created_at, tags, closed_at, more->>'previous_agent_id', held.agent_id, held.accepted_at,
       channel, outcome, said.conversation_id)) AS contacts
     FROM (SELECT id, created_at, tags, closed_at, more, assignment_id, channel, outcome FROM contacts AS stored
       WHERE stored.tenant = $1 AND stored.customer_id BETWEEN key.customer_id AND key.customer_id
-        AND stored.created_at >= {{since}}
       ORDER BY stored.customer_id DESC, stored.id DESC LIMIT {RECENT_CONTACTS_MAX}) AS newest
     LEFT JOIN LATERAL (SELECT agent_id, accepted_at FROM assignments AS stored
       WHERE stored.tenant = $1 AND stored.id BETWEEN newest.assignment_id AND newest.assignment_id
       ORDER BY stored.id LIMIT 1) AS held ON true
     LEFT JOIN LATERAL (SELECT conversation_id FROM contact_facts AS stored
       WHERE stored.tenant = $1 AND stored.id BETWEEN newest.id AND newest.id
-      ORDER BY stored.id LIMIT 1) AS said ON newest.closed_at IS NULL) AS found
+      ORDER BY stored.id LIMIT 1) AS said ON newest.closed_at IS NULL
+    WHERE newest.created_at >= {{since}}) AS found
 )"""
 """The newest contacts of the customers found by identity, or of all found where no identity is wanted, and of their
 families: for each customer an array of what `reading.recent` reads.
@@ -325,12 +325,27 @@ through all rows of the tenant: on tables that were empty when the plan was made
 """
 
 
+_LATELY: Final = f"""\
+found_lately AS MATERIALIZED (
+  SELECT key.customer_id, found.contacts FROM (SELECT id FROM found_customers UNION SELECT id FROM found_family)
+    AS key (customer_id),
+  LATERAL (SELECT json_agg(json_build_array(newest.id, newest.created_at, newest.tags)) AS contacts
+    FROM (SELECT id, created_at, tags FROM contacts AS stored
+      WHERE stored.tenant = $1 AND stored.customer_id BETWEEN key.customer_id AND key.customer_id
+      ORDER BY stored.customer_id DESC, stored.id DESC LIMIT {LATELY_CONTACTS_MAX}) AS newest
+    WHERE newest.created_at >= {{since}}) AS found
+)"""
+"""Of more contacts the tags alone: for each customer found an array of what `reading.lately` reads."""
+
+
 @cache
-def lookup(wanted: frozenset[str], *, recent: bool = False, whole: bool = False) -> tuple[str, tuple[str, ...]]:
+def lookup(
+    wanted: frozenset[str], *, recent: bool = False, lately: bool = False, whole: bool = False
+) -> tuple[str, tuple[str, ...]]:
     """The statement that finds what is wanted, and the names of its columns: each an array of records, or null.
 
     Parameters: tenant; then the keys of each wanted name in the order of `SOUGHT`, as JSON; with `recent`, which
-    follows customers, since when. `whole`: with every identity of these.
+    follows customers, since when, and so with `lately`. `whole`: with every identity of these.
     """
     parts: dict[str, str] = {}
     given: list[str] = []
@@ -354,5 +369,8 @@ def lookup(wanted: frozenset[str], *, recent: bool = False, whole: bool = False)
         by_identity = "identities" in parts
         whose = "SELECT customer_id FROM found_identities" if by_identity else "SELECT id FROM found_customers"
         texts.append(_RECENT.format(since=f"${len(given) + 2}", whose=whose))
+    if lately and "customers" in parts:
+        parts["lately"] = ""
+        texts.append(_LATELY.format(since=f"${len(given) + 2 + recent}"))
     answers = ",\n".join(f"(SELECT array_agg(each) FROM found_{each} AS each)" for each in parts)
     return f"WITH {', '.join(texts)}\nSELECT {answers}", tuple(parts)

@@ -30,6 +30,7 @@ from src.dispatch.ports import (
     Process,
     Recent,
     Survey,
+    Tagged,
     Wanted,
 )
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
@@ -681,6 +682,24 @@ async def test_the_newest_contacts_of_a_customer_come_with_its_identity(store: A
     of_other = await store.lookup(other.tenant, Wanted(identities={IDENTITY_KEY}, recent_since=START_MS))
     assert [(mine, "a1")] == [(each.contact_id, each.agent_id) for each in of_other.recent["k1"]]
     assert accepted_at is not None
+
+
+async def test_the_tags_of_contacts_go_further_back(store: AnyStore, writer: Writer) -> None:
+    made = [writer.contact("k1", tags=(TagRequest(f"t{each}", required=False),)) for each in range(12)]
+    at = {each: writer.state.contacts[each].created_at for each in made}
+    other = writer.contact("k2")
+    await store.commit(writer.batch(CUSTOMER, replace(CUSTOMER, id="k2", survivor_id="k1"), IDENTITY))
+
+    async def found(since: int, **wanted: Any) -> dict[str, list[Tagged]]:
+        known = await store.lookup(writer.tenant, Wanted(lately_since=since, **wanted))
+        return {customer: list(of) for customer, of in known.lately.items()}
+
+    whole = [Tagged(each, at[each], (f"t{number}",)) for number, each in enumerate(made)][::-1]
+    assert {"k1": whole} == await found(START_MS, identities={IDENTITY_KEY})
+    assert {"k1": whole[:2]} == await found(at[made[10]], customers={"k1"})
+    await store.commit(writer.batch(replace(CUSTOMER, survivor_id="k1")))
+    assert {"k1", "k2"} == (await found(START_MS, contacts={other})).keys(), "of the whole family"
+    assert {} == await found(START_MS, answers={"none"})
 
 
 async def test_contacts_of_a_batch_that_was_refused_are_not_recent(store: AnyStore, writer: Writer) -> None:

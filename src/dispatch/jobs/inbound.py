@@ -1,11 +1,10 @@
 """What comes in from customers: contacts, messages and hang-ups, and whom they are tied to."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from src.dispatch import people
+from src.dispatch import people, repeats
 from src.dispatch.inbound import Inbound, InboundContact, InboundDigits, InboundHangup, InboundMessage
 from src.dispatch.people import Sighting
 from src.dispatch.ports import (
@@ -14,7 +13,6 @@ from src.dispatch.ports import (
     MediaFact,
     MessageFact,
     Recent,
-    ReviewFact,
     Wanted,
 )
 from src.dispatch.turn import ContactSnapshot, Turn
@@ -235,8 +233,8 @@ def _open(
     kind, payload, message_external_id = first
     customer_id, customer, contact_id = sighting.customer_id, sighting.profile, turn.new_id()
     recent = turn.recent(sighting.members)
-    lately = _lately(turn, recent) if recent else []
-    repeated = _tags_repeated(turn, lately) if lately else _NONE
+    lately = repeats.before(turn, sighting.members, turn.now) if recent else []
+    repeated = repeats.tags_repeated(turn, lately) if lately else _NONE
     earlier = _goes_on_with(recent, inbound.channel) if recent else None
     bare = commands.Receive(contact_id, customer_id, inbound.channel, inbound.account, tags=(), aside=True)
     decision = turn.decide(
@@ -265,7 +263,7 @@ def _open(
         )
     )
     if repeated and not aside:
-        _mark_repeat(turn, (contact_id, customer_id), lately, repeated)
+        repeats.mark(turn, turn.engine.state.contacts[contact_id], lately, repeated)
     fact = ContactFact(
         id=contact_id,
         channel=inbound.channel,
@@ -311,34 +309,6 @@ def responsible(turn: Turn, contact_id: str) -> str | None:
         return None
     held = None if contact.state == "offered" else state.assignment(contact.assignment_id or "")
     return contact.owner_id if held is None else held.agent_id
-
-
-def _lately(turn: Turn, recent: Sequence[Recent]) -> list[Recent]:
-    """Contacts within the time in which a further one is a repeat."""
-    since = turn.now - turn.engine.config.settings.repeat_window_s * 1000
-    return [each for each in recent if each.tags and each.created_at >= since]
-
-
-def _tags_repeated(turn: Turn, lately: Sequence[Recent]) -> frozenset[str]:
-    """The tags with which one more contact is a repeat."""
-    counted = Counter(tag for each in lately for tag in set(each.tags))
-    before = turn.engine.config.settings.repeat_count - 1
-    return frozenset(tag for tag, count in counted.items() if count >= before)
-
-
-def _mark_repeat(turn: Turn, came: tuple[str, str], lately: Sequence[Recent], repeated: frozenset[str]) -> None:
-    """Mark a contact that comes again with the same tag, and put it before the people who watch over quality.
-
-    `came` are the ids of the contact and of whom it came as.
-    """
-    contact_id, customer_id = came
-    contact = turn.engine.state.contact(contact_id)
-    assert contact is not None
-    tags = tuple(tag for tag in contact.tags if tag in repeated)
-    if tags:
-        earlier = tuple(each.contact_id for each in lately if not {*tags}.isdisjoint(each.tags))
-        turn.decide(commands.MarkRepeat(contact_id, tags, earlier))
-        turn.write(ReviewFact(contact_id, "repeat", customer_id, tags, earlier, turn.now))
 
 
 def _say(turn: Turn, message_id: str, contact_id: str, customer_id: str, inbound: InboundMessage, seq: int) -> None:

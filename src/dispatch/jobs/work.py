@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from src.dispatch import remarks
+from src.dispatch import remarks, repeats
 from src.dispatch.ports import (
     CollaborationWord,
     NoteFact,
@@ -16,6 +16,7 @@ from src.router import commands
 from src.router.board import Decision
 from src.router.commands import Command
 from src.router.entities import Row
+from src.router.model import TagRequest
 from src.router.state import State
 
 _TYPED: Final[Mapping[type[Any], str]] = {
@@ -73,11 +74,17 @@ class OnContact:
         held = None if contact is None else state.assignment(contact.assignment_id or "")
         if held is not None:
             wanted.remarks.update(remarks.disposition_of(held.row()))
+        if contact is not None and _tags(self.command) is not None:
+            wanted.lately(contact.created_at)
 
     def run(self, turn: Turn) -> ContactSnapshot:
         before = turn.engine.state.contact(self.contact_id)
         assignment_id = before.assignment_id if before is not None else None
+        tags = before.tags if before is not None else ()
         decision = _decide(turn, self.command, self.contact_id)
+        contact = turn.engine.state.contact(self.contact_id)
+        if contact is not None and not set(contact.tags).issubset(tags):
+            repeats.retagged(turn, contact)
         if self.attributes is not None:
             fact = turn.known.facts[self.contact_id]
             turn.write(replace(fact, attributes={**fact.attributes, **self.attributes}))
@@ -87,6 +94,14 @@ class OnContact:
         if self.note is not None and assignment_id is not None and decision.events:
             turn.write(NoteFact(assignment_id, self.contact_id, self.note, turn.now))
         return snapshot
+
+
+def _tags(command: Command) -> tuple[TagRequest, ...] | None:
+    """The tags that a command gives a contact, if it does."""
+    match command:
+        case commands.Reclassify(tags=tags) | commands.Transfer(to_tags=tags):
+            return tags
+    return None
 
 
 @dataclass(frozen=True, slots=True)

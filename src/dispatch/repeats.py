@@ -1,0 +1,61 @@
+"""Customers who come again with the same matter: the contact is marked, and put before who watches over quality.
+
+A contact is a repeat by a tag that the customer had with so many contacts within a while before it. It is judged when
+it comes, and when it gets other tags: then those that came behind it as well.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from src.dispatch.people import members_of, survivor_of
+from src.dispatch.ports import ReviewFact, Tagged
+from src.dispatch.turn import Turn
+from src.router import commands
+from src.router.entities import Contact
+
+
+def before(turn: Turn, members: Sequence[str], at: int) -> list[Tagged]:
+    """The contacts of a customer, by its family, after which one that came at this moment may be a repeat."""
+    since = at - turn.engine.config.settings.repeat_window_s * 1000
+    return [each for each in turn.lately(members) if each.tags and since <= each.created_at <= at]
+
+
+def tags_repeated(turn: Turn, lately: Sequence[Tagged]) -> frozenset[str]:
+    """The tags with which one more contact is a repeat."""
+    counted = Counter(tag for each in lately for tag in set(each.tags))
+    enough = turn.engine.config.settings.repeat_count - 1
+    return frozenset(tag for tag, count in counted.items() if count >= enough)
+
+
+def mark(turn: Turn, contact: Contact, lately: Sequence[Tagged], repeated: Iterable[str]) -> bool:
+    """Mark a contact that has any of these tags, unless it has been; whether it is marked now."""
+    tags = tuple(tag for tag in contact.tags if tag in repeated)
+    if not tags:
+        return False
+    earlier = tuple(each.contact_id for each in lately if not {*tags}.isdisjoint(each.tags))
+    if turn.decide(commands.MarkRepeat(contact.id, tags, earlier)).events:
+        turn.write(ReviewFact(contact.id, "repeat", contact.customer_id, tags, earlier, turn.now))
+    return True
+
+
+def retagged(turn: Turn, contact: Contact) -> None:
+    """An open contact has other tags now: judge it anew, and the open ones of its customer that came behind it.
+
+    Where none of these is a repeat, it may be the one by which it shows that others are, which have closed since.
+    """
+    members = members_of(turn, survivor_of(turn, contact.customer_id))
+    window_ms = turn.engine.config.settings.repeat_window_s * 1000
+    others = [each for each in turn.lately(members) if each.contact_id != contact.id]
+    behind = [each.contact_id for each in others if _order(each) > (contact.created_at, contact.id)]
+    open_ones = [contact, *filter(None, map(turn.engine.state.contacts.get, behind))]
+    marked = False
+    for one in open_ones:
+        lately = [each for each in before(turn, members, one.created_at) if _order(each) < (one.created_at, one.id)]
+        marked = mark(turn, one, lately, tags_repeated(turn, lately)) or marked
+    if not marked:
+        around = [each for each in others if abs(each.created_at - contact.created_at) <= window_ms]
+        mark(turn, contact, around, tags_repeated(turn, around))
+
+
+def _order(each: Tagged) -> tuple[int, str]:
+    return (each.created_at, each.contact_id)

@@ -1,0 +1,87 @@
+"""The customer who comes again with the same matter: at once, by tags that come later, and however often it came."""
+
+from typing import Any
+
+from tests.support.floor import answer, do, events, got, present
+from tests.support.service import Client
+
+
+async def marks(tenant: Client) -> dict[str, set[str]]:
+    """The contacts that are put before reviewers, and those that they came behind."""
+    found = (await tenant.call("GET", "/v1/reviews?limit=100"))["items"]
+    return {each["contact_id"]: set(each["earlier"]) for each in found}
+
+
+async def patched(tenant: Client, contact: dict[str, Any], *tags: str) -> dict[str, Any]:
+    return dict(await tenant.call("PATCH", f"/v1/contacts/{contact['id']}", json={"tags": tags}))
+
+
+async def test_a_tag_that_is_given_later_marks_too(tenant: Client) -> None:
+    first = await tenant.contact("1", tags=["refund"])
+    second = await tenant.contact("2")
+    assert {} == await marks(tenant)
+    assert ["repeat"] == (await patched(tenant, second, "refund"))["flags"]
+    assert {second["id"]: {first["id"]}} == await marks(tenant)
+    told = await events(tenant, "customer.repeat")
+    assert [(second["id"], ["refund"], [first["id"]])] == [
+        (each["contact_id"], each["data"]["tags"], each["data"]["earlier"]) for each in told
+    ]
+    await tenant.call("POST", f"/v1/reviews/{second['id']}/settle", json={"note": "seen"})
+    await patched(tenant, second, "refund", "invoice")
+    assert {} == await marks(tenant), "a contact is put before them once"
+    assert 1 == len(await events(tenant, "customer.repeat"))
+
+
+async def test_of_two_the_one_that_came_later_is_marked(tenant: Client) -> None:
+    """Unless it has closed: then the other is, by which it shows."""
+    first, second = await tenant.contact("1"), await tenant.contact("2", tags=["refund"])
+    await patched(tenant, first, "refund")
+    assert ([], ["repeat"]) == ((await got(tenant, first))["flags"], (await got(tenant, second))["flags"])
+    third, fourth = await tenant.contact("3"), await tenant.contact("4", tags=["invoice"])
+    await do(tenant, fourth, "cancel")
+    await patched(tenant, third, "invoice")
+    assert {second["id"]: {first["id"]}, third["id"]: {fourth["id"]}} == await marks(tenant)
+
+
+async def test_a_transfer_to_a_tag_marks(tenant: Client) -> None:
+    first = await tenant.contact("1", tags=["refund"])
+    await present(tenant, "anna")
+    second = await tenant.contact("2", channel="webchat")
+    await answer(tenant, await got(tenant, second), "accept")
+    assert ["repeat"] == (await do(tenant, second, "transfer", to={"tags": ["refund"]}))["flags"]
+    assert {second["id"]: {first["id"]}} == await marks(tenant)
+
+
+async def test_another_customers_contacts_are_no_repeat_and_a_merged_ones_are(tenant: Client) -> None:
+    first = await tenant.contact("1", tags=["refund"])
+    other = await tenant.contact("2", identity={"type": "phone", "value": "+8613900139000"})
+    await patched(tenant, other, "refund")
+    assert {} == await marks(tenant)
+    await tenant.call("POST", f"/v1/customers/{first['customer_id']}/merge", json={"customer_id": other["customer_id"]})
+    third = await tenant.contact("3")
+    await patched(tenant, third, "refund")
+    assert {third["id"]: {first["id"], other["id"]}} == await marks(tenant)
+
+
+async def test_of_a_customer_who_came_often_all_contacts_count(tenant: Client) -> None:
+    first = await tenant.contact("0", tags=["refund"])
+    for number in range(1, 15):
+        await tenant.contact(str(number))
+    repeat = await tenant.contact("15", tags=["refund"])
+    assert ["repeat"] == repeat["flags"]
+    assert {repeat["id"]: {first["id"]}} == await marks(tenant)
+    rule = {"when": {"repeat": True}, "then": {"priority": 900}}
+    await tenant.call("PUT", "/v1/rules/again", json=rule)
+    asked = {"channel": "voice", "tags": ["refund"], "identity": {"type": "phone", "value": "+8613800138000"}}
+    assert 900 == (await tenant.call("POST", "/v1/routing:explain", json=asked))["priority"]
+    batch = [
+        {
+            "channel": "voice",
+            "external_id": f"b{each}",
+            "identity": {"type": "email", "value": "a@b.cn", "proven": True},
+        }
+        for each in range(14)
+    ]
+    items = [{**each, "tags": ["order"] if number in (0, 13) else []} for number, each in enumerate(batch)]
+    taken = (await tenant.call("POST", "/v1/contacts:batch", json={"items": items}))["items"]
+    assert {taken[13]["contact"]["id"]: {taken[0]["contact"]["id"]}}.items() <= (await marks(tenant)).items()
