@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-directline test-faults test-storm test-mutations test-fuzz test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
+.PHONY: help run simulate test test-directline test-js test-faults test-storm test-mutations test-fuzz test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -62,6 +62,13 @@ test-directline: $(DEV) ## Microsoft's own Direct Line client against the servic
 		botframework-directlinejs@0.15.8 ws@8.18.3 xhr2@0.2.1
 	@CORDBOARD_TEST_DIRECTLINE=$(CURDIR)/$(DIRECTLINE) exec $(BIN)/python -m pytest -v $(ARGS) tests/integration/test_directline_js.py
 
+# What integrators use in JavaScript: the official parser of AsyncAPI, and the official library for webhooks.
+JS := $(VENV)/js
+test-js: $(DEV) ## asyncapi.yaml in AsyncAPI's own parser, webhooks with Standard Webhooks' own library (needs node and npm)
+	@mkdir -p $(JS) && npm --prefix $(JS) install --silent --no-audit --no-fund --ignore-scripts --save-exact \
+		@asyncapi/parser@3.6.6 standardwebhooks@1.1.1
+	@CORDBOARD_TEST_JS=$(CURDIR)/$(JS) exec $(BIN)/python -m pytest -v $(ARGS) tests/integration/test_javascript.py
+
 bench: $(DEV) ## the whole service beside what could be had instead (some minutes; ARGS=--into=docs for table, chart)
 	@exec $(BIN)/python -m bench.whole $(ARGS)
 
@@ -92,15 +99,17 @@ compiled: $(DEV) ## the engine as machine code, over twice as fast, into build/c
 test-compiled: compiled ## the router's tests on the compiled engine
 	@PYTHONPATH=$(CORE) exec $(BIN)/python -m pytest -o pythonpath=$(CORE) $(ARGS) $(CORE_TESTS)
 
-lint: $(DEV) ## style, types, layers, and whether openapi.yaml is what the code says
+lint: $(DEV) ## style, types, layers, and whether openapi.yaml and asyncapi.yaml are what the code says
 	@echo "ruff check" && $(BIN)/ruff check --quiet .
 	@echo "ruff format" && $(BIN)/ruff format --quiet --check .
 	@echo "mypy" && $(BIN)/mypy
 	@echo "import-linter" && $(BIN)/lint-imports
 	@echo "openapi.yaml" && $(BIN)/cordboard openapi --check openapi.yaml
+	@echo "asyncapi.yaml" && $(BIN)/cordboard asyncapi --check asyncapi.yaml
 
-openapi: $(SERVICE) ## write openapi.yaml and docs/problems.md from the code
+openapi: $(SERVICE) ## write openapi.yaml, asyncapi.yaml and docs/problems.md from the code
 	@$(BIN)/cordboard openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+	@$(BIN)/cordboard asyncapi > asyncapi.yaml.new && mv asyncapi.yaml.new asyncapi.yaml
 	@$(BIN)/cordboard problems > docs/problems.md.new && mv docs/problems.md.new docs/problems.md
 
 lock: $(DEV) ## choose the newest allowed versions and write requirements/

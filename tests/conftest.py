@@ -11,12 +11,13 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from src.app.ground import make_tenant
+from src.app.ground import DEFAULT_TENANT, make_tenant
 from src.store.embedded import EmbeddedPostgres
 from src.store.migrate import upgrade
 from src.store.postgres import PostgresStore
 from src.store.tables import metadata
 from tests.support.service import Client, running
+from tests.support.told import check_journal
 
 # A machine that is busy with other things is slow, not wrong.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -96,6 +97,7 @@ async def client(database: str, tmp_path: Path) -> AsyncIterator[Client]:
     """The whole service over a database of the test's own, and a client with the admin key."""
     async with running(database, tmp_path) as found:
         yield found
+        await check_journal(found, DEFAULT_TENANT)
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +121,4 @@ async def tenant(shared: Client) -> AsyncIterator[Client]:
     yield client
     for each in (client.http, *client.others):
         await each.aclose()
+    await check_journal(client, notice.tenant)

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from src.api.asyncapi import event_schemas
 from src.api.examples import BODIES
+from src.api.forms import answers
 from src.api.problems import MEDIA_TYPE, codes
 
 Json = dict[str, Any]
@@ -33,6 +36,7 @@ _PAGE: Final[Json] = {
     },
 }
 
+_REF: Final = "#/components/schemas/{name}"
 _SECONDS: Final[Json] = {"schema": {"type": "integer", "minimum": 0}, "description": "in so many seconds"}
 _TEXT: Final[Json] = {"schema": {"type": "string"}}
 _LIMITS: Final[Json] = {
@@ -67,6 +71,33 @@ _ALSO: Final[Mapping[str, tuple[int, ...]]] = {
     "readyz": (503,),
 }
 """What an operation answers beside what is true of all that are like it."""
+
+_ANSWERS: Final[Mapping[str, type[msgspec.Struct]]] = {
+    **dict.fromkeys(
+        (
+            "post_contact",
+            "get_contact",
+            "patch_contact",
+            "cancel_contact",
+            "transfer_contact",
+            "return_contact",
+            "park_contact",
+            "resume_contact",
+            "follow_up_contact",
+            "escalate_contact",
+            "assign_contact",
+            "take_back_contact",
+            "pin_contact",
+            "list_contacts",
+        ),
+        answers.Contact,
+    ),
+    **dict.fromkeys(("post_message", "get_message", "post_receipt", "list_messages"), answers.Message),
+    **dict.fromkeys(("accept", "decline", "complete", "wrap_up_done"), answers.Assignment),
+    **dict.fromkeys(("get_assignment", "list_assignments"), answers.Held),
+    "list_waiting": answers.Outgoing,
+}
+"""The form of what is answered; of a list, of each item."""
 
 _OTHER_CONTENT: Final[Mapping[str, str]] = {
     "get_media": "application/octet-stream",
@@ -110,7 +141,8 @@ def _completed(found: Json) -> Json:
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas |= {"Problem": _PROBLEM, "Page": _PAGE}
+    schemas |= {"Problem": _PROBLEM, "Page": _PAGE, **event_schemas()}
+    schemas |= msgspec.json.schema_components(dict.fromkeys(_ANSWERS.values()), ref_template=_REF)[1]
     components["responses"] = {f"Problem{status}": _refusal(status, names) for status, names in codes().items()}
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key (`cb_…`) or an agent token (JWT)."}
@@ -168,8 +200,12 @@ def _is_versioned(path: str, method: str) -> bool:
 def _content(name: str) -> Json:
     if name in _OTHER_CONTENT:
         return {_OTHER_CONTENT[name]: {}}
-    paged = name.startswith("list_")
-    return {"application/json": {"schema": {"$ref": "#/components/schemas/Page"} if paged else {"type": "object"}}}
+    form = "StreamEvent" if name == "list_events" else _ANSWERS[name].__name__ if name in _ANSWERS else None
+    schema: Json = {"type": "object"} if form is None else {"$ref": _REF.format(name=form)}
+    if name.startswith("list_"):
+        page: Json = {"$ref": _REF.format(name="Page")}
+        schema = page if form is None else {"allOf": [page, {"properties": {"items": {"items": schema}}}]}
+    return {"application/json": {"schema": schema}}
 
 
 def _refusals(path: str, method: str, operation: Json, *, versioned: bool) -> set[int]:

@@ -81,3 +81,29 @@ BODIES: Final[Mapping[str, Mapping[str, Any]]] = {
     "post_visitor_rating": {"score": 5},
 }
 """By the name of the operation."""
+
+FRAMES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "hello": {"token": "eyJhbGciOiJIUzI1NiJ9…", "after": 4711},
+    "presence": {"status": "available", "ref": "1"},
+    "accept": {"assignment_id": ID, "ref": "2"},
+    "decline": {"assignment_id": ID, "reason": "not mine", "ref": "3"},
+    "message": {"contact_id": ID, "text": "您好，正在为您查询。", "external_id": "desk-7-1", "ref": "4"},
+    "typing": {"contact_id": ID, "typing": True},
+    "complete": {"assignment_id": ID, "resolved": True, "disposition": "refunded", "ref": "5"},
+    "wrap_up_done": {"assignment_id": ID, "ref": "6"},
+    "subscribe": {"filter": {"types": ["contact.closed"], "queues": ["vip"]}, "ref": "7"},
+    "ping": {},
+}
+"""What is said over `/v1/stream`, by the type of the frame."""
+
+VISITOR_FRAMES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "hello": {"token": "eyJ2aXNpdG9yIjoi…", "after": 4711},
+    "message": {"id": "a1b2c3d4", "text": "我的快递到哪了？", "language": "zh"},
+    "typing": {"typing": True},
+    "seen": {"number": 4790},
+    "end": {"id": ID},
+    "rating": {"id": ID, "score": 5, "comment": "Quick."},
+    "sync": {},
+    "ping": {},
+}
+"""What a visitor's browser says over its socket, by the type of the frame."""

@@ -161,9 +161,12 @@ class Ping(_Act):
 
 
 Frame = Presence | Accept | Decline | Complete | WrapUpDone | Write | Typing | Subscribe | Ping
+FRAME_MODELS: Final = (Presence, Accept, Decline, Complete, WrapUpDone, Write, Typing, Subscribe, Ping)
+"""What may be said behind hello."""
+
 _FRAMES: Final = {
     model.model_fields["type"].annotation.__args__[0]: TypeAdapter(model)  # type: ignore[union-attr]
-    for model in (Presence, Accept, Decline, Complete, WrapUpDone, Write, Typing, Subscribe, Ping)
+    for model in FRAME_MODELS
 }
 _MESSAGE: Final[TypeAdapter[Any]] = TypeAdapter(MessageBody)
 

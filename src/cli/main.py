@@ -1,4 +1,4 @@
-"""`cordboard`: serve, migrate, tenants, openapi, problems, replay, simulate."""
+"""`cordboard`: serve, migrate, tenants, openapi, asyncapi, problems, replay, simulate."""
 
 import asyncio
 import sys
@@ -106,19 +106,39 @@ def create_tenant(name: Annotated[str, typer.Argument(help="the tenant's name, u
     print(f"Admin key of tenant {name} (told once, keep it):\n{notice.admin_key}")
 
 
+Check = Annotated[Path | None, typer.Option(help="compare with this file instead of printing")]
+
+
 @app.command()
-def openapi(
-    check: Annotated[Path | None, typer.Option(help="compare with this file instead of printing")] = None,
-) -> None:
+def openapi(check: Check = None) -> None:
     """Print the OpenAPI document, or check that a file still equals it."""
     from src.app.service import build_api  # noqa: PLC0415
 
-    text = yaml.safe_dump(build_api().openapi(), sort_keys=False, allow_unicode=True, width=120)
+    _document(build_api().openapi(), check)
+
+
+@app.command()
+def asyncapi(check: Check = None) -> None:
+    """Print the AsyncAPI document of streams and webhooks, or check that a file still equals it."""
+    from src.api.asyncapi import document  # noqa: PLC0415
+
+    _document(document(), check)
+
+
+def _document(found: Any, check: Path | None) -> None:  # noqa: ANN401  # any JSON
+    text = yaml.dump(found, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
     if check is None:
         print(text, end="")
     elif not check.exists() or check.read_text("utf-8") != text:
         print(f"{check} is not what the code says; run: make openapi", file=sys.stderr)
         raise typer.Exit(1)
+
+
+class _Plain(yaml.SafeDumper):
+    """Without anchors: what stands twice is written twice, for readers that are no YAML programs."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002  # any JSON
+        return True
 
 
 @app.command()

@@ -42,7 +42,7 @@ class Answer:
         return msgspec.json.decode(self.content) if self.content else None
 
     def read(self, form: type[T]) -> T:
-        """What was answered, as one of `src.client.forms`."""
+        """What was answered, as one of `src.api.forms.answers`."""
         return msgspec.json.decode(self.content, type=form)
 
 

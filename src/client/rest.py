@@ -1,6 +1,6 @@
 """The REST interface, call by call: for gateways, desktops, integrators and administrators.
 
-Bodies are the models of `src.api.schemas`, or plain JSON of the same shape; answers are `src.client.forms`. A call that
+Bodies are the models of `src.api.schemas`, or plain JSON of the same shape; answers are `src.api.forms`. A call that
 this class does not name is made by `once` or `patiently`, which all of them go through.
 """
 
@@ -12,7 +12,8 @@ from urllib.parse import quote
 import msgspec
 from pydantic import BaseModel
 
-from src.client.forms import Assignment, Contact, Customer, Event, Held, Json, Message, Outgoing
+from src.api.forms.answers import Assignment, Contact, Customer, Held, Json, Message, Outgoing
+from src.api.forms.events import Event
 from src.client.http import Http
 from src.client.stream import Desktop, Stream
 

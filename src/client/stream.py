@@ -29,8 +29,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
+from src.api.forms.answers import Assignment, Json, Message
+from src.api.forms.events import Event
+from src.api.forms.frames import Typing, Welcome
 from src.client.errors import ClientError, Declined, NoAnswer, Replaced, Silent
-from src.client.forms import Assignment, Event, Json, Message, Typing, Welcome
 
 SUBPROTOCOL: Final = Subprotocol("cordboard.v1")
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024

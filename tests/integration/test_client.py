@@ -7,9 +7,22 @@ from typing import Any
 import msgspec
 import pytest
 
+from src.api.forms.answers import Held, Message, Outgoing, Recipient
+from src.api.forms.events import ContactOffered
 from src.api.schemas import ContactBody
-from src.client import Assignment, Client, Contact, Declined, Desktop, Event, NoAnswer, Replaced, Stream, Welcome
-from src.client.forms import Held, Message, Outgoing, Recipient
+from src.client import (
+    Assignment,
+    Client,
+    Contact,
+    Declined,
+    Desktop,
+    Event,
+    NoAnswer,
+    Replaced,
+    Stream,
+    Welcome,
+    data_of,
+)
 from tests.support import service
 
 PERSON = {"type": "email", "value": "zhang@example.com"}
@@ -42,7 +55,11 @@ async def test_a_contact_goes_through_gateway_and_desktop(api: Client) -> None:
         )
         offer = await _offer(desktop)
         assert posted.id == offer.contact_id
-        taken = await desktop.accept(offer.data["assignment_id"])
+        told = data_of(offer)
+        assert isinstance(told, ContactOffered)
+        assert told.contact is not None
+        assert ("email", posted.id) == (told.channel, told.contact.id)
+        taken = await desktop.accept(told.assignment_id)
         assert "active" == taken.state
         said = await desktop.write(posted.id, "Hello", external_id="1")
         assert said.id == (await desktop.write(posted.id, "Hello", external_id="1")).id
@@ -74,6 +91,18 @@ async def test_forms_have_every_field_that_is_answered(tenant: service.Client, a
     assert (_fields(Outgoing), _fields(Recipient)) == (set(waiting), set(waiting["contact"]))
     [event] = (await tenant.call("GET", "/v1/events", params={"limit": 1}))["items"]
     assert _fields(Event) == set(event)
+
+
+def test_an_event_of_a_later_release_is_passed_over() -> None:
+    told = {
+        "id": "t.1",
+        "seq": 1,
+        "type": "contact.juggled",
+        "at": "2026-11-27T00:00:00.000Z",
+        "tenant": "t",
+        "balls": 3,
+    }
+    assert data_of(msgspec.convert(told, Event)) is None
 
 
 async def test_a_stream_misses_nothing_and_tells_nothing_twice_however_often_it_breaks(api: Client) -> None:

@@ -126,7 +126,10 @@ class Ping(Body):
     type: Literal["ping"]
 
 
+FRAME_MODELS: Final = (Message, Typing, Seen, End, Rating, Sync, Ping)
+"""What may be said behind hello."""
+
 FRAMES: Final[dict[str, TypeAdapter[Any]]] = {
     model.model_fields["type"].annotation.__args__[0]: TypeAdapter(model)  # type: ignore[union-attr]
-    for model in (Message, Typing, Seen, End, Rating, Sync, Ping)
+    for model in FRAME_MODELS
 }

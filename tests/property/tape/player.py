@@ -20,6 +20,7 @@ from tests.property.tape.naive import Naive
 from tests.property.tape.operations import AGENTS, OPERATIONS, QUEUES, Dice
 from tests.property.tape.promises import Promises
 from tests.property.tape.rest import Rest
+from tests.support.told import check
 
 Operation = tuple[str, int]
 """What happens, and the number that decides its details."""
@@ -105,6 +106,7 @@ class Player:
             return
         for event in decision.events:
             self.promises.follow(_through_json(event), command, config)
+            check("tenant", event)
             if event.type == "contact.offered":
                 self.assignments.append(event.data["assignment_id"])
         self._store(state.drain())
