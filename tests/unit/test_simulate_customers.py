@@ -34,10 +34,26 @@ def test_channels_and_tiers_come_in_their_shares() -> None:
 
 def test_customers_come_back() -> None:
     seen = list(itertools.islice(visits(DEMO, "1"), MANY))
-    identities = {(visit.customer.identity_type, visit.customer.identity) for visit in seen}
+    people = {visit.customer.person.id for visit in seen}
 
-    assert sum(visit.new for visit in seen) == len(identities)
-    assert 1 - len(identities) / MANY == pytest.approx(DEMO.simulation.customers.returning_share, abs=0.03)
+    assert sum(visit.new for visit in seen) == len(people)
+    assert 1 - len(people) / MANY == pytest.approx(DEMO.simulation.customers.returning_share, abs=0.03)
+
+
+def test_people_come_over_several_channels_and_tell_their_number_in_their_shares() -> None:
+    habits = DEMO.simulation.customers
+    seen = list(itertools.islice(visits(DEMO, "1"), MANY))
+    channels: dict[int, set[str]] = {}
+    for visit in seen:
+        channels.setdefault(visit.customer.person.id, set()).add(visit.customer.channel)
+    assert len(channels) / 20 < sum(len(each) > 1 for each in channels.values())
+    tells = [each.customer.person.tells for each in seen if each.new]
+    assert tells.count("proven") / len(tells) == pytest.approx(habits.proven_number_share, abs=0.03)
+    assert tells.count("typed") / len(tells) == pytest.approx(habits.typed_number_share, abs=0.03)
+    told = {
+        (each.customer.person.tells, each.customer.number is None) for each in seen if each.customer.channel != "voice"
+    }
+    assert {("proven", False), ("typed", False), ("nothing", True)} == told
 
 
 def test_what_is_posted_is_what_the_api_takes() -> None:

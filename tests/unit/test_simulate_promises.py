@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.cli.simulate.ledger import Ledger
+from src.cli.simulate.people import People
 from src.cli.simulate.promises import DeskBook, Promise, Promises
 from src.cli.simulate.report import make, verdict
 from src.cli.simulate.scenario import Line, load
@@ -363,3 +364,29 @@ def test_waits_are_told_in_the_centres_own_time() -> None:
     # Two seconds of a clock that runs ten times as fast.
     assert [20.0] == list(journal.ledger.board.queues["logistics"].waits_s)
     assert 1.0 == journal.ledger.board.queues["logistics"].service_level
+
+
+# -- people --------------------------------------------------------------------------------------------------------
+
+
+def test_who_proves_its_number_is_one_customer_with_all_its_contacts() -> None:
+    promises = Promises()
+    people = People(promises)
+    for number, channel in enumerate(("voice", "wechat", "voice")):
+        contact = {"id": f"c{number}", "customer_id": "k1"}
+        people.came(7, "王先生", channel, contact, tells="proven")
+    (known,) = people.to_look_at("proven")
+    view: dict[str, Any] = {
+        "id": "k1",
+        "last_agent_id": "a1",
+        "timeline": {"items": [{"id": "c0"}, {"id": "c1"}], "next_cursor": None},
+    }
+    people.is_one(
+        known, [{**view, "timeline": {**view["timeline"], "items": [{"id": f"c{each}"} for each in range(3)]}}]
+    )
+    assert {} == promises.counts
+    assert "王先生 came 3 times, over voice and wechat, and was last served by a1" == people.example
+    people.is_one(known, [view])
+    people.is_one(known, [view, {**view, "id": "k2"}])
+    people.is_one(known, [])
+    assert {Promise.ONE_CUSTOMER: 3} == promises.counts

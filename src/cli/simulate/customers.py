@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from src.cli.simulate.ledger import Ledger
 from src.cli.simulate.pace import Pace, seeded
@@ -32,13 +32,35 @@ _NOT_SERVED: Final = frozenset({"waiting", "offered", "closed"})
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A person with an identity on one channel."""
+    """A person with an identity on one channel. `number` is the telephone number that it tells there, if it does."""
 
     channel: str
     identity_type: str
     identity: str
     name: str
     tier: str
+    person: "Person"
+    number: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whoever comes over one channel or several. `tells` its number in chats: proven, typed in, or not at all."""
+
+    id: int
+    name: str
+    tier: str
+    phone: str
+    tells: Literal["proven", "typed", "nothing"]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is remembered of a person who was there: as whom it came over each channel, and with which words last."""
+
+    person: Person
+    line: Line
+    came_as: dict[str, Customer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +82,28 @@ def visits(scenario: Scenario, seed: str) -> Iterator[Visit]:
     simulation, habits = scenario.simulation, scenario.simulation.customers
     lines = list(scenario.lines())
     channels, shares = list(simulation.channels), [each.share for each in simulation.channels.values()]
-    known: dict[str, list[Customer]] = {channel: [] for channel in channels}
+    known: dict[str, list[_Seen]] = {channel: [] for channel in channels}
     for number in itertools.count(1):
         channel = rng.choices(channels, shares)[0]
         mix = simulation.channels[channel]
         new = not known[channel] or rng.random() >= habits.returning_share
-        customer = _somebody(scenario, channel, rng) if new else rng.choice(known[channel])
-        if new and len(known[channel]) < KNOWN_MAX:
-            known[channel].append(customer)
+        line = rng.choice(lines)
+        if new:
+            seen = _Seen(_somebody(scenario, number, rng), line, {})
+        else:
+            elsewhere = rng.random() < habits.other_channel_share
+            seen = rng.choice(known[rng.choice(channels)] or known[channel] if elsewhere else known[channel])
+            line = seen.line if rng.random() < habits.same_matter_share else line
+        seen.line = line
+        if channel not in seen.came_as:
+            seen.came_as[channel] = _as(seen.person, scenario, channel, rng)
+            if len(known[channel]) < KNOWN_MAX:
+                known[channel].append(seen)
         hangs_up = rng.random() < habits.hang_up_share
         yield Visit(
             number=number,
-            customer=customer,
-            line=rng.choice(lines),
+            customer=seen.came_as[channel],
+            line=line,
             new=new,
             patience_s=mix.patience.draw(rng),
             follows_up=rng.random() < habits.follow_up_share,
@@ -80,12 +111,26 @@ def visits(scenario: Scenario, seed: str) -> Iterator[Visit]:
         )
 
 
-def _somebody(scenario: Scenario, channel: str, rng: random.Random) -> Customer:
+def _somebody(scenario: Scenario, number: int, rng: random.Random) -> Person:
     habits = scenario.simulation.customers
-    kind = scenario.simulation.channels[channel].identity
-    value = f"+86138{rng.randrange(10**8):08d}" if kind == "phone" else f"o{rng.getrandbits(108):027x}"
     tier = rng.choices(list(habits.tiers), list(habits.tiers.values()))[0]
-    return Customer(channel, kind, value, rng.choice(habits.surnames) + rng.choice(("先生", "女士")), tier)
+    drawn, proven = rng.random(), habits.proven_number_share
+    return Person(
+        id=number,
+        name=rng.choice(habits.surnames) + rng.choice(("先生", "女士")),
+        tier=tier,
+        phone=f"+86138{rng.randrange(10**8):08d}",
+        tells="proven" if drawn < proven else "typed" if drawn < proven + habits.typed_number_share else "nothing",
+    )
+
+
+def _as(person: Person, scenario: Scenario, channel: str, rng: random.Random) -> Customer:
+    """The person as it comes over a channel."""
+    kind = scenario.simulation.channels[channel].identity
+    if kind == "phone":
+        return Customer(channel, kind, person.phone, person.name, person.tier, person)
+    number = None if person.tells == "nothing" else person.phone
+    return Customer(channel, kind, f"o{rng.getrandbits(108):027x}", person.name, person.tier, person, number)
 
 
 def body(visit: Visit, external_id: str) -> dict[str, Any]:
@@ -100,6 +145,9 @@ def body(visit: Visit, external_id: str) -> dict[str, Any]:
         posted["tags"] = list(line.tags)
     else:
         posted["text"] = line.text
+    if customer.number is not None:
+        proven = customer.person.tells == "proven"
+        posted["identities"] = [{"type": "phone", "value": customer.number, "proven": proven}]
     if line.language is not None:
         posted["language"] = line.language
     return posted
@@ -181,6 +229,8 @@ class Crowd:
         else:
             contact: dict[str, Any] = answer.body
             self._ledger.acknowledged(external_id, visit.line, contact)
+            person = visit.customer.person
+            self._ledger.people.came(person.id, person.name, visit.customer.channel, contact, tells=person.tells)
             return contact
         return None
 

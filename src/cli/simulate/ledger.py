@@ -12,6 +12,7 @@ from typing import Any, Final
 from src.api.schemas import AgentBody
 from src.cli.simulate.board import Board, QueueFigures, milliseconds
 from src.cli.simulate.pace import seeded
+from src.cli.simulate.people import People
 from src.cli.simulate.promises import DeskBook, Promise, Promises
 from src.cli.simulate.scenario import Line, Scenario
 
@@ -105,6 +106,7 @@ class Ledger:
         }
         self.board = Board(staff, figures, self.promises, seq=seq, speed=speed)
         self.books = {agent_id: DeskBook(agent_id, self.promises) for agent_id in staff}
+        self.people = People(self.promises)
         self.recent: deque[Shown] = deque(maxlen=RECENT_SHOWN)
         self.latencies = Latencies()
         self.sample: list[str] = []
@@ -182,6 +184,7 @@ class Ledger:
             ):
                 self._strangers[contact_id] = None
             self.board.tell(event)
+            self.people.journalled(event["type"])
             if agent_id in self.books:
                 self.books[agent_id].journalled(event["seq"])
             if event["type"] == "contact.closed":

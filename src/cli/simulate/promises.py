@@ -29,6 +29,7 @@ class Promise(StrEnum):
     TRUE = "only what is committed is told: a desktop heard of an event that is not in the journal"
     AGREEMENT = "one truth: GET says something else than the journal"
     TAGS = "the tags of a text are found: a contact got other tags than its text has"
+    ONE_CUSTOMER = "one person is one customer: who proves its number on each channel became several, or lost a contact"
     ENDS = "everything comes to an end: a contact was open after its customer and its agent had both ended it"
 
 

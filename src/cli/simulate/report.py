@@ -6,6 +6,7 @@ from math import ceil
 
 from src.cli.simulate.board import QueueFigures
 from src.cli.simulate.ledger import Ledger, Tally
+from src.cli.simulate.people import People
 from src.cli.simulate.promises import Promise
 
 
@@ -47,6 +48,7 @@ class Report:
     latency_p99_s: float | None
     events: int
     checked: int
+    people: People
     strangers: int
     gaps: int
     doubles: int
@@ -82,6 +84,7 @@ def make(ledger: Ledger, *, elapsed_s: float, checked: int, unchecked: str = "")
         latency_p99_s=percentile(ledger.latencies.all_s, 0.99),
         events=board.events,
         checked=checked,
+        people=ledger.people,
         strangers=len(ledger.strangers),
         gaps=ledger.promises.count(Promise.GAPLESS, Promise.TOLD, Promise.JOURNAL),
         doubles=ledger.promises.count(Promise.ONCE, Promise.NOTHING_DOUBLED, Promise.ONE_AGENT),
@@ -147,6 +150,13 @@ def lines(report: Report) -> Iterator[str]:
         f"({tally.not_resumed} from a snapshot), {tally.missed} offers missed, {tally.declined} declined, "
         f"{tally.too_late} answers too late, {tally.breaks} breaks, {tally.retries} requests repeated"
     )
+    people = report.people
+    yield (
+        f"customers: {len(people)} people, {people.several} over several channels, {people.merged} merges, "
+        f"{people.suggested} suggested to be one, {people.repeats} repeats"
+    )
+    if people.example:
+        yield f"of them {people.example}"
     if tally.unanswered:
         yield f"{tally.unanswered} posts got no answer, so nothing was promised of them"
     if report.strangers:

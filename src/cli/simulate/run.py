@@ -294,14 +294,27 @@ class _Centre:
         for contact_id in self._ledger.strangers[:STRANGERS_CHECKED_MAX]:
             if (contact := await self._get(contact_id)) is not None:
                 self._ledger.check_stranger(contact)
+        await self._look_at_people()
         self._ledger.finish(all_ended=self._sent_home and not self._unchecked)
         elapsed_s = self.progress.elapsed_s()
         return reports.make(self._ledger, elapsed_s=elapsed_s, checked=checked, unchecked=self._unchecked)
 
-    async def _get(self, contact_id: str) -> dict[str, Any] | None:
+    async def _look_at_people(self) -> None:
+        """Read the unified views of some who came over several channels."""
+        people = self._ledger.people
+        with contextlib.suppress(NoAnswer):
+            for known in people.to_look_at("proven"):
+                views = [await self._get(each, "customers") for each in known.customers]
+                people.is_one(known, [each for each in views if each is not None])
+            for known in people.to_look_at("typed"):
+                view = await self._get(known.customers[0], "customers")
+                if view is not None:
+                    people.is_suggested(view)
+
+    async def _get(self, contact_id: str, kind: str = "contacts") -> dict[str, Any] | None:
         end = time.monotonic() + HURRY_S_MAX
         try:
-            answer = await self._api.patiently("GET", f"/v1/contacts/{contact_id}", until=lambda: end)
+            answer = await self._api.patiently("GET", f"/v1/{kind}/{contact_id}", until=lambda: end)
         except Declined as refusal:
             if refusal.status == 404:  # noqa: PLR2004  # Not Found
                 return None

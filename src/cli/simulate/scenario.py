@@ -77,10 +77,18 @@ class ChannelMix(Body):
 
 
 class CustomerHabits(Body):
-    """Who the customers are and how they behave."""
+    """Who the customers are and how they behave.
+
+    Of those who come back, `other_channel_share` come over another channel, `same_matter_share` with the same words.
+    Chats come with the telephone number of `proven_number_share`, proven, and of `typed_number_share`, typed in.
+    """
 
     tiers: Annotated[dict[Name, Share], Field(min_length=1)]
     returning_share: Share = 0.0
+    other_channel_share: Share = 0.0
+    same_matter_share: Share = 0.0
+    proven_number_share: Share = 0.0
+    typed_number_share: Share = 0.0
     hang_up_share: Share = 0.0
     follow_up_share: Share = 0.0
     surnames: Annotated[list[Short], Field(min_length=1)]
@@ -144,6 +152,9 @@ class Scenario(Body):
         ):
             if abs(sum(shares) - 1) > _SHARES_TOLERANCE:
                 raise ValueError(f"the shares of {what} must add up to 1")
+        habits = self.simulation.customers
+        if habits.proven_number_share + habits.typed_number_share > 1 + _SHARES_TOLERANCE:
+            raise ValueError("the shares of proven and typed numbers must not add up to more than 1")
         return self
 
     def lines(self) -> Iterator[Line]:
