@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-directline test-js test-faults test-storm test-mutations test-fuzz test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
+.PHONY: help run simulate test test-directline test-js test-faults test-storm test-mutations test-fuzz test-live test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -51,6 +51,10 @@ test-fuzz: $(DEV) ## coverage-guided fuzzing of what strangers' bytes reach (a m
 		PYTHONPATH=$(FUZZ) $(BIN)/python -m tests.fuzz.run $$name -max_total_time=$(or $(SECONDS),60) -verbosity=0 \
 			-print_final_stats=1 -artifact_prefix=build/fuzz/ build/fuzz/$$name $$each || exit 1; \
 	done
+
+test-live: $(DEV) ## calls on a live Asterisk with SIP telephones (CORDBOARD_TEST_ARI_URL; docs/voice.md says how)
+	@test -n "$$CORDBOARD_TEST_ARI_URL" || { echo "CORDBOARD_TEST_ARI_URL is not set: docs/voice.md says how" >&2; exit 1; }
+	@exec $(BIN)/python -m pytest -v -n 0 $(ARGS) -k live tests/integration/test_voice.py
 
 test-rest: $(DEV) ## schemathesis over the whole OpenAPI document, thousands of cases (many minutes; other numbers: CASES=)
 	@CORDBOARD_TEST_REST=$(or $(CASES),25) exec $(BIN)/python -m pytest -v --timeout=3600 $(ARGS) tests/contract/test_openapi.py

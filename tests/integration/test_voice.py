@@ -87,7 +87,7 @@ async def test_a_phone_that_nobody_answers_is_a_missed_offer(client: Client, pbx
         await anna.event("offer.expired")
         away = (await anna.event("agent.presence"))["data"]
         assert ("away", "missed_offers") == (away["status"], away["reason"])
-        assert [call] == pbx.held()
+        await pbx.until(lambda: pbx.held() == [call])
 
 
 async def test_a_phone_that_is_not_there_is_a_missed_offer(client: Client, pbx: Pbx) -> None:
@@ -95,7 +95,7 @@ async def test_a_phone_that_is_not_there_is_a_missed_offer(client: Client, pbx: 
     async with pbx.connected(client), client.desktop("anna", status="available") as anna:
         call = await pbx.call("13800138000")
         await anna.event("offer.expired")
-        assert [call] == pbx.held()
+        await pbx.until(lambda: pbx.held() == [call])
 
 
 async def test_who_hangs_up_in_the_queue_has_abandoned(client: Client, pbx: Pbx) -> None:

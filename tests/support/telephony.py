@@ -1,20 +1,32 @@
 """Telephone systems that the calls of the tests run through, all of one shape: doubles, and live ones."""
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Protocol
 
+import pytest
+
 from tests.support.asterisk import Asterisk
 from tests.support.freeswitch import FreeSwitch
+from tests.support.live_asterisk import LiveAsterisk
 from tests.support.service import Client
 
 PASSWORD: Final = "astpw-astpw"
 
 CHANNELS: Final = {"voice": {"cost": 100, "max": 1}}
 
-SYSTEMS: Final = ("asterisk", "freeswitch")
+_LIVE: Final = pytest.mark.skipif(
+    "CORDBOARD_TEST_ARI_URL" not in os.environ, reason="no live Asterisk: CORDBOARD_TEST_ARI_URL is not set"
+)
+
+SYSTEMS: Final = [
+    "asterisk",
+    "freeswitch",
+    *(pytest.param(each, marks=_LIVE) for each in ("live asterisk", "live asterisk that dials")),
+]
 
 
 class Pbx(Protocol):
@@ -122,4 +134,8 @@ async def agent(client: Client, agent_id: str, **more: Any) -> None:
 @asynccontextmanager
 async def started(system: str) -> AsyncIterator[Pbx]:
     """A system of this name, as nobody has used it."""
-    yield {"asterisk": DiallingAsterisk, "freeswitch": DialledFreeSwitch}[system]()
+    if system.startswith("live"):
+        async with LiveAsterisk(dials=system.endswith("dials")).running() as live:
+            yield live
+    else:
+        yield {"asterisk": DiallingAsterisk, "freeswitch": DialledFreeSwitch}[system]()
