@@ -12,7 +12,7 @@ import pytest
 from tests.support.guides import DOCS, ROOT, Guide
 from tests.support.service import Client
 
-RUN = ("getting-started", "gateway", "desktop", "integrator")
+RUN = ("getting-started", "gateway", "desktop", "integrator", "operations")
 
 
 @pytest.mark.parametrize("name", RUN)

@@ -10,7 +10,7 @@ DOCS: Final = ROOT / "docs"
 SERVICE: Final = "http://127.0.0.1:8000"
 """Where the pages say that the service listens."""
 
-_FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE: Final = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING: Final = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 
