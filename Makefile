@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-directline test-js test-faults test-storm test-mutations test-fuzz test-live test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
+.PHONY: help run simulate test test-directline test-js test-faults test-storm test-mutations test-fuzz test-genesis test-live test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -58,6 +58,13 @@ test-live: $(DEV) ## calls on a live Asterisk with SIP telephones (CORDBOARD_TES
 
 test-rest: $(DEV) ## schemathesis over the whole OpenAPI document, thousands of cases (many minutes; other numbers: CASES=)
 	@CORDBOARD_TEST_REST=$(or $(CASES),25) exec $(BIN)/python -m pytest -v --timeout=3600 $(ARGS) tests/contract/test_openapi.py
+
+# An environment of its own: it wants other versions of what we use.
+GENESIS := $(VENV)/genesis
+test-genesis: $(DEV) ## the double of FreeSWITCH with somebody else's client, genesis
+	@test -x $(GENESIS)/bin/python || $(PYTHON) -m venv $(GENESIS)
+	@$(GENESIS)/bin/python -m pip -qq --disable-pip-version-check install --only-binary :all: genesis==2026.10.18
+	@CORDBOARD_TEST_GENESIS=$(CURDIR)/$(GENESIS)/bin/python exec $(BIN)/python -m pytest -v -n 0 $(ARGS) tests/integration/test_genesis.py
 
 # Exact versions, and nothing of theirs runs while they are installed.
 DIRECTLINE := $(VENV)/directline

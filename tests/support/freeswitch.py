@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 CAUSES = {16: "NORMAL_CLEARING", 17: "USER_BUSY", 19: "NO_ANSWER", 31: "NORMAL_UNSPECIFIED", 38: "NETWORK_OUT_OF_ORDER"}
 
@@ -41,7 +42,7 @@ class FreeSwitch:
     `mute`: no command is answered any more.
     """
 
-    def __init__(self, password: str = "ClueCon-ClueCon", *, plain: bool = False) -> None:
+    def __init__(self, password: str = "ClueCon-ClueCon") -> None:
         self.channels: dict[str, Channel] = {}
         self.phones: dict[str, str] = {}
         self.asked: list[str] = []
@@ -50,8 +51,8 @@ class FreeSwitch:
         self.seen: list[int] = []
         self.closed: list[int] = []
         self._password = password
-        self._plain = plain
         self._writers: list[asyncio.StreamWriter] = []
+        self._plain: set[asyncio.StreamWriter] = set()
         self._changed = asyncio.Event()
         self._timers: dict[str, asyncio.Task[None]] = {}
         self._sequence = 0
@@ -206,7 +207,10 @@ class FreeSwitch:
         self._sequence += 1
         fields |= {"Event-Sequence": str(self._sequence), "Event-Date-Timestamp": "1795294096621594"}
         for writer in list(self._writers):
-            await self._send(writer, {"Content-Type": "text/event-json"}, json.dumps(fields))
+            if writer in self._plain:
+                await self._send(writer, {"Content-Type": "text/event-plain"}, _plain(fields))
+            else:
+                await self._send(writer, {"Content-Type": "text/event-json"}, json.dumps(fields))
 
     @staticmethod
     async def _send(writer: asyncio.StreamWriter, headers: dict[str, str], body: str = "") -> None:
@@ -227,7 +231,10 @@ class FreeSwitch:
         line, *headers = command.split("\n")
         verb, _, rest = line.partition(" ")
         if verb == "event":
-            reply = {"Content-Type": "command/reply", "Reply-Text": "+OK event listener enabled json"}
+            kind = rest.partition(" ")[0]
+            if kind == "plain":
+                self._plain.add(writer)
+            reply = {"Content-Type": "command/reply", "Reply-Text": f"+OK event listener enabled {kind}"}
             await self._send(writer, reply)
         elif verb == "bgapi":
             job = next((each.partition(": ")[2] for each in headers if each.startswith("Job-UUID:")), str(uuid.uuid4()))
@@ -251,6 +258,8 @@ class FreeSwitch:
             self.seen.append(int(args[0].removeprefix("cordboard_seen=")))
             return "+OK"
         channel = self.channels.get(args[0])
+        if verb == "uuid_kill" and len(args) == 1:
+            args.append("NORMAL_CLEARING")
         if verb == "uuid_exists":
             return "true" if channel is not None else "false"
         if channel is None:
@@ -258,6 +267,8 @@ class FreeSwitch:
         match verb, *args[1:]:
             case "uuid_dump", "json":
                 return json.dumps({"Event-Name": "CHANNEL_DATA", **self._shown(channel)})
+            case ("uuid_dump",):
+                return _plain({"Event-Name": "CHANNEL_DATA", **self._shown(channel)})
             case "uuid_setvar_multi", pairs:
                 channel.variables |= dict(each.split("=", 1) for each in pairs.split(";"))
             case ("uuid_answer",):
@@ -320,3 +331,10 @@ class FreeSwitch:
         del self._timers[leg_id]
         if leg_id in self.channels and self.channels[leg_id].state == "early":
             await self.hang_up(leg_id, 19)
+
+
+def _plain(fields: dict[str, str]) -> str:
+    """Fields as lines with values as in URLs, and the body where there is one."""
+    body = fields.get("_body", "")
+    lines = [f"{name}: {quote(value)}" for name, value in fields.items() if name != "_body"]
+    return "\n".join([*lines, *([f"Content-Length: {len(body)}"] if body else []), "", body])
