@@ -6,8 +6,10 @@ RUN python -m venv /opt/cordboard/venv
 ENV PATH=/opt/cordboard/venv/bin:$PATH
 WORKDIR /opt/cordboard
 # The dependencies are a layer of their own, which lasts until the lock changes.
-COPY requirements/service.txt requirements/
-RUN pip install --require-hashes --only-binary :all: --requirement requirements/service.txt
+# With traces over OpenTelemetry: --build-arg LOCK=otel
+ARG LOCK=service
+COPY requirements/service.txt requirements/otel.txt requirements/
+RUN pip install --require-hashes --only-binary :all: --requirement requirements/$LOCK.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY migrations migrations

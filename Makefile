@@ -125,7 +125,9 @@ openapi: $(SERVICE) ## write openapi.yaml, asyncapi.yaml and docs/problems.md fr
 
 lock: $(DEV) ## choose the newest allowed versions and write requirements/
 	@echo "Locking requirements/service.txt" && $(COMPILE) --upgrade --output-file requirements/service.txt
-	@echo "Locking requirements/dev.txt" && $(COMPILE) --upgrade --extra dev --constraint requirements/service.txt \
+	@echo "Locking requirements/otel.txt" && $(COMPILE) --upgrade --extra otel --constraint requirements/service.txt \
+		--output-file requirements/otel.txt
+	@echo "Locking requirements/dev.txt" && $(COMPILE) --upgrade --extra dev --constraint requirements/otel.txt \
 		--output-file requirements/dev.txt
 
 clean: ## remove the environment and everything that was built; data in .cordboard stays

@@ -67,4 +67,7 @@ class Settings(BaseSettings):
                 ip_network(each.strip())
         return value
 
+    otlp_endpoint: str = Field(
+        default="", description="an OpenTelemetry collector (http://host:4318) that traces go to; empty: none are made"
+    )
     log_format: Literal["", "text", "json"] = Field(default="", description="empty: text on a terminal, json otherwise")

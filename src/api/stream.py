@@ -13,8 +13,10 @@ from typing import Any, Final, Literal
 import msgspec
 import structlog
 from fastapi import APIRouter, WebSocket
+from opentelemetry.trace import SpanKind
 from pydantic import TypeAdapter, ValidationError
 
+from src import tracing
 from src.api import agents, problems, sockets
 from src.api.agents import held, presence, presence_answer
 from src.api.auth import Principal
@@ -296,7 +298,8 @@ class _Stream:
                 adapter = _FRAMES.get(str(raw.get("type")))
                 if adapter is None:
                     raise Malformed(f"there is no frame of the type {str(raw.get('type'))[:40]!r}", field="type")
-                result = await self._obey(adapter.validate_json(text))
+                with tracing.span(f"stream {raw['type']}", "", kind=SpanKind.SERVER):
+                    result = await self._obey(adapter.validate_json(text))
             except ValidationError as error:
                 await self._refuse(ref, problems.malformed_from(error.errors()))
             except Refused as refusal:

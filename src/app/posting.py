@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from opentelemetry.trace import SpanKind
+
+from src import tracing
 from src.connectors.outward import Failed, Outward
 from src.delivery import signing, views
 from src.delivery.hub import Hub, encode
@@ -37,9 +40,13 @@ class WebhookPoster:
         shown = views.event(tenant, event, known, now, personal=webhook.body["personal"])
         body = encode(shown)
         headers = signing.headers(shown["id"], now // 1000, body, self._secrets(webhook, now))
+        origin = tracing.origin(tenant, event.seq)
+        parent = None if origin is None else origin.traceparent
         try:
-            async with asyncio.timeout(ANSWER_S_MAX):
-                status, after = await self._outward.post(webhook.body["url"], body, headers)
+            with tracing.span("webhook.post", parent, kind=SpanKind.CLIENT, event=event.type, seq=event.seq):
+                async with asyncio.timeout(ANSWER_S_MAX):
+                    carried = {**headers, **tracing.headers()}
+                    status, after = await self._outward.post(webhook.body["url"], body, carried)
         except TimeoutError:
             return Delivered("timeout")
         except Failed as failed:

@@ -5,7 +5,9 @@ from typing import Final
 
 import httpx
 import structlog
+from opentelemetry.trace import SpanKind
 
+from src import tracing
 from src.channels.base import (
     Account,
     Answered,
@@ -85,7 +87,10 @@ class ChannelSender:
             external_id=outgoing.external_id,
         )
         try:
-            sent = await channel.send(message, account, self._reach(account))
+            origin = tracing.origin(tenant, outgoing.fact.place)
+            parent = None if origin is None else origin.traceparent
+            with tracing.span("message.send", parent, kind=SpanKind.CLIENT, channel=outgoing.fact.channel):
+                sent = await channel.send(message, account, self._reach(account))
         except NotSent as failure:
             return outcome_of(failure)
         except StoreError:
@@ -245,4 +250,15 @@ class _HttpReach:
 def http_client() -> httpx.AsyncClient:
     """The client that all accounts share; redirects are not followed, and nothing is taken from the environment."""
     limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
-    return httpx.AsyncClient(timeout=CALL_S_MAX, limits=limits, follow_redirects=False, trust_env=False)
+    return httpx.AsyncClient(
+        timeout=CALL_S_MAX,
+        limits=limits,
+        follow_redirects=False,
+        trust_env=False,
+        event_hooks={"request": [_carry]},
+    )
+
+
+async def _carry(request: httpx.Request) -> None:
+    """Let whoever is asked go on with the trace."""
+    request.headers.update(tracing.headers())

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 import src.channels
+from src import tracing
 from src.api import (
     access,
     agents,
@@ -44,6 +45,7 @@ from src.api.jwks import KeySets
 from src.api.limits import Limits
 from src.api.progress import endpoints as progress
 from src.api.progress.links import ProgressLinks
+from src.api.traced import Traced
 from src.api.voice.dialling import keep_dialled
 from src.api.webchat import directline, rest, socket, static
 from src.api.webchat.pace import Paces
@@ -52,6 +54,7 @@ from src.api.webchat.waiting import Waiting
 from src.app.ground import Notice, archive_dir, first_start, opened, sealer_of, secret_key, secret_keys
 from src.app.posting import WebhookPoster
 from src.app.sending import ChannelSender, http_client
+from src.app.telemetry import traced
 from src.app.upkeep import (
     LeaseThread,
     always,
@@ -130,6 +133,8 @@ def build_api(services: Services | None = None) -> FastAPI:
     document.install(api)
     api.add_middleware(Intake)
     api.add_middleware(Edge)
+    if tracing.on():
+        api.add_middleware(Traced)
     if services is not None:
         api.state.services = services
     return api
@@ -142,6 +147,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
     archived = archive_dir(settings)
     sealer, secrets = sealer_of(settings), secret_keys(settings)
     async with opened(url) as store, Queries.over(url) as queries, contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(traced(settings.otlp_endpoint, process))
         redis = await stack.enter_async_context(_redis(settings))
         announcer = None if redis is None else Announcer(redis)
         also = networks(settings.connector_networks)

@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from src import tracing
+
 
 def configure(log_format: str) -> None:
     """Set up logging for the process; `log_format` is `text`, `json` or empty for by terminal."""
@@ -14,6 +16,7 @@ def configure(log_format: str) -> None:
     )
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        tracing.noted,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),

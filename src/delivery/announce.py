@@ -16,7 +16,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from src import metrics
+from src import metrics, tracing
 from src.delivery.hub import Hub, Signal
 from src.dispatch.ports import Known, Store
 from src.errors import StoreUnreachable
@@ -50,6 +50,31 @@ _SIGNAL_DECODER: Final = msgspec.msgpack.Decoder(Signal)
 _log = structlog.get_logger(__name__)
 
 
+class _Traced(Event, frozen=True, gc=False):
+    """An event as processes that trace announce it: with its origin. Others read it as an event."""
+
+    origin: str | None = None
+
+
+_TRACED_DECODER: Final = msgspec.msgpack.Decoder(list[_Traced])
+
+
+def _with_origins(tenant: str, events: Sequence[Event]) -> Sequence[Event]:
+    found = [(each, tracing.origin(tenant, each.seq)) for each in events]
+    return [
+        each if known is None else _Traced(**msgspec.structs.asdict(each), origin=known.traceparent)
+        for each, known in found
+    ]
+
+
+def _read(tenant: str, announced: bytes) -> Sequence[Event]:
+    events = _TRACED_DECODER.decode(announced)
+    for each in events:
+        if each.origin is not None:
+            tracing.keep(tenant, each.seq, tracing.Origin(each.origin, each.type))
+    return events
+
+
 class Announcer:
     """Tells the other processes of what this one committed. `announce` never waits."""
 
@@ -60,7 +85,7 @@ class Announcer:
 
     def announce(self, tenant: str, events: Sequence[Event]) -> None:
         """Tell of a commit's events, soon and perhaps."""
-        self._put(CHANNEL + tenant, events)
+        self._put(CHANNEL + tenant, _with_origins(tenant, events) if tracing.on() else events)
 
     def announce_signal(self, tenant: str, signal: Signal) -> None:
         """Tell of a signal, soon and perhaps."""
@@ -186,7 +211,7 @@ class Follower:
             if channel.startswith(SIGNALS):
                 self._hub.signalled(tenant, _SIGNAL_DECODER.decode(message["data"]))
                 return
-            events = _DECODER.decode(message["data"])
+            events = _read(tenant, message["data"]) if tracing.on() else _DECODER.decode(message["data"])
         except msgspec.DecodeError as error:
             _log.warning("announcement.not_understood", tenant=tenant, error=str(error))
             return

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from opentelemetry.trace import SpanKind
 
-from src import metrics
+from src import metrics, tracing
 from src.delivery import views
 from src.dispatch import remarks
 from src.dispatch.ports import RECENT_S, Clock, Known, Store, Wanted
@@ -190,9 +191,13 @@ class Subscriber:
 
     def frame(self, seq: int, encoded: bytes) -> str:
         """The frame of an event, chained to the one before."""
-        frame = f'{{"type":"event","prev":{self.prev},"event":{encoded.decode()}}}'
-        self.prev = seq
-        return frame
+        prev, self.prev = self.prev, seq
+        origin = tracing.origin(self.tenant, seq)
+        if origin is None:
+            return f'{{"type":"event","prev":{prev},"event":{encoded.decode()}}}'
+        with tracing.span("stream.send", origin.traceparent, kind=SpanKind.PRODUCER, event=origin.event, seq=seq):
+            told = f'"prev":{prev},"traceparent":"{tracing.current()}"'
+        return f'{{"type":"event",{told},"event":{encoded.decode()}}}'
 
     def mark(self, seq: int) -> str | None:
         """A frame that says: nothing up to `seq` concerned you. None if that is no news, or something waits."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from src import metrics
+from src import metrics, tracing
 from src.dispatch.admission import Admission
 from src.dispatch.ports import Clock
 from src.dispatch.turn import Job, Once, Repeated
@@ -30,12 +30,13 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Item:
-    """A job that waits, and who waits for it."""
+    """A job that waits, and who waits for it. `origin` is the span (W3C `traceparent`) in which it was given."""
 
     job: Job[Any]
     once: Once[Any] | None
     future: "asyncio.Future[Any]"
     deadline: float | None = None
+    origin: str | None = None
     outcome: Any = None
     error: Refused | None = None
 
@@ -80,7 +81,7 @@ class Inbox:
             metrics.TURNED_AWAY.labels("tenant").inc()
             retry_after_s = admission.turn_away()
             raise TenantOverloaded("too many requests wait for this tenant", retry_after_s=retry_after_s)
-        item = Item(job, once, asyncio.get_running_loop().create_future(), deadline)
+        item = Item(job, once, asyncio.get_running_loop().create_future(), deadline, tracing.current())
         self._waiting.append(item)
         self._wake.set()
         admission.enter()

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from src import metrics
+from src import metrics, tracing
 from src.dispatch.clock import TenantTime
 from src.dispatch.config import engine_config
 from src.dispatch.ports import Batch, Ended, Head, Known, Loaded, Parts, Vouched, Wanted
@@ -187,7 +187,7 @@ class Memory:
         batch = Batch(self.tenant, before.seq, head, turn.events, changes, turn.traces, turn.facts, turn.answers)
         self.sending, began_s = True, self._parts.clock.monotonic()
         try:
-            await self._send(batch)
+            await self._send_traced(batch, turn.origins)
         except Exception:
             self.sending = False  # it is known what became of it, or told as unknown; a cancelled one is neither
             raise
@@ -242,6 +242,18 @@ class Memory:
             answered = contact.answered_at is not None
             if answered and turn.engine.state.thread(contact.channel, contact.account, contact.customer_id) is None:
                 yield Ended(contact.id, contact.channel, contact.account, contact.customer_id)
+
+    async def _send_traced(self, batch: Batch, origins: Mapping[int, str]) -> None:
+        """Commit; of requests that share a commit, the first has the span, and it names the others."""
+        if not origins:
+            await self._send(batch)
+            return
+        first, *others = dict.fromkeys(origins.values())
+        with tracing.span("commit", first, links=others[: tracing.LINKS_MAX], events=len(batch.events)):
+            await self._send(batch)
+        for each in batch.events:
+            if each.seq in origins:
+                tracing.keep(self.tenant, each.seq, tracing.Origin(origins[each.seq], each.type))
 
     async def _send(self, batch: Batch) -> None:
         """Commit, and find out what became of it when the connection was lost on the way."""

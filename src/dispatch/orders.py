@@ -30,11 +30,13 @@ class Order(Generic[T]):
     """A job or a question, with the id under which it travels.
 
     A job that is not repeatable by itself has a `once`, also where the caller gave no key: see `Once.given`.
+    `origin` is the span (W3C `traceparent`) in which it was given, where that is traced.
     """
 
     id: str
     wanted: Job[T] | Look[T]
     once: Once[T] | None = None
+    origin: str | None = None
 
 
 class Peers(Protocol):

@@ -7,11 +7,14 @@ it is tried again for some seconds, so that a hand-over or a process that died r
 import asyncio
 import contextlib
 from collections.abc import Collection, Iterator, Mapping
+from contextvars import Context
+from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 import structlog
+from opentelemetry.trace import SpanKind
 
-from src import metrics
+from src import metrics, tracing
 from src.dispatch import jobs
 from src.dispatch.balance import plan
 from src.dispatch.orders import NO_OUTLOOK, Accuracies, Look, Order, Outlook, Peers, ServiceLevels, Staffing, Wake
@@ -134,9 +137,10 @@ class Owner:
             NotOwner: this process does not serve the tenant, and may not claim it.
             Refused: what it was refused with.
         """
-        entry = self._loops.get(tenant)
-        loop = entry[0] if entry is not None else await self._claim(tenant)
-        return await _run_here(loop, order, self._parts.clock.monotonic() + left_s, travelled=True)
+        with tracing.span("carry out", order.origin, kind=SpanKind.SERVER, order=type(order.wanted).__name__):
+            entry = self._loops.get(tenant)
+            loop = entry[0] if entry is not None else await self._claim(tenant)
+            return await _run_here(loop, order, self._parts.clock.monotonic() + left_s, travelled=True)
 
     async def _look(self, tenant: str, look: Look[T], otherwise: T) -> T:
         try:
@@ -151,7 +155,10 @@ class Owner:
         deadline = self._parts.clock.monotonic() + left_s
         self._on_the_way += 1
         try:
-            return await self._until(deadline, tenant, order)
+            if not tracing.on():
+                return await self._until(deadline, tenant, order)
+            with tracing.span("order", order=type(order.wanted).__name__, tenant=tenant):
+                return await self._until(deadline, tenant, replace(order, origin=tracing.current()))
         finally:
             self._on_the_way -= 1
 
@@ -352,7 +359,8 @@ class Owner:
             if not await self._leases.claim(self.process, tenant):
                 raise NotOwner("another process serves this tenant")
             loop = TenantLoop(tenant, self._parts, self._vouched)
-            task = asyncio.create_task(self._run(loop), name=f"tenant {tenant}")
+            # Whoever asked first is not what the loop does for all who come.
+            task = asyncio.create_task(self._run(loop), name=f"tenant {tenant}", context=Context())
             self._loops[tenant] = (loop, task)
             return loop
 

@@ -281,6 +281,7 @@ class TenantLoop:
             item.answer()
 
     def _run(self, item: Item, turn: Turn) -> None:
+        before = len(turn.events)
         try:
             if item.once is None:
                 item.outcome = item.job.run(turn)
@@ -288,6 +289,8 @@ class TenantLoop:
                 item.outcome = _run_once(item.job, item.once, turn)
         except Refused as refusal:
             item.error = refusal
+        if item.origin is not None:
+            turn.origins.update((each.seq, item.origin) for each in turn.events[before:])
 
 
 def _run_once(job: Job[T], once: Once[T], turn: Turn) -> T | Repeated:

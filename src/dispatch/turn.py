@@ -67,6 +67,7 @@ class Turn:
 
     `posted`: among it is a message that this service is to send; `sought`: media that it is to fetch;
     `called`: an account that it is to ask; `hooked`: a webhook, or something for one.
+    `origins` are the spans (W3C `traceparent`) of those who wanted events, by the events' numbers.
     `said` are messages of queues, of which it is still to be found out who sends them.
     """
 
@@ -82,6 +83,7 @@ class Turn:
     sought: bool = False
     called: bool = False
     hooked: bool = False
+    origins: dict[int, str] = field(default_factory=dict)
     said: list[tuple[MessageFact, str]] = field(default_factory=list)
     _archive: Archive | None = None
 

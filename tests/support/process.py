@@ -26,13 +26,14 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def serving_process(folder: Path, port: int) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """The service as a process of its own, with its own embedded PostgreSQL, ready to serve."""
+async def serving_process(folder: Path, port: int, **more: str) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """The service as a process of its own, with its own embedded PostgreSQL, ready to serve; `more`: variables."""
     environment = {
         **os.environ,
         "CORDBOARD_PORT": str(port),
         "CORDBOARD_DATA_DIR": str(folder),
         "CORDBOARD_ADMIN_KEY": ADMIN_KEY,
+        **more,
     }
     with (folder.parent / "service.log").open("ab") as log:
         process = subprocess.Popen([sys.executable, "-m", "src.cli.main", "serve"], env=environment, stderr=log)

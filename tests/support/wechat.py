@@ -43,6 +43,7 @@ class WeChatDouble:
     tokens: list[str] = field(default_factory=list)
     token_calls: list[dict[str, Any]] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
+    traceparents: list[str | None] = field(default_factory=list)
     typed: list[tuple[str, str]] = field(default_factory=list)
     media: dict[str, tuple[str, str, bytes]] = field(default_factory=dict)
     refuse: dict[str, list[int]] = field(default_factory=dict)
@@ -95,6 +96,7 @@ class WeChatDouble:
         refused = await self._let_in(request)
         if refused is not None:
             return refused
+        self.traceparents.append(request.headers.get("traceparent"))
         raw = await request.body()
         body = json.loads(raw)
         kind = body.get("msgtype")

@@ -53,9 +53,13 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventFrame(msgspec.Struct, frozen=True, kw_only=True):
-    """An event. `prev` is the number of the event or mark before it on this subscription: anything else is a gap."""
+    """An event. `prev` is the number of the event or mark before it on this subscription: anything else is a gap.
+
+    `traceparent` (W3C) is there where the service traces: what a desktop does upon the event goes on with that trace.
+    """
 
     prev: Number
+    traceparent: str | None = None
     event: Event
 
 
