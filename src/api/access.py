@@ -1,5 +1,7 @@
 """What may come in: channel accounts."""
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -31,6 +33,20 @@ def _account(fact: AccountFact) -> views.Json:
 async def put_account(account: Name, body: AccountBody, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Make or change a channel account. Secrets that are left out stay as they are."""
     ctx.principal.need("config:write")
+    if body.queue is not None:
+        await insist_on_queue(ctx, body.queue)
+    fact = await account_fact(ctx, account, body, body.secrets)
+    await ctx.submit(jobs.Configure(commands.Note("channel.updated", account), fact, only_if))
+    return Json(_account(fact), headers=tagged(fact))
+
+
+async def account_fact(ctx: Context, account: str, body: AccountBody, given: Mapping[str, str]) -> AccountFact:
+    """What is to be stored of an account; of its secrets those that are `given`, and those that were.
+
+    Raises:
+        Malformed: the channel does not take it so.
+        AccountTaken: another tenant has an account of this name.
+    """
     services = ctx.services
     channel = services.channels.get(body.channel)
     if channel is None:
@@ -39,15 +55,11 @@ async def put_account(account: Name, body: AccountBody, ctx: Ctx, only_if: OnlyI
     found = await services.queries.account(account)
     if found is not None and found[0] != ctx.tenant:
         raise AccountTaken("this account name is in use")
-    if body.queue is not None:
-        await insist_on_queue(ctx, body.queue)
     kept = {} if found is None else {name: services.sealer.open(each) for name, each in found[1].secrets.items()}
-    secrets = kept | body.secrets
+    secrets = kept | dict(given)
     channel.check(body.settings, secrets)
     sealed = {name: services.sealer.seal(each) for name, each in secrets.items()}
-    fact = AccountFact(account, body.channel, body.settings, sealed, body.queue, body.enabled)
-    await ctx.submit(jobs.Configure(commands.Note("channel.updated", account), fact, only_if))
-    return Json(_account(fact), headers=tagged(fact))
+    return AccountFact(account, body.channel, body.settings, sealed, body.queue, body.enabled)
 
 
 @router.get("/channels/{account}")
@@ -69,9 +81,13 @@ async def list_accounts(ctx: Ctx, paging: Paged) -> Response:
 async def delete_account(account: Name, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Remove a channel account."""
     fact = await _own_account(ctx, account)
-    gone = AccountFact(fact.name, fact.channel, {}, {}, None, enabled=False, deleted=True)
-    await ctx.submit(jobs.Configure(commands.Note("channel.deleted", account), gone, only_if))
+    await ctx.submit(jobs.Configure(commands.Note("channel.deleted", account), account_gone(fact), only_if))
     return Response(status_code=204)
+
+
+def account_gone(fact: AccountFact) -> AccountFact:
+    """An account that is no longer there."""
+    return AccountFact(fact.name, fact.channel, {}, {}, None, enabled=False, deleted=True)
 
 
 async def _own_account(ctx: Context, account: str) -> AccountFact:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from src.api.context import Context, Ctx, Json, OnlyIf, Paged, Paging, Services, page_of, tagged
 from src.api.schemas import (
+    AgentBody,
     DepartmentBody,
     Moment,
     Name,
@@ -25,6 +26,7 @@ from src.delivery import views
 from src.dispatch import jobs
 from src.dispatch.config import (
     SETTINGS_NAME,
+    agent_config,
     department_config,
     milliseconds,
     pilot_config,
@@ -54,16 +56,17 @@ class _Made:
     command: Callable[[str, Mapping[str, Any]], commands.Command]
 
 
-_KINDS: Final = {
+KINDS: Final = {
     "queue": _Made(QueueBody, lambda name, body: commands.PutQueue(queue_config(name, body))),
     "tag": _Made(TagConfigBody, lambda name, body: commands.PutTag(tag_config(name, body))),
     "rule": _Made(RuleBody, lambda name, body: commands.PutRule(rule_config(name, body))),
     "pilot": _Made(PilotBody, lambda name, body: commands.PutPilot(pilot_config(name, body))),
     "department": _Made(DepartmentBody, lambda name, body: commands.PutDepartment(department_config(name, body))),
+    "agent": _Made(AgentBody, lambda name, body: commands.PutAgent(agent_config(name, body))),
     "settings": _Made(SettingsBody, lambda name, body: commands.PutSettings(settings_config(name, body))),
 }
 
-_DEFAULTS: Final = {
+DEFAULTS: Final = {
     ("queue", DEFAULT_QUEUE): QueueBody().model_dump(by_alias=True),
     ("settings", SETTINGS_NAME): SettingsBody().model_dump(by_alias=True),
 }
@@ -72,7 +75,7 @@ _DEFAULTS: Final = {
 
 def whole(kind: str, stored: Mapping[str, Any]) -> views.Json:
     """A stored body with what was added to its kind since it was stored."""
-    return _KINDS[kind].body.model_validate(stored).model_dump(by_alias=True)
+    return KINDS[kind].body.model_validate(stored).model_dump(by_alias=True)
 
 
 async def tenant_settings(found: Services, tenant: str) -> SettingsBody:
@@ -85,7 +88,7 @@ async def _put(ctx: Context, kind: str, name: str, body: BaseModel, only_if: Pre
     ctx.principal.need("config:write")
     stored = body.model_dump(by_alias=True)
     fact = ConfigFact(kind, name, stored)
-    await ctx.submit(jobs.Configure(_KINDS[kind].command(name, stored), fact, only_if))
+    await ctx.submit(jobs.Configure(KINDS[kind].command(name, stored), fact, only_if))
     return Json({"name": name, **stored}, headers=tagged(fact))
 
 
@@ -94,7 +97,7 @@ async def _stored(ctx: Context, kind: str, name: str) -> tuple[ConfigFact | None
     body = await ctx.services.queries.config_one(ctx.tenant, kind, name)
     if body is not None:
         return ConfigFact(kind, name, body), whole(kind, body)
-    default = _DEFAULTS.get((kind, name))
+    default = DEFAULTS.get((kind, name))
     if default is None:
         raise NotFound(f"there is no {kind} {name!r}")
     return None, whole(kind, default)
@@ -112,7 +115,7 @@ async def _get(ctx: Context, kind: str, name: str) -> Response:
 
 async def _list(ctx: Context, kind: str, paging: Paging) -> Response:
     ctx.principal.need("config:write", supervisor=True)
-    default = {name: body for (of, name), body in _DEFAULTS.items() if of == kind}
+    default = {name: body for (of, name), body in DEFAULTS.items() if of == kind}
     stored = default | {fact.name: fact.body or {} for fact in await ctx.services.queries.config(ctx.tenant, kind)}
     items = [{"name": name, **whole(kind, body)} for name, body in sorted(stored.items())]
     return page_of(items, "name", paging)

@@ -63,6 +63,10 @@ BODIES: Final[Mapping[str, Mapping[str, Any]]] = {
     "put_token_trust": {"algorithms": ["HS256", "RS256"], "jwks_url": "https://idp.example/jwks.json"},
     "rotate_token_secret": {"overlap_s": 86_400},
     "explain_routing": {"channel": "voice", "tags": ["logistics"]},
+    "put_configuration": {
+        "queues": {"refunds": {"wrap_up_s": 30}},
+        "rules": {"refunds": {"when": {"tags_any": ["refund"]}, "then": {"queue": "refunds"}}},
+    },
     "put_connector": {
         "url": "https://crm.example/customers/{identity.phone}",
         "secrets": {"Authorization": "Bearer secret"},

@@ -1,5 +1,6 @@
 """Connectors: other systems that know of customers, and what they know."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -37,23 +38,34 @@ def _shown(fact: ConnectorFact) -> views.Json:
 async def put_connector(name: Name, body: ConnectorBody, ctx: Ctx, only_if: OnlyIf) -> Response:
     """Make or change a connector. Secrets that are left out stay, as long as the same host is asked."""
     ctx.principal.need("config:write")
-    _check(body)
     others = await ctx.services.queries.connectors(ctx.tenant)
     before = next((each for each in others if each.name == name), None)
     if before is None and len(others) >= CONNECTORS_MAX:
         raise InUse(f"a tenant has at most {CONNECTORS_MAX} connectors")
-    sealer = ctx.services.sealer
-    kept = before.secrets if before is not None and _origin(before.body["url"]) == _origin(body.url) else {}
-    given = {each.lower() for each in body.secrets}
-    secrets = {each: sealed for each, sealed in kept.items() if each.lower() not in given}
-    secrets |= {each: sealer.seal(value) for each, value in body.secrets.items()}
-    stored = body.model_dump(exclude={"secrets", "idempotent"})
-    stored["idempotent"] = body.method == "GET" if body.idempotent is None else body.idempotent
-    stored["retries"] = body.retries if stored["idempotent"] else 0
-    fact = ConnectorFact(name, stored, secrets)
+    fact = connector_fact(ctx, name, body, before, body.secrets)
     await ctx.submit(jobs.Configure(commands.Note("connector.updated", name), fact, only_if))
     await ctx.services.connectors.reload()
     return Json(_shown(fact), headers=tagged(fact))
+
+
+def connector_fact(
+    ctx: Context, name: str, body: ConnectorBody, before: ConnectorFact | None, new: Mapping[str, str]
+) -> ConnectorFact:
+    """What is to be stored of a connector; of its secrets those that are `new`, and those that were for this host.
+
+    Raises:
+        Malformed: it cannot be asked so.
+    """
+    _check(body)
+    sealer = ctx.services.sealer
+    kept = before.secrets if before is not None and _origin(before.body["url"]) == _origin(body.url) else {}
+    given = {each.lower() for each in new}
+    secrets = {each: sealed for each, sealed in kept.items() if each.lower() not in given}
+    secrets |= {each: sealer.seal(value) for each, value in new.items()}
+    stored = body.model_dump(exclude={"secrets", "idempotent"})
+    stored["idempotent"] = body.method == "GET" if body.idempotent is None else body.idempotent
+    stored["retries"] = body.retries if stored["idempotent"] else 0
+    return ConnectorFact(name, stored, secrets)
 
 
 @router.get("/connectors/{name}", tags=["configuration"])

@@ -59,27 +59,37 @@ async def put_webhook(webhook_id: Name, body: WebhookBody, ctx: Ctx, only_if: On
     Its secret is in the answer where one was made for it, and nowhere else.
     """
     ctx.principal.need("config:write")
-    check_address(body.url)
-    if body.personal:
-        ctx.principal.need("contacts:read")
     found = await ctx.services.store.webhooks(ctx.tenant)
     if len(found) >= WEBHOOKS_MAX and webhook_id not in {fact.name for fact, _ in found}:
         raise InUse(f"a tenant has at most {WEBHOOKS_MAX} webhooks")
-    personal = ctx.principal.may("contacts:read") if body.personal is None else body.personal
-    stored = {
-        "url": body.url,
-        "types": list(body.types),
-        "personal": personal,
-        "enabled": body.enabled,
-        "previous_until": None,
-    }
-    seal, made = ctx.services.sealer.seal, signing.new_secret()
-    secrets = {} if body.secret is None else {jobs.CURRENT: seal(body.secret)}
-    job = jobs.PutWebhook(WebhookFact(webhook_id, stored, secrets), seal(made), ctx.actor, only_if)
+    made = signing.new_secret()
+    fact = webhook_fact(ctx, webhook_id, body)
+    job = jobs.PutWebhook(fact, ctx.services.sealer.seal(made), ctx.actor, only_if)
     fact, new = await ctx.submit(job)
     cursor = next((cursor for each, cursor in found if each.name == webhook_id), None)
     shown = _shown(fact, cursor) | ({"secret": made} if new and body.secret is None else {})
     return Json(shown, headers=tagged(fact))
+
+
+def webhook_fact(ctx: Context, webhook_id: str, body: WebhookBody) -> WebhookFact:
+    """What is to be stored of a webhook, with the secret that is given.
+
+    Raises:
+        Malformed: nothing can be posted there.
+        Forbidden: it would be told more than whoever asks may read.
+    """
+    check_address(body.url)
+    if body.personal:
+        ctx.principal.need("contacts:read")
+    stored = {
+        "url": body.url,
+        "types": list(body.types),
+        "personal": ctx.principal.may("contacts:read") if body.personal is None else body.personal,
+        "enabled": body.enabled,
+        "previous_until": None,
+    }
+    secrets = {} if body.secret is None else {jobs.CURRENT: ctx.services.sealer.seal(body.secret)}
+    return WebhookFact(webhook_id, stored, secrets)
 
 
 @router.get("/{webhook_id}")

@@ -34,6 +34,7 @@ from src.api import (
     trust,
     wallboard,
     webhooks,
+    whole_configuration,
 )
 from src.api.auth import Authenticator
 from src.api.budgets import keep_windows
@@ -119,6 +120,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         explaining,
         external,
         webhooks,
+        whole_configuration,
         events,
         directline,
         rest,

@@ -32,6 +32,7 @@ from src.router.model import (
     PilotConfig,
     QueueConfig,
     RuleConfig,
+    Settings,
     Span,
     Step,
     Terms,
@@ -313,6 +314,16 @@ def _check_deadlines(deadlines: Deadlines) -> None:
     for name, seconds in asdict(deadlines).items():
         if seconds is not None and seconds < 1:
             _refuse(f"a deadline is one second at least, not {seconds}", name)
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
+def check_settings(settings: Settings, *, agents: Container[str]) -> None:
+    """Refuse tiers that name agents who are not there."""
+    for name, tier in settings.tiers.items():
+        for number, agent_id in enumerate(tier.agents):
+            _check_known(agent_id, agents, "agent", "tiers", name, "agents", number)
 
 
 # -- agents ------------------------------------------------------------------------------------------------------------

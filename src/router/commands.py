@@ -465,12 +465,27 @@ class PutSettings:
     settings: Settings
 
 
+Put = PutAgent | PutQueue | PutTag | PutRule | PutPilot | PutDepartment | PutSettings
+"""What makes or changes one piece of configuration."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeleteNamed:
     """Remove a queue, tag, rule, pilot or department."""
 
     kind: Literal["queue", "tag", "rule", "pilot", "department"]
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigure:
+    """Make, change and remove several pieces of configuration at once: all of it, or nothing.
+
+    They are checked as they will be together, so that they may name one another in any order. No two concern the same.
+    """
+
+    puts: tuple[Put, ...] = ()
+    deletes: tuple[DeleteAgent | DeleteNamed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,6 +570,7 @@ Command = (
     | PauseQueue
     | PutSettings
     | DeleteNamed
+    | Reconfigure
     | Note
     | Record
     | MarkRepeat

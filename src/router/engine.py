@@ -22,6 +22,7 @@ from src.router.handlers import (
     messages,
     parking,
     presence,
+    reconfiguring,
     supervision,
     time,
 )
@@ -139,6 +140,14 @@ class Engine:
         contact, assignment, changed = contacts.transferred(self._room, command)
         return dryrun.of_transfer(self._board, contact, assignment.agent_id, changed)
 
+    def check(self, command: commands.Reconfigure) -> None:
+        """Whether a change of configuration would be made. Changes nothing.
+
+        Raises:
+            Refused: as the change itself would be.
+        """
+        reconfiguring.check(self._room, command)
+
     def explain_contact(self, contact_id: str, now: int) -> dict[str, Any]:
         """What may become of an open contact now. Changes nothing; see `dryrun`."""
         contact = self.state.contacts.get(contact_id)
@@ -193,6 +202,7 @@ _HANDLERS: Final[dict[type, Callable[[Room, Any], None]]] = {
     commands.PutDepartment: configuration.put_department,
     commands.PutSettings: configuration.put_settings,
     commands.DeleteNamed: configuration.delete_named,
+    commands.Reconfigure: reconfiguring.reconfigure,
     commands.Note: configuration.note,
     commands.Record: customers.record,
     commands.MarkRepeat: customers.mark_repeat,

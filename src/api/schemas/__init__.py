@@ -60,6 +60,7 @@ from src.api.schemas.messages import MessageBody, MessageFrame, ReceiptBody
 from src.api.schemas.policies import DepartmentBody, PilotBody, RuleBody, SettingsBody, TagConfigBody
 from src.api.schemas.queues import QueueBody
 from src.api.schemas.webhooks import ReplayBody, RotateWebhookBody, WebhookBody
+from src.api.schemas.whole import ConfigurationBody, KeptAccountBody, KeptConnectorBody
 
 __all__ = [
     "AccountBody",
@@ -74,6 +75,7 @@ __all__ = [
     "CloseBody",
     "CollaborateBody",
     "CompleteBody",
+    "ConfigurationBody",
     "ConflictVerdict",
     "ConnectorBody",
     "ContactBody",
@@ -88,6 +90,8 @@ __all__ = [
     "Id",
     "IdentifyBody",
     "IdentityBody",
+    "KeptAccountBody",
+    "KeptConnectorBody",
     "KeyBody",
     "Language",
     "MergeBody",

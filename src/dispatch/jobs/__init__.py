@@ -25,6 +25,7 @@ from src.dispatch.jobs.webhooks import (
     Replay,
     RotateWebhook,
 )
+from src.dispatch.jobs.whole import ConfigureAll
 from src.dispatch.jobs.work import (
     AgentView,
     Ask,
@@ -42,6 +43,7 @@ __all__ = [
     "AgentView",
     "Ask",
     "Configure",
+    "ConfigureAll",
     "ConnectLine",
     "DeleteWebhook",
     "DisableWebhook",

@@ -46,15 +46,27 @@ class Configure:
                 case ConnectorFact(name):
                     wanted.connectors.add(name)
 
-    def run(self, turn: Turn) -> Fact:
+    def check(self, turn: Turn) -> None:
+        """Compare with what is stored.
+
+        Raises:
+            PreconditionFailed: it is not what the caller has seen.
+        """
         if self.only_if is not None:
             self.only_if.check(_stored(self.fact, turn.known), default=_has_default(self.fact))
+
+    def run(self, turn: Turn) -> Fact:
+        self.check(turn)
         turn.decide(self.command)
+        self.write(turn)
+        return self.fact
+
+    def write(self, turn: Turn) -> None:
+        """Write down what has been decided."""
         turn.write(self.fact)
         if self.by is not None:
             act, name = _audited(self.fact)
             turn.write(AuditFact(turn.new_id(), turn.now, self.by, act, name))
-        return self.fact
 
 
 def _audited(fact: ConfigFact | KeyFact | AccountFact | ConnectorFact | TrustFact) -> tuple[str, str]:

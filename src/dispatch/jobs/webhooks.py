@@ -31,11 +31,19 @@ class PutWebhook:
         """The webhook as it is stored."""
         wanted.webhooks.add(self.fact.name)
 
+    def check(self, turn: Turn) -> None:
+        """Compare with what is stored.
+
+        Raises:
+            PreconditionFailed: it is not what the caller has seen.
+        """
+        if self.only_if is not None:
+            self.only_if.check(turn.known.webhooks.get(self.fact.name))
+
     def run(self, turn: Turn) -> tuple[WebhookFact, bool]:
         """Write it; true if there was none."""
+        self.check(turn)
         name, before = self.fact.name, turn.known.webhooks.get(self.fact.name)
-        if self.only_if is not None:
-            self.only_if.check(before)
         turn.decide(Note("webhook.updated", name))
         if before is None:
             fact = replace(self.fact, secrets=self.fact.secrets or {CURRENT: self.first}, since=turn.engine.state.seq)
@@ -88,11 +96,21 @@ class DeleteWebhook:
         """The webhook as it is stored."""
         wanted.webhooks.add(self.name)
 
-    def run(self, turn: Turn) -> None:
-        """Write that it is gone; what is left of its deliveries is swept up later."""
+    def check(self, turn: Turn) -> None:
+        """Compare with what is stored.
+
+        Raises:
+            NotFound: there is none.
+            PreconditionFailed: it is not what the caller has seen.
+        """
         before = _found(turn, self.name)
         if self.only_if is not None:
             self.only_if.check(before)
+
+    def run(self, turn: Turn) -> None:
+        """Write that it is gone; what is left of its deliveries is swept up later."""
+        self.check(turn)
+        before = _found(turn, self.name)
         turn.decide(Note("webhook.deleted", self.name))
         turn.write(replace(before, deleted=True))
         turn.write(WebhookCursor(self.name, 0, deleted=True))

@@ -8,8 +8,19 @@ from src.router import events as ev
 from src.router.board import Board
 from src.router.classify import Rules
 from src.router.collaborating import agent_gone
+from src.router.config import Config
+from src.router.entities import Agent
 from src.router.handlers.base import Room
-from src.router.model import DEFAULT_QUEUE, RuleConfig
+from src.router.model import (
+    DEFAULT_QUEUE,
+    AgentConfig,
+    DepartmentConfig,
+    PilotConfig,
+    QueueConfig,
+    RuleConfig,
+    Settings,
+)
+from src.router.state import State
 from src.router.tagging import TagFinder
 
 
@@ -17,6 +28,12 @@ def put_agent(room: Room, command: commands.PutAgent) -> None:
     """Make or change an agent."""
     board, config = room.board, command.config
     checks.check_agent(config, board.config.agents)
+    set_agent(board, config)
+    board.sweep()
+
+
+def set_agent(board: Board, config: AgentConfig) -> None:
+    """An agent is so now."""
     board.config.agents[config.id] = config
     board.emit(ev.AGENT_UPDATED, {}, agent_id=config.id)
     board.look()
@@ -24,16 +41,30 @@ def put_agent(room: Room, command: commands.PutAgent) -> None:
         contact = board.state.contacts[contact_id]
         if contact.target_agent_id == config.id and config.cost(contact.channel) is None:
             board.release_target(contact, "target_unavailable")
-    board.sweep()
 
 
 def delete_agent(room: Room, command: commands.DeleteAgent) -> None:
     """Remove an agent that holds nothing, and that no other configuration names."""
     board, agent = room.board, room.agent(command.agent_id)
+    check_free(agent)
+    check_unnamed(board.config, agent.id)
+    drop_agent(board, agent)
+    board.sweep()
+
+
+def check_free(agent: Agent) -> None:
+    """Refuse an agent that holds contacts.
+
+    Raises:
+        AgentBusy: it does.
+    """
     if agent.open:
         held = sorted(each.contact_id for each in agent.open.values())
         raise AgentBusy("the agent still holds contacts", contacts=held)
-    _check_unnamed(board, agent.id)
+
+
+def drop_agent(board: Board, agent: Agent) -> None:
+    """An agent is no longer there."""
     named = [board.state.contacts[contact_id] for _, contact_id in board.index.named(agent.id)]
     for contact in named:
         if contact.target_agent_id == agent.id:
@@ -45,13 +76,17 @@ def delete_agent(room: Room, command: commands.DeleteAgent) -> None:
         board.told[contact.id] = ev.AGENT_DELETED
         board.fresh[contact.id] = None
     agent_gone(board, agent.id)
-    board.sweep()
 
 
 def put_queue(room: Room, command: commands.PutQueue) -> None:
     """Make or change a queue."""
     board, config = room.board, command.config
     checks.check_queue(config, queues=board.config.queues)
+    set_queue(board, config)
+
+
+def set_queue(board: Board, config: QueueConfig) -> None:
+    """A queue is so now."""
     board.config.queues[config.name] = config
     board.emit("queue.updated", {"name": config.name})
     _changed(board, {config.name})
@@ -83,32 +118,45 @@ def put_pilot(room: Room, command: commands.PutPilot) -> None:
     checks.check_pilot(command.config, queues=board.config.queues, agents=board.config.agents)
     if command.config.rules is not None:
         Rules(command.config.rules.values())
-    before = board.config.pilots.get(command.config.name)
-    board.config.pilots[command.config.name] = command.config
+    set_pilot(room, command.config)
+
+
+def set_pilot(room: Room, config: PilotConfig) -> None:
+    """A pilot is so now."""
+    board = room.board
+    before = board.config.pilots.get(config.name)
+    board.config.pilots[config.name] = config
     room.intake.forget()
-    board.emit("pilot.updated", {"name": command.config.name})
-    _changed(board, {*command.config.queues, *(before.queues if before is not None else ())})
+    board.emit("pilot.updated", {"name": config.name})
+    _changed(board, {*config.queues, *(before.queues if before is not None else ())})
 
 
 def put_department(room: Room, command: commands.PutDepartment) -> None:
     """Make or change a department."""
     checks.check_department(command.config, agents=room.board.config.agents)
-    room.board.config.departments[command.config.name] = command.config
-    room.board.emit("department.updated", {"name": command.config.name})
+    set_department(room.board, command.config)
+
+
+def set_department(board: Board, config: DepartmentConfig) -> None:
+    """A department is so now."""
+    board.config.departments[config.name] = config
+    board.emit("department.updated", {"name": config.name})
 
 
 def put_settings(room: Room, command: commands.PutSettings) -> None:
     """Replace the tenant's settings."""
-    board = room.board
-    for name, tier in command.settings.tiers.items():
-        for place, agent_id in enumerate(tier.agents):
-            room.named_agent(agent_id, f"tiers.{name}.agents.{place}")
-    before, board.config.settings = board.config.settings, command.settings
+    checks.check_settings(command.settings, agents=room.board.config.agents)
+    set_settings(room.board, command.settings)
+
+
+def set_settings(board: Board, settings: Settings) -> None:
+    """The tenant's settings are so now."""
+    before, board.config.settings = board.config.settings, settings
     board.emit("settings.updated", {"name": "settings"})
-    if before.silence_s != command.settings.silence_s:
+    if before.silence_s != settings.silence_s:
         for assignment in board.state.assignments.values():
             board.note_assignment(assignment)
-    if (before.wait_flag_s, before.park_return_s) != (command.settings.wait_flag_s, command.settings.park_return_s):
+    if (before.wait_flag_s, before.park_return_s) != (settings.wait_flag_s, settings.park_return_s):
         for contact in board.state.contacts.values():
             board.note_contact(contact)
 
@@ -126,21 +174,39 @@ def checkpoint(room: Room, _: commands.Checkpoint) -> None:
 
 def delete_named(room: Room, command: commands.DeleteNamed) -> None:
     """Remove a queue, tag, rule, pilot or department."""
-    board, name = room.board, command.name
-    kinds: dict[str, dict[str, Any]] = {
-        "queue": board.config.queues,
-        "tag": board.config.tags,
-        "rule": board.config.rules,
-        "pilot": board.config.pilots,
-        "department": board.config.departments,
-    }
-    kept = kinds[command.kind]
-    if name not in kept:
-        raise NotFound(f"there is no {command.kind} {name!r}")
+    check_there(room.board.config, command)
     if command.kind == "queue":
-        _check_unused(board, name)
-    if command.kind == "department" and any(each.department == name for each in board.state.collaborations.values()):
-        raise InUse("the department still helps")
+        check_unnamed_queue(room.board.config, command.name)
+    check_idle(room.board.state, command)
+    drop_named(room, command)
+
+
+def kept_of(config: Config, kind: str) -> dict[str, Any]:
+    """All of a kind that has names, by name."""
+    kinds: dict[str, dict[str, Any]] = {
+        "queue": config.queues,
+        "tag": config.tags,
+        "rule": config.rules,
+        "pilot": config.pilots,
+        "department": config.departments,
+    }
+    return kinds[kind]
+
+
+def check_there(config: Config, command: commands.DeleteNamed) -> None:
+    """Refuse to remove what is not there.
+
+    Raises:
+        NotFound: it is not.
+    """
+    if command.name not in kept_of(config, command.kind):
+        raise NotFound(f"there is no {command.kind} {command.name!r}")
+
+
+def drop_named(room: Room, command: commands.DeleteNamed) -> None:
+    """A queue, tag, rule, pilot or department is no longer there."""
+    board, name = room.board, command.name
+    kept = kept_of(board.config, command.kind)
     gone = kept[name]
     del kept[name]
     room.intake.forget()
@@ -158,16 +224,19 @@ def _changed(board: Board, queues: set[str]) -> None:
         board.look_at_queue(name)
 
 
-def _check_unnamed(board: Board, agent_id: str) -> None:
-    """Refuse while others count on this agent: a name that nobody bears would go unnoticed."""
-    config = board.config
+def check_unnamed(config: Config, agent_id: str) -> None:
+    """Refuse while others count on this agent: a name that nobody bears would go unnoticed.
+
+    Raises:
+        InUse: they do.
+    """
     for other in config.agents.values():
         if other.mentor_id == agent_id:
             raise InUse(f"the agent is the mentor of {other.id!r}")
     for name, tier in config.settings.tiers.items():
         if agent_id in tier.agents:
             raise InUse(f"tier {name!r} names this agent")
-    for rule in _rules(board):
+    for rule in _rules(config):
         named = (rule.preferred_agent_id, *rule.terms.agents, *rule.terms.not_agents)
         if agent_id in named:
             raise InUse(f"rule {rule.name!r} names this agent")
@@ -176,18 +245,21 @@ def _check_unnamed(board: Board, agent_id: str) -> None:
             raise InUse(f"department {department.name!r} escalates to this agent")
 
 
-def _rules(board: Board) -> list[RuleConfig]:
+def _rules(config: Config) -> list[RuleConfig]:
     """All rules, those of pilots included."""
-    pilots = board.config.pilots.values()
-    those = [board.config.rules, *(each.rules for each in pilots if each.rules is not None)]
+    those = [config.rules, *(each.rules for each in config.pilots.values() if each.rules is not None)]
     return [rule for rules in those for rule in rules.values()]
 
 
-def _check_unused(board: Board, queue: str) -> None:
-    config = board.config
+def check_unnamed_queue(config: Config, queue: str) -> None:
+    """Refuse while others send contacts to this queue.
+
+    Raises:
+        InUse: they do.
+    """
     if queue == DEFAULT_QUEUE:
         raise InUse("the default queue stays")
-    if any(rule.queue == queue for rule in _rules(board)):
+    if any(rule.queue == queue for rule in _rules(config)):
         raise InUse("a rule names this queue")
     queues = [config.queues, *(each.queues for each in config.pilots.values())]
     for other in (each for those in queues for each in those.values()):
@@ -196,5 +268,16 @@ def _check_unused(board: Board, queue: str) -> None:
             raise InUse(f"queue {other.name!r} overflows into this one")
     if any(queue in pilot.queues for pilot in config.pilots.values()):
         raise InUse("a pilot has a version of this queue")
-    if any(each.queue == queue for each in board.state.contacts.values()):
+
+
+def check_idle(state: State, command: commands.DeleteNamed) -> None:
+    """Refuse to remove what open contacts or collaborations are in.
+
+    Raises:
+        InUse: there are some.
+    """
+    name = command.name
+    if command.kind == "queue" and any(each.queue == name for each in state.contacts.values()):
         raise InUse("the queue still has open contacts")
+    if command.kind == "department" and any(each.department == name for each in state.collaborations.values()):
+        raise InUse("the department still helps")

@@ -550,6 +550,15 @@ def delete_named(_: "Player", dice: Dice) -> c.Command:
     return c.DeleteNamed(kind, dice.one(*names))  # type: ignore[arg-type]
 
 
+def reconfigure(player: "Player", dice: Dice) -> c.Command:
+    """Some of each kind at once, and one that goes, unless it is put."""
+    kinds = (put_agent, put_queue, put_rule, put_tag, put_pilot, put_department, put_settings)
+    puts: Any = tuple(put(player, dice) for put in kinds if dice.once_in(2))
+    names = {getattr(each.config, "name", None) for each in puts if not isinstance(each, c.PutSettings)}
+    gone: Any = delete_named(player, dice)
+    return c.Reconfigure(puts, () if gone.name in names or dice.once_in(2) else (gone,))
+
+
 # -- time, and looking without touching --------------------------------------------------------------------------------
 
 
@@ -629,6 +638,7 @@ SELDOM: Final[dict[str, Operation]] = {
     "put_department": put_department,
     "put_settings": put_settings,
     "delete_named": delete_named,
+    "reconfigure": reconfigure,
     "explain": explain,
     "dry_run": dry_run,
     "dry_run_transfer": dry_run_transfer,
