@@ -1,6 +1,7 @@
 """Customers: the unified view, what may be changed of it, who is who, and what people have to settle."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ from src.delivery import views
 from src.dispatch import customers as jobs
 from src.dispatch.ports import Answer, ConflictFact, RatingFact, ReviewFact
 from src.dispatch.turn import Job
-from src.errors import Forbidden, NotFound
+from src.errors import Forbidden, Gone, NotFound
 from src.profile.identities import Identity, normalised, plain
 from src.store.customers import CustomerQueries, CustomerRead, Moment
 from src.store.queries import ContactRead
@@ -195,6 +196,19 @@ async def _may_see(ctx: Context, customer_id: str) -> None:
         raise Forbidden("no contact of this customer is with you")
 
 
+@asynccontextmanager
+async def _there(ctx: Context, *customer_ids: str) -> AsyncIterator[None]:
+    """Say of a customer that is not there whether it was erased."""
+    try:
+        yield
+    except NotFound:
+        for each in customer_ids:
+            why = await missing(ctx, each)
+            if isinstance(why, Gone):
+                raise why from None
+        raise
+
+
 def _people(ctx: Context) -> CustomerQueries:
     return CustomerQueries(ctx.services.queries)
 
@@ -218,7 +232,8 @@ async def patch_customer(customer_id: Id, body: CustomerPatch, ctx: Ctx) -> Resp
         changes["tags"] = tuple(changes["tags"] or ())
     if changes.get("attributes", {}) is None:
         changes["attributes"] = {}
-    await ctx.submit(jobs.PatchCustomer(customer_id, changes))
+    async with _there(ctx, customer_id):
+        await ctx.submit(jobs.PatchCustomer(customer_id, changes))
     return Json(await _read(ctx, customer_id))
 
 
@@ -237,14 +252,16 @@ async def post_identity(customer_id: Id, body: IdentifyBody, ctx: Ctx) -> Respon
         ctx.principal.need("contacts:write", supervisor=True)
     said = identity_of(body)
     identity = normalised(said, account=body.account, default_region=await region(ctx), vouched=False)
-    return await _who_is_who(ctx, jobs.Identify(customer_id, identity, ctx.principal.id))
+    return await _who_is_who(ctx, jobs.Identify(customer_id, identity, ctx.principal.id), customer_id)
 
 
 @router.post("/customers/{customer_id}/merge")
 async def merge_customers(customer_id: Id, body: MergeBody, ctx: Ctx) -> Response:
     """Merge another customer into this one. It can be undone; its id goes on to answer, with this customer."""
     ctx.principal.need("contacts:write", supervisor=True)
-    return await _who_is_who(ctx, jobs.Merge(customer_id, body.customer_id, ctx.principal.id))
+    return await _who_is_who(
+        ctx, jobs.Merge(customer_id, body.customer_id, ctx.principal.id), customer_id, body.customer_id
+    )
 
 
 @router.post("/customers/{customer_id}/unmerge")
@@ -254,25 +271,30 @@ async def unmerge_customer(customer_id: Id, body: UnmergeBody, ctx: Ctx) -> Resp
     The other has its own again: its identities, and the contacts that came by them, whenever they came.
     """
     ctx.principal.need("contacts:write", supervisor=True)
-    return await _who_is_who(ctx, jobs.Unmerge(customer_id, body.customer_id, ctx.principal.id))
+    return await _who_is_who(
+        ctx, jobs.Unmerge(customer_id, body.customer_id, ctx.principal.id), customer_id, body.customer_id
+    )
 
 
 @router.post("/customers/{customer_id}/suggestions/{other_id}/accept")
 async def accept_suggestion(customer_id: Id, other_id: Id, ctx: Ctx) -> Response:
     """The two are one: the other is merged into this one."""
     ctx.principal.need("contacts:write", supervisor=True)
-    return await _who_is_who(ctx, jobs.Merge(customer_id, other_id, ctx.principal.id, "suggested"))
+    return await _who_is_who(
+        ctx, jobs.Merge(customer_id, other_id, ctx.principal.id, "suggested"), customer_id, other_id
+    )
 
 
 @router.post("/customers/{customer_id}/suggestions/{other_id}/dismiss")
 async def dismiss_suggestion(customer_id: Id, other_id: Id, ctx: Ctx) -> Response:
     """The two are not one: it is not suggested again, and nothing but a person's word makes them one."""
     ctx.principal.need("contacts:write", supervisor=True)
-    return await _who_is_who(ctx, jobs.Dismiss(customer_id, other_id, ctx.principal.id))
+    return await _who_is_who(ctx, jobs.Dismiss(customer_id, other_id, ctx.principal.id), customer_id, other_id)
 
 
-async def _who_is_who(ctx: Context, job: Job[str]) -> Response:
-    done = await ctx.once(job, _render_id)
+async def _who_is_who(ctx: Context, job: Job[str], *customer_ids: str) -> Response:
+    async with _there(ctx, *customer_ids):
+        done = await ctx.once(job, _render_id)
     return Json(await _read(ctx, str(done.body["id"]) if isinstance(done, Answer) else done))
 
 

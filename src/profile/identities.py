@@ -103,7 +103,8 @@ def normalised(
 
     `vouched` false: nobody but a person says so, so it is weak where its type is one that a person can type in.
 
-    Phone numbers become E.164 (`default_region`, an ISO 3166 code, reads national ones); others are stripped of
+    Phone numbers become E.164 (`default_region`, an ISO 3166 code, reads national ones), and an extension follows as
+    `;ext=5`, since another one is somebody else; others are stripped of
     surrounding white space; e-mail is lower-cased; what means something only at one account is put apart by `account`.
 
     Raises:
@@ -160,4 +161,5 @@ def _e164(value: str, default_region: str | None) -> str:
         raise Malformed("identity.value is not a phone number", field="identity.value") from error
     if not phonenumbers.is_possible_number(number):
         raise Malformed("identity.value is not a phone number", field="identity.value")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return f"{written};ext={number.extension}" if number.extension else written

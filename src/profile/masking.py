@@ -17,7 +17,19 @@ DIGITS_SHOWN: Final = 4
 """So many digits of a number stay, the last ones."""
 
 WORDS: Final = frozenset(
-    {"comment", "display_name", "disposition", "greeting", "name", "note", "park_reason", "reason", "text", "title"}
+    {
+        "comment",
+        "display_name",
+        "disposition",
+        "greeting",
+        "name",
+        "note",
+        "park_reason",
+        "reason",
+        "text",
+        "title",
+        "why",
+    }
 )
 """Fields that hold what somebody wrote."""
 

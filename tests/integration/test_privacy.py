@@ -187,8 +187,14 @@ async def test_open_contacts_keep_a_customer_and_merged_ones_go_together(client:
     await settled(client.settings.database_url)
     left = await dump(client.settings.database_url)
     assert [] == [each for each in SECRETS if each in left]
-    for each in (one, two):
-        await client.call("GET", f"/v1/customers/{each['customer_id']}", 410)
+    rated = {"score": 1, "comment": "Zhang San again"}
+    assert "gone" == (await client.call("PUT", f"/v1/contacts/{one['id']}/satisfaction", 410, json=rated))["code"]
+    for each, other in ((one, two), (two, one)):
+        path, merge = f"/v1/customers/{each['customer_id']}", {"customer_id": other["customer_id"]}
+        await client.call("GET", path, 410)
+        await client.call("PATCH", path, 410, json={"tier": "gold"})
+        for what in ("merge", "unmerge"):
+            await client.call("POST", f"{path}/{what}", 410, json=merge)
     await client.call("POST", "/v1/customers/nobody/erase", 404)
 
 

@@ -67,3 +67,10 @@ def test_who_vouches_for_it(kind: str, proven: bool | None, by_channel: bool, by
     identity = Identity(kind, value, proven=proven)
     assert by_channel == normalised(identity, default_region="CN").strong
     assert by_somebody == normalised(identity, default_region="CN", vouched=False).strong
+
+
+def test_two_extensions_of_one_number_are_two() -> None:
+    numbers = ("+86 10 6234 5678 ext. 5", "+861062345678;ext=6", "010-62345678")
+    found = [normalised(Identity("phone", each), default_region="CN").value for each in numbers]
+    assert ["+861062345678;ext=5", "+861062345678;ext=6", "+861062345678"] == found
+    assert found[0] == normalised(Identity("phone", found[0])).value, "it is its own normal form"
