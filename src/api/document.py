@@ -99,6 +99,44 @@ _ANSWERS: Final[Mapping[str, type[msgspec.Struct]]] = {
 }
 """The form of what is answered; of a list, of each item."""
 
+_EXPLAINED: Final[Mapping[str, str]] = {
+    "account": "the account's name",
+    "after": "the number of the last event, message or delivery that you have: what is behind it is answered",
+    "agent_id": "the agent's id",
+    "assignment_id": "the offer's id, and the assignment's that it becomes",
+    "channel": "the channel's name",
+    "collaboration_id": "the id of the help",
+    "conflict_id": "the conflict's id",
+    "contact_id": "the contact's id",
+    "conversation": "also the messages of the other contacts of this conversation",
+    "conversation_id": "the conversation's id",
+    "cursor": "`next_cursor` of the page before; left out: the first page",
+    "customer_id": "the customer's id; one that was merged stands for the customer that it was merged into",
+    "department": "the department's name",
+    "from": "from when on, RFC 3339",
+    "id": "the browser's own id of the message: sent twice, it is kept once",
+    "key_id": "the key's id, which is no secret",
+    "limit": "so many at most",
+    "link": "what the link that was made ends with",
+    "media_id": "the file's id",
+    "message_id": "the message's id",
+    "name": "the name",
+    "other_id": "the other customer's id",
+    "queue": "the queue's name",
+    "refresh": "ask the other systems anew",
+    "rest": "what follows in the address, of channels that have several",
+    "settled": "those that a person has settled; else those that wait for one",
+    "state": "only those in this state",
+    "tag": "only those with this tag",
+    "type": "the identity's type: `phone`, `email`, …",
+    "until": "until when, RFC 3339",
+    "value": "the identity's value",
+    "wait_s": "so many seconds the answer waits for something to answer with",
+    "watermark": "as it was in the answer before",
+    "webhook_id": "the webhook's name",
+}
+"""What a parameter is, where the endpoint does not say it of its own."""
+
 _OTHER_CONTENT: Final[Mapping[str, str]] = {
     "get_media": "application/octet-stream",
     "get_visitor_file": "application/octet-stream",
@@ -171,6 +209,9 @@ def _complete(path: str, method: str, operation: Json) -> None:
         operation["security"] = [{"bearer": []}]
     if ours and method == "post" and name not in _LOOKS:
         operation.setdefault("parameters", []).append(_IDEMPOTENCY)
+    for each in parameters:
+        if each["name"] in _EXPLAINED:
+            each.setdefault("description", _EXPLAINED[each["name"]])
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body is not None and name in BODIES:
         body["example"] = BODIES[name]

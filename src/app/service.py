@@ -30,6 +30,7 @@ from src.api import (
     ops,
     privacy,
     problems,
+    reference,
     stream,
     trust,
     wallboard,
@@ -99,6 +100,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         title="Cordboard",
         version="1",
         summary="Omnichannel contact routing: every contact to the right agent, once, and it can say why.",
+        docs_url=None,
         redoc_url=None,
         generate_unique_id_function=document.operation_id,
     )
@@ -127,6 +129,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         socket,
         static,
         wallboard,
+        reference,
         native,
         ops,
     ):

@@ -40,6 +40,28 @@ def test_every_operation_says_how_it_refuses() -> None:
             assert {"401", "403", "422", "429", "503"} <= set(each["responses"]), name
 
 
+def test_every_operation_and_parameter_is_explained() -> None:
+    for name, each in OPERATIONS.items():
+        assert each.get("description"), name
+        for parameter in each.get("parameters", ()):
+            assert parameter.get("description"), f"{name}: {parameter['name']}"
+
+
+def test_every_operation_says_what_it_answers() -> None:
+    for name, each in OPERATIONS.items():
+        good = {status: answer for status, answer in each["responses"].items() if status.startswith("2")}
+        assert good, name
+        for status, answer in good.items():
+            assert status == "204" or answer["content"], name
+
+
+def test_every_code_of_a_refusal_is_one_that_is_listed() -> None:
+    found = API.openapi()["components"]["responses"]
+    for status, names in problems.codes().items():
+        schema = found[f"Problem{status}"]["content"]["application/problem+json"]["schema"]
+        assert names == schema["allOf"][1]["properties"]["code"]["enum"]
+
+
 def test_the_page_of_codes_is_what_the_code_says() -> None:
     page = Path(__file__).parents[2] / "docs" / "problems.md"
     assert problems.page() == page.read_text("utf-8"), "run: make openapi"

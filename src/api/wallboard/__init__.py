@@ -12,35 +12,20 @@ which it keeps for as long as its tab is open.
 """
 
 from functools import cache
-from hashlib import sha256
 from importlib.resources import files
-from typing import Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from src.errors import NotFound
+from src.api import pages
 
 router = APIRouter(include_in_schema=False)
 
-PAGE: Final = files("src.api.wallboard") / "page"
-TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
 
 @cache
-def parts() -> dict[str, tuple[bytes, str, str]]:
-    """The page's files by name: the text, its type, and the tag by which browsers know it again."""
-    found = {}
-    for each in PAGE.iterdir():
-        kind = TYPES.get(f".{each.name.rpartition('.')[2]}")
-        if kind is not None:
-            text = each.read_bytes()
-            found[each.name] = (text, kind, f'"{sha256(text).hexdigest()[:16]}"')
-    return found
+def parts() -> dict[str, pages.Part]:
+    """The page's files by name."""
+    return pages.read((files("src.api.wallboard") / "page").iterdir())
 
 
 @router.get("/wallboard")
@@ -52,22 +37,10 @@ async def wallboard() -> Response:
 @router.get("/wallboard/")
 async def get_page(request: Request) -> Response:
     """The page."""
-    return await get_part("index.html", request)
+    return pages.served(parts(), "index.html", request)
 
 
 @router.get("/wallboard/{name}")
 async def get_part(name: str, request: Request) -> Response:
     """What it is made of."""
-    if name not in parts():
-        raise NotFound("the wallboard has no such part")
-    text, kind, tag = parts()[name]
-    headers = {
-        "cache-control": "no-cache",
-        "content-security-policy": POLICY,
-        "etag": tag,
-        "referrer-policy": "no-referrer",
-        "x-content-type-options": "nosniff",
-    }
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(text, headers=headers, media_type=kind)
+    return pages.served(parts(), name, request)
