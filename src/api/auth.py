@@ -1,12 +1,13 @@
 """Who is asking, and what may they do. Credentials are API keys and agent tokens; nothing is open by default."""
 
+import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import jwt
 
@@ -39,6 +40,7 @@ CURRENT: Final = "current"
 PREVIOUS: Final = "previous"
 """What the secrets of a tenant are called where they are stored."""
 
+T = TypeVar("T")
 _TOKEN_DOTS: Final = 2  # a JWT has three parts
 _SUPERVISOR_SCOPES: Final = frozenset({"contacts:read", "agents:read", "events:read"})
 
@@ -110,6 +112,47 @@ def key_hash(key: str) -> str:
     return sha256(key.encode()).hexdigest()
 
 
+class _Remembered(Generic[T]):
+    """What was looked up, for a few seconds. Whoever asks while it is being looked up waits for that.
+
+    So thousands of desktops that come at once ask the database once, and leave its connections to what follows.
+    """
+
+    def __init__(self, look_up: Callable[[str], Awaitable[T]], clock: Clock) -> None:
+        self._look_up = look_up
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[float, T]] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[T]] = {}
+
+    async def get(self, name: str) -> T:
+        """The same as looking it up."""
+        known = self._known.get(name)
+        if known is not None and known[0] >= self._clock.monotonic():
+            return known[1]
+        task = self._asked.get(name)
+        if task is None:
+            task = self._asked[name] = asyncio.create_task(self._ask(name))
+        return await asyncio.shield(task)
+
+    def forget(self, name: str) -> None:
+        """It has changed: also what is being looked up now may be what it was."""
+        self._known.pop(name, None)
+        self._asked.pop(name, None)
+
+    async def _ask(self, name: str) -> T:
+        task = asyncio.current_task()
+        try:
+            found = await self._look_up(name)
+            if self._asked.get(name) is task:
+                self._known[name] = (self._clock.monotonic() + KEY_CACHE_S, found)
+                if len(self._known) > KEYS_CACHED_MAX:
+                    self._known.popitem(last=False)
+            return found
+        finally:
+            if self._asked.get(name) is task:
+                del self._asked[name]
+
+
 class Authenticator:
     """Turns a credential into a principal. Keys are remembered for a few seconds; `forget` drops one at once."""
 
@@ -118,8 +161,8 @@ class Authenticator:
         self._queries = queries
         self._sealer = sealer
         self._clock = clock
-        self._keys: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
-        self._trusts: OrderedDict[str, tuple[float, _Trust]] = OrderedDict()
+        self._keys = _Remembered(self._read_key, clock)
+        self._trusts = _Remembered(self._read_trust, clock)
 
     async def bearer(self, header: str | None) -> Principal:
         """The principal of an `Authorization` header.
@@ -148,7 +191,7 @@ class Authenticator:
 
     def forget(self, hashed: str) -> None:
         """A key was revoked."""
-        self._keys.pop(hashed, None)
+        self._keys.forget(hashed)
 
     async def mint(self, tenant: str, agent_id: str, role: str, issued_at_s: int, ttl_s: int) -> str:
         """An agent token. The same arguments give the same token, as long as the tenant has the same secret.
@@ -157,39 +200,35 @@ class Authenticator:
             Conflict: the tenant does not take what this service could sign.
         """
         claims = {"sub": agent_id, "tenant": tenant, "role": role, "iat": issued_at_s, "exp": issued_at_s + ttl_s}
-        trust = await self._trust(tenant)
+        trust = await self._trusts.get(tenant)
         if _SHARED not in trust.algorithms:
             raise Conflict("the tenant takes no tokens by HS256: its identity provider makes them")
         return jwt.encode(claims, trust.secret, _SHARED)
 
     def forget_trust(self, tenant: str) -> None:
         """Which tokens a tenant takes was changed."""
-        self._trusts.pop(tenant, None)
+        self._trusts.forget(tenant)
 
     async def _key(self, hashed: str) -> Principal:
-        cached = self._keys.get(hashed)
-        if cached is None or cached[0] < self._clock.monotonic():
-            found = await self._queries.key_by_hash(hashed)
-            if found is None or found[1].revoked_at is not None:
-                self.forget(hashed)
-                raise Unauthenticated("the API key is not valid")
-            tenant, key = found
-            until = None if key.hash == hashed else (key.previous_until or 0) / 1000
-            principal = Principal(tenant, key.id, frozenset(key.scopes), None, until, key.requests_per_s)
-            cached = self._keys[hashed] = (self._clock.monotonic() + KEY_CACHE_S, principal)
-            if len(self._keys) > KEYS_CACHED_MAX:
-                self._keys.popitem(last=False)
-        principal = cached[1]
+        principal = await self._keys.get(hashed)
         if principal.expires_at_s is not None and principal.expires_at_s * 1000 <= self._clock.now_ms():
             raise Unauthenticated("the API key has been rotated: its new form is needed")
         return principal
+
+    async def _read_key(self, hashed: str) -> Principal:
+        found = await self._queries.key_by_hash(hashed)
+        if found is None or found[1].revoked_at is not None:
+            raise Unauthenticated("the API key is not valid")
+        tenant, key = found
+        until = None if key.hash == hashed else (key.previous_until or 0) / 1000
+        return Principal(tenant, key.id, frozenset(key.scopes), None, until, key.requests_per_s)
 
     async def _token(self, token: str) -> Principal:
         try:
             head = jwt.get_unverified_header(token)
             unverified = jwt.decode(token, options={"verify_signature": False})
             tenant = str(unverified.get("tenant"))
-            trust = await self._trust(tenant)
+            trust = await self._trusts.get(tenant)
             claims = await self._verified(token, head, tenant, trust)
         except (jwt.PyJWTError, KeyError, ValueError, TypeError, Malformed) as error:
             raise Unauthenticated("the token is not valid") from error
@@ -224,37 +263,31 @@ class Authenticator:
         claims = jwt.decode(token, key, [algorithm], issuer=trust.issuer, audience=trust.audience, options=options)
         return dict(claims)
 
-    async def _trust(self, tenant: str) -> _Trust:
-        """Which tokens a tenant takes, as it was some seconds ago.
+    async def _read_trust(self, tenant: str) -> _Trust:
+        """Which tokens a tenant takes.
 
         Raises:
             KeyError: there is no such tenant, or its secrets cannot be opened.
         """
-        cached = self._trusts.get(tenant)
-        if cached is None or cached[0] < self._clock.monotonic():
-            found, stored = await self._queries.tenant(tenant), await self._queries.token_trust(tenant)
-            if found is None:
-                raise KeyError(tenant)
-            stored = stored or TrustFact({})
-            try:
-                current = self._sealer.open(stored.secrets.get(CURRENT, found.jwt_secret))
-                previous = self._sealer.open(stored.secrets[PREVIOUS]) if PREVIOUS in stored.secrets else None
-            except StartupError as error:
-                raise KeyError(tenant) from error
-            body = stored.body
-            trust = _Trust(
-                frozenset(body.get("algorithms", (_SHARED,))),
-                current,
-                previous,
-                body.get("previous_until") or 0,
-                body.get("jwks_url"),
-                body.get("issuer"),
-                body.get("audience"),
-            )
-            cached = self._trusts[tenant] = (self._clock.monotonic() + KEY_CACHE_S, trust)
-            if len(self._trusts) > KEYS_CACHED_MAX:
-                self._trusts.popitem(last=False)
-        return cached[1]
+        found, stored = await self._queries.tenant(tenant), await self._queries.token_trust(tenant)
+        if found is None:
+            raise KeyError(tenant)
+        stored = stored or TrustFact({})
+        try:
+            current = self._sealer.open(stored.secrets.get(CURRENT, found.jwt_secret))
+            previous = self._sealer.open(stored.secrets[PREVIOUS]) if PREVIOUS in stored.secrets else None
+        except StartupError as error:
+            raise KeyError(tenant) from error
+        body = stored.body
+        return _Trust(
+            frozenset(body.get("algorithms", (_SHARED,))),
+            current,
+            previous,
+            body.get("previous_until") or 0,
+            body.get("jwks_url"),
+            body.get("issuer"),
+            body.get("audience"),
+        )
 
 
 def _options(required: Sequence[str], *, audience: bool = False) -> Any:  # noqa: ANN401  # PyJWT's

@@ -74,8 +74,12 @@ class Admission:
         self._out += weight
 
     def fits(self, weight: int = 1, *, share: float = 1.0) -> bool:
-        """Whether there is room; `share` over 1 for what must go before the rest."""
-        return self.inside + weight <= self.limit() * share
+        """Whether there is room; `share` over 1 for what must go before the rest.
+
+        However much something weighs, it fits where half of what is always let in is free: it may be more than the
+        whole limit of a slow machine, which would never take it.
+        """
+        return self.inside + min(weight, self._enough) <= self.limit() * share
 
     def enter(self, weight: int = 1) -> None:
         """Something is let in; `weight` in ordinary requests."""

@@ -284,7 +284,11 @@ class _Courier:
                     if self._resting or self._parts.clock.now_ms() < self._paused_until:
                         continue
                     delivered = await self._attempt(line[0])
-                await self._became(line, delivered)
+                if delivered is None:
+                    again_at = self._parts.clock.now_ms() + int(READ_AGAIN_S * 1000)
+                    self._paused_until = max(self._paused_until, again_at)
+                else:
+                    await self._became(line, delivered)
         if not line:
             del self._lines[key]
 
@@ -298,9 +302,10 @@ class _Courier:
             return False
         return True
 
-    async def _attempt(self, item: _Item) -> Delivered:
+    async def _attempt(self, item: _Item) -> Delivered | None:
+        """Try once; None: it is this service that cannot now, which says nothing of the receiver."""
         if not self._parts.lease_good():
-            return Delivered("not_owner", whole=True)
+            return None
         try:
             event = item.event
             if event is None:
@@ -310,7 +315,7 @@ class _Courier:
                 event = found[0]
             return await self._poster.post(self._tenant, self.webhook, event)
         except StoreUnreachable:
-            return Delivered("unavailable", whole=True)
+            return None
         except Exception:  # noqa: BLE001  # whatever it is, others must be told
             _log.exception("webhook.failed", tenant=self._tenant, webhook=self.webhook.name)
             return Delivered(FAULT)

@@ -94,6 +94,22 @@ def test_what_is_refused_further_in_does_not_count_as_served() -> None:
     assert 16 == admission.limit()
 
 
+def test_what_weighs_more_than_a_slow_service_lets_in_at_a_time_has_its_turn_all_the_same() -> None:
+    clock = Hand()
+    admission = Admission(clock, wait_s=WAIT_S, first=200, least=16)
+    _served(admission, clock, 10, 30, 10)
+    while admission.inside:
+        admission.leave()
+    assert 16 == admission.limit()
+    admission.enter(8)
+    assert admission.fits(100)
+    admission.enter(1)
+    assert not admission.fits(100), "and not before half of the room is free"
+    admission.leave(1)
+    admission.enter(100)
+    assert not admission.fits(), "it counts as what it weighs once it is inside"
+
+
 def test_a_service_that_stands_still_sends_nobody_away_for_long() -> None:
     clock = Hand()
     admission = Admission(clock, wait_s=WAIT_S, first=200, least=16)

@@ -11,6 +11,7 @@ from src.dispatch import jobs, webhooks
 from src.dispatch.inbound import Identity, InboundMessage
 from src.dispatch.ports import Actor, Delivered, Known, Parts, WebhookFact
 from src.dispatch.tenant import TenantLoop
+from src.errors import StoreUnreachable
 from src.router.journal import Event
 from src.store.memory import MemoryStore
 from tests.support.virtual import VirtualClock, run
@@ -310,6 +311,23 @@ async def test_one_that_is_not_there_for_three_days_is_switched_off(centre: Cent
     await asyncio.sleep(3.1 * DAY_S)
     events = await centre.store.events(centre.tenant, 0, 1_000)
     assert ["unreachable"] == [each.data["reason"] for each in events if each.type == "webhook.disabled"]
+
+
+@scenario
+async def test_a_store_that_is_away_is_not_the_receivers_fault(centre: Centre) -> None:
+    def away(_: Event) -> Delivered:
+        raise StoreUnreachable("the store is away")
+
+    running = await centre.start()
+    await running.hook(RECEIVED)
+    centre.receiver.answer = away
+    await running.contact()
+    await asyncio.sleep(600)
+    ((_, cursor),) = await centre.store.webhooks(centre.tenant)
+    assert cursor.failing is None
+    centre.receiver.answer = lambda _: TAKEN
+    await asyncio.sleep(2)
+    assert 1 == len(centre.receiver.taken), "it is told as soon as the store is back"
 
 
 @scenario
