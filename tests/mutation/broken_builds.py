@@ -124,6 +124,30 @@ BUILDS: Final = (
         ("refused",),
     ),
     Build(
+        "a webhook is said to have come further than its receiver",
+        (
+            (
+                "dispatch/webhooks.py",
+                "seq = next(iter(self._fresh), self._place + 1) - 1",
+                "seq = self._place",
+            ),
+        ),
+        scenarios.kill_the_owner_amid_webhooks,
+        ("webhook",),
+    ),
+    Build(
+        "what a webhook's receiver failed upon is not tried again by the next owner",
+        (
+            (
+                "dispatch/webhooks.py",
+                "if each.seq not in self.items and each.seq not in self._changes:",
+                "if False:",
+            ),
+        ),
+        scenarios.kill_the_owner_amid_webhooks,
+        ("webhook",),
+    ),
+    Build(
         "sockets of a process that died count as there",
         (
             (

@@ -6,7 +6,7 @@ import pytest
 
 from src.router import events as ev
 from src.router.journal import Event
-from tests.support.faults.books import Books, StreamBook
+from tests.support.faults.books import Books, HookBook, StreamBook
 from tests.support.faults.checker import check
 from tests.support.faults.load import CHANNEL
 
@@ -36,6 +36,7 @@ def _sound() -> Tale:
             anna.event(last, each.seq)
             last = each.seq
     books.streams = [anna, all_]
+    books.hooks = [HookBook(frozenset({ev.CONTACT_RECEIVED, ev.CONTACT_CLOSED}), 1, {2: None, 6: None})]
     return journal, books
 
 
@@ -101,6 +102,18 @@ def _gap_in_the_chain(_: list[Event], books: Books) -> None:
     books.streams[1].event(7, 8)
 
 
+def _webhook_missing(_: list[Event], books: Books) -> None:
+    del books.hooks[0].taken[2]
+
+
+def _webhook_out_of_order(_: list[Event], books: Books) -> None:
+    books.hooks[0].taken = {6: None, 2: None}
+
+
+def _webhook_not_wanted(_: list[Event], books: Books) -> None:
+    books.hooks[0].taken[3] = None
+
+
 def _left_waiting(journal: list[Event], _: Books) -> None:
     late = [Event(0, e.type, e.at + 5000, e.contact_id, e.agent_id, e.customer_id, e.data) for e in journal[2:]]
     del journal[2:]
@@ -139,6 +152,9 @@ FAULTS: tuple[tuple[Callable[[list[Event], Books], None], str], ...] = (
     (_told_what_is_not_so, "stream: anna was told"),
     (_told_twice, "stream: all: 6 came after 6"),
     (_gap_in_the_chain, "stream: all: 8 says that it follows 7"),
+    (_webhook_missing, "webhook: 1 of 2 are missing, among them [2]"),
+    (_webhook_out_of_order, "webhook: of c1 2 came after 6"),
+    (_webhook_not_wanted, "webhook: told of [3]"),
     (_left_waiting, "not matched"),
     (_refused, "refused"),
     (_left_open, "left open"),

@@ -58,6 +58,18 @@ class StreamBook:
         self.last = seq
 
 
+@dataclass
+class HookBook:
+    """What a receiver of webhooks said yes to: numbers of events, in the order in which it first did.
+
+    It is due the events of these `types` that follow `since`, at least once, and those of one contact in their order.
+    """
+
+    types: frozenset[str]
+    since: int = 0
+    taken: dict[int, None] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Acknowledgement:
     """A post that was answered. Times are monotonic seconds; `at_s` is when it was answered.
@@ -94,6 +106,7 @@ class Books:
     accepted: set[str] = field(default_factory=set)
     completed: set[str] = field(default_factory=set)
     streams: list[StreamBook] = field(default_factory=list)
+    hooks: list[HookBook] = field(default_factory=list)
     heard: list[Hearing] = field(default_factory=list)
     retries: int = 0
 

@@ -8,12 +8,11 @@ What is checked, and what each line of the result begins with:
 - `held twice`: a contact was with an agent while it was with another;
 - `over capacity`: an agent was given more than it can take;
 - `stream`: a subscriber's record has a gap, a double, or something that the journal does not have;
+- `webhook`: a receiver was not told of an event, of one contact's in another order, or of one that there is not;
 - `not matched`: a contact waited more than two seconds beside an agent that could have had it;
 - `refused`: good work was refused for good;
 - `two customers`: a person whose identities came together is not one customer, or two persons are;
 - `left open`: a contact did not come to its end although its agent was there.
-
-When webhooks come, each subscriber to them gets a `StreamBook` like everybody else, and its own line here.
 """
 
 from collections import Counter
@@ -23,7 +22,7 @@ from itertools import pairwise
 
 from src.router import events as ev
 from src.router.journal import Event
-from tests.support.faults.books import Books, StreamBook
+from tests.support.faults.books import Books, HookBook, StreamBook
 from tests.support.faults.load import CAPACITY, CHANNEL, COST
 
 MATCHABLE_MS_MAX = 2_000
@@ -62,6 +61,7 @@ def check(journal: Sequence[Event], books: Books, *, recovered_at: int, ended: b
         *_contacts(journal, books),
         *fold.broken,
         *(line for each in books.streams for line in _stream(each, journal)),
+        *(line for each in books.hooks for line in _webhook(each, journal)),
         *(f"refused: {each}" for each in books.refused),
         *_acts(journal, books),
         *_customers(journal, books),
@@ -138,6 +138,20 @@ def _stream(book: StreamBook, journal: Sequence[Event]) -> Iterator[str]:
         yield f"stream: {book.name} was never told {missed}, but {book.last}"
     if invented := sorted(told - due)[:EXAMPLES_MAX]:
         yield f"stream: {book.name} was told {invented}, which is not in the journal or not its own"
+
+
+def _webhook(book: HookBook, journal: Sequence[Event]) -> Iterator[str]:
+    due = {event.seq: event.contact_id for event in journal if event.seq > book.since and event.type in book.types}
+    if missed := [each for each in due if each not in book.taken]:
+        yield f"webhook: {len(missed)} of {len(due)} are missing, among them {missed[:EXAMPLES_MAX]}"
+    if invented := [each for each in book.taken if each <= len(journal) and each not in due][:EXAMPLES_MAX]:
+        yield f"webhook: told of {invented}, which is not in the journal or not wanted"
+    last: dict[str | None, int] = {}
+    for each in book.taken:
+        contact_id = due.get(each)
+        if each < last.get(contact_id, 0) and contact_id is not None:
+            yield f"webhook: of {contact_id} {each} came after {last[contact_id]}"
+        last[contact_id] = each
 
 
 @dataclass

@@ -90,6 +90,7 @@ class Node:
             "CORDBOARD_SECRET_KEY": SECRET,
             "CORDBOARD_ADMIN_KEY": ADMIN_KEY,
             "CORDBOARD_LOG_FORMAT": "json",
+            "CORDBOARD_WEBHOOK_NETWORKS": "127.0.0.1/32",
             "CORDBOARD_TEST_LEVERS": str(self.levers.path),
         }
         with (self.folder / f"{self.name}.log").open("ab") as log:

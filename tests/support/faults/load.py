@@ -18,6 +18,7 @@ import websockets
 
 from tests.support.faults.books import Books, Hearing, StreamBook
 from tests.support.faults.cluster import ROOT, Cluster, Node
+from tests.support.faults.receiver import Receiver
 
 AGENTS: Final = 6
 CHANNEL: Final = "webchat"
@@ -49,6 +50,7 @@ class Load:
         self._tokens: dict[str, str] = {}
         self.desks: list[Desk] = []
         self.listener = Listener(self, key)
+        self.receiver = Receiver()
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._gateways: list[asyncio.Task[None]] = []
         self._http = httpx.AsyncClient(
@@ -58,7 +60,13 @@ class Load:
         )
 
     async def start(self) -> None:
-        """Make the agents, open their desks, and begin to post."""
+        """Make a webhook and the agents, open their desks, and begin to post."""
+        if self._knows:
+            await self.receiver.start()
+            hook = {"url": f"http://127.0.0.1:{self.receiver.port}/", "types": sorted(self.receiver.book.types)}
+            made = await self.insist("PUT", "/v1/webhooks/receiver", json=hook)
+            self.receiver.book.since = made.json()["delivered_to"]
+            self.books.hooks.append(self.receiver.book)
         body: dict[str, Any] = {"capacity": CAPACITY, "channels": {CHANNEL: {"cost": COST, "max": CAPACITY // COST}}}
         for each in self.agents:
             await self.insist("PUT", f"/v1/agents/{each}", json=body)
@@ -84,6 +92,7 @@ class Load:
 
     async def stop(self) -> None:
         """Everybody goes home."""
+        self.receiver.stop()
         for each in (*self._gateways, *self.tasks.values()):
             each.cancel()
         done = await asyncio.gather(*self._gateways, *self.tasks.values(), return_exceptions=True)
@@ -91,6 +100,11 @@ class Load:
         for error in done:
             if error is not None and not isinstance(error, asyncio.CancelledError):
                 raise error
+
+    @property
+    def _knows(self) -> bool:
+        """Whether no process is of the last release, which has neither webhooks nor several identities of one."""
+        return all(each.source == ROOT for each in self.cluster.nodes)
 
     def somewhere(self) -> Node:
         """One of the processes, whatever state it is in: clients do not know."""
@@ -118,13 +132,11 @@ class Load:
     async def post(self, external_id: str, channel: str = CHANNEL) -> httpx.Response:
         """Post one contact until it is answered; the book says what became of it.
 
-        Who posts has two identities, and comes under one, the other, or both: then the two are one customer. The last
-        release knows nothing of several.
+        Who posts has two identities, and comes under one, the other, or both: then the two are one customer.
         """
         person = f"u{self._rng.randrange(PEOPLE)}"
         both = [{"type": kind, "value": person} for kind in ("web_user", "member")]
-        knows = all(each.source == ROOT for each in self.cluster.nodes)
-        identity, *also = self._rng.choice([[both[0]], [both[0]], [both[1]], both if knows else both[:1]])
+        identity, *also = self._rng.choice([[both[0]], [both[0]], [both[1]], both if self._knows else both[:1]])
         body: dict[str, Any] = {
             "channel": channel,
             "external_id": external_id,

@@ -117,7 +117,7 @@ class Run:
                 journal = await self._journal(store, journal)
             deadline = time.monotonic() + TOLD_S_MAX
             while time.monotonic() < deadline and any(
-                line.startswith("stream: ") for line in self._check(journal, recovered_at, ended=ended)
+                line.startswith(("stream: ", "webhook: ")) for line in self._check(journal, recovered_at, ended=ended)
             ):
                 await asyncio.sleep(0.2)
                 journal = await self._journal(store, journal)

@@ -44,6 +44,17 @@ async def kill_desks(run: Run) -> None:
     await asyncio.sleep(LEASE_S + GRACE_S + 3)
 
 
+async def kill_the_owner_amid_webhooks(run: Run) -> None:
+    """A receiver of webhooks fails, then answers nothing, then the owner is killed: it hears what it has not taken."""
+    receiver = run.load.receiver
+    receiver.failing = True
+    await asyncio.sleep(1)
+    receiver.failing, receiver.silent = False, True
+    await asyncio.sleep(1)
+    (await run.owner()).kill()
+    receiver.silent = False
+
+
 async def pause_the_owner(run: Run) -> None:
     """SIGSTOP of the owner past its lease, and its return: it finds somebody else in its place."""
     owner = await run.owner()
@@ -184,6 +195,7 @@ FAULTS: tuple[Fault, ...] = (
     kill_another,
     kill_the_integrators,
     kill_desks,
+    kill_the_owner_amid_webhooks,
     pause_the_owner,
     stop_the_owner_cut_off,
     roll,
