@@ -22,6 +22,7 @@ REGISTRY: Final = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 
 _QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SLOW: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600, 86400)
 
 
 def _counter(name: str, help_: str, labels: Iterable[str] = ()) -> Counter:
@@ -46,6 +47,20 @@ WAIT_S: Final = _histogram(
     "From a contact's arrival until an agent first had it",
     (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
 )
+INTAKE_S: Final = _histogram(
+    "intake_seconds", "From a request with contacts, read whole, to its answer: they are committed by then", _QUICK
+)
+DECISION_S: Final = _histogram("decision_seconds", "How long the engine took to decide upon one turn's jobs", _QUICK)
+OFFER_S: Final = _histogram("offer_seconds", "From an offer until the agent accepted it", (1, 2, 5, 10, 15, 20, 30, 60))
+DELIVERY_S: Final = _histogram(
+    "delivery_seconds", "From the time of an event until it was handed to the sockets that it concerns", _QUICK
+)
+WEBHOOK_S: Final = _histogram(
+    "webhook_delivery_seconds", "From the time of an event until a webhook had taken it, with all its tries", _SLOW
+)
+OUTBOX_S: Final = _histogram(
+    "outbox_seconds", "From a message's being queued until it was sent or had failed, with all its tries", _SLOW
+)
 TURNED_AWAY: Final = _counter("turned_away", "Refused because there was too much to do, by where", ["at"])
 LEASES_LOST: Final = _counter("leases_lost", "Times that this process counted as dead and was not")
 FENCED: Final = _counter("fenced", "Tenants that another process had taken over when this one wanted to commit")
@@ -64,6 +79,10 @@ TENANTS: Final = _gauge("owned_tenants", "Tenants that this process serves")
 ORDERS: Final = _gauge("orders_on_the_way", "Requests that wait for a tenant's loop, here or in another process")
 WEBHOOK_WAITING: Final = _gauge("webhook_waiting", "Events that webhooks of this process's tenants have not taken yet")
 WEBHOOK_LAG_S: Final = _gauge("webhook_lag_seconds", "How old the oldest of them is")
+OUTBOX_WAITING: Final = _gauge(
+    "outbox_waiting", "Messages of this process's tenants that wait to be sent, as far as read"
+)
+OUTBOX_LAG_S: Final = _gauge("outbox_lag_seconds", "How old the oldest of them is")
 ESTIMATED: Final = _gauge("estimated_waits", "Contacts that were told a wait and have left their queue")
 ESTIMATE_ERROR_S: Final = _gauge("estimate_error_seconds", "Mean absolute error of the waits that were told")
 
@@ -96,6 +115,9 @@ def committed(events: Sequence[Event], state: State, took_s: float) -> None:
             contact = state.contacts.get(each.contact_id or "")
             if contact is not None and contact.answered_at == each.at:
                 WAIT_S.observe((each.at - contact.created_at) / 1000)
+            offer = state.assignments.get(each.data["assignment_id"])
+            if offer is not None:
+                OFFER_S.observe((each.at - offer.offered_at) / 1000)
 
 
 def shown() -> bytes:

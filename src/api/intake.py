@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from src import metrics
 from src.api import contacts, problems
 from src.api.context import Context, context
 from src.api.schemas import BatchBody, ContactBody
@@ -49,7 +50,8 @@ class Intake:
             await self._app(scope, again, send)
             return
         try:
-            answer = await endpoint(posted, await context(request))
+            with metrics.INTAKE_S.time():
+                answer = await endpoint(posted, await context(request))
         except Refused as refusal:
             answer = problems.response(refusal)
         except StoreUnreachable:

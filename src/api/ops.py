@@ -54,6 +54,9 @@ async def metrics(request: Request) -> Response:
     untold, oldest = found.owner.untold()
     measures.WEBHOOK_WAITING.set(untold)
     measures.WEBHOOK_LAG_S.set(0 if oldest is None else max(0, found.clock.now_ms() - oldest) / 1000)
+    unsent, oldest = found.owner.unsent()
+    measures.OUTBOX_WAITING.set(unsent)
+    measures.OUTBOX_LAG_S.set(0 if oldest is None else max(0, found.clock.now_ms() - oldest) / 1000)
     told, error_s = 0, 0
     for each in found.owner.accuracies():
         told, error_s = told + each.contacts, error_s + each.absolute_error_s

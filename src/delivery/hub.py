@@ -497,6 +497,8 @@ class Hub:
     ) -> None:
         """Encode once for all who may see the same."""
         now = self._clock.now_ms()
+        if hearers:
+            metrics.DELIVERY_S.observe(max(0, now - event.at) / 1000)
         encoded: dict[tuple[bool, bool], bytes] = {}
         for subscriber in hearers:
             hidden = subscriber.role in settings.masked_for

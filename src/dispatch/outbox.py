@@ -22,6 +22,7 @@ from typing import Final
 
 import structlog
 
+from src import metrics
 from src.dispatch.jobs import MoveMessage, ReportTrouble
 from src.dispatch.ports import Ended, Outcome, Outgoing, Parts, Sender
 from src.dispatch.recording import Submit, record
@@ -92,6 +93,11 @@ class Outbox:
         """An agent is done with a contact: once its messages are sent, its session is over."""
         self._ended.append(ended)
         self._woken.set()
+
+    def waiting(self) -> tuple[int, int | None]:
+        """How many messages are held that have not been sent, and when the oldest was queued (milliseconds)."""
+        held = [each for line in self._held.lines.values() for each in line if isinstance(each, Outgoing)]
+        return len(held), min((each.fact.queued_at for each in held), default=None)
 
     async def rest(self, wait_s: float) -> None:
         """Begin nothing more, and wait for what is being sent; then it need not be sent again by somebody else."""
@@ -170,6 +176,7 @@ class Outbox:
             if outcome.trouble:
                 await record(self._submit, ReportTrouble(each.fact.account, outcome.reason or FAULT), self._tenant)
             if outcome.state is not None:
+                metrics.OUTBOX_S.observe(max(0, self._parts.clock.now_ms() - each.fact.queued_at) / 1000)
                 await record(
                     self._submit,
                     MoveMessage(each.fact.contact_id, each.message.id, outcome.state, outcome.reason, outcome.receipt),

@@ -226,6 +226,11 @@ class Owner:
         found = [loop.webhooks.waiting() for loop, _ in self._loops.values() if loop.webhooks is not None]
         return sum(number for number, _ in found), min((at for _, at in found if at is not None), default=None)
 
+    def unsent(self) -> tuple[int, int | None]:
+        """How many messages of the tenants here wait to be sent, as far as they are read, and since when the oldest."""
+        found = [loop.outbox.waiting() for loop, _ in self._loops.values() if loop.outbox is not None]
+        return sum(number for number, _ in found), min((at for _, at in found if at is not None), default=None)
+
     def on_the_way(self) -> int:
         """How many orders wait for what comes of them."""
         return self._on_the_way

@@ -63,10 +63,10 @@ class TenantLoop:
         self._memory = Memory(tenant, parts, vouched)
         self._inbox = Inbox(parts.clock)
         self._stopping = False
-        self._outbox = None if parts.sender is None else Outbox(tenant, parts, parts.sender, self.submit)
-        if self._outbox is not None:
-            self._memory.posted = self._outbox.wake
-            self._memory.ended = self._outbox.end
+        self.outbox = None if parts.sender is None else Outbox(tenant, parts, parts.sender, self.submit)
+        if self.outbox is not None:
+            self._memory.posted = self.outbox.wake
+            self._memory.ended = self.outbox.end
         self._fetching = None if parts.fetcher is None else Fetching(tenant, parts, parts.fetcher, self.submit)
         if self._fetching is not None:
             self._memory.sought = self._fetching.wake
@@ -106,7 +106,7 @@ class TenantLoop:
 
     async def rest(self, wait_s: float) -> None:
         """Send nothing more to customers and webhooks; what is being sent is waited for, so many seconds at most."""
-        resting = [each.rest(wait_s) for each in (self._outbox, self.webhooks) if each is not None]
+        resting = [each.rest(wait_s) for each in (self.outbox, self.webhooks) if each is not None]
         await asyncio.gather(*resting)
 
     def stop(self) -> None:
@@ -120,7 +120,7 @@ class TenantLoop:
         """Load, then serve until stopped."""
         beside = [
             asyncio.create_task(each.run(), name=f"beside {self.tenant}")
-            for each in (self._outbox, self._fetching, self._pulling, self.webhooks)
+            for each in (self.outbox, self._fetching, self._pulling, self.webhooks)
             if each is not None
         ]
         try:
@@ -261,7 +261,7 @@ class TenantLoop:
         return known
 
     async def _attempt(self, items: Sequence[Item], known: Known) -> None:
-        turn = self._memory.turn(known)
+        turn, began_s = self._memory.turn(known), self._parts.clock.monotonic()
         try:
             if self._memory.due():
                 turn.decide(commands.Tick(TICK_ITEMS_MAX))
@@ -270,6 +270,7 @@ class TenantLoop:
         except Exception as error:
             raise _Poisoned from error
         metrics.BATCH_JOBS.observe(len(items))
+        metrics.DECISION_S.observe(self._parts.clock.monotonic() - began_s)
         wrote = await self._memory.commit(turn)
         try:
             if not wrote and items and not await self._memory.knows_all():

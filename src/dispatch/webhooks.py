@@ -329,6 +329,7 @@ class _Courier:
             await self._pause(delivered)
         elif delivered.reason is None:
             metrics.WEBHOOK_DELIVERIES.labels("ok").inc()
+            metrics.WEBHOOK_S.observe(max(0, self._parts.clock.now_ms() - item.at) / 1000)
             self._answers()
             self._end(line, None)
         else:

@@ -65,6 +65,13 @@ async def test_what_goes_on_is_counted(database: str, tmp_path: Path) -> None:
     assert more("cordboard_commit_jobs_sum") >= 8, "an agent, a socket, a presence, three contacts and accepts"
     assert more("cordboard_commit_seconds_count") >= 6
     assert more("cordboard_commit_seconds_sum") > 0
+    assert 3 == more("cordboard_intake_seconds_count")
+    assert 3 == more("cordboard_offer_seconds_count")
+    assert 3 >= more("cordboard_offer_seconds_sum") >= 0
+    assert more("cordboard_decision_seconds_count") >= 6
+    assert more("cordboard_decision_seconds_sum") > 0
+    assert more("cordboard_delivery_seconds_count") >= 6, "three offers, three that became active"
+    assert (0, 0) == (after["cordboard_outbox_waiting"], after["cordboard_outbox_lag_seconds"])
     assert more("cordboard_event_loop_cpu_seconds_total") > 0
     assert (1, 1) == (after["cordboard_owned_tenants"], after["cordboard_sockets agents"])
     assert 0 == after["cordboard_expected_wait_seconds"], "there is next to nothing to do"

@@ -1,13 +1,16 @@
 """What operators are given fits the service: settings exist, ports and probes agree, nothing internal is published."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import promql_parser
+import pytest
 import yaml
 
 from src.config import Settings
-from src.metrics import shown
+from src.metrics import REGISTRY, shown
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {f"CORDBOARD_{name.upper()}" for name in Settings.model_fields}
@@ -69,3 +72,49 @@ def test_compose_brings_three_processes_and_the_balancer_knows_them() -> None:
     assert published.endswith(":8000")
     assert services["balancer"]["depends_on"] == processes
     assert re.search(r"httpchk GET (\S+)", balancer).group(1) in PATHS  # type: ignore[union-attr]
+
+
+def _check(expression: str) -> None:
+    """A query that Prometheus understands, of series that the service tells."""
+    expression = expression.replace("$__rate_interval", "5m")
+    promql_parser.parse(expression)
+    named = re.findall(r"\b(?:cordboard|process)_\w+", expression)
+    assert named
+    assert set(named) <= SERIES, expression
+
+
+SERIES = {
+    each.name + end
+    for each in REGISTRY.collect()
+    for end in {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(each.type, [""])
+}
+
+
+def test_alerts_are_queries_of_what_the_service_tells() -> None:
+    with pytest.raises(ValueError, match="unclosed left parenthesis"):
+        promql_parser.parse("sum(rate(cordboard_events_total[5m])")
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text("utf-8"))
+    (group,) = rules["groups"]
+    for rule in group["rules"]:
+        _check(rule["expr"])
+        assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
+        assert rule["labels"]["severity"] in {"page", "ticket"}
+        assert rule["annotations"]["summary"].endswith(".")
+        for label in re.findall(r"\$labels\.(\w+)", str(rule["annotations"])):
+            assert label == "instance" or f"by ({label})" in rule["expr"]
+    assert len({each["alert"] for each in group["rules"]}) == len(group["rules"])
+
+
+def test_the_dashboard_shows_everything_that_the_service_counts() -> None:
+    board = json.loads((ROOT / "deploy" / "grafana" / "cordboard.json").read_text("utf-8"))
+    panels = [each for each in board["panels"] if each["type"] != "row"]
+    queries = [target["expr"] for each in panels for target in each["targets"]]
+    for each in queries:
+        _check(each)
+    shown_there = set(re.findall(r"\bcordboard_\w+", " ".join(queries)))
+    for family in REGISTRY.collect():
+        if family.name.startswith("cordboard_"):
+            assert any(each.startswith(family.name) for each in shown_there), family.name
+    assert len(board["panels"]) == len({each["id"] for each in board["panels"]})
+    places = [(each["gridPos"]["x"], each["gridPos"]["y"]) for each in board["panels"]]
+    assert len(places) == len(set(places)), "no panel lies on another"
