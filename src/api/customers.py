@@ -72,6 +72,7 @@ def shown(ctx: Context, found: CustomerRead) -> views.Json:
         ],
         "conflicts": [conflict(each) for each in found.conflicts],
         "last_agent_id": None if last is None else last["agent_id"],
+        "last_contacts": [_in_short(each) for each in contacts[: views.LAST_CONTACTS]],
         "contacts": contacts,
         "open_contacts": still_open,
         "open_collaborations": [help_ for each in still_open for help_ in each["collaborations"]],
@@ -87,6 +88,16 @@ def _contact(each: ContactRead, customer_id: str) -> views.Json:
     return views.contact(
         each.contact, each.fact, each.assignment, collaborations=each.collaborations, customer_id=customer_id
     )
+
+
+def _in_short(contact: views.Json) -> views.Json:
+    """A contact as offers tell of the last ones."""
+    short = {name: contact[name] for name in ("id", "channel", "created_at", "tags", "outcome")}
+    return {
+        **short,
+        "open": contact["state"] != "closed",
+        "agent_id": contact["assignment"]["agent_id"] if _was_accepted(contact) else contact["previous_agent_id"],
+    }
 
 
 def _was_accepted(contact: views.Json) -> bool:
