@@ -8,7 +8,7 @@ from src.api.asyncapi import document
 from src.api.forms import events
 from src.delivery import views
 from src.dispatch.ports import Known
-from src.errors import Refused
+from src.errors import Refused, StoreUnreachable
 from src.router.journal import Event
 from tests.support.service import Client
 
@@ -71,5 +71,5 @@ async def check_journal(client: Client, tenant: str) -> None:
             for each in page:
                 check(tenant, each, known)
             after = page[-1].seq
-    except Refused:
+    except (Refused, StoreUnreachable):
         return

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 from pydantic import TypeAdapter
 
@@ -13,11 +14,14 @@ from src.api.asyncapi import document
 from src.api.examples import FRAMES, VISITOR_FRAMES
 from src.api.forms import events
 from src.api.webchat import bodies
+from src.delivery import views
+from src.dispatch.ports import Known
 from src.router import events as ev
 from src.router.journal import Event
 from tests.support.told import check, validator
 
-SCHEMA = json.loads((Path(__file__).parents[1] / "fixtures" / "asyncapi-3.1.0.json").read_text("utf-8"))
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+SCHEMA = json.loads((FIXTURES / "asyncapi-3.1.0.json").read_text("utf-8"))
 DOCUMENT = document()
 
 
@@ -94,3 +98,13 @@ def test_an_event_that_says_something_else_is_noticed() -> None:
                 check("t", event)
         else:
             check("t", event)
+
+
+def test_what_the_first_release_wrote_is_read_by_the_same_forms() -> None:
+    written = json.loads((FIXTURES / "tenant_0001.json").read_text("utf-8"))["journal"]
+    for row in written["rows"]:
+        value = dict(zip(written["columns"], row, strict=True))
+        event = Event(**{**value, "data": json.loads(value["data"])})
+        check("t", event)
+        told = msgspec.convert(views.event("t", event, Known(), event.at), events.Event)
+        assert events.data_of(told) is not None

@@ -1,7 +1,8 @@
 """Events as they are told: over the stream, to webhooks and by `GET /v1/events` alike.
 
 `DATA` has the form of each type's `data`. Codes that have a closed set name it in the schema, and are read as any text,
-so that a client does not fail on one that comes later. The types themselves are those of the journal.
+so that a client does not fail on one that comes later. What has a default is not in every event of the type, or was not
+written by the first release: journals that it began are read by the same forms.
 """
 
 from collections.abc import Mapping
@@ -101,14 +102,14 @@ class Need(Data, frozen=True, kw_only=True):
     """What a contact needs, whole. `target_agent_id` is the one agent that it waits for, why, and until when."""
 
     queue: str
-    priority: int
-    language: str | None
+    priority: int | None = None
+    language: str | None = None
     tags: list[str]
     requirements: list[Requirement]
-    terms: Terms | None
-    target_agent_id: str | None
-    target_kind: str | None
-    target_until: Time | None
+    terms: Terms | None = None
+    target_agent_id: str | None = None
+    target_kind: str | None = None
+    target_until: Time | None = None
 
 
 # -- contacts ----------------------------------------------------------------------------------------------------------
@@ -120,15 +121,15 @@ class ContactReceived(Need, frozen=True, kw_only=True):
     channel: str
     account: str
     rules: list[str]
-    pilot: str | None
+    pilot: str | None = None
 
 
 class ContactWaiting(Data, frozen=True, kw_only=True):
     """Nobody could take it at once: its place, and what its customer may be told of the wait."""
 
     queue: str
-    position: int
-    estimate: Estimate | None
+    position: int | None = None
+    estimate: Estimate | None = None
 
 
 class ContactOffered(Data, frozen=True, kw_only=True):
@@ -144,8 +145,8 @@ class ContactOffered(Data, frozen=True, kw_only=True):
     expires_at: Time
     expires_in_ms: int
     matched: list[Matched]
-    by: str | None
-    one_of: int
+    by: str | None = None
+    one_of: int = 1
     contact: Contact | None
     customer: Customer | None
     why: str | None = None
@@ -169,7 +170,7 @@ class ContactReclassified(Need, frozen=True, kw_only=True):
     """It needs something else now. `anew`: its steps begin from the first."""
 
     reason: str
-    by: str | None
+    by: str | None = None
     anew: bool | None = None
     why: str | None = None
 
@@ -198,8 +199,8 @@ class ContactTransferred(Need, frozen=True, kw_only=True):
     reason: str | None
     by: str | None
     barred_until: Time
-    transfers: int
-    ask_again: bool
+    transfers: int | None = None
+    ask_again: bool = False
     anew: bool | None = None
 
 
