@@ -122,6 +122,7 @@ openapi: $(SERVICE) ## write openapi.yaml, asyncapi.yaml and docs/problems.md fr
 	@$(BIN)/cordboard openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 	@$(BIN)/cordboard asyncapi > asyncapi.yaml.new && mv asyncapi.yaml.new asyncapi.yaml
 	@$(BIN)/cordboard problems > docs/problems.md.new && mv docs/problems.md.new docs/problems.md
+	@$(BIN)/cordboard schema > docs/configuration.schema.json.new && mv docs/configuration.schema.json.new docs/configuration.schema.json
 
 lock: $(DEV) ## choose the newest allowed versions and write requirements/
 	@echo "Locking requirements/service.txt" && $(COMPILE) --upgrade --output-file requirements/service.txt

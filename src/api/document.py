@@ -96,6 +96,7 @@ _ANSWERS: Final[Mapping[str, type[msgspec.Struct]]] = {
     **dict.fromkeys(("accept", "decline", "complete", "wrap_up_done"), answers.Assignment),
     **dict.fromkeys(("get_assignment", "list_assignments"), answers.Held),
     "list_waiting": answers.Outgoing,
+    "put_configuration": answers.Configured,
 }
 """The form of what is answered; of a list, of each item."""
 

@@ -84,7 +84,8 @@ class _Change:
             before = {} if create else _entry(section, self.before or _default(self.key), defaults=True)
             after = _entry(section, self.after, defaults=not create)
             fields = list(_differences(before, after, ""))
-        fields += [{"field": f"secrets.{each}", "from": None, "to": None} for each in self.secrets]
+        place = "secret" if section == "webhooks" else "secrets.{}"
+        fields += [{"field": place.format(each), "from": None, "to": None, "secret": True} for each in self.secrets]
         return {"section": section, "name": name, "act": self.act, "fields": fields}
 
 
@@ -132,8 +133,9 @@ async def put_configuration(
     applied = await ctx.submit(_job(ctx, changes, dry_run=dry_run))
     if applied and any(each.key[0] == "connectors" for each in changes):
         await ctx.services.connectors.reload()
-    headers = _tag(stored if dry_run else await _stored(ctx))
-    return Json({"changes": [each.shown() for each in changes], "applied": applied}, headers=headers)
+    now = stored if dry_run else await _stored(ctx)
+    answer = {"changes": [each.shown() for each in changes], "applied": applied, "version": _version(now)}
+    return Json(answer, headers=_tag(now))
 
 
 # -- what is stored, and how it is shown -------------------------------------------------------------------------------
@@ -202,9 +204,11 @@ def _body(fact: AccountFact | ConnectorFact | WebhookFact) -> views.Json:
 
 
 def _differences(before: Any, after: Any, path: str) -> Iterator[views.Json]:  # noqa: ANN401  # any JSON values
+    if before is None and after and isinstance(after, Mapping):
+        before = {}
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
         if before != after:
-            yield {"field": path, "from": before, "to": after}
+            yield {"field": path, "from": before, "to": after, "secret": False}
         return
     for name in sorted({*before, *after}):
         yield from _differences(before.get(name), after.get(name), f"{path}.{name}" if path else name)

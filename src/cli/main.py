@@ -1,4 +1,4 @@
-"""`cordboard`: serve, migrate, tenants, openapi, asyncapi, problems, replay, simulate."""
+"""`cordboard`: serve, migrate, tenants, apply, export, schema, openapi, asyncapi, problems, replay, simulate."""
 
 import asyncio
 import sys
@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 import yaml
 
+from src.cli.configuration import command as configuration
 from src.cli.simulate.command import command as simulate
 from src.errors import StartupError
 
@@ -49,6 +50,10 @@ def _settings() -> Any:  # noqa: ANN401  # Settings, imported only when a comman
         first = error.errors()[0]
         name = "CORDBOARD_" + "_".join(str(each) for each in first["loc"]).upper()
         raise StartupError(f"{name}: {first['msg']}") from error
+
+
+for _each in (configuration.apply, configuration.export, configuration.schema):
+    app.command()(one_line(_each))
 
 
 @app.command()

@@ -9,7 +9,16 @@ It knows nothing of the service's inside but the forms of what the interface acc
 (`src.api.forms`): `data_of` reads an event's data into the one of its type.
 """
 
-from src.api.forms.answers import Assignment, Contact, Customer, Held, Message, Outgoing
+from src.api.forms.answers import (
+    Assignment,
+    ConfigurationChange,
+    Configured,
+    Contact,
+    Customer,
+    Held,
+    Message,
+    Outgoing,
+)
 from src.api.forms.events import Event, data_of
 from src.api.forms.frames import Snapshot, Typing, Welcome
 from src.client.errors import ClientError, Declined, NoAnswer, Replaced, Silent
@@ -20,6 +29,8 @@ __all__ = [
     "Assignment",
     "Client",
     "ClientError",
+    "ConfigurationChange",
+    "Configured",
     "Contact",
     "Customer",
     "Declined",

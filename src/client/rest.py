@@ -12,9 +12,9 @@ from urllib.parse import quote
 import msgspec
 from pydantic import BaseModel
 
-from src.api.forms.answers import Assignment, Contact, Customer, Held, Json, Message, Outgoing
+from src.api.forms.answers import Assignment, Configured, Contact, Customer, Held, Json, Message, Outgoing
 from src.api.forms.events import Event
-from src.client.http import Http
+from src.client.http import Http, Query
 from src.client.stream import Desktop, Stream
 
 if TYPE_CHECKING:
@@ -231,6 +231,22 @@ class Client(Http):
     async def put_settings(self, settings: Given) -> Json:
         """Replace the tenant's settings."""
         return await self._json("PUT", "/v1/settings", settings)
+
+    async def configuration(self, *, defaults: bool = True) -> tuple[Json, str]:
+        """The tenant's whole configuration, and its version; without `defaults` only what is other than by default."""
+        answer = await self.patiently("GET", "/v1/configuration", query={"defaults": defaults})
+        return answer.body, answer.headers["etag"].strip('"')
+
+    async def put_configuration(
+        self, document: Given, *, dry_run: bool = False, prune: bool = False, version: str | None = None
+    ) -> Configured:
+        """Put a whole configuration, all of it or nothing; `dry_run`: say what would change.
+
+        With `version` only where that is still what there is. It is asked once: with no answer, ask for a dry run.
+        """
+        headers = None if version is None else {"if-match": f'"{version}"'}
+        query: dict[str, Query] = {"dry_run": dry_run, "prune": prune}
+        return (await self.once("PUT", "/v1/configuration", document, query=query, headers=headers)).read(Configured)
 
     async def make_key(self, name: str, scopes: list[str]) -> str:
         """Make an API key, and give it: it is told this once."""

@@ -147,3 +147,29 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     place: int
     message: Message
     contact: Recipient
+
+
+class FieldChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One field that is, or would be, other than before. Of a secret neither is told."""
+
+    field: str
+    before: Any = msgspec.field(name="from")
+    after: Any = msgspec.field(name="to")
+    secret: bool = False
+
+
+class ConfigurationChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the configuration that is made, changed or removed: `create`, `update`, `delete`."""
+
+    section: str
+    name: str
+    act: str
+    fields: list[FieldChange] = []
+
+
+class Configured(msgspec.Struct, frozen=True, kw_only=True):
+    """What was changed, or would be where it is not `applied`; `version` is that of the whole, for `If-Match`."""
+
+    changes: list[ConfigurationChange]
+    applied: bool
+    version: str
