@@ -1,10 +1,12 @@
 """What operators are given fits the service: settings exist, ports and probes agree, nothing internal is published."""
 
+import copy
 import json
 import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs  # comes with schemathesis
 import promql_parser
 import pytest
 import yaml
@@ -13,6 +15,7 @@ from src.config import Settings
 from src.metrics import REGISTRY, shown
 
 ROOT = Path(__file__).parents[2]
+SCHEMAS = ROOT / "tests" / "fixtures" / "deploy"
 SETTINGS = {f"CORDBOARD_{name.upper()}" for name in Settings.model_fields}
 PATHS = yaml.safe_load((ROOT / "openapi.yaml").read_text("utf-8"))["paths"]
 
@@ -118,3 +121,30 @@ def test_the_dashboard_shows_everything_that_the_service_counts() -> None:
     assert len(board["panels"]) == len({each["id"] for each in board["panels"]})
     places = [(each["gridPos"]["x"], each["gridPos"]["y"]) for each in board["panels"]]
     assert len(places) == len(set(places)), "no panel lies on another"
+
+
+def kubernetes_schema(kind: str) -> jsonschema_rs.Validator:
+    """What Kubernetes takes as an object of this kind; fields that it does not know are wrong."""
+    found = json.loads((SCHEMAS / "kubernetes.json").read_text("utf-8"))
+    return jsonschema_rs.validator_for({"$ref": f"#/$defs/{found['kinds'][kind]}", "$defs": found["$defs"]})
+
+
+def test_kubernetes_takes_every_object() -> None:
+    secret = yaml.safe_load((ROOT / "deploy" / "examples" / "secret.yaml").read_text("utf-8"))
+    for each in (*manifests().values(), secret):
+        kubernetes_schema(each["kind"]).validate(each)
+
+
+def test_compose_takes_the_file() -> None:
+    schema = jsonschema_rs.validator_for(json.loads((SCHEMAS / "compose.json").read_text("utf-8")))
+    found = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
+    schema.validate(found)
+    found["services"]["balancer"]["port"] = found["services"]["balancer"].pop("ports")
+    assert not schema.is_valid(found)
+
+
+@pytest.mark.parametrize("field", ["replica", "replicas"])
+def test_the_schemas_know_a_misspelt_field_and_a_wrong_type(field: str) -> None:
+    deployment = copy.deepcopy(manifests()["Deployment"])
+    deployment["spec"][field] = "three"
+    assert not kubernetes_schema("Deployment").is_valid(deployment)
