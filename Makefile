@@ -33,8 +33,11 @@ simulate: $(SERVICE) ## a contact centre's worth of customers and agents against
 test: $(DEV) ## every test (a part of them: ARGS=tests/unit)
 	@exec $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-test-faults: $(DEV) ## kill, pause, cut off and fill up several processes under load (twenty times each: ARGS=--count=20)
-	@CORDBOARD_TEST_FAULTS=all exec $(BIN)/python -m pytest -v $(ARGS) tests/fault
+test-faults: $(DEV) ## kill, pause, cut off and fill up several processes under load (all of it twenty times: TIMES=20)
+	@failed=0; for round in $$(seq $(or $(TIMES),1)); do \
+		CORDBOARD_TEST_FAULTS=all $(BIN)/python -m pytest -v $(ARGS) tests/fault || failed=$$((failed + 1)); \
+		echo "Round $$round of $(or $(TIMES),1) is over; failed so far: $$failed"; \
+	done; exit $$failed
 
 test-storm: $(DEV) ## ten thousand desktops that come back at once (ten minutes; fewer: DESKTOPS=2000)
 	@CORDBOARD_TEST_FAULTS=all CORDBOARD_TEST_DESKTOPS=$(or $(DESKTOPS),10000) exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/fault/test_storm.py

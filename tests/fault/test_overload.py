@@ -7,6 +7,7 @@ from tests.support.faults.run import NOTES, running
 AT_ONCE = 24
 MEASURED_S = 2.0
 FLOODED_S = 4.0
+TRIES = 3
 TAKEN_S_MAX = 1.5
 REFUSED_S_MAX = 1.0
 SLOWER_MAX = 8
@@ -16,11 +17,16 @@ async def test_at_three_times_the_capacity_what_is_taken_keeps_its_latency(the_c
     async with running("three times the capacity", the_cluster, agents=2, gateways=2) as run:
         ports, key, books = [(await run.owner()).port], await run.load.new_key(), run.load.books
         even = await flood(ports, key, "even", at_once=AT_ONCE, seconds=MEASURED_S)
-        before = len(books.posts)
-        over = await flood(ports, key, "over", rate=3 * even.rate, seconds=FLOODED_S)
-        modest = books.posts[before:]
         even.enter(books)
-        over.enter(books)
+        rate = even.rate
+        for attempt in range(TRIES):  # a machine that was busy with other things looked slower than it is
+            before = len(books.posts)
+            over = await flood(ports, key, f"over{attempt}.", rate=3 * rate, seconds=FLOODED_S)
+            modest = books.posts[before:]
+            over.enter(books)
+            if over.refused_s:
+                break
+            rate = over.rate
         broken = await run.finish(ended=False)
     for name, each in (("at the capacity", even), ("at three times the capacity", over)):
         times = f"p50 {each.quantile_s(0.5):.3f} s, p99 {each.quantile_s(0.99):.3f} s"

@@ -20,6 +20,10 @@ from tests.support.faults.load import Load
 AFTER_S: Final = 1.0
 RECOVERY_S_MAX: Final = 30.0
 DRAIN_S_MAX: Final = 15.0
+"""So long nothing more may happen to what is open, before it counts as left open: a busy machine may take its time."""
+
+FINISH_S_MAX: Final = 60.0
+RUN_S_MAX: Final = 300.0
 TOLD_S_MAX: Final = 5.0
 PAGE: Final = 1_000
 LATE_MIN: Final = 10
@@ -112,9 +116,12 @@ class Run:
         async with opened(self.cluster.database_url, connections_max=2) as store:
             journal = await self._journal(store, [])
             deadline = time.monotonic() + DRAIN_S_MAX
-            while ended and check(journal, self.load.books, recovered_at=recovered_at) and time.monotonic() < deadline:
+            latest = time.monotonic() + FINISH_S_MAX
+            while ended and self._check(journal, recovered_at, ended=True) and time.monotonic() < min(deadline, latest):
                 await asyncio.sleep(0.2)
-                journal = await self._journal(store, journal)
+                known, journal = len(journal), await self._journal(store, journal)
+                if len(journal) > known:
+                    deadline = time.monotonic() + DRAIN_S_MAX
             deadline = time.monotonic() + TOLD_S_MAX
             while time.monotonic() < deadline and any(
                 line.startswith(("stream: ", "webhook: ")) for line in self._check(journal, recovered_at, ended=ended)
@@ -144,9 +151,10 @@ async def running(name: str, cluster: Cluster, *, seed: int = 1, **load_options:
     load = Load(cluster, key, seed, **load_options)
     run = Run(name, cluster, tenant, load)
     try:
-        await load.start()
-        await run.going_on()
-        yield run
+        async with asyncio.timeout(RUN_S_MAX):  # one by signal would hit any task, which may well swallow it
+            await load.start()
+            await run.going_on()
+            yield run
     finally:
         await load.stop()
         await cluster.mend()
