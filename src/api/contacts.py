@@ -128,16 +128,15 @@ def _kept(each: ContactSnapshot) -> views.Json:
 
 
 async def _repeated_contact(ctx: Context, answer: Answer) -> Response:
-    return Json(await _whole(ctx, answer.body), answer.status)
+    return Json(_whole(answer.body, await read(ctx, str(answer.body["id"]))), answer.status)
 
 
 _OF_FACT: Final = ("external_id", "conversation_id", "direction", "identity", "text", "attributes")
 """What is known of a contact beside how it is routed: no stored answer holds it."""
 
 
-async def _whole(ctx: Context, stored: Mapping[str, Any]) -> views.Json:
+def _whole(stored: Mapping[str, Any], now: views.Json) -> views.Json:
     """A stored answer with what came from the customer joined again, as far as it is still there."""
-    now = await read(ctx, str(stored["id"]))
     if "state" not in stored:
         return now
     held = stored["assignment"]
@@ -186,12 +185,17 @@ async def post_contacts(body: BatchBody, ctx: Ctx) -> Response:
     except Internal:  # one of them is more than the engine can bear: each in a turn of its own
         done = [job if isinstance(job, Refused) else await _alone(ctx, job) for job in asked]
     if isinstance(done, Answer):
+        now = await _read_all(ctx, [str(each["contact"]["id"]) for each in done.body["items"] if "contact" in each])
         items = [
-            {"status": each["status"], "contact": await _whole(ctx, each["contact"])} if "contact" in each else each
+            {"status": each["status"], "contact": _whole(each["contact"], now[each["contact"]["id"]])}
+            if "contact" in each
+            else each
             for each in done.body["items"]
         ]
         return Json({"items": items}, done.status)
-    return Json({"items": [await _item(ctx, each) for each in done]})
+    repeated = [each.contact_id or "" for each in done if not isinstance(each, Refused) and each.snapshot is None]
+    now = await _read_all(ctx, repeated)
+    return Json({"items": [_item(each, now) for each in done]})
 
 
 async def _alone(ctx: Context, job: jobs.TakeContact) -> jobs.Taken | Refused:
@@ -214,12 +218,12 @@ def _parsed(item: Any, read_in: str) -> jobs.TakeContact | Refused:  # noqa: ANN
     return job
 
 
-async def _item(ctx: Context, done: jobs.Taken | Refused) -> dict[str, Any]:
+def _item(done: jobs.Taken | Refused, now: Mapping[str, views.Json]) -> dict[str, Any]:
     if isinstance(done, Refused):
         return {"status": problems.status_of(done), "problem": problems.problem(done)}
     if done.snapshot is not None:
         return {"status": 201, "contact": snapshot(done.snapshot)}
-    return {"status": 200, "contact": await read(ctx, done.contact_id or "")}
+    return {"status": 200, "contact": now[done.contact_id or ""]}
 
 
 @forwardable
@@ -244,6 +248,34 @@ async def read(ctx: Context, contact_id: str) -> views.Json:
     if found is None:
         raise NotFound("there is no such contact")
     return await _shown(ctx, found)
+
+
+async def _read_all(ctx: Context, contact_ids: Sequence[str]) -> Mapping[str, views.Json]:
+    """Contacts from the tables by id: one question for all of them, and one to the owner.
+
+    Raises:
+        NotFound: one is not there, or another tenant's.
+    """
+    found = await ctx.services.queries.contacts_by_id(ctx.tenant, contact_ids) if contact_ids else ()
+    if len(found) < len(set(contact_ids)):
+        raise NotFound("there is no such contact")
+    return {each.contact[0]: shown for each, shown in zip(found, await _all_shown(ctx, found), strict=True)}
+
+
+async def _all_shown(ctx: Context, found: Sequence[ContactRead]) -> list[views.Json]:
+    waiting = [each.contact[0] for each in found if each.contact[_STATE] == "waiting"]
+    outlook = await ctx.services.owner.outlook(ctx.tenant, waiting)
+    return [
+        views.contact(
+            each.contact,
+            each.fact,
+            each.assignment,
+            *outlook.get(each.contact[0], NO_OUTLOOK),
+            each.collaborations,
+            each.customer_id,
+        )
+        for each in found
+    ]
 
 
 async def _shown(ctx: Context, found: ContactRead) -> views.Json:
@@ -305,20 +337,7 @@ async def list_contacts(  # noqa: PLR0917  # one parameter for each filter
         limit=limit,
         cursor=cursor,
     )
-    waiting = [each.contact[0] for each in page.items if each.contact[_STATE] == "waiting"]
-    outlook = await ctx.services.owner.outlook(ctx.tenant, waiting)
-    items = [
-        views.contact(
-            each.contact,
-            each.fact,
-            each.assignment,
-            *outlook.get(each.contact[0], NO_OUTLOOK),
-            each.collaborations,
-            each.customer_id,
-        )
-        for each in page.items
-    ]
-    return Json({"items": items, "next_cursor": page.next_cursor})
+    return Json({"items": await _all_shown(ctx, page.items), "next_cursor": page.next_cursor})
 
 
 @router.patch("/contacts/{contact_id}")

@@ -105,6 +105,14 @@ async def test_a_batch_judges_each_on_its_own(client: Client) -> None:
     assert [201, 422, 200, 422] == [each["status"] for each in found]
     assert found[0]["contact"]["id"] == found[2]["contact"]["id"]
     assert ["malformed", "unknown_reference"] == [found[n]["problem"]["code"] for n in (1, 3)]
+    for headers in ({}, {"idempotency-key": "b"}, {"idempotency-key": "b"}):
+        again = await client.call("POST", "/v1/contacts:batch", json={"items": items}, headers=headers)
+        assert [200, 422, 200, 422] == [each["status"] for each in again["items"]]
+        for number in (0, 2):
+            shown = again["items"][number]["contact"]
+            alone = await client.call("GET", f"/v1/contacts/{shown['id']}")
+            assert (found[0]["contact"]["id"], alone["state"]) == (shown["id"], shown["state"])
+            assert (alone["identity"], alone["position"]) == (shown["identity"], shown["position"])
     await client.call("POST", "/v1/contacts:batch", 422, json={"items": []})
     await client.call("POST", "/v1/contacts:batch", 422, json={"items": [GOOD] * 501})
 

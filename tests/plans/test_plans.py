@@ -253,6 +253,7 @@ async def read_by(queries: Queries) -> list[Asked]:
     people = CustomerQueries(queries)
     calls: dict[str, Any] = {
         "contact": lambda: queries.contact(TENANT, key(7)),
+        "contacts by id": lambda: queries.contacts_by_id(TENANT, [key(7), key(8), key(ROWS - 3)]),
         "contacts": lambda: queries.contacts(TENANT),
         "contacts of a customer": lambda: queries.contacts(TENANT, customer_id=key(3)),
         "was held by": lambda: queries.was_held_by(TENANT, key(ROWS - 3), f"a{(ROWS - 3) % 500}"),
