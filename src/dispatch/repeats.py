@@ -11,6 +11,7 @@ from src.dispatch.people import members_of, survivor_of
 from src.dispatch.ports import ReviewFact, Tagged
 from src.dispatch.turn import Turn
 from src.router import commands
+from src.router import events as ev
 from src.router.entities import Contact
 
 
@@ -28,12 +29,19 @@ def tags_repeated(turn: Turn, lately: Sequence[Tagged]) -> frozenset[str]:
 
 
 def mark(turn: Turn, contact: Contact, lately: Sequence[Tagged], repeated: Iterable[str]) -> bool:
-    """Mark a contact that has any of these tags, unless it has been; whether it is marked now."""
+    """Mark a contact that has any of these tags, unless it has been; whether it is marked now.
+
+    One that its queue did not keep has closed already, and is put before who watches over quality all the same.
+    """
     tags = tuple(tag for tag in contact.tags if tag in repeated)
     if not tags:
         return False
     earlier = tuple(each.contact_id for each in lately if not {*tags}.isdisjoint(each.tags))
-    if turn.decide(commands.MarkRepeat(contact.id, tags, earlier)).events:
+    said: commands.Command = commands.MarkRepeat(contact.id, tags, earlier)
+    if contact.state == "closed":
+        data = {"tags": list(tags), "earlier": list(earlier)}
+        said = commands.Record(ev.CUSTOMER_REPEAT, contact.customer_id, data, contact.id)
+    if turn.decide(said).events:
         turn.write(ReviewFact(contact.id, "repeat", contact.customer_id, tags, earlier, turn.now))
     return True
 

@@ -52,6 +52,15 @@ async def test_a_transfer_to_a_tag_marks(tenant: Client) -> None:
     assert {second["id"]: {first["id"]}} == await marks(tenant)
 
 
+async def test_who_is_not_kept_by_a_queue_is_a_repeat_too(tenant: Client) -> None:
+    first = await tenant.contact("1", tags=["refund"])
+    full = {"max_length": 1, "overflow": {"action": "close", "message": "call again", "reason": "full"}}
+    await tenant.call("PUT", "/v1/queues/default", json=full)
+    second = await tenant.contact("2", tags=["refund"])
+    assert "closed" == second["state"]
+    assert {second["id"]: {first["id"]}} == await marks(tenant)
+
+
 async def test_another_customers_contacts_are_no_repeat_and_a_merged_ones_are(tenant: Client) -> None:
     first = await tenant.contact("1", tags=["refund"])
     other = await tenant.contact("2", identity={"type": "phone", "value": "+8613900139000"})

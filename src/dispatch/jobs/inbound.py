@@ -263,7 +263,9 @@ def _open(
         )
     )
     if repeated and not aside:
-        repeats.mark(turn, turn.engine.state.contacts[contact_id], lately, repeated)
+        contact = turn.engine.state.contact(contact_id)
+        assert contact is not None
+        repeats.mark(turn, contact, lately, repeated)
     fact = ContactFact(
         id=contact_id,
         channel=inbound.channel,
