@@ -166,14 +166,16 @@ class PilotOutcome:
 class CallRead:
     """A call's contact: its state, the channel's id of it, and whom the system shows as calling.
 
+    `call_id` is None where there is no caller: an agent is to reach the customer, at `dial`.
     `legs` are the open assignments: id, agent, state, when an offer ends, and the agent's telephone, if it has one.
     """
 
     contact_id: str
     state: str
-    call_id: str
+    call_id: str | None
     number: str
     legs: Sequence[tuple[str, str, str, int, str | None]]
+    dial: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -599,7 +601,7 @@ class Queries:
         contact, fact, held = tables.contacts.c, tables.contact_facts.c, tables.assignments.c
         config = tables.config.c
         query = (
-            select(contact.id, contact.state, fact.external_id, fact.identity_value)
+            select(contact.id, contact.state, fact.external_id, fact.identity_type, fact.identity_value)
             .add_columns(held.id, held.agent_id, held.state, held.expires_at, config.body)
             .select_from(tables.contacts)
             .join(tables.contact_facts, and_(fact.tenant == contact.tenant, fact.id == contact.id))
@@ -620,7 +622,7 @@ class Queries:
                 contact.tenant == tenant,
                 contact.channel == channel,
                 contact.account == account,
-                fact.external_id.is_not(None),
+                or_(fact.external_id.is_not(None), fact.outbound),
                 contact.id.in_(contact_ids)
                 if contact_ids is not None
                 else and_(
@@ -632,8 +634,11 @@ class Queries:
         )
         found: dict[str, CallRead] = {}
         legs: defaultdict[str, list[tuple[str, str, str, int, str | None]]] = defaultdict(list)
-        for contact_id, state, call_id, number, *leg, body in await self.all_rows(query.order_by(contact.id, held.id)):
-            found[contact_id] = CallRead(contact_id, state, call_id, number, legs[contact_id])
+        for contact_id, state, call_id, kind, number, *leg, body in await self.all_rows(
+            query.order_by(contact.id, held.id)
+        ):
+            dial = number if call_id is None and kind == "phone" else None
+            found[contact_id] = CallRead(contact_id, state, call_id, number or "", legs[contact_id], dial)
             if leg[0] is not None:
                 phone = None if body is None else rows.load(body).get("phone")
                 legs[contact_id].append((leg[0], leg[1], leg[2], leg[3], phone))

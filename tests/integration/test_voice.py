@@ -5,6 +5,7 @@ up; and everything that can go wrong on the way.
 """
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -207,3 +208,55 @@ async def test_calls_live_on_when_the_connection_is_lost(client: Client, pbx: Pb
             await until_state(client, "closed", "abandoned")
             await pbx.hang_up(first)
             await until_state(client, "closed", "customer_left")
+
+
+async def follow_up(client: Client, pbx: Pbx) -> str:
+    """A contact with which anna is to reach a customer by telephone."""
+    number = {"type": "phone", "value": "+8613800138000", "proven": True}
+    earlier = await client.contact("m-1", channel="sms", identity=number)
+    body = {"channel": "voice", "account": pbx.account, "agent_id": "anna"}
+    path = f"/v1/contacts/{earlier['id']}/follow-up"
+    return str((await client.call("POST", path, json=body))["id"])
+
+
+async def test_a_follow_up_rings_its_agent_then_dials_the_customer_and_bridges_them(client: Client, pbx: Pbx) -> None:
+    pbx.phones |= {"anna": "ring", "+8613800138000": "ring"}
+    await agent(client, "anna")
+    async with pbx.connected(client, trunk=pbx.trunk), client.desktop("anna", status="available") as anna:
+        contact_id = await follow_up(client, pbx)
+        leg = (await pbx.until(lambda: pbx.legs("Ringing")))[0]
+        await pbx.pick_up(leg)
+        assert contact_id == (await anna.event("contact.active"))["contact_id"]
+        call = (await pbx.until(lambda: pbx.legs("Ringing")))[0]
+        assert f"out-{contact_id}" == call
+        await pbx.pick_up(call)
+        await pbx.until(lambda: {call, leg} in pbx.talking())
+        await pbx.drop()
+        await pbx.until(lambda: not pbx.online)
+        await pbx.until(lambda: pbx.online)
+        await pbx.hang_up(call)
+        ended = await anna.event("call.ended")
+        assert (contact_id, {"cause": 16}) == (ended["contact_id"], ended["data"])
+        await pbx.until(lambda: not pbx.channels)
+        assert "customer_left" == (await client.call("GET", f"/v1/contacts/{contact_id}"))["outcome"]
+
+
+async def test_a_customer_who_is_busy_stays_with_the_agent_and_is_dialled_again_when_the_contact_is_resumed(
+    client: Client, pbx: Pbx
+) -> None:
+    pbx.phones |= {"anna": "answer", "+8613800138000": "busy"}
+    await agent(client, "anna")
+    async with pbx.connected(client, trunk=pbx.trunk), client.desktop("anna", status="available") as anna:
+        contact_id = await follow_up(client, pbx)
+        await anna.event("contact.active")
+        assert {"cause": 17} == (await anna.event("call.ended"))["data"]
+        await pbx.until(lambda: not pbx.channels)
+        assert "active" == (await client.call("GET", f"/v1/contacts/{contact_id}"))["state"]
+        until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        await client.call("POST", f"/v1/contacts/{contact_id}/park", json={"until": until})
+        pbx.phones["+8613800138000"] = "answer"
+        await client.call("POST", f"/v1/contacts/{contact_id}/resume", json={})
+        resumed = (await anna.event("contact.active"))["data"]
+        await pbx.until(pbx.talking)
+        assert (await anna.ask(type="complete", assignment_id=resumed["assignment_id"], resolved=True))["ok"]
+        await pbx.until(lambda: not pbx.channels)

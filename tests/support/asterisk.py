@@ -312,7 +312,8 @@ class Asterisk:
                 return 404, {"message": f"{parts[0].title().rstrip('s')} not found"}
 
     def _originate(self, query: dict[str, str], later: list[Callable[[], Any]]) -> tuple[int, Any]:
-        assert {"endpoint", "app", "appArgs", "timeout", "channelId", "originator"} <= query.keys()
+        assert {"endpoint", "app", "appArgs", "timeout", "channelId"} <= query.keys()
+        assert query.get("originator", query["channelId"]) in {query["channelId"], *self.channels}
         technology, _, phone = query["endpoint"].partition("/")
         does = self.phones.get(phone)
         if technology != "PJSIP" or does is None:

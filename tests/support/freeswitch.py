@@ -166,7 +166,7 @@ class FreeSwitch:
 
     def talking(self) -> list[set[str]]:
         """Who hears whom."""
-        return [{each.id, each.bond} for each in self.channels.values() if each.bond and each.direction == "inbound"]
+        return [{each.id, each.bond} for each in self.channels.values() if each.bond and not each.id < each.bond]
 
     def _unbind(self, channel: Channel) -> Channel | None:
         other = self.channels.get(channel.bond or "")
@@ -302,7 +302,7 @@ class FreeSwitch:
         return "+OK\n"
 
     async def _originate(self, line: str, job: str) -> None:
-        found = re.fullmatch(r"originate \{(.*)\}user/(\S+) &park\(\)", line)
+        found = re.fullmatch(r"originate \{(.*)\}(?:user|sofia/gateway/trunk)/(\S+) &park\(\)", line)
         assert found is not None, line
         variables = dict(each.split("=", 1) for each in found[1].split(","))
         does = self.phones.get(found[2])

@@ -40,6 +40,11 @@ class LiveAsterisk:
         self._http = httpx.AsyncClient(base_url=f"http://{self._address[0]}:{self._address[1]}/ari", auth=self._user)
         self._pipes: list[asyncio.StreamWriter] = []
         self._joined = False
+        self.account = "pbx1" if dials else f"pbx-{uuid.uuid4().hex[:12]}"
+
+    @property
+    def trunk(self) -> str:
+        return f"PJSIP/phones/sip:{{number}}@127.0.0.1:{self._people.port}"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["LiveAsterisk"]:
@@ -69,17 +74,17 @@ class LiveAsterisk:
             "phones": f"PJSIP/phones/sip:{{phone}}@127.0.0.1:{self._people.port}",
         }
         if self._dials:
-            self._far, name = ("127.0.0.1", urlsplit(client.url).port or 0), "pbx1"
+            self._far = ("127.0.0.1", urlsplit(client.url).port or 0)
         else:
-            self._far, name = self._address, f"pbx-{uuid.uuid4().hex[:12]}"
+            self._far = self._address
             own["url"] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         body = {"channel": "voice", "settings": own | settings, "secrets": {"password": self._user[1]}}
-        await client.call("PUT", f"/v1/channels/{name}", json=body)
+        await client.call("PUT", f"/v1/channels/{self.account}", json=body)
         try:
             await self.until(lambda: self.online)
             yield
         finally:
-            await client.call("DELETE", f"/v1/channels/{name}", 204)
+            await client.call("DELETE", f"/v1/channels/{self.account}", 204)
             server.close()
             await self.drop()
 

@@ -44,6 +44,12 @@ class Pbx(Protocol):
     @property
     def channels(self) -> Any: ...
 
+    account: str
+
+    @property
+    def trunk(self) -> str:
+        """How customers are called, as the account has it."""
+
     def connected(self, client: Client, **settings: Any) -> AbstractAsyncContextManager[None]:
         """The tenant's account of this system, with these settings, and a connection that is made again when lost."""
 
@@ -86,18 +92,26 @@ async def account(client: Client, name: str | None = None, **settings: Any) -> s
 class DiallingAsterisk(Asterisk):
     """A double of an Asterisk that dials us."""
 
+    trunk = "PJSIP/{number}"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.account = f"pbx-{uuid.uuid4().hex[:12]}"
+
     @property
     def online(self) -> bool:
         return self._socket is not None
 
     @asynccontextmanager
     async def connected(self, client: Client, **settings: Any) -> AsyncIterator[None]:
-        async with self.dialling(await account(client, **settings), "ast", PASSWORD, again=True):
+        async with self.dialling(await account(client, self.account, **settings), "ast", PASSWORD, again=True):
             yield
 
 
 class DialledFreeSwitch(FreeSwitch):
     """A double of a FreeSWITCH that is dialled by us."""
+
+    trunk = "sofia/gateway/trunk/{number}"
 
     def __init__(self) -> None:
         super().__init__(PASSWORD)
@@ -138,4 +152,4 @@ async def started(system: str) -> AsyncIterator[Pbx]:
         async with LiveAsterisk(dials=system.endswith("dials")).running() as live:
             yield live
     else:
-        yield {"asterisk": DiallingAsterisk, "freeswitch": DialledFreeSwitch}[system]()
+        yield DiallingAsterisk() if system == "asterisk" else DialledFreeSwitch()

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from src.channels.base import Account
-from src.channels.voice import CHANNEL, line_of, phone_of
+from src.channels.voice import CHANNEL, dial_of, line_of, phone_of
 from src.channels.voice.calls import (
     Abandoned,
     AgentAnswered,
@@ -20,6 +20,7 @@ from src.channels.voice.calls import (
     Bridge,
     Bridged,
     CallEvent,
+    Dial,
     Drop,
     Dtmf,
     Ended,
@@ -27,6 +28,7 @@ from src.channels.voice.calls import (
     Hold,
     Offered,
     Queued,
+    Reached,
     Ring,
     Standing,
 )
@@ -179,6 +181,33 @@ def test_commands() -> None:
     assert [f"api uuid_kill {LEG} NORMAL_CLEARING\n\n"] == line.tell(Drop(LEG), T0)
 
 
+@pytest.mark.parametrize("number", ["13800138000", "+1", "+86x", "+86 138", "+8613800138000,user/1", None])
+def test_only_whole_numbers_are_dialled(number: str | None) -> None:
+    account = Account("default", "fs", "voice", {"url": "esl://fs", "trunk": "sofia/gateway/t/{number}"}, {})
+    assert dial_of(account, number) is None
+    assert "sofia/gateway/t/+8613800138000" == dial_of(account, "+8613800138000")
+    assert dial_of(ACCOUNT, "+8613800138000") is None
+
+
+def test_a_customer_who_is_dialled() -> None:
+    line = fresh()
+    said = line.tell(Dial("out-1", "sofia/gateway/t/+861", 45, "+862"), T0)
+    says = (
+        "bgapi originate {origination_uuid=out-1,cordboard_call=out-1,originate_timeout=45,ignore_early_media=true,"
+        "origination_caller_id_number=+862}sofia/gateway/t/+861 &park()\nJob-UUID: out-1\n\n"
+    )
+    assert [says] == list(said)
+    busy = {"Event-Name": "BACKGROUND_JOB", "Job-UUID": "out-1", "_body": "-ERR USER_BUSY\n"}
+    assert [Abandoned("out-1", T0, 17)] == heard(line, reply() + event(busy) + event(busy))[0]
+    line.tell(Dial("out-1", "sofia/gateway/t/+861", 45), T0)
+    assert [Abandoned("out-1", T0, 41)] == heard(line, reply("-ERR no"))[0]
+    line.tell(Dial("out-1", "sofia/gateway/t/+861", 45), T0)
+    parked = channel("CHANNEL_PARK", "out-1", "outbound", variable_cordboard_call="out-1")
+    assert [Reached("out-1", T0)] == heard(line, reply() + event(parked) + event(parked))[0]
+    gone = channel("CHANNEL_HANGUP_COMPLETE", "out-1", "outbound", variable_hangup_cause_q850="16")
+    assert [Abandoned("out-1", T0, 16)] == heard(line, event(gone))[0]
+
+
 def test_what_a_failed_command_means() -> None:
     line = fresh()
     heard(line, event(channel("CHANNEL_PARK")))
@@ -265,6 +294,7 @@ def test_a_length_that_is_too_long_waits_and_owes_an_answer() -> None:
         ({"url": "esl://pbx", "language": "e n"}, "settings.language"),
         ({"username": "ast", "language": "en"}, "settings.language"),
         ({"url": "esl://pbx", "username": "a:b"}, "settings.username"),
+        ({"url": "esl://pbx", "trunk": "sofia/gateway/trunk"}, "settings.trunk"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, str], field: str) -> None:

@@ -23,9 +23,20 @@ from src.api.context import Services
 from src.api.inflow import take
 from src.api.sockets import GONE, until_first
 from src.channels.base import Account, Conversation
-from src.channels.voice import phone_of, switchboard_of
-from src.channels.voice.calls import CallCommand, CallEvent, Replaced, inbound_of
-from src.channels.voice.switchboard import Act, Answered, Arrived, Gone, Lost, NotAnswered, Pressed, Wish, WishedLeg
+from src.channels.voice import dial_of, phone_of, switchboard_of
+from src.channels.voice.calls import OUT, CallCommand, CallEvent, Replaced, inbound_of
+from src.channels.voice.switchboard import (
+    Act,
+    Answered,
+    Arrived,
+    Gone,
+    Lost,
+    NotAnswered,
+    Over,
+    Pressed,
+    Wish,
+    WishedLeg,
+)
 from src.delivery.hub import Subscriber
 from src.dispatch import jobs
 from src.dispatch.inbound import InboundDigits, InboundHangup
@@ -225,7 +236,11 @@ class Line:
     async def _wish(self, found: Collection[CallRead]) -> None:
         for each in found:
             legs = tuple(WishedLeg(*leg[:4], phone_of(self._account, leg[4])) for leg in each.legs)
-            wish = Wish(each.contact_id, each.call_id, each.state, legs, each.number)
+            dial = dial_of(self._account, each.dial)
+            if each.call_id is None and dial is None:
+                continue
+            call_id, shows = each.call_id or f"{OUT}{each.contact_id}", str(self._account.settings.get("shows", ""))
+            wish = Wish(each.contact_id, call_id, each.state, legs, each.number, dial=dial, shows=shows)
             await self._do(self._board.wish(wish, self._found.clock.now_ms()))
 
     async def _on_time(self) -> None:
@@ -268,6 +283,8 @@ class Line:
             case Gone():
                 await self._tell_digits(act.call_id)
                 await take(self._found, account, [InboundHangup(CHANNEL, account.name, act.call_id, act.cause)])
+            case Over():
+                await self._try(jobs.EndCall(act.contact_id, act.cause, act.reached))
             case Answered():
                 accept = commands.Accept(act.assignment_id, act.agent_id)
                 await self._try(jobs.OnAssignment(act.assignment_id, accept))
@@ -285,7 +302,7 @@ class Line:
         if digits is not None:
             await take(self._found, self._account, [InboundDigits(CHANNEL, self._account.name, call_id, digits)])
 
-    async def _try(self, job: jobs.OnAssignment | jobs.OnContact) -> None:
+    async def _try(self, job: jobs.OnAssignment | jobs.OnContact | jobs.EndCall) -> None:
         try:
             await self._found.owner.submit(self._account.tenant, job)
         except Unavailable:

@@ -9,6 +9,7 @@ to be done; `ari` and `ari_line` turn Asterisk's words into those and back, `esl
 `api/voice` joins them to the tenant.
 """
 
+import re
 from base64 import b64decode
 from collections.abc import Mapping
 from hmac import compare_digest
@@ -33,7 +34,11 @@ FREESWITCH_PHONES: Final = "user/{phone}"
 
 FREESWITCH_PORT: Final = 8021
 
-_SETTINGS: Final = frozenset({"username", "default_region", "app", "music", "phones", "ring", "url", "language"})
+_NUMBER: Final = re.compile(r"\+[0-9]{4,15}")
+
+_SETTINGS: Final = frozenset(
+    {"username", "default_region", "app", "music", "phones", "ring", "url", "language", "trunk", "shows"}
+)
 _SECRETS: Final = frozenset({"password"})
 
 
@@ -51,6 +56,8 @@ class Voice:
     - `music`: the class of music on hold; of FreeSWITCH: what is played
     - `language`: of FreeSWITCH: the module of mod_say in whose language places in the queue are said
     - `phones`: how an agent's telephone is called, `PJSIP/{phone}` or `user/{phone}` where nothing is said
+    - `trunk`: how customers are called, `PJSIP/{number}@trunk` or `sofia/gateway/trunk/{number}`; without it nobody is
+    - `shows`: the number that they see
     - `ring`: `offer`, telephones ring with the offer; `accept`, only once the agent has accepted at the desktop
     """
 
@@ -71,6 +78,8 @@ class Voice:
             raise Malformed("language must be a module of FreeSWITCH's mod_say, such as en", field="settings.language")
         if "{phone}" not in str(settings.get("phones", PHONES)):
             raise Malformed("phones must say where the agent's telephone goes: {phone}", field="settings.phones")
+        if "{number}" not in str(settings.get("trunk", "{number}")):
+            raise Malformed("trunk must say where the customer's number goes: {number}", field="settings.trunk")
         if "url" in settings:
             _check_url(settings)
         if settings.get("ring", "offer") not in ("offer", "accept"):
@@ -114,6 +123,14 @@ def phone_of(account: Account, phone: str | None) -> str | None:
         return phone
     default = FREESWITCH_PHONES if is_freeswitch(account) else PHONES
     return str(account.settings.get("phones", default)).replace("{phone}", phone)
+
+
+def dial_of(account: Account, number: str | None) -> str | None:
+    """How the account's telephone system calls a customer; None where it cannot."""
+    trunk = account.settings.get("trunk")
+    if number is None or not _NUMBER.fullmatch(number) or not isinstance(trunk, str):
+        return None
+    return trunk.replace("{number}", number)
 
 
 def _check_url(settings: Mapping[str, object]) -> None:

@@ -1,6 +1,6 @@
 """Asterisk's REST interface (ARI), the part that arrives: its events, as call events. A state machine without I/O.
 
-    StasisStart                 a channel enters our application: a caller, or an agent's leg that we dialled
+    StasisStart                 a channel enters our application: a caller, an agent's leg or a customer that we dialled
     ChannelEnteredBridge        into a holding bridge: queued; into one with the other side: bridged
     Dial, dialstatus RINGING    an agent's telephone rings
     ChannelHangupRequest        somebody wants to end a channel: says why
@@ -11,8 +11,8 @@
 All other events are of no interest here; answers to REST requests (`RESTResponse`) are for `ari_line`.
 
 The dialplan hands callers over with `Stasis(app,inbound,${EXTEN},${CALLERID(num)})`; an agent's leg is dialled with
-`appArgs=agent,<caller's channel>`. Whatever enters with another first word, or none, is a caller: better one contact
-too many than a caller whom nobody hears.
+`appArgs=agent,<caller's channel>`, a customer with `customer`. Whatever enters with another first word, or none, is a
+caller: better one contact too many than a caller whom nobody hears.
 
 Asterisk repeats nothing after a lost connection, so a call may end here that never began here: the end is told all the
 same, once. What a caller chose (number, name) never makes a frame unreadable.
@@ -28,6 +28,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from src.channels.voice.calls import (
+    OUT,
     Abandoned,
     AgentAnswered,
     AgentEnded,
@@ -38,6 +39,7 @@ from src.channels.voice.calls import (
     Ended,
     Offered,
     Queued,
+    Reached,
     Replaced,
 )
 from src.errors import Malformed
@@ -86,6 +88,10 @@ class _Channel:
     def is_agent(self) -> bool:
         return self.args is not None and self.args[:1] == ("agent",)
 
+    @property
+    def is_customer(self) -> bool:
+        return self.args is not None and self.args[:1] == ("customer",)
+
 
 class AriCalls:
     """The calls of one Asterisk connection. Give it frames in their order; it gives call events.
@@ -99,6 +105,7 @@ class AriCalls:
         self._legs: dict[str, str] = {}
         self._dialled: dict[str, str] = {}
         self._causes: dict[str, int] = {}
+        self._out: dict[str, None] = {}
         self._ended: dict[str, None] = {}
 
     def take(self, frame: Frame, now_ms: int) -> tuple[CallEvent, ...]:
@@ -134,6 +141,14 @@ class AriCalls:
         """An agent's leg is being dialled: its end is to be told, also if it never answers."""
         _remember(self._dialled, leg_id, call_id)
 
+    def dialled_out(self, call_id: str) -> None:
+        """A customer is being dialled: the end is to be told, also if it never answers."""
+        _remember(self._out, call_id, None)
+
+    def out_failed(self, call_id: str, at_ms: int, cause: int) -> tuple[CallEvent, ...]:
+        """A customer could not be dialled."""
+        return (Abandoned(call_id, at_ms, cause),) if self._out.pop(call_id, False) is None else ()
+
     def stands(self, channel: Frame) -> Offered | str:
         """What a channel is that Asterisk lists: a caller, whose call is known from now on, or the id of another."""
         found = _channel({"channel": channel}, "channel")
@@ -141,6 +156,8 @@ class AriCalls:
             _remember(self._legs, found.id, (found.args or ())[1] if len(found.args or ()) > 1 else "")
             return found.id
         if found.args is None:
+            if found.id.startswith(OUT):
+                self.dialled_out(found.id)
             return found.id
         if found.id not in self._calls:
             _remember(self._calls, found.id, _Call(found.id, began_here=False))
@@ -177,6 +194,11 @@ class AriCalls:
         channel = _channel(frame, "channel", entered_with=frame.get("args"))
         if channel.is_agent:
             return self._agent_entered(channel, at_ms)
+        if channel.is_customer and channel.id not in self._calls:
+            self._out.pop(channel.id, None)
+            self._ended.pop(channel.id, None)
+            _remember(self._calls, channel.id, _Call(channel.id))
+            return (Reached(channel.id, at_ms),)
         if "replace_channel" in frame and self._continues(_channel(frame, "replace_channel").id, channel.id):
             return ()
         if channel.id in self._calls:
@@ -235,7 +257,7 @@ class AriCalls:
     def _hanging_up(self, frame: Frame) -> tuple[CallEvent, ...]:
         channel = _channel(frame, "channel")
         cause = _cause_of(frame)
-        if cause is not None and (channel.id in self._legs or channel.id in self._dialled):
+        if cause is not None and (channel.id in self._legs or channel.id in self._dialled or channel.id in self._out):
             _remember(self._causes, channel.id, cause)
         call = self._call_or_stranger(channel)
         if call is not None:
@@ -246,6 +268,8 @@ class AriCalls:
         channel = _channel(frame, "channel")
         call = self._call_or_stranger(channel) if left_app else self._calls.get(channel.id)
         dialled, answered = self._dialled.pop(channel.id, None), self._legs.pop(channel.id, None)
+        if self._out.pop(channel.id, False) is None:
+            return (Abandoned(channel.id, at_ms, _cause_of(frame) or self._causes.pop(channel.id, None)),)
         leg_of = answered or dialled
         if leg_of:
             cause = self._causes.pop(channel.id, None)

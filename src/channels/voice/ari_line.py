@@ -24,6 +24,7 @@ from src.channels.voice.calls import (
     Bridge,
     CallCommand,
     CallEvent,
+    Dial,
     Drop,
     HangUp,
     Hold,
@@ -115,6 +116,8 @@ class AriLine:
                 return [self._request("POST", uri, now_ms, media=media, what="say")]
             case Ring():
                 return self._ring(command, now_ms)
+            case Dial():
+                return self._dial(command, now_ms)
             case Bridge():
                 return self._bridge(command.call_id, command.leg_id, now_ms)
             case HangUp():
@@ -167,10 +170,24 @@ class AriLine:
             "appArgs": f"agent,{ring.call_id}",
             "callerId": shown,
             "timeout": str(ring.timeout_s),
-            "originator": ring.call_id,
+            "originator": ring.call_id if self._calls.has(ring.call_id) else "",
             "channelId": ring.leg_id,
         }
         asked = {"what": "ring", "call_id": ring.call_id, "leg_id": ring.leg_id}
+        return [self._request("POST", "channels", now_ms, **asked, **{k: v for k, v in query.items() if v})]
+
+    def _dial(self, dial: Dial, now_ms: int) -> Sequence[str]:
+        assert self._app is not None, "an agent has answered, so the application is known"
+        self._calls.dialled_out(dial.call_id)
+        query = {
+            "endpoint": dial.phone,
+            "app": self._app,
+            "appArgs": "customer",
+            "callerId": _bare(dial.number),
+            "timeout": str(dial.timeout_s),
+            "channelId": dial.call_id,
+        }
+        asked = {"what": "dial", "call_id": dial.call_id}
         return [self._request("POST", "channels", now_ms, **asked, **{k: v for k, v in query.items() if v})]
 
     def _bridge(self, call_id: str, leg_id: str, now_ms: int) -> Sequence[str]:
@@ -204,6 +221,8 @@ class AriLine:
                 return self._listed(asked.what, _body(frame) if good else {}, now_ms)
             case "call" if status == 404:  # noqa: PLR2004
                 return self._calls.gone(asked.call_id, now_ms), ()
+            case "dial" if not good and status != 409:  # noqa: PLR2004
+                return self._calls.out_failed(asked.call_id, now_ms, NO_ROUTE), ()
             case "ring" if not good and status != 409:  # noqa: PLR2004  # 409: it rings already
                 return self._calls.leg_failed(asked.leg_id, now_ms, NO_ROUTE), ()
             case "bridge" if not good and self._calls.has(asked.call_id):

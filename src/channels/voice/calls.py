@@ -20,6 +20,9 @@ from src.profile.identities import VALUE_CHARS_MAX, Identity
 
 DISPLAY_NAME_CHARS_MAX: Final = 128
 
+OUT: Final = "out-"
+"""What the ids of calls begin with in which we dial the customer; behind it stands the contact's."""
+
 _WITHHELD: Final = frozenset({"", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld"})
 """What telephone systems write in the place of a number or name that the caller does not show."""
 
@@ -78,6 +81,14 @@ class Bridged:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """A customer whom we dialled has picked up. `call_id` is ours: see `OUT`."""
+
+    call_id: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The caller is gone, after having talked to an agent. `cause` is a Q.850 number (ITU-T Q.850), None if unknown."""
 
@@ -133,7 +144,7 @@ class Replaced:
     """The telephone system has another connection to us, and tells this one nothing more."""
 
 
-_OfCallers = Offered | Queued | Bridged | Ended | Abandoned | Dtmf
+_OfCallers = Offered | Reached | Queued | Bridged | Ended | Abandoned | Dtmf
 _OfAgents = AgentRinging | AgentAnswered | AgentEnded
 CallEvent = _OfCallers | _OfAgents | Standing | Replaced
 
@@ -169,6 +180,19 @@ class Ring:
 
 
 @dataclass(frozen=True, slots=True)
+class Dial:
+    """A customer is to be dialled, for so many seconds, with `number` shown. `call_id` begins with `OUT`.
+
+    Its end is `Abandoned` if the customer did not pick up.
+    """
+
+    call_id: str
+    phone: str
+    timeout_s: int
+    number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Bridge:
     """Caller and agent are to hear each other."""
 
@@ -190,7 +214,7 @@ class Drop:
     leg_id: str
 
 
-CallCommand = Hold | Announce | Ring | Bridge | HangUp | Drop
+CallCommand = Hold | Announce | Ring | Dial | Bridge | HangUp | Drop
 
 
 def inbound_of(event: CallEvent, account: Account) -> Inbound | None:

@@ -35,6 +35,7 @@ from src.channels.voice.calls import (
     Dtmf,
     Ended,
     Offered,
+    Reached,
 )
 from src.errors import Malformed
 
@@ -208,6 +209,7 @@ class EslCalls:
         self._dialled: dict[str, str] = {}
         self._legs: dict[str, str] = {}
         self._ended: dict[str, None] = {}
+        self._out: dict[str, None] = {}
 
     def take(self, fields: Fields, now_ms: int) -> tuple[CallEvent, ...]:
         """What one event means. `now_ms` stands in where it has no time of its own."""
@@ -238,6 +240,14 @@ class EslCalls:
         """An agent's leg is being dialled: its end is to be told, also if it never answers."""
         _remember(self._dialled, leg_id, call_id)
 
+    def dialled_out(self, call_id: str) -> None:
+        """A customer is being dialled: the end is to be told, also if it never answers."""
+        _remember(self._out, call_id, None)
+
+    def out_failed(self, call_id: str, at_ms: int, cause: int | None) -> tuple[CallEvent, ...]:
+        """A customer could not be dialled, or did not answer."""
+        return (Abandoned(call_id, at_ms, cause),) if self._out.pop(call_id, False) is None else ()
+
     def stands(self, fields: Fields) -> Offered | tuple[str, bool, str | None] | None:
         """What a channel is that FreeSWITCH has dumped.
 
@@ -256,6 +266,12 @@ class EslCalls:
         if call_id is None:
             return None
         answered = fields.get("Answer-State") == "answered"
+        if channel_id == call_id:
+            if not answered:
+                self.dialled_out(call_id)
+                return channel_id, False, None
+            _remember(self._calls, call_id, _Call())
+            return _offered(call_id, fields, 0)
         _remember(self._legs if answered else self._dialled, channel_id, call_id)
         return channel_id, answered, id_of(fields.get("variable_signal_bond")) if answered else None
 
@@ -301,6 +317,13 @@ class EslCalls:
             _remember(self._calls, channel_id, _Call())
             return (_offered(channel_id, fields, at_ms),)
         call_id = self._dialled.pop(channel_id, None) or id_of(fields.get(f"variable_{CALL_VARIABLE}"))
+        if channel_id in self._out or channel_id == call_id:
+            self._out.pop(channel_id, None)
+            if channel_id in self._calls:
+                return ()
+            self._ended.pop(channel_id, None)
+            _remember(self._calls, channel_id, _Call())
+            return (Reached(channel_id, at_ms),)
         if call_id is None or channel_id in self._legs:
             return ()
         _remember(self._legs, channel_id, call_id)
@@ -322,17 +345,23 @@ class EslCalls:
         if call_id is not None:
             call = self._calls.get(call_id)
             return self.leg_failed(channel_id, at_ms, NORMAL if call is not None and call.going else cause)
+        if channel_id in self._out:
+            return self.out_failed(channel_id, at_ms, cause)
         stranger = channel_id not in self._calls and channel_id not in self._ended
-        if stranger and _inbound(fields) and self._is_caller(fields):
+        ours = self._is_caller(fields) if _inbound(fields) else fields.get(f"variable_{CALL_VARIABLE}") == channel_id
+        if stranger and ours:
             _remember(self._calls, channel_id, _Call(began_here=False))
         return self.gone(channel_id, at_ms, cause)
 
     def _job_done(self, fields: Fields, at_ms: int) -> tuple[CallEvent, ...]:
         job, body = fields.get("Job-UUID"), fields.get("_body")
         failed = isinstance(body, str) and body.startswith("-ERR")
-        if not failed or not isinstance(job, str) or job not in self._dialled:
+        if not failed or not isinstance(job, str):
             return ()
-        return self.leg_failed(job, at_ms, CAUSES.get(str(body)[4:].strip(), TEMPORARY))
+        cause = CAUSES.get(str(body)[4:].strip(), TEMPORARY)
+        if job in self._out:
+            return self.out_failed(job, at_ms, cause)
+        return self.leg_failed(job, at_ms, cause) if job in self._dialled else ()
 
     def _pressed(self, channel_id: str, fields: Fields, at_ms: int) -> tuple[CallEvent, ...]:
         digit, duration = _text(fields, "DTMF-Digit").upper(), _text(fields, "DTMF-Duration")

@@ -10,7 +10,7 @@ that as one `Standing`.
 
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +19,7 @@ from src.channels.voice.calls import (
     Bridge,
     CallCommand,
     CallEvent,
+    Dial,
     Drop,
     HangUp,
     Hold,
@@ -119,6 +120,8 @@ class EslLine:
                 ]
             case Ring():
                 return [self._ring(command, now_ms)]
+            case Dial():
+                return [self._dial(command, now_ms)]
             case Bridge(call_id, leg_id):
                 asked = {"what": "bridge", "call_id": call_id, "leg_id": leg_id}
                 return [
@@ -165,11 +168,26 @@ class EslLine:
             "origination_caller_id_number": _bare(ring.number),
             "origination_caller_id_name": _bare(ring.name),
         }
+        return self._originate(ring.phone, says, now_ms, what="ring", call_id=ring.call_id, leg_id=ring.leg_id)
+
+    def _dial(self, dial: Dial, now_ms: int) -> str:
+        self._calls.dialled_out(dial.call_id)
+        says = {
+            "origination_uuid": dial.call_id,
+            CALL_VARIABLE: dial.call_id,
+            "originate_timeout": str(dial.timeout_s),
+            "ignore_early_media": "true",
+            "origination_caller_id_number": _bare(dial.number),
+        }
+        return self._originate(dial.phone, says, now_ms, what="dial", call_id=dial.call_id)
+
+    def _originate(self, phone: str, says: Mapping[str, str], now_ms: int, **asked: str) -> str:
+        """Dial in the background, under our own id, which is the job's, too."""
         quoted = {name: f"'{value}'" if " " in value else value for name, value in says.items()}
         variables = ",".join(f"{name}={value}" for name, value in quoted.items() if value)
-        phone = "".join(each for each in ring.phone if each.isprintable() and not each.isspace())
-        line = f"bgapi originate {{{variables}}}{phone} &park()\nJob-UUID: {ring.leg_id}"
-        return self._command(line, now_ms, what="ring", call_id=ring.call_id, leg_id=ring.leg_id)
+        where = "".join(each for each in phone if each.isprintable() and not each.isspace())
+        line = f"bgapi originate {{{variables}}}{where} &park()\nJob-UUID: {says['origination_uuid']}"
+        return self._command(line, now_ms, **asked)
 
     # -- answers ------------------------------------------------------------------------------------------------
 
@@ -188,6 +206,8 @@ class EslLine:
                 return self._calls.gone(asked.call_id, now_ms), ()
             case "hold" if not failed and self._calls.has(asked.call_id):
                 return (Queued(asked.call_id, now_ms),), ()
+            case "dial" if failed:
+                return self._calls.out_failed(asked.call_id, now_ms, TEMPORARY), ()
             case "ring" if failed:
                 return self._calls.leg_failed(asked.leg_id, now_ms, TEMPORARY), ()
             case "bridge" if failed and self._calls.has(asked.call_id):

@@ -3,6 +3,10 @@
     telephone system ──CallEvent──► switchboard ──Act──► the tenant's loop
                      ◄─CallCommand─             ◄─Wish── what the journal says of the contact
 
+A contact with which an agent reaches a customer has no caller. Its agent's telephone comes first: once it is answered
+the customer is dialled, and the two are bridged. A customer who is busy or does not answer leaves the contact with its
+agent, who has put the receiver down then; whoever has the contact next, or has it again, dials again.
+
 Level-triggered, as the router is: a `Wish` says how a call is to be now, whole, and never what has changed; what is so
 is known from the system's events. Each time either moves, the difference is what is to be done. So nothing depends on
 having heard everything: after a lost connection, or in another process, wishes are read and the system says what
@@ -25,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from src.channels.voice.calls import (
+    OUT,
     Abandoned,
     AgentAnswered,
     AgentEnded,
@@ -32,12 +37,14 @@ from src.channels.voice.calls import (
     Bridge,
     CallCommand,
     CallEvent,
+    Dial,
     Drop,
     Dtmf,
     Ended,
     HangUp,
     Hold,
     Offered,
+    Reached,
     Ring,
     Standing,
 )
@@ -50,6 +57,9 @@ BUSY: Final = frozenset({17, 21})
 
 RING_S: Final = 30
 """So long a telephone rings whose agent has accepted already."""
+
+DIAL_S: Final = 45
+"""So long a customer's telephone rings."""
 
 RING_MORE_S: Final = 3
 """A telephone rings so much longer than its offer lives: the offer's end stops it, not the other way round."""
@@ -68,7 +78,10 @@ class WishedLeg:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How a call is to be: the state of its contact, and its agents. `number` and `name` are shown on telephones."""
+    """How a call is to be: the state of its contact, and its agents. `number` and `name` are shown on telephones.
+
+    `dial` is how the telephone system calls the customer, where we are to; `shows` the number that the customer sees.
+    """
 
     contact_id: str
     call_id: str
@@ -76,6 +89,8 @@ class Wish:
     legs: tuple[WishedLeg, ...] = ()
     number: str = ""
     name: str = ""
+    dial: str | None = None
+    shows: str = ""
 
     @property
     def over(self) -> bool:
@@ -99,6 +114,15 @@ class Gone:
 
     call_id: str
     cause: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A call in which we dialled is over. `reached`: the customer had picked up."""
+
+    contact_id: str
+    cause: int | None
+    reached: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +159,20 @@ class Lost:
     reason: str
 
 
-Act = Arrived | Gone | Pressed | Answered | NotAnswered | Lost
+Act = Arrived | Gone | Over | Pressed | Answered | NotAnswered | Lost
 Moves = tuple[list[Act], list[CallCommand]]
 
 
 @dataclass(slots=True)
 class _Call:
-    """A caller who is there. `legs` are the agents' sides that were rung, and whether they have answered."""
+    """A caller who is there. `legs` are the agents' sides that were rung, and whether they have answered.
+
+    `there` is false for a customer whom we have not reached; `dialling` while its telephone rings.
+    """
 
     id: str
+    there: bool = True
+    dialling: bool = False
     held: bool = False
     ending: bool = False
     talking: str | None = None
@@ -169,6 +198,11 @@ class Switchboard:
     def wish(self, wish: Wish, now_ms: int) -> Sequence[CallCommand]:
         """How a call is to be; what has to be done for that."""
         call = self._calls.get(wish.call_id)
+        if call is None and wish.dial is not None and not wish.over:
+            call = self._calls[wish.call_id] = _Call(wish.call_id, there=False)
+            if not self._stands:
+                self._wishes[wish.call_id] = wish
+                return ()
         if call is None and (wish.over or self._stands):
             self._wishes.pop(wish.call_id, None)
             return ()
@@ -197,12 +231,14 @@ class Switchboard:
             case Offered():
                 self._calls.setdefault(event.call_id, _Call(event.call_id))
                 return [Arrived(event)], []
+            case Reached():
+                return self._reached(event.call_id, now_ms)
             case AgentAnswered():
                 return self._answered(event.call_id, event.leg_id, now_ms)
             case AgentEnded():
                 return self._leg_ended(event, now_ms)
             case Ended() | Abandoned():
-                return self._ended(event.call_id, event.cause)
+                return self._ended(event)
             case Dtmf():
                 return [Pressed(event.call_id, event.digit)] if event.call_id in self._calls else [], []
             case Standing():
@@ -218,6 +254,13 @@ class Switchboard:
         call.legs[leg_id] = True
         acts: list[Act] = [Answered(leg.id, leg.agent_id)] if leg.state == "offered" else []
         return acts, list(self._settle(call, wish, now_ms))
+
+    def _reached(self, call_id: str, now_ms: int) -> Moves:
+        call, wish = self._calls.get(call_id), self._wishes.get(call_id)
+        if call is None or wish is None:
+            return [], [HangUp(call_id)]
+        call.there, call.dialling = True, False
+        return [], list(self._settle(call, wish, now_ms))
 
     def _leg_ended(self, event: AgentEnded, now_ms: int) -> Moves:
         call = next((each for each in self._calls.values() if event.leg_id in each.legs), None)
@@ -237,40 +280,81 @@ class Switchboard:
         if talked and event.cause in NORMAL:
             call.ending = True
             return [], [HangUp(call.id)]
+        if call.dialling and event.cause in NORMAL:  # the agent has thought better of it
+            return [], [HangUp(call.id)]
         reason = "connection_lost" if talked else _reason(event.cause)
         return [Lost(wish.contact_id, leg.id, reason)], list(self._settle(call, wish, now_ms))
 
-    def _ended(self, call_id: str, cause: int | None) -> Moves:
+    def _ended(self, event: Ended | Abandoned) -> Moves:
+        call_id = event.call_id
+        if call_id in self._calls and call_id.startswith(OUT):
+            return self._out_ended(self._calls[call_id], self._wishes[call_id], event)
         call = self._calls.pop(call_id, None)
         self._wishes.pop(call_id, None)
-        return [Gone(call_id, cause)], [] if call is None else [Drop(each) for each in call.legs]
+        return [Gone(call_id, event.cause)], [] if call is None else [Drop(each) for each in call.legs]
+
+    def _out_ended(self, call: _Call, wish: Wish, event: Ended | Abandoned) -> Moves:
+        """The call is kept in mind with those who have tried: only others dial, until the contact is over."""
+        reached, legs = call.there or isinstance(event, Ended), list(call.legs)
+        if wish.over:
+            del self._calls[call.id], self._wishes[call.id]
+            return [], [Drop(each) for each in legs]
+        call.failed |= {each.id for each in wish.legs} | set(legs)
+        call.there = call.dialling = call.held = call.ending = False
+        call.talking = None
+        call.legs.clear()
+        return [Over(wish.contact_id, event.cause, reached)], [Drop(each) for each in legs]
 
     def _standing(self, event: Standing, now_ms: int) -> Moves:
-        acts: list[Act] = []
-        does: list[CallCommand] = []
         self._stands = True
+        acts: list[Act] = []
+        for call_id, call in self._calls.items():
+            if call_id.startswith(OUT):
+                acts.extend(self._out_stands(call, self._wishes[call_id], event))
+        stray = [
+            each.call_id for each in event.calls if each.call_id.startswith(OUT) and each.call_id not in self._calls
+        ]
         for each in event.calls:
-            call = self._calls.setdefault(each.call_id, _Call(each.call_id))
-            wish = self._wishes.get(each.call_id)
-            if wish is None:
-                acts.append(Arrived(each))
-                continue
-            for leg in wish.legs:
-                if leg.id in event.legs:
-                    call.legs[leg.id] = event.legs[leg.id]
-                    if event.legs[leg.id] and leg.state == "offered":
-                        acts.append(Answered(leg.id, leg.agent_id))
-                if (each.call_id, leg.id) in event.talking:
-                    call.talking = leg.id
-        for wish in [each for each in self._wishes.values() if each.call_id not in self._calls]:
-            del self._wishes[wish.call_id]
-            acts.append(Gone(wish.call_id, None))
-        for call in self._calls.values():
+            if not each.call_id.startswith(OUT):
+                acts.extend(self._caller_stands(each, event))
+        for gone in [each for each in self._wishes.values() if each.call_id not in self._calls]:
+            del self._wishes[gone.call_id]
+            acts.append(Gone(gone.call_id, None))
+        does: list[CallCommand] = [HangUp(each) for each in stray]
+        for call in list(self._calls.values()):
             if call.id in self._wishes:
                 does.extend(self._settle(call, self._wishes[call.id], now_ms))
-        known = {leg_id for call in self._calls.values() for leg_id in call.legs}
+        known = {leg_id for call in self._calls.values() for leg_id in (call.id, *call.legs)}
         does.extend(Drop(each) for each in event.legs if each not in known)
         return acts, does
+
+    def _caller_stands(self, caller: Offered, event: Standing) -> Sequence[Act]:
+        call, wish = self._calls.setdefault(caller.call_id, _Call(caller.call_id)), self._wishes.get(caller.call_id)
+        return [Arrived(caller)] if wish is None else self._legs_stand(call, wish, event)
+
+    def _out_stands(self, call: _Call, wish: Wish, event: Standing) -> Sequence[Act]:
+        """Where neither customer nor agent is there who had been, nobody is dialled again without being asked for."""
+        call.there = any(each.call_id == call.id for each in event.calls)
+        call.dialling = call.id in event.legs
+        acts = list(self._legs_stand(call, wish, event))
+        had = [each.id for each in wish.legs if each.state == "active" and each.id not in call.failed]
+        lost = [each for each in had if each not in event.legs]
+        if lost and not call.there and not call.dialling:
+            call.failed.update(lost)
+            acts.append(Over(wish.contact_id, None, reached=False))
+        return acts
+
+    @staticmethod
+    def _legs_stand(call: _Call, wish: Wish, event: Standing) -> Sequence[Act]:
+        acts = []
+        for leg in wish.legs:
+            if leg.id in event.legs:
+                call.legs[leg.id] = event.legs[leg.id]
+                if event.legs[leg.id] and leg.state == "offered":
+                    acts.append(Answered(leg.id, leg.agent_id))
+            if (call.id, leg.id) in event.talking:
+                call.talking = leg.id
+        return acts
 
     # -- the difference -----------------------------------------------------------------------------------------
 
@@ -279,6 +363,9 @@ class Switchboard:
             return ()
         if wish.over:
             call.ending = True
+            if not call.there and not call.dialling:
+                del self._calls[call.id], self._wishes[call.id]
+                return [Drop(each) for each in call.legs]
             return [*(Drop(each) for each in call.legs), HangUp(call.id)]
         does: list[CallCommand] = []
         for leg_id in [each for each in call.legs if _leg(wish, each) is None]:
@@ -287,11 +374,18 @@ class Switchboard:
             if call.talking == leg_id:
                 call.talking, call.held = None, False
         holder = next((each for each in wish.legs if each.state in ("active", "parked")), None)
-        if holder is not None and call.legs.get(holder.id):
+        if holder is not None and call.legs.get(holder.id) and not call.there:
+            if holder.id in call.failed:
+                del call.legs[holder.id]
+                does.append(Drop(holder.id))
+            elif not call.dialling and wish.dial is not None:
+                call.dialling = True
+                does.append(Dial(call.id, wish.dial, DIAL_S, wish.shows))
+        elif holder is not None and call.legs.get(holder.id):
             if call.talking != holder.id:
                 call.talking, call.held, call.position = holder.id, False, None
                 does.append(Bridge(call.id, holder.id))
-        elif call.talking is None and not call.held:
+        elif call.there and call.talking is None and not call.held:
             call.held = True
             does.append(Hold(call.id))
         does.extend(self._rings(call, wish, now_ms))

@@ -2,7 +2,7 @@
 
 from src.dispatch.jobs.facts import Configure, Remember
 from src.dispatch.jobs.following import FollowUp
-from src.dispatch.jobs.inbound import TakeContact, TakeDigits, TakeHangup, TakeMessage, Taken, take
+from src.dispatch.jobs.inbound import EndCall, TakeContact, TakeDigits, TakeHangup, TakeMessage, Taken, take
 from src.dispatch.jobs.messages import (
     ConnectLine,
     KeepMedia,
@@ -48,6 +48,7 @@ __all__ = [
     "DeleteWebhook",
     "DisableWebhook",
     "Disconnected",
+    "EndCall",
     "FollowUp",
     "KeepDeliveries",
     "KeepMedia",

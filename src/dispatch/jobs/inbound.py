@@ -156,11 +156,34 @@ class TakeHangup:
         inbound = self.inbound
         contact_id = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
         contact = None if contact_id is None else turn.engine.state.contact(contact_id)
-        if contact_id is not None and contact is not None:
-            turn.decide(commands.EndCall(contact_id, inbound.cause))
-            if contact.state != "parked":
-                turn.decide(commands.Cancel(contact_id, "abandoned"))
+        if contact is not None:
+            _end_call(turn, contact, inbound.cause)
         return Taken(contact_id, created=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """A call in which we dialled the customer is over; the contact with it, if the customer had been `reached`."""
+
+    contact_id: str
+    cause: int | None
+    reached: bool
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.contacts.add(self.contact_id)
+
+    def run(self, turn: Turn) -> None:
+        contact = turn.engine.state.contact(self.contact_id)
+        if contact is not None and self.reached:
+            _end_call(turn, contact, self.cause)
+        elif contact is not None:
+            turn.decide(commands.EndCall(contact.id, self.cause))
+
+
+def _end_call(turn: Turn, contact: Contact, cause: int | None) -> None:
+    turn.decide(commands.EndCall(contact.id, cause))
+    if contact.state != "parked":
+        turn.decide(commands.Cancel(contact.id, "abandoned"))
 
 
 @dataclass(frozen=True, slots=True)
