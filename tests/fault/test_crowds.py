@@ -15,7 +15,7 @@ RUSH_S_MAX = 40.0
 
 
 async def test_a_slow_consumer_is_closed_and_resumes_and_nobody_waits_for_it(the_cluster: Cluster) -> None:
-    async with running("a slow consumer", the_cluster) as run:
+    async with running("a slow consumer", the_cluster, hook=False) as run:
         slow = Listener(run.load, run.load.key, "slow", slow=True)
         run.load.listen(slow)
         while not slow.connected:
@@ -43,7 +43,7 @@ async def test_a_slow_consumer_is_closed_and_resumes_and_nobody_waits_for_it(the
 
 
 async def test_a_rush_of_customers_is_taken_in_as_it_comes_back(the_cluster: Cluster) -> None:
-    async with running("a rush", the_cluster, agents=2, gateways=1) as run:
+    async with running("a rush", the_cluster, agents=2, gateways=1, hook=False) as run:
         ports = [each.port for each in the_cluster.nodes]
         rush = await flood(ports, await run.load.new_key(), "rush", at_once=RUSH)
         rush.enter(run.load.books)

@@ -14,7 +14,7 @@ SLOWER_MAX = 8
 
 
 async def test_at_three_times_the_capacity_what_is_taken_keeps_its_latency(the_cluster: Cluster) -> None:
-    async with running("three times the capacity", the_cluster, agents=2, gateways=2) as run:
+    async with running("three times the capacity", the_cluster, agents=2, gateways=2, hook=False) as run:
         ports, key, books = [(await run.owner()).port], await run.load.new_key(), run.load.books
         even = await flood(ports, key, "even", at_once=AT_ONCE, seconds=MEASURED_S)
         even.enter(books)

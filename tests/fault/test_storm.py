@@ -24,7 +24,7 @@ SLOWER_MAX = 20
 
 
 async def test_a_storm_of_desktops_is_welcomed_and_the_work_goes_on(the_cluster: Cluster) -> None:
-    async with running("a storm of desktops", the_cluster, gateways=2) as run:
+    async with running("a storm of desktops", the_cluster, gateways=2, hook=False) as run:
         names = [f"d{number}" for number in range(DESKTOPS)]
         for first in range(0, DESKTOPS, AT_ONCE):
             some = names[first : first + AT_ONCE]

@@ -34,10 +34,17 @@ PING_S: Final = 1.0
 
 
 class Load:
-    """The clients of one tenant."""
+    """The clients of one tenant. `hook`: whether a receiver of webhooks is among them: it takes its time too."""
 
     def __init__(
-        self, cluster: Cluster, key: str, seed: int, *, agents: int = AGENTS, gateways: int = GATEWAYS
+        self,
+        cluster: Cluster,
+        key: str,
+        seed: int,
+        *,
+        agents: int = AGENTS,
+        gateways: int = GATEWAYS,
+        hook: bool = True,
     ) -> None:
         self.cluster = cluster
         self.books = Books()
@@ -51,6 +58,7 @@ class Load:
         self.desks: list[Desk] = []
         self.listener = Listener(self, key)
         self.receiver = Receiver()
+        self._hook = hook
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._gateways: list[asyncio.Task[None]] = []
         self._http = httpx.AsyncClient(
@@ -61,7 +69,7 @@ class Load:
 
     async def start(self) -> None:
         """Make a webhook and the agents, open their desks, and begin to post."""
-        if self._knows:
+        if self._hook and self._knows:
             await self.receiver.start()
             hook = {"url": f"http://127.0.0.1:{self.receiver.port}/", "types": sorted(self.receiver.book.types)}
             made = await self.insist("PUT", "/v1/webhooks/receiver", json=hook)
