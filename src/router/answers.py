@@ -59,6 +59,11 @@ class Reach(NamedTuple):
     present: bool
 
 
+NOBODY_FITS: Final = Reach(anyone=False, present=False)
+NOBODY_PRESENT: Final = Reach(anyone=True, present=False)
+SOMEBODY_PRESENT: Final = Reach(anyone=True, present=True)
+
+
 class Excluded:
     """Who is no candidate, by reason, and how many questions ago most of them were counted."""
 

@@ -21,7 +21,7 @@ from src.router.fit import Need, primary
 from src.router.index import Index
 from src.router.journal import Event
 from src.router.levels import Levels
-from src.router.model import ALL, LANGUAGE, QueueConfig, Requirement, Terms
+from src.router.model import ALL, LANGUAGE, NO_TERMS, QueueConfig, Requirement, Terms
 from src.router.state import State
 from src.router.timers import Timers
 from src.router.waits import Estimate, Waits
@@ -483,7 +483,8 @@ class Board:
         target = contact.target_agent_id
         if target is not None and contact.target_kind not in _FITTING:
             return Need(contact.channel, agents=(target,))
-        key = (contact.channel, contact.requirements, contact.language, teams, terms, target)
+        told = None if terms is NO_TERMS else terms  # to hash terms is dear, and hardly anybody has any
+        key = (contact.channel, contact.requirements, contact.language, teams, told, target)
         need = self._needs.get(key)
         if need is None:
             if len(self._needs) > NEEDS_MAX:

@@ -9,8 +9,9 @@ from itertools import islice
 from typing import Final
 
 from src.router import slices
-from src.router.lines import NOBODY, Entry, Wanted, first
+from src.router.lines import NOBODY, Wanted, first
 from src.router.model import Weights
+from src.router.ordered import Entry
 from src.router.pages import Group, ProfilePage, Signature
 from src.router.ranking import Ranking, value_of
 from src.router.slices import Slices
@@ -162,13 +163,16 @@ def heads_of(
         return ranking.heads.walk(Wanted(dict(pools), places, signature.bookmarks, (ranking.name, purpose)))
     heads: list[Entry] = []
     for page, profiles in pools:
-        tables = [table for each in places if (table := ranking.tables.get((each, page))) is not None]
-        heads += [
-            entry
-            for shift in slices.members(profiles)
-            for table in tables
-            if shift < len(table) and (entry := table[shift]) is not None
-        ]
+        shifts = slices.members(profiles)
+        for place in places:
+            table = ranking.tables.get((place, page))
+            if table is not None:
+                size = len(table)
+                for shift in shifts:
+                    if shift < size:
+                        entry = table[shift]
+                        if entry is not None:
+                            heads.append(entry)
     heads.sort()
     return heads
 

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from src.errors import Malformed
+from src.router.entities import requirement
 from src.router.fit import primary
 from src.router.hours import hours_of, is_open
 from src.router.model import ALL, LANGUAGE, NO_TERMS, Requirement, RuleConfig, Step, TagConfig, TagRequest, Terms
@@ -316,10 +317,11 @@ def requirements_of(tags: Iterable[TagRequest], configs: Mapping[str, TagConfig]
         lapses_at = None if request.expires_after_s is None else now + request.expires_after_s * 1000
         tag, required, weight = request.tag, request.required, request.weight
         if config is None or not config.requires:
-            found.append(Requirement(tag, tag, request.level, required, weight, lapses_at))
+            found.append(requirement(tag, tag, request.level, weight, lapses_at, required=required))
         else:
             for skill, level in config.requires.items():
-                found.append(Requirement(tag, skill, max(level, request.level), required, weight, lapses_at))
+                least = max(level, request.level)
+                found.append(requirement(tag, skill, least, weight, lapses_at, required=required))
     return _uncovered(found)
 
 

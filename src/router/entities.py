@@ -22,6 +22,11 @@ FOREVER: Final = 2**53 - 1
 NONE: Final[Mapping[str, int]] = MappingProxyType({})
 """A mapping for those who have nothing in it, which is most."""
 
+REQUIREMENTS_MAX: Final = 10_000
+"""Requirements that are kept to be found again, up to this many."""
+
+_known: Final[dict[tuple[Any, ...], Requirement]] = {}
+
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -516,15 +521,31 @@ def requirements_from(data: list[Mapping[str, Any]]) -> tuple[Requirement, ...]:
 
 
 def _requirement_from(data: Mapping[str, Any]) -> Requirement:
-    return Requirement(
+    get = data.get
+    return requirement(
         data["tag"],
         data["skill"],
-        data.get("level", 1),
-        data.get("required", True),
-        data.get("weight", 1),
-        data.get("lapses_at"),
-        data.get("shared", False),
+        get("level", 1),
+        get("weight", 1),
+        get("lapses_at"),
+        required=get("required", True),
+        shared=get("shared", False),
     )
+
+
+def requirement(
+    tag: str, skill: str, level: int, weight: int, lapses_at: int | None, *, required: bool, shared: bool = False
+) -> Requirement:
+    """The requirement of these values: the same object for all contacts that have it, but for one that lapses."""
+    values = (tag, skill, level, required, weight, lapses_at, shared)
+    if lapses_at is not None:
+        return Requirement(*values)
+    known = _known.get(values)
+    if known is None:
+        if len(_known) >= REQUIREMENTS_MAX:
+            _known.clear()
+        known = _known[values] = Requirement(*values)
+    return known
 
 
 def terms_json(terms: Terms) -> dict[str, list[str]]:

@@ -10,16 +10,26 @@ agents and waiting contacts stand in lines whose heads are in order (`lines.py`)
 So a decision costs the same with ten agents as with ten thousand, and with an empty queue as with a million waiting.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
 from src.router import slices
-from src.router.answers import Candidate, ContactKey, Excluded, Exclusion, Reach, Standing
+from src.router.answers import (
+    NOBODY_FITS,
+    NOBODY_PRESENT,
+    SOMEBODY_PRESENT,
+    Candidate,
+    ContactKey,
+    Excluded,
+    Exclusion,
+    Reach,
+    Standing,
+)
 from src.router.choice import Choice, Chosen, Pools, heads_of, is_worth_a_walk
 from src.router.fit import NO_CHANNEL, Ability, Need, mastery, misfit, preference
-from src.router.lines import NOBODY, Entry, Heads, Sorted, Wanted, delete, first, insert, since
+from src.router.lines import NOBODY, Heads, Wanted, first
 from src.router.model import Weights
+from src.router.ordered import Entry, Sorted, before, delete, insert, since
 from src.router.pages import (
     Group,
     Numbers,
@@ -418,7 +428,7 @@ class Index:
         found, _ = first(self._contact_heads(agent_id, slot.group), 1, is_barred)
         if agent_id in self._named:
             found += first(self._named_heads(agent_id, slot.group), 1, is_barred)[0]
-        return min((each[:2] for each in found), default=None)
+        return min(found)[:2] if found else None
 
     def _contact_heads(self, agent_id: str, group: Group) -> Iterable[Entry]:
         """The heads of the waiting contacts that a group of agents can take, in order."""
@@ -477,8 +487,7 @@ class Index:
 
     def place(self, key: ContactKey, queue: str) -> int:
         """The position that a contact of this rank would have in a queue."""
-        queued = self._queues.get(queue, [])
-        return int(bisect_left(queued, key) if type(queued) is list else queued.bisect_left(key)) + 1
+        return before(self._queues.get(queue, []), key) + 1
 
     def waiting_in(self, queue: str, after: ContactKey | None = None) -> Iterator[str]:
         """The contacts that wait in a queue, first ranks first; only those after this rank where it is given."""
@@ -512,8 +521,8 @@ class Index:
             fits = page.fits(need) if known is None else known.fits[number]
             anyone = anyone or bool(fits & ~emptied.get(number, 0))
             if fits & page.free(NO_CHANNEL) & ~deserted.get(number, 0):
-                return Reach(anyone=True, present=True)
-        return Reach(anyone=anyone, present=False)
+                return SOMEBODY_PRESENT
+        return NOBODY_PRESENT if anyone else NOBODY_FITS
 
     def _without(self, agents: tuple[str, ...]) -> tuple[dict[int, int], dict[int, int]]:
         """Without these agents: the profiles that nobody has, and those that nobody available has, by page."""

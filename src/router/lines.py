@@ -10,16 +10,8 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
-from sortedcontainers import SortedList
+from src.router.ordered import BLOCK_MAX, Entry, Sorted, delete, insert
 
-Entry = tuple[Any, ...]
-"""What is ordered: the parts of the key, the id, and the line. The id decides ties, so lines are never compared."""
-
-Sorted = Any
-"""A list while it is short, a `SortedList` once it is not: most lines are short, and a list is smaller and quicker."""
-
-SHORT_MAX: Final = 1_000
-BLOCK_MAX: Final = 1_024
 PAGE_BITS: Final = 12
 """Sets of lines are kept in pages of 2 ** 12, so that their ints stay short: changing one bit costs a copy."""
 
@@ -31,35 +23,6 @@ LATE_MAX: Final = 4_096
 """So many heads that came in front of a bookmark are kept; with one more all bookmarks are void."""
 
 T = TypeVar("T")
-
-
-def insert(items: Sorted, entry: Entry) -> Sorted:
-    """Put an entry in its place. Gives what holds the entries from now on."""
-    if type(items) is not list:
-        items.add(entry)
-        return items
-    if not items or items[-1] < entry:
-        items.append(entry)
-    else:
-        insort(items, entry)
-    return items if len(items) <= SHORT_MAX else SortedList(items)
-
-
-def delete(items: Sorted, entry: Entry) -> None:
-    """Take out an entry that is there."""
-    if type(items) is list:
-        del items[bisect_left(items, entry)]
-    else:
-        items.remove(entry)
-
-
-def since(items: Sorted, entry: Entry | None) -> Iterator[Entry]:
-    """The entries that are not before this one; all where there is none."""
-    if entry is None:
-        return iter(items)
-    if type(items) is list:
-        return islice(items, bisect_left(items, entry), None)
-    return iter(items.irange(entry))
 
 
 class Line(Generic[T]):
@@ -168,7 +131,10 @@ class Heads(Generic[T]):
         if members[0] is not entry:
             delete(members, entry)
             return False
-        del members[0]
+        if type(members) is list:
+            del members[0]
+        else:
+            members.remove(entry)
         self._take_out(entry)
         if members:
             self._put_in(members[0])

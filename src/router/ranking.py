@@ -1,11 +1,14 @@
 """The orders that free agents stand in: one for each way in which queues distribute their contacts."""
 
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from src.router.answers import Standing
-from src.router.lines import PAGE_BITS, Entry, Heads, Line
+from src.router.lines import PAGE_BITS, Heads, Line
 from src.router.model import Weights
+
+if TYPE_CHECKING:
+    from src.router.ordered import Entry
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.router import choice, index, lines, pages, ranking
+from src.router import choice, index, lines, ordered, pages, ranking
 from src.router.answers import ContactKey, Exclusion, Reach, Standing
 from src.router.fit import NO_CHANNEL, Ability, Need, mastery, misfit, preference
 from src.router.index import Index
@@ -315,7 +315,7 @@ def small(**limits: int) -> Iterator[None]:
     """With limits so small that few agents and contacts reach them."""
     patch = pytest.MonkeyPatch()
     for name, limit in limits.items():
-        for module in (choice, index, lines, pages, ranking):
+        for module in (choice, index, lines, ordered, pages, ranking):
             if hasattr(module, name):
                 patch.setattr(sys.modules[module.__name__], name, limit)
     try:
@@ -394,7 +394,7 @@ def test_a_walk_meets_every_head_that_suits_in_order(sets: list[dict[int, int]],
     with small(PAGE_BITS=1, BLOCK_MAX=2, SHORT_MAX=2, LATE_MAX=3, WALK_UNREMEMBERED_MAX=0, MILESTONE_AFTER=0):
         heads: lines.Heads[int] = lines.Heads()
         own = [lines.Line(each, each) for each in range(5)]
-        entries: dict[int, lines.Entry] = {}
+        entries: dict[int, ordered.Entry] = {}
         wanted = [lines.Wanted(each, bookmarks={}) for each in sets]
         for kind, which, *at in tape:
             if kind == "walk":

@@ -3,7 +3,13 @@
 Cost is counted in heads that a walk passes, not in time, so that the tests say the same on every machine.
 """
 
+from bisect import bisect_left, insort
+from random import Random
+
+import pytest
+
 from src.router import index as index_module
+from src.router import ordered
 from src.router.answers import Standing
 from src.router.fit import Ability, Need
 from src.router.index import Index
@@ -184,3 +190,25 @@ def test_who_helps_may_be_busy_but_must_be_there() -> None:
     assert "busy" == index.present_for(helping, ())
     assert index.present_for(helping, {"busy"}) is None
     assert index.candidates(index.signature(need("refund")), (), 1) == []
+
+
+def test_many_entries_stand_in_order_in_blocks_that_part_and_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ordered, "BLOCK_MAX", 16)
+    random, line = Random(7), object()  # the line is never compared
+    kept = sorted((random.randrange(50), f"c{each}", line) for each in range(40))
+    blocks = ordered.Blocks(list(kept))
+    for number in range(1_500):
+        grows = len(kept) < 5 or random.random() < (0.7 if number < 700 else 0.3)
+        if grows:
+            entry = (random.randrange(50), f"d{number}", line)
+            insort(kept, entry)
+            blocks.add(entry)
+        else:
+            blocks.remove(kept.pop(random.randrange(len(kept))))
+        key = (random.randrange(-1, 52),)
+        begin = bisect_left(kept, key)
+        assert (len(kept), kept[0], kept[1], begin) == (len(blocks), blocks[0], blocks[1], blocks.before(key))
+        assert kept[begin:] == list(blocks.since(key))
+    assert kept == list(blocks)
+    with pytest.raises(IndexError):
+        blocks[len(kept)]
