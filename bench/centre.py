@@ -43,16 +43,25 @@ _ALWAYS: Final = dict.fromkeys(range(7), ((0, 1440),))
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many agents there are, whether each has a profile of its own, and how many contacts wait."""
+    """How many agents there are, whether each has a profile of its own, and how many contacts wait.
+
+    `full`: all agents have something to do, as they have while others wait.
+    """
 
     agents: int
     unique: bool = False
     waiting: int = 0
+    full: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a contact that comes has to wait for an agent."""
+        return self.full or self.waiting > 0
 
     @property
     def busy(self) -> int:
         """Agents that have something to do: half of them, or all while others wait."""
-        return self.agents if self.waiting else self.agents // 2
+        return self.agents if self.is_full else self.agents // 2
 
     @property
     def steps(self) -> int:
@@ -103,7 +112,8 @@ class Centre:
 
     Without anybody waiting, half of the agents are free and each contact is offered at once. With contacts waiting, no
     agent is free: each that completes a contact takes the next one, while another comes and waits. A tenth of those who
-    wait has been there longest and fits nobody.
+    wait has been there longest and fits nobody. A centre that is full with nobody waiting does the same: what comes
+    waits until an agent completes who can take it.
     """
 
     def __init__(self, size: Size, progress: Callable[[int], None]) -> None:
@@ -111,15 +121,14 @@ class Centre:
         self.size = size
         self.offered = 0
         self._random = Random(2026)  # noqa: S311  # the same each time
-        ids = count()
-        self._new_id = lambda: f"as{next(ids):012x}"
+        self._new_id = map("as{:012x}".format, count()).__next__  # as little of the interpreter as there may be
         self._contact_ids = count()
         self.engine = Engine(self._new_id, policies(), State())
         self._now = BEGIN
         self._active: deque[str] = deque()
         self._done = 0
         self._progress = progress
-        profiles = [self._skills() for _ in range(size.agents if size.unique else SHARED_PROFILES)]
+        profiles = [self._skills() for _ in range(size.agents if size.unique else min(size.agents, SHARED_PROFILES))]
         self._hire(profiles)
         self._needs = cycle([self._need(profiles) for _ in range(NEEDS)])
         self._fill()
@@ -137,7 +146,7 @@ class Centre:
         tags = [TagRequest(each, level=max(1, skills[each] // 2)) for each in wanted]
         if self._random.random() < 0.3:  # noqa: PLR2004
             tags.append(TagRequest(self._random.choice(_SKILLS), required=False, weight=2))
-        channel = "voice" if self.size.waiting else self._random.choice(list(CHANNELS))
+        channel = "voice" if self.size.is_full else self._random.choice(list(CHANNELS))
         return self._random.choice(QUEUES), channel, tuple(tags)
 
     def _hire(self, profiles: Sequence[dict[str, int]]) -> None:
@@ -186,10 +195,10 @@ class Centre:
     def _life(self, command: c.Receive) -> int:
         self._now += 1
         offers = self._decide(command)
-        if self.size.waiting:
-            offers = self._complete()
+        if self.size.is_full:
+            offers += self._complete()
             self._take(offers)
-            return 3
+            return 2 + len(offers)
         if not offers:
             self._decide(c.Cancel(command.contact_id))
             return 2

@@ -3,8 +3,10 @@
 Each size is built in a process of its own; then they take turns, so that whatever else the machine does concerns all of
 them alike. What counts is the median of the rounds, in processor time.
 
-A decision is one command decided: a contact comes, is accepted, is completed. Handing the changes to a store is not
-part of it, and what is there when the rounds begin is not looked through by the garbage collector.
+A decision is one command decided: a contact comes, is accepted, is completed. Where all agents are busy, what comes
+waits and is offered when another is completed, as in a centre with a queue; else it is offered at once. Handing the
+changes to a store is not part of it, and what is there when the rounds begin is not looked through by the garbage
+collector.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 from rich.table import Table
 
-from bench.centre import STEP, Centre, Size
+from bench.centre import SHARED_PROFILES, STEP, Centre, Size
 from bench.operations import measured
 
 RATE_MIN: Final = 50_000
@@ -42,11 +44,14 @@ QUICK: Final = (
     Size(10_000),
     Size(1_000, unique=True),
     Size(10_000, unique=True),
+    Size(1_000, full=True),
     Size(1_000, waiting=10_000),
 )
 WHOLE: Final = (
     *(Size(each) for each in (100, 1_000, 10_000, 100_000)),
     *(Size(each, unique=True) for each in (1_000, 10_000, 100_000)),
+    Size(1_000, full=True),
+    Size(100_000, full=True),
     Size(1_000, waiting=10_000),
     Size(1_000, waiting=1_000_000),
     Size(100_000, waiting=1_000_000),
@@ -141,7 +146,12 @@ def note(progress: Progress, what: str) -> None:
 def describe(size: Size) -> str:
     """A size in words."""
     profiles = "every profile unique" if size.unique else "200 profiles"
-    return f"{size.agents:,} agents, {profiles}, {size.waiting:,} waiting"
+    return f"{describe_agents(size)}, {profiles}, {size.waiting:,} waiting"
+
+
+def describe_agents(size: Size) -> str:
+    """Its agents in words."""
+    return f"{size.agents:,} agents, all busy" if size.full else f"{size.agents:,} agents"
 
 
 def show(cells: list[Cell], console: Console) -> None:
@@ -150,6 +160,7 @@ def show(cells: list[Cell], console: Console) -> None:
     for name in (
         "agents",
         "profiles",
+        "busy",
         "waiting",
         "µs/decision",
         "decisions/s",
@@ -164,7 +175,8 @@ def show(cells: list[Cell], console: Console) -> None:
         each_waiting = (cell.rss - cell.rss_before) / size.waiting if size.waiting >= STEP and cell.rss_before else None
         table.add_row(
             f"{size.agents:,}",
-            "unique" if size.unique else "200",
+            "unique" if size.unique else f"{min(size.agents, SHARED_PROFILES)}",
+            "all" if size.is_full else "half",
             f"{size.waiting:,}",
             f"{cell.us:.1f}",
             f"{cell.rate:,.0f}",
@@ -190,8 +202,12 @@ def show_operations(console: Console, agents: tuple[int, ...]) -> None:
 
 
 def verdicts(cells: list[Cell]) -> Iterator[tuple[str, str, bool]]:
-    """Each goal as far as these sizes show it: what, how much, and whether it is met."""
-    idle = [each for each in cells if not each.size.unique and not each.size.waiting]
+    """Each goal as far as these sizes show it: what, how much, and whether it is met.
+
+    How much the length of a queue matters is seen where both do the same: all agents are busy, and what comes waits.
+    """
+    idle = [each for each in cells if not each.size.unique and not each.size.is_full]
+    full = {each.size.agents: each for each in cells if each.size.full}
     small, large = idle[0], idle[-1]
     yield f"P4 rate: at least {RATE_MIN:,}/s", f"{small.rate:,.0f}/s", small.rate >= RATE_MIN
     growth = large.us / small.us
@@ -199,9 +215,9 @@ def verdicts(cells: list[Cell]) -> Iterator[tuple[str, str, bool]]:
     yield f"P4 growth, {what}: at most {GROWTH_MAX}", f"{growth:.2f}", growth <= GROWTH_MAX
     for cell in cells:
         if cell.size.waiting:
-            same = next(each for each in idle if each.size.agents == cell.size.agents)
+            same = full.get(cell.size.agents) or next(each for each in idle if each.size.agents == cell.size.agents)
             growth = cell.us / same.us
-            what = f"0 to {cell.size.waiting:,} waiting, {cell.size.agents:,} agents"
+            what = f"0 to {cell.size.waiting:,} waiting, {describe_agents(same.size)}"
             yield f"P4 growth, {what}: at most {GROWTH_MAX}", f"{growth:.2f}", growth <= GROWTH_MAX
     unique = [each for each in cells if each.size.unique][-1]
     same = next(each for each in idle if each.size.agents == unique.size.agents)
