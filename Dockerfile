@@ -4,6 +4,7 @@ FROM python:3.13-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv /opt/cordboard/venv
 ENV PATH=/opt/cordboard/venv/bin:$PATH
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/cordboard
 # The dependencies are a layer of their own, which lasts until the lock changes.
 # With traces over OpenTelemetry: --build-arg LOCK=otel
@@ -14,7 +15,14 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY migrations migrations
 # Editable, as in a checkout: the migrations lie beside the package.
-RUN pip install --no-deps --no-build-isolation --editable . && python -m compileall -q src
+RUN pip install --no-deps --no-build-isolation --editable .
+# The engine as machine code, in a copy of the package that goes before the other. What compiles it stays behind.
+COPY requirements/compile.txt requirements/
+COPY deploy/compile_router.py deploy/
+RUN pip install --require-hashes --only-binary :all: --target /opt/compiler --requirement requirements/compile.txt \
+    && PYTHONPATH=/opt/compiler python deploy/compile_router.py \
+    && python -m compileall -q src build/compiled/src \
+    && cd /tmp && PYTHONPATH=/opt/cordboard/build/compiled python -c "import src.router.engine as e; assert e.__file__.endswith('.so')"
 
 FROM python:3.13-slim-bookworm
 # The number is fixed, so that a volume keeps its owner; the name is there because PostgreSQL asks for it.
@@ -22,6 +30,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /
     && install --directory --owner cordboard --group cordboard --mode 0700 /data
 COPY --from=build /opt/cordboard /opt/cordboard
 ENV PATH=/opt/cordboard/venv/bin:$PATH \
+    PYTHONPATH=/opt/cordboard/build/compiled \
     PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1 \
     CORDBOARD_HOST=0.0.0.0 \

@@ -13,7 +13,7 @@ DEV := $(VENV)/dev.stamp
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input --require-virtualenv
 LOCKED := --require-hashes --only-binary :all:
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in
+	--no-emit-find-links --custom-compile-command "make lock" requirements/build.in
 
 .DEFAULT_GOAL := help
 .PHONY: help run simulate test test-directline test-js test-faults test-storm test-mutations test-fuzz test-genesis test-live test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
@@ -128,11 +128,13 @@ openapi: $(SERVICE) ## write openapi.yaml, asyncapi.yaml and docs/problems.md fr
 	@$(BIN)/cordboard schema > docs/configuration.schema.json.new && mv docs/configuration.schema.json.new docs/configuration.schema.json
 
 lock: $(DEV) ## choose the newest allowed versions and write requirements/
-	@echo "Locking requirements/service.txt" && $(COMPILE) --upgrade --output-file requirements/service.txt
-	@echo "Locking requirements/otel.txt" && $(COMPILE) --upgrade --extra otel --constraint requirements/service.txt \
-		--output-file requirements/otel.txt
-	@echo "Locking requirements/dev.txt" && $(COMPILE) --upgrade --extra dev --constraint requirements/otel.txt \
+	@echo "Locking requirements/service.txt" && $(COMPILE) pyproject.toml --upgrade --output-file requirements/service.txt
+	@echo "Locking requirements/otel.txt" && $(COMPILE) pyproject.toml --upgrade --extra otel \
+		--constraint requirements/service.txt --output-file requirements/otel.txt
+	@echo "Locking requirements/dev.txt" && $(COMPILE) pyproject.toml --upgrade --extra dev --constraint requirements/otel.txt \
 		--output-file requirements/dev.txt
+	@echo "Locking requirements/compile.txt" && $(COMPILE) requirements/compile.in --constraint requirements/dev.txt \
+		--output-file requirements/compile.txt
 
 clean: ## remove the environment and everything that was built; data in .cordboard stays
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,8 +1,8 @@
 """Compile the engine (`src/router`) to machine code, into `build/compiled`: `make compiled` runs it.
 
-What comes out is a copy of the package that goes before the checkout where `PYTHONPATH` names it; the checkout stays as
-it is, and nothing of this is needed to install or run the service. Modules that define msgspec Structs stay as they
-are: these classes are made by msgspec and not by the compiler.
+What comes out is a copy of the package that goes before the checkout where `PYTHONPATH` names it, as in the Docker
+image; the checkout stays as it is, and nothing of this is needed to install or run the service. Modules that define
+msgspec Structs stay as they are: these classes are made by msgspec and not by the compiler.
 """
 
 import os
@@ -29,6 +29,7 @@ def main() -> None:
     sys.argv[1:] = ["build_ext", "--inplace"]
     setup(name="cordboard-compiled", packages=[], ext_modules=mypycify(compiled, opt_level="3"))
     shutil.rmtree("build")
+    shutil.rmtree(".mypy_cache", ignore_errors=True)
 
 
 if __name__ == "__main__":
