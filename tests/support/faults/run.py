@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 from src.app.ground import opened
 from src.router.journal import Event
@@ -144,7 +144,7 @@ class Run:
 
 
 @asynccontextmanager
-async def running(name: str, cluster: Cluster, *, seed: int = 1, **load_options: int) -> AsyncIterator[Run]:
+async def running(name: str, cluster: Cluster, *, seed: int = 1, **load_options: Any) -> AsyncIterator[Run]:
     """A new tenant under load, warm. Whatever was broken is mended in the end."""
     key = "cb_" + secrets.token_hex(20)
     tenant = await cluster.tenant(f"{name} {secrets.token_hex(4)}", key)
