@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -23,9 +23,12 @@ NONE: Final[Mapping[str, int]] = MappingProxyType({})
 """A mapping for those who have nothing in it, which is most."""
 
 REQUIREMENTS_MAX: Final = 10_000
-"""Requirements that are kept to be found again, up to this many."""
+"""Requirements, and tuples of them and of tags, that are kept to be found again: up to so many of each."""
 
 _known: Final[dict[tuple[Any, ...], Requirement]] = {}
+_equal: Final[dict[tuple[Any, ...], tuple[Any, ...]]] = {}
+
+T = TypeVar("T")
 
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -157,7 +160,7 @@ class Contact:
     def from_row(cls, row: Row) -> "Contact":
         """The inverse of `row`."""
         values = dict(zip(CONTACT_COLUMNS, row, strict=True))
-        values["tags"] = tuple(_decode(values["tags"]))
+        values["tags"] = tags_from(_decode(values["tags"]))
         values["requirements"] = requirements_from(_decode(values["requirements"]))
         values["bars"] = _decode(values["bars"]) or NONE
         values["flags"] = tuple(_decode(values["flags"]))
@@ -517,7 +520,19 @@ def requirement_json(requirement: Requirement) -> dict[str, Any]:
 
 def requirements_from(data: list[Mapping[str, Any]]) -> tuple[Requirement, ...]:
     """The inverse of a list of `requirement_json`."""
-    return tuple([_requirement_from(each) for each in data]) if data else ()
+    return _one(tuple([_requirement_from(each) for each in data])) if data else ()
+
+
+def tags_from(data: list[str]) -> tuple[str, ...]:
+    """The tags that an event names: the same object for all contacts that have them."""
+    return _one(tuple(data)) if data else ()
+
+
+def _one(values: tuple[T, ...]) -> tuple[T, ...]:
+    """Of equal tuples always the same one, so that a million contacts do not keep a million of them."""
+    if len(_equal) >= REQUIREMENTS_MAX:
+        _equal.clear()
+    return _equal.setdefault(values, values)
 
 
 def _requirement_from(data: Mapping[str, Any]) -> Requirement:

@@ -17,6 +17,7 @@ from src.router.entities import (
     Contact,
     deadlines_from,
     requirements_from,
+    tags_from,
     terms_from,
 )
 from src.router.journal import Event
@@ -76,7 +77,7 @@ def _set_need(contact: Contact, data: Mapping[str, Any]) -> None:
     """What a contact needs, as far as the event says it. Whoever it is newly meant for may be asked at once."""
     before = contact.target_agent_id
     contact.queue = data["queue"]
-    contact.tags = tuple(data["tags"])
+    contact.tags = tags_from(data["tags"])
     contact.requirements = requirements_from(data["requirements"])
     contact.target_agent_id = data["target_agent_id"]
     if "terms" in data:
@@ -116,7 +117,7 @@ def _received(state: "State", event: Event) -> None:
         CONTACT[(None, event.type)],
     )
     contact.queue, contact.priority, contact.language = data["queue"], data["priority"], data["language"]
-    contact.tags, contact.requirements = tuple(data["tags"]), requirements_from(data["requirements"])
+    contact.tags, contact.requirements = tags_from(data["tags"]), requirements_from(data["requirements"])
     contact.updated_at = event.at
     if event.version > 1:
         contact.pilot = data["pilot"]
