@@ -306,6 +306,18 @@ def test_capacity_is_free_again_after_a_decline() -> None:
     assert {} == journal.ledger.promises.counts
 
 
+def test_a_conversation_that_moved_on_takes_nothing_until_it_is_taken_again() -> None:
+    journal = Journal()
+    for number, channel, cost in ((1, "voice", 100), (2, "wechat", 25)):
+        journal.receive(f"c{number}", channel)
+        journal.offer(f"c{number}", channel=channel, cost=cost)
+        if number == 1:
+            journal.then("assignment.released", "c1")
+    assert {} == journal.ledger.promises.counts
+    journal.then("assignment.retaken", "c1")
+    assert 1 == journal.broken()[Promise.CAPACITY], "both at once are too much"
+
+
 def test_a_number_that_is_missing_in_the_journal_is_seen() -> None:
     journal = Journal()
     journal.receive()

@@ -94,13 +94,17 @@ def together(queues: Mapping[str, QueueFigures]) -> QueueFigures:
 
 @dataclass(slots=True)
 class Seat:
-    """An agent as the journal tells it. `held` maps assignments to (channel, cost)."""
+    """An agent as the journal tells it. `held` maps assignments to (channel, cost), `released` those that take nothing.
+
+    A conversation that goes on over another channel is released; it may be taken again.
+    """
 
     config: AgentBody
     status: str = "offline"
     reason: str | None = None
     connected: bool = False
     held: dict[str, tuple[str, int]] = field(default_factory=dict)
+    released: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     @property
     def load(self) -> int:
@@ -208,9 +212,15 @@ class Board:
         data = event["data"]
         if event["type"] in _FREES:
             seat.held.pop(data["assignment_id"], None)
-        elif event["type"] == "contact.offered":
-            channel = data["channel"]
-            seat.held[data["assignment_id"]] = (channel, data["cost"])
+            seat.released.pop(data["assignment_id"], None)
+        elif event["type"] == "assignment.released" and data["assignment_id"] in seat.held:
+            seat.released[data["assignment_id"]] = seat.held.pop(data["assignment_id"])
+        elif event["type"] == "contact.offered" or (
+            event["type"] == "assignment.retaken" and data["assignment_id"] in seat.released
+        ):
+            again = seat.released.pop(data["assignment_id"], None)
+            channel, cost = again or (data["channel"], data["cost"])
+            seat.held[data["assignment_id"]] = (channel, cost)
             most = seat.config.channels[channel].max if seat.config.channels is not None else 1
             count = sum(each == channel for each, _ in seat.held.values())
             count = count if seat.config.channels is not None else len(seat.held)

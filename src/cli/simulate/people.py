@@ -71,15 +71,27 @@ class People:
             self._promises.broken(Promise.ONE_CUSTOMER, f"{known.name} is {', '.join(sorted(ids)) or 'nobody'}")
             return
         view = views[0]
-        shown = {each["id"] for each in view["timeline"]["items"]}
-        missing = set(known.contacts) - shown
-        if missing and view["timeline"]["next_cursor"] is None:
-            self._promises.broken(Promise.ONE_CUSTOMER, f"{known.name} lacks contact {missing.pop()}")
+        shown = self._has_all(known, view)
         if not self.example:
             channels = " and ".join(sorted(known.came_as))
             last = view["last_agent_id"] or "nobody yet"
             self.example = f"{known.name} came {len(shown)} times, over {channels}, and was last served by {last}"
 
-    def is_suggested(self, view: Mapping[str, Any]) -> None:
-        """Who types its number in is at most suggested."""
+    def is_suggested(self, view: Mapping[str, Any]) -> bool:
+        """Who types its number in is at most suggested; whether this one is."""
         self.suggested += bool(view["suggestions"])
+        return bool(view["suggestions"])
+
+    def is_accepted(self, known: Known, view: Mapping[str, Any]) -> None:
+        """A supervisor said that the suggestion is right: the customer has the contacts of both."""
+        self.merged += 1
+        if len(known.customers) == 2:  # noqa: PLR2004  # over a third channel it is suggested to be a third
+            self._has_all(known, view)
+
+    def _has_all(self, known: Known, view: Mapping[str, Any]) -> set[str]:
+        """The contacts that a view shows, which must be all of the person's."""
+        shown = {each["id"] for each in view["timeline"]["items"]}
+        missing = set(known.contacts) - shown
+        if missing and view["timeline"]["next_cursor"] is None:
+            self._promises.broken(Promise.ONE_CUSTOMER, f"{known.name} lacks contact {missing.pop()}")
+        return shown

@@ -152,8 +152,8 @@ def lines(report: Report) -> Iterator[str]:
     )
     people = report.people
     yield (
-        f"customers: {len(people)} people, {people.several} over several channels, {people.merged} merges, "
-        f"{people.suggested} suggested to be one, {people.repeats} repeats"
+        f"customers: {len(people)} people, {people.several} over several channels, "
+        f"{people.suggested} suggested to be one, {people.merged} merged, {people.repeats} repeats"
     )
     if people.example:
         yield f"of them {people.example}"

@@ -301,15 +301,18 @@ class _Centre:
 
     async def _look_at_people(self) -> None:
         """Read the unified views of some who came over several channels."""
-        people = self._ledger.people
-        with contextlib.suppress(NoAnswer):
+        people, end = self._ledger.people, time.monotonic() + HURRY_S_MAX
+        with contextlib.suppress(NoAnswer, Declined):
             for known in people.to_look_at("proven"):
                 views = [await self._get(each, "customers") for each in known.customers]
                 people.is_one(known, [each for each in views if each is not None])
             for known in people.to_look_at("typed"):
                 view = await self._get(known.customers[0], "customers")
-                if view is not None:
-                    people.is_suggested(view)
+                if view is not None and people.is_suggested(view) and people.suggested == 1:
+                    other = view["suggestions"][0]["customer_id"]
+                    accept = f"/v1/customers/{view['id']}/suggestions/{other}/accept"
+                    merged = await self._api.patiently("POST", accept, until=lambda: end)
+                    people.is_accepted(known, merged.body)
 
     async def _get(self, contact_id: str, kind: str = "contacts") -> dict[str, Any] | None:
         end = time.monotonic() + HURRY_S_MAX
