@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-directline test-js test-faults test-storm test-mutations test-fuzz test-genesis test-live test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
+.PHONY: help run simulate test test-directline test-js test-faults test-stream test-storm test-mutations test-fuzz test-genesis test-live test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -38,6 +38,10 @@ test-faults: $(DEV) ## kill, pause, cut off and fill up several processes under 
 		CORDBOARD_TEST_FAULTS=all $(BIN)/python -m pytest -v $(ARGS) tests/fault || failed=$$((failed + 1)); \
 		echo "Round $$round of $(or $(TIMES),1) is over; failed so far: $$failed"; \
 	done; exit $$failed
+
+test-stream: $(DEV) ## streams that are cut, held up and doubled at random, for two minutes (others: SECONDS=; again: SEED=)
+	@CORDBOARD_TEST_STREAM_S=$(or $(SECONDS),120) CORDBOARD_TEST_SEED=$(or $(SEED),0) exec $(BIN)/python -m pytest -s -v \
+		$(ARGS) tests/integration/test_stream_chaos.py
 
 test-storm: $(DEV) ## ten thousand desktops that come back at once (ten minutes; fewer: DESKTOPS=2000)
 	@CORDBOARD_TEST_FAULTS=all CORDBOARD_TEST_DESKTOPS=$(or $(DESKTOPS),10000) exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/fault/test_storm.py
