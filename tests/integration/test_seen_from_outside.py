@@ -32,6 +32,7 @@ class Two:
     folder: Path
 
     def logs(self) -> str:
+        """What both processes have logged, a line of JSON for each event."""
         return (self.folder / "service.log").read_text()
 
 
@@ -113,11 +114,17 @@ async def test_one_trace_leads_from_the_gateways_request_to_the_desktops_frame(t
     (hooked,) = two.collector.hooks
     assert f"00-{TRACE}-{spans['webhook.post'].span_id}-01" == hooked[0]["traceparent"]
 
-    (call,) = [each for each in two.collector.spans if each.name == "message.send"]
+    async with asyncio.timeout(10):
+        while not (calls := [each for each in two.collector.spans if each.name == "message.send"]):
+            await asyncio.sleep(0.05)
+    (call,) = calls
     assert [call.trace_id, call.span_id] in [str(each).split("-")[1:3] for each in two.wechat.traceparents]
     assert TRACE != call.trace_id, "what an agent does begins a trace of its own"
     assert "stream message" in {each.name for each in two.collector.of(call.trace_id)}
+    await _nobody_is_seen(two)
 
+
+async def _nobody_is_seen(two: Two) -> None:
     exported = b"".join(two.collector.traces).decode("latin-1") + repr(two.collector.spans)
     assert [] == [each for each in MARKS if each in exported], "spans hold nothing of persons"
     await two.owner.http.get("/v1/customers:lookup", params={"type": "phone", "value": MARKS[1]})
@@ -127,9 +134,6 @@ async def test_one_trace_leads_from_the_gateways_request_to_the_desktops_frame(t
             await asyncio.sleep(0.05)
     exported = b"".join(two.collector.traces).decode("latin-1")
     assert [] == [each for each in MARKS if each in exported], "nor do they of paths"
-    await _logs_hold_nobody(two)
-
-
-async def _logs_hold_nobody(two: Two) -> None:
-    lines = [json.loads(each) for each in two.logs().splitlines() if each.startswith("{")]
-    assert lines
+    logged = two.logs()
+    assert [json.loads(each) for each in logged.splitlines() if each.startswith("{")], "there are none to look at"
+    assert [] == [each for each in MARKS if each in logged], "nor do logs"
