@@ -104,10 +104,10 @@ async def client(database: str, tmp_path: Path) -> AsyncIterator[Client]:
 async def shared(
     postgres_server: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Client]:
-    """One service for all tests of a file."""
+    """One service for all tests of a file; it may reach telephone systems on this machine."""
     async with (
         _database(postgres_server, migrated_template) as url,
-        running(url, tmp_path_factory.mktemp("shared")) as found,
+        running(url, tmp_path_factory.mktemp("shared"), voice_networks="127.0.0.1/32") as found,
     ):
         yield found
 

@@ -29,6 +29,7 @@ from src.dispatch.versions import ANY, Precondition, Versioned, version
 from src.errors import Malformed
 from src.profile.masking import masked
 from src.router.model import Settings
+from src.store.callbook import CallBook
 from src.store.contents import Contents
 from src.store.queries import Queries
 from src.store.seal import Sealer
@@ -69,6 +70,7 @@ class Services:
     paces: Paces
     waiting: Waiting
     contents: Contents
+    call_book: CallBook
     sends: Callable[[str, str, str], Awaitable[bool]]
     show_typing: Callable[[str, str, str, str, bool], Awaitable[None]]
     connectors: Connectors

@@ -9,6 +9,7 @@ from src.api import problems, sockets
 from src.api.context import Services, services
 from src.api.inflow import account_of, take
 from src.api.sockets import read_text
+from src.api.voice.hooks import settle
 from src.api.voice.line import Line
 from src.channels.base import ChannelRequest, Converses, Receives
 from src.dispatch import jobs
@@ -48,6 +49,9 @@ async def _receive(channel: str, account: str, request: Request, rest: str) -> R
         raise NotFound("this channel takes no requests here")
     described = _described(request, rest, request.method, await request.body())
     receipt = adapter.receive(described, configured, found.clock.now_ms())
+    if receipt.notes or receipt.asked is not None:
+        reply = await settle(found, configured, receipt)
+        return Response(reply.body, reply.status, media_type=reply.media_type)
     await take(found, configured, receipt.inbound)
     if receipt.wanted is not None:
         job = jobs.WantPull(configured.name, configured.channel, receipt.wanted)

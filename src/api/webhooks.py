@@ -10,8 +10,8 @@ from src.api.context import Context, Ctx, Json, OnlyIf, tagged
 from src.api.schemas import Name, ReplayBody, RotateWebhookBody, WebhookBody
 from src.cluster.wire import forwardable
 from src.connectors.template import check_address
-from src.delivery import signing, views
-from src.dispatch import jobs
+from src.delivery import views
+from src.dispatch import jobs, signatures
 from src.dispatch.ports import Answer, DeliveryFact, WebhookCursor, WebhookFact
 from src.errors import InUse, NotFound
 from src.store.queries import Page
@@ -62,7 +62,7 @@ async def put_webhook(webhook_id: Name, body: WebhookBody, ctx: Ctx, only_if: On
     found = await ctx.services.store.webhooks(ctx.tenant)
     if len(found) >= WEBHOOKS_MAX and webhook_id not in {fact.name for fact, _ in found}:
         raise InUse(f"a tenant has at most {WEBHOOKS_MAX} webhooks")
-    made = signing.new_secret()
+    made = signatures.new_secret()
     fact = webhook_fact(ctx, webhook_id, body)
     job = jobs.PutWebhook(fact, ctx.services.sealer.seal(made), ctx.actor, only_if)
     fact, new = await ctx.submit(job)
@@ -125,7 +125,7 @@ async def rotate_webhook(webhook_id: Name, ctx: Ctx, body: RotateWebhookBody | N
     """Give a webhook a new secret, which is in this answer and nowhere else; the one before signs too for a while."""
     ctx.principal.need("config:write")
     asked = body or RotateWebhookBody()
-    secret = asked.secret or signing.new_secret()
+    secret = asked.secret or signatures.new_secret()
     sealed = ctx.services.sealer.seal(secret)
     job = jobs.RotateWebhook(webhook_id, sealed, asked.overlap_s, ctx.actor)
     done = await ctx.once(job, partial(_render_rotated_webhook, sealed))

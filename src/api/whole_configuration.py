@@ -16,9 +16,9 @@ from src.api.context import Context, Ctx, Json, OnlyIf
 from src.api.external import CONNECTORS_MAX, connector_fact
 from src.api.schemas import ConfigurationBody, KeptAccountBody, KeptConnectorBody, WebhookBody
 from src.api.webhooks import WEBHOOKS_MAX, webhook_fact
-from src.delivery import signing, views
+from src.delivery import views
 from src.delivery.hub import encode
-from src.dispatch import jobs
+from src.dispatch import jobs, signatures
 from src.dispatch.config import SETTINGS_NAME
 from src.dispatch.ports import AccountFact, ConfigFact, ConnectorFact, WebhookFact
 from src.dispatch.versions import ANY, Precondition, Versioned, version
@@ -325,7 +325,7 @@ def _job(ctx: Context, changes: list[_Change], *, dry_run: bool) -> jobs.Configu
             stored = fact if each.after is not None else replace(fact, body=None)
             routing.append(jobs.Configure(_command(fact, gone=each.after is None), stored, each.only_if))
         elif isinstance(fact, WebhookFact):
-            first = ctx.services.sealer.seal(signing.new_secret())
+            first = ctx.services.sealer.seal(signatures.new_secret())
             put = jobs.PutWebhook(fact, first, ctx.actor, each.only_if)
             others.append(jobs.DeleteWebhook(name, ctx.actor, each.only_if) if each.after is None else put)
         else:

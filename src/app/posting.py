@@ -9,8 +9,9 @@ from opentelemetry.trace import SpanKind
 
 from src import tracing
 from src.connectors.outward import Failed, Outward
-from src.delivery import signing, views
+from src.delivery import views
 from src.delivery.hub import Hub, encode
+from src.dispatch import signatures
 from src.dispatch.jobs import CURRENT, PREVIOUS
 from src.dispatch.ports import Clock, Delivered, Known, WebhookFact
 from src.router.journal import Event
@@ -39,7 +40,7 @@ class WebhookPoster:
         now = self._clock.now_ms()
         shown = views.event(tenant, event, known, now, personal=webhook.body["personal"])
         body = encode(shown)
-        headers = signing.headers(shown["id"], now // 1000, body, self._secrets(webhook, now))
+        headers = signatures.headers(shown["id"], now // 1000, body, self._secrets(webhook, now))
         origin = tracing.origin(tenant, event.seq)
         parent = None if origin is None else origin.traceparent
         try:

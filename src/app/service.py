@@ -49,6 +49,7 @@ from src.api.progress import endpoints as progress
 from src.api.progress.links import ProgressLinks
 from src.api.traced import Traced
 from src.api.voice.dialling import keep_dialled
+from src.api.voice.hooked import keep_hooked
 from src.api.webchat import directline, rest, socket, static
 from src.api.webchat.pace import Paces
 from src.api.webchat.silence import keep_silence
@@ -160,6 +161,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         connectors = Connectors(outward, clock, queries.all_connectors, partial(_person, queries), sealer.open)
         stack.push_async_callback(connectors.stop)
         posting = await stack.enter_async_context(Outward(networks(settings.webhook_networks), POSTED_MAX))
+        calling = await stack.enter_async_context(Outward(networks(settings.voice_networks)))
         hub = Hub(
             store,
             clock,
@@ -199,6 +201,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             sends=sender.sends,
             show_typing=sender.typing,
             contents=store.contents(),
+            call_book=store.call_book(),
             door=Door(clock),
             visitor_tokens=VisitorTokens(secrets),
             paces=Paces(clock),
@@ -213,6 +216,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             always(partial(stream.vouch, found)),
             always(found.waiting.run),
             always(partial(keep_silence, found)),
+            always(partial(keep_hooked, found, calling)),
             always(partial(keep_dialled, found, networks(settings.voice_networks))),
             always(partial(keep_windows, found)),
             always(watch_loop),

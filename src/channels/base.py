@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from src.dispatch.callnotes import CallNote
 from src.dispatch.inbound import Identity, Inbound
 
 
@@ -68,11 +69,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a request means, and its answer. `wanted`: there is something to be pulled, with this token."""
+    """What a request means, and its answer. `wanted`: there is something to be pulled, with this token.
+
+    `notes` are what happened to calls of a telephone system that keeps no connection; `asked` is a question of such a
+    system's, in the channel's words, whose answer goes in the place of `reply`.
+    """
 
     reply: Reply
     inbound: Sequence[Inbound] = ()
     wanted: str | None = None
+    notes: Sequence[CallNote] = ()
+    asked: Any = None
 
 
 @runtime_checkable

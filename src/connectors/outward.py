@@ -5,11 +5,12 @@ the name is resolved here, once, and the connection goes to what was checked.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import random
 import socket
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
 import httpcore
@@ -176,9 +177,26 @@ class Outward:
             Failed: as `unreachable` (nobody there), `failed` (broken off) or `forbidden_address`.
         """
         sent = {"content-type": "application/json", "user-agent": "Cordboard", "accept-encoding": "identity", **headers}
+        async with self._sent("POST", url, sent, body) as answer:
+            return answer.status_code, answer.headers.get("retry-after")
+
+    async def call(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Ask once; the answer's status and its body.
+
+        Raises:
+            Failed: as of `post`, or `too_large`.
+        """
+        sent = {"accept": "application/json", "user-agent": "Cordboard", "accept-encoding": "identity", **headers}
+        async with self._sent(method, url, sent, body) as answer:
+            return answer.status_code, await _read(answer)
+
+    @contextlib.asynccontextmanager
+    async def _sent(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> AsyncIterator[httpx.Response]:
         try:
-            async with self._client.stream("POST", url, headers=sent, content=body) as answer:
-                return answer.status_code, answer.headers.get("retry-after")
+            async with self._client.stream(method, url, headers=headers, content=body) as answer:
+                yield answer
         except ForbiddenAddressError as error:
             raise Failed("forbidden_address") from error
         except httpx.ConnectError as error:

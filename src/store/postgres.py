@@ -32,6 +32,7 @@ from src.errors import Conflict, Fenced, NotFound, StoreError
 from src.router.entities import Row
 from src.router.journal import Event
 from src.store import rows, statements, tables
+from src.store.callbook import CallBook
 from src.store.connections import ACQUIRE_S_MAX, close_pool, open_pool, translated
 from src.store.contents import Contents
 from src.store.reading import put
@@ -76,6 +77,10 @@ class PostgresStore:
     def contents(self) -> Contents:
         """What is in media, over the same connections."""
         return Contents(self._pool)
+
+    def call_book(self) -> CallBook:
+        """Calls of telephone systems without a connection, over the same connections."""
+        return CallBook(self._pool)
 
     def tokens(self, sealer: Sealer, monotonic: Callable[[], float]) -> Tokens:
         """The access tokens of channel accounts, over the same connections."""

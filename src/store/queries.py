@@ -592,11 +592,17 @@ class Queries:
         return [row[0] for row in await self.all_rows(query.limit(limit))]
 
     async def calls(
-        self, tenant: str, channel: str, account: str, contact_ids: Collection[str] | None = None
+        self,
+        tenant: str,
+        channel: str,
+        account: str,
+        contact_ids: Collection[str] | None = None,
+        call_ids: Collection[str] | None = None,
     ) -> Sequence[CallRead]:
-        """The calls of an account: those of these contacts, whatever their state; None: all that are open.
+        """The calls of an account: those of these contacts, or of these ids of the channel's, whatever their state.
 
-        Without contacts that were parked or are to be called back: that their call is gone says nothing of them.
+        Where neither is given, all that are open, without contacts that were parked or are to be called back: that
+        their call is gone says nothing of them.
         """
         contact, fact, held = tables.contacts.c, tables.contact_facts.c, tables.assignments.c
         config = tables.config.c
@@ -625,6 +631,8 @@ class Queries:
                 or_(fact.external_id.is_not(None), fact.outbound),
                 contact.id.in_(contact_ids)
                 if contact_ids is not None
+                else and_(fact.channel == channel, fact.account == account, fact.external_id.in_(call_ids))
+                if call_ids is not None
                 else and_(
                     contact.closed_at.is_(None),
                     contact.owner_id.is_(None),

@@ -714,6 +714,48 @@ channel_tokens: Final = Table(
     postgresql_with=_ROOM_FOR_MANY_UPDATES,
 )
 
+# Calls of telephone systems that keep no connection to us: what happened to them, what is to be done. No numbers, no
+# names. `taken`: by the line of the tenant's owner. Ids of orders grow with time.
+call_notes: Final = Table(
+    "call_notes",
+    metadata,
+    _key("tenant"),
+    _key("account"),
+    _key("id"),
+    _key("call_id"),
+    _key("kind"),
+    _number("at"),
+    _key("leg_id", nullable=True),
+    _key("ref", nullable=True),
+    _number("cause", nullable=True),
+    _flag("taken", before="false"),
+    PrimaryKeyConstraint("tenant", "account", "id"),
+    Index(None, "tenant", "account", "call_id"),
+    Index(None, "tenant", "account", "at"),
+    Index("ix_call_notes_not_taken", "tenant", "account", postgresql_where=text("NOT taken")),
+    Index("ix_call_notes_coming", "tenant", "account", "call_id", postgresql_where=text("kind = 'coming'")),
+    postgresql_with=_ROOM_FOR_UPDATES,
+)
+
+call_orders: Final = Table(
+    "call_orders",
+    metadata,
+    _key("tenant"),
+    _key("account"),
+    _key("id"),
+    _key("call_id"),
+    _key("kind"),
+    _number("at"),
+    _key("leg_id", nullable=True),
+    _json("data"),
+    _flag("done", before="false"),
+    PrimaryKeyConstraint("tenant", "account", "id"),
+    Index(None, "tenant", "account", "call_id"),
+    Index(None, "tenant", "account", "at"),
+    Index("ix_call_orders_not_done", "tenant", "account", "id", postgresql_where=text("NOT done")),
+    postgresql_with=_ROOM_FOR_UPDATES,
+)
+
 traces: Final = Table(
     "traces",
     metadata,

@@ -40,11 +40,19 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 CONFIGURATIONS: dict[str, dict[str, Any]] = json.loads((FIXTURES / "channel_accounts.json").read_text())
 NOW_MS = 1_800_000_000_000
 
+
 every_channel = pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS.keys())
 
+every_account = pytest.mark.parametrize(
+    ("channel", "configuration"),
+    [(CHANNELS[name.split()[0]], each) for name, each in CONFIGURATIONS.items()],
+    ids=CONFIGURATIONS.keys(),
+)
+"""A channel may have accounts of several kinds: the further ones have a word behind the channel's name."""
 
-def account_of(channel: Channel) -> Account:
-    return Account("default", "main", channel.name, **CONFIGURATIONS[channel.name])
+
+def account_of(channel: Channel, configuration: dict[str, Any] | None = None) -> Account:
+    return Account("default", "main", channel.name, **(configuration or CONFIGURATIONS[channel.name]))
 
 
 def assert_plain(value: object) -> None:
@@ -75,26 +83,25 @@ def test_a_channel_is_named_for_its_address_and_speaks_some_protocol(channel: Ch
     assert isinstance(channel, Receives | Converses | Hosts)
 
 
-@every_channel
-def test_the_example_account_is_accepted(channel: Channel) -> None:
-    configuration = CONFIGURATIONS[channel.name]
+@every_account
+def test_the_example_account_is_accepted(channel: Channel, configuration: dict[str, Any]) -> None:
     channel.check(configuration["settings"], configuration["secrets"])
 
 
-@every_channel
+@every_account
 @pytest.mark.parametrize("where", ["settings", "secrets"])
-def test_unknown_settings_are_refused_by_name(channel: Channel, where: str) -> None:
-    configuration = CONFIGURATIONS[channel.name]
+def test_unknown_settings_are_refused_by_name(channel: Channel, configuration: dict[str, Any], where: str) -> None:
     spoiled = configuration | {where: configuration[where] | {"no_such_name": "x"}}
     with pytest.raises(Malformed) as refused:
         channel.check(spoiled["settings"], spoiled["secrets"])
     assert {"field": f"{where}.no_such_name"} == refused.value.extra
 
 
-@every_channel
+@every_account
 @pytest.mark.parametrize("junk", [None, True, -1, 1e308, "", "a\0", "\ud800", "x" * 100_000, [], {}, ["x"]])
-def test_unusable_values_are_refused_without_showing_secrets(channel: Channel, junk: Any) -> None:
-    configuration = CONFIGURATIONS[channel.name]
+def test_unusable_values_are_refused_without_showing_secrets(
+    channel: Channel, configuration: dict[str, Any], junk: Any
+) -> None:
     for where in ("settings", "secrets"):
         for name in configuration[where]:
             spoiled = configuration | {where: configuration[where] | {name: junk}}
@@ -110,9 +117,9 @@ def test_missing_values_are_refused_or_optional(channel: Channel) -> None:
         channel.check({}, {})
 
 
-@every_channel
-def test_secrets_are_in_no_repr(channel: Channel) -> None:
-    account = account_of(channel)
+@every_account
+def test_secrets_are_in_no_repr(channel: Channel, configuration: dict[str, Any]) -> None:
+    account = account_of(channel, configuration)
     assert not shown_secrets(account, account.secrets)
     assert not shown_secrets(channel, account.secrets)
     if isinstance(channel, Receives):
@@ -142,17 +149,19 @@ BODIES = (
 REQUESTS = st.builds(
     ChannelRequest,
     method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"]),
-    path=st.sampled_from(["", "", "/ari", "/twilio"]) | TEXT,
+    path=st.sampled_from(["", "", "/ari", "/twilio", "/twilio/agent", "/commands"]) | TEXT,
     query=st.dictionaries(NAMES | TEXT, st.sampled_from(["aes", "raw", "1800000000"]) | TEXT, max_size=7),
     headers=st.dictionaries(HEADERS | TEXT, st.sampled_from(["Basic YTpi", "ari", "Bearer x"]) | TEXT, max_size=5),
     body=BODIES,
 )
 
 
-@every_channel
+@every_account
 @given(request_=REQUESTS)
-def test_a_strangers_request_is_refused_in_order(channel: Channel, request_: ChannelRequest) -> None:
-    account = account_of(channel)
+def test_a_strangers_request_is_refused_in_order(
+    channel: Channel, configuration: dict[str, Any], request_: ChannelRequest
+) -> None:
+    account = account_of(channel, configuration)
     if isinstance(channel, Receives):
         with pytest.raises(Refused):
             channel.receive(request_, account, NOW_MS)

@@ -1,9 +1,11 @@
 """kill -9 in mid-call: who talks goes on talking, who waits is served, and what ended meanwhile has ended."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from tests.support.gateway import SECRET, Gateway
 from tests.support.process import assert_replays, free_port, serving_process
 from tests.support.service import ADMIN_KEY, Client
 from tests.support.telephony import CHANNELS, SYSTEMS, started
@@ -41,3 +43,45 @@ async def test_calls_survive_kill_9(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                     gives_up: ("closed", "abandoned"),
                 } == {each["external_id"]: (each["state"], each["outcome"]) for each in found}
     assert_replays(folder)
+
+
+async def test_commands_and_events_of_a_system_without_a_connection_survive_kill_9(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    folder, port = tmp_path / "data", free_port()
+    client = Client(f"http://127.0.0.1:{port}", ADMIN_KEY)
+    gateway = Gateway(client.url)
+    async with client.http, gateway.obeying():
+        async with serving_process(folder, port) as process:
+            body = {"channel": "voice", "settings": {"system": "webhook"}, "secrets": {"secret": SECRET}}
+            await client.call("PUT", "/v1/channels/pbx1", json=body)
+            await client.agent("anna", channels=CHANNELS, phone="anna")
+            await client.call("PUT", "/v1/queues/default", json={"offer_timeout_s": 60})
+            for number in (1, 2):
+                await gateway.tell("offered", f"c{number}", number=f"+861380013800{number}")
+                await gateway.command("hold", 30, call_id=f"c{number}")
+            gateway.mute = True  # what is ordered now is stored, and given to nobody
+            await client.call("PUT", "/v1/agents/anna/presence", json={"status": "available"})
+            async with asyncio.timeout(20):
+                while "offered" not in (await states(client)).values():
+                    await asyncio.sleep(0.05)
+            await asyncio.sleep(1)
+            process.kill()
+            process.wait(10)
+        gateway.mute = False
+        ending = asyncio.create_task(gateway.tell("abandoned", "c2"))  # posted until somebody takes it
+        async with serving_process(folder, port):
+            leg = (await gateway.command("ring", 30, call_id="c1"))["leg_id"]
+            await gateway.tell("agent_answered", "c1", leg_id=leg)
+            await gateway.command("bridge", 30, leg_id=leg)
+            await ending
+            async with asyncio.timeout(20):
+                while await states(client) != {"c1": "active", "c2": "closed"}:
+                    await asyncio.sleep(0.05)
+            rung = [each for each in gateway.commands if each["type"] == "ring"]
+            assert 1 == len(rung), "what is known to be ordered is not ordered again"
+    assert_replays(folder)
+
+
+async def states(client: Client) -> dict[str, str]:
+    found = (await client.call("GET", "/v1/contacts"))["items"]
+    return {each["external_id"]: each["state"] for each in found}

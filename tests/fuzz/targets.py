@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import jwt
 import msgspec
@@ -20,7 +21,7 @@ from src.api.schemas import ContactBody, PilotBody, QueueBody, RuleBody, TagConf
 from src.api.webchat import bodies, directline, socket
 from src.channels.base import Account, ChannelRequest
 from src.channels.tencent.crypto import encrypt, key_of, signature_of
-from src.channels.voice import line_of
+from src.channels.voice import CHANNEL, line_of, twilio
 from src.channels.voice.calls import inbound_of
 from src.channels.voice.esl import Framing
 from src.channels.webchat.site import site_of
@@ -30,8 +31,9 @@ from src.channels.wecom import WeCom
 from src.channels.wecom.normal import read_items
 from src.cluster import wire
 from src.connectors.template import TooMuch, check_body, check_url, check_view, shown
+from src.dispatch import signatures
 from src.dispatch.config import pilot_config, queue_config, rule_config, tag_config
-from src.dispatch.inbound import InboundDigits, InboundHangup
+from src.dispatch.inbound import InboundContact, InboundDigits, InboundHangup
 from src.errors import Refused
 from src.router import checks
 from src.router.classify import Rules
@@ -141,6 +143,32 @@ def esl(data: bytes) -> None:
             for event in events:
                 inbound = inbound_of(event, account)
                 assert wire.load(wire.dump(inbound)) == inbound
+
+
+def voice_webhook(data: bytes) -> None:
+    """What a telephone system posts, signed: an event, or behind `/` a question for commands."""
+    account = _account("voice webhook")
+    path, body = ("/commands", data[1:]) if data[:1] == b"/" else ("", data)
+    headers = signatures.headers("e1", NOW_MS // 1000, body, account.secrets.values())
+    _received(ChannelRequest("POST", path, headers=headers, body=body), account)
+
+
+def twilio_form(data: bytes) -> None:
+    """A form of Twilio's, signed; its first line is the path and the query."""
+    account = _account("voice twilio")
+    head, _, body = data.partition(b"\n")
+    path, _, asked = _text(head).partition("?")
+    query = dict(each.partition("=")[::2] for each in asked.split("&"))
+    form = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+    url = twilio.address(account, path.removeprefix(twilio.BASE), query)
+    signed = {"x-twilio-signature": twilio.signature(url, form, account.secrets["auth_token"])}
+    _received(ChannelRequest("POST", path, query, signed, body), account)
+
+
+def _received(request: ChannelRequest, account: Account) -> None:
+    receipt = CHANNEL.receive(request, account, NOW_MS)
+    assert all(isinstance(each, InboundContact | InboundDigits | InboundHangup) for each in receipt.inbound)
+    msgspec.json.encode(receipt.notes)
 
 
 def stream_frames(data: bytes) -> None:
@@ -266,6 +294,8 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
         wecom_messages,
         ari,
         esl,
+        voice_webhook,
+        twilio_form,
         stream_frames,
         visitor_frames,
         direct_line,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -10,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.gateway import SECRET
 from tests.support.service import Client
 
 ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
-async def program(tenant: Client, name: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def program(tenant: Client, name: str, *arguments: str, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
     key = tenant.http.headers["authorization"].removeprefix("Bearer ")
-    environment = {**os.environ, "CORDBOARD_URL": tenant.url, "CORDBOARD_KEY": key, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "CORDBOARD_URL": tenant.url, "CORDBOARD_KEY": key, "PYTHONPATH": str(ROOT), **more}
     pipe = asyncio.subprocess.PIPE
     started = await asyncio.create_subprocess_exec(
         sys.executable, str(ROOT / "examples" / name), *arguments, stdin=pipe, stdout=pipe, env=environment
@@ -74,6 +76,31 @@ async def test_a_gateway_needs_nothing_but_http(tenant: Client) -> None:
         assert "zhang@example.com Hello, how can I help you?" == await line(gateway)
 
 
-@pytest.mark.parametrize(("name", "most"), [("gateway.py", 100), ("gateway_plain.py", 50), ("desktop.py", 100)])
+async def test_a_telephone_system_tells_of_its_calls_and_is_told_what_to_do(tenant: Client) -> None:
+    await tenant.agent("anna", phone="801")
+    body = {
+        "channel": "voice",
+        "settings": {"system": "webhook", "default_region": "CN"},
+        "secrets": {"secret": SECRET},
+    }
+    await tenant.call("PUT", "/v1/channels/example-pbx", json=body)
+    settings = {"CORDBOARD_ACCOUNT": "example-pbx", "CORDBOARD_VOICE_SECRET": SECRET}
+    await tenant.call("PUT", "/v1/agents/anna/presence", json={"status": "available"})
+    async with program(tenant, "telephone.py", **settings) as telephone:
+        await say(telephone, "offered call-1 13800138000")
+        told = [json.loads(await line(telephone)) for _ in range(2)]
+        assert [("hold", "call-1"), ("ring", "call-1")] == [(each["type"], each["call_id"]) for each in told]
+        assert ("801", "+8613800138000") == (told[1]["phone"], told[1]["number"])
+        await say(telephone, f"agent_answered call-1 {told[1]['leg_id']}")
+        assert "bridge" == json.loads(await line(telephone))["type"]
+        await say(telephone, "ended call-1 16")
+        async with asyncio.timeout(30):
+            while "closed" != (await tenant.call("GET", "/v1/contacts"))["items"][0]["state"]:
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("gateway.py", 100), ("telephone.py", 60), ("gateway_plain.py", 50), ("desktop.py", 100)]
+)
 def test_examples_stay_short(name: str, most: int) -> None:
     assert len((ROOT / "examples" / name).read_text("utf-8").splitlines()) < most

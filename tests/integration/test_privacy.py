@@ -30,6 +30,8 @@ NOTHING_PERSONAL = {
     "webhooks",
     "webhook_cursors",
     "webhook_deliveries",
+    "call_notes",
+    "call_orders",
     "erasures",
     "retention_progress",
     "answers",

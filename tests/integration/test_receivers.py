@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from src.delivery import signing
+from src.dispatch import signatures
 from tests.support.service import running
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ async def receive(database: str, folder: Path, *program: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    secret, url = signing.new_secret(), f"http://127.0.0.1:{port}/"
+    secret, url = signatures.new_secret(), f"http://127.0.0.1:{port}/"
     environment = {**os.environ, "WEBHOOK_SECRET": secret, "PORT": str(port)}
     started = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE, env=environment)
     try:
@@ -35,8 +35,8 @@ async def receive(database: str, folder: Path, *program: str) -> None:
                     assert f"{kind} {contact}" == (await started.stdout.readline()).decode().strip()
             body = b'{"id": "e", "type": "contact.closed", "contact_id": "c"}'
             now = client.services.clock.now_ms() // 1000
-            for key, expected in ((signing.new_secret(), 401), (secret, 204), (secret, 204)):
-                signed = signing.headers("e", now, body, [key])
+            for key, expected in ((signatures.new_secret(), 401), (secret, 204), (secret, 204)):
+                signed = signatures.headers("e", now, body, [key])
                 assert expected == (await stranger.post(url, content=body, headers=signed)).status_code
             assert "contact.closed c" == (await started.stdout.readline()).decode().strip()
             started.kill()

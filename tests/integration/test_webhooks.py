@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from src.delivery import signing
-from src.dispatch import webhooks
+from src.dispatch import signatures, webhooks
 from tests.support.service import Client, running
 
 LOOPBACK = "127.0.0.1/32"
@@ -126,7 +125,7 @@ async def test_what_is_posted_is_the_streams_event_signed_by_the_standard(inward
 async def test_a_secret_is_rotated_while_the_receiver_still_knows_the_old_one(
     inward: Client, receiver: Receiver
 ) -> None:
-    own = signing.new_secret()
+    own = signatures.new_secret()
     made = await _hook(inward, receiver, secret=own, types=["contact.received"])
     assert "secret" not in made, "whoever gave it knows it"
     asked = {"headers": {"idempotency-key": "r1"}, "json": {"overlap_s": 3600}}

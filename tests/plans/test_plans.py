@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from src.dispatch.ports import Wanted
 from src.router import commands as c
-from src.store import contents, privacy, retaining, statements, tables
+from src.store import callbook, contents, privacy, retaining, statements, tables
 from src.store.connections import PINNED, SETTINGS
 from src.store.customers import CustomerQueries
 from src.store.partitions import WEEK_MS, make_ahead, partitions
@@ -91,6 +91,16 @@ NAMES: Final = frozenset(
     {"id", "contact_id", "assignment_id", "collaboration_id", "external_id", "name", "value", "hash", "scope"}
 )
 
+OWN: Final = {
+    ("channel_tokens", "account"): "'i' || n",
+    ("channel_cursors", "account"): "'i' || n",
+    ("webhook_cursors", "webhook"): "'i' || n",
+    ("erasures", "customer_id"): "'i' || lpad(n::text, 9, '0')",
+    ("call_notes", "kind"): f"CASE WHEN n % {OPEN} = 0 THEN 'coming' ELSE 'bridged' END",
+    ("call_notes", "taken"): f"n % {ROWS // 10} <> 0",  # a few that nobody has taken yet
+    ("call_orders", "done"): f"n % {ROWS // 10} <> 0",
+}
+
 
 def expression(table: Table, column: Column[Any], since: int) -> str:
     """What a column of row `n` holds. The journal began at `since`, and lies in several partitions."""
@@ -99,12 +109,8 @@ def expression(table: Table, column: Column[Any], since: int) -> str:
         return f"'{TENANT}'" if table.name not in FEW or table.name.startswith("channel_") else "'t' || nullif(n, 1)"
     if isinstance(column.type, JSON):
         return f"""{SPECIAL.get(name, "'{}'") if name != "state" else "'{}'"}::json"""
-    if table in (tables.channel_tokens, tables.channel_cursors) and name == "account":
-        return "'i' || n"
-    if table is tables.webhook_cursors and name == "webhook":
-        return "'i' || n"
-    if table is tables.erasures and name == "customer_id":
-        return "'i' || lpad(n::text, 9, '0')"
+    if (table.name, name) in OWN:
+        return OWN[table.name, name]
     if table is tables.journal and name == "at":
         return f"{since} + n * ({WEEKS * WEEK_MS} / {ROWS})"
     if name in SPECIAL and not (table.name == "agent_states" and name == "status"):
@@ -122,6 +128,7 @@ def expression(table: Table, column: Column[Any], since: int) -> str:
         "message_id",
         "collaboration_id",
         "external_id",
+        "call_id",
         "name",
         "value",
         "hash",
@@ -197,6 +204,14 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
         Asked("accounts that have called", s.WANTED_CURSORS, [TENANT]),
         Asked("media that are wanted", s.WANTED_MEDIA, [TENANT, "", 100]),
         Asked("what a webhook has not taken", s.DELIVERIES, [TENANT, "x", "waiting", 0, 100]),
+        Asked("calls of an event", callbook.KNOWN, [TENANT, "main", [key(7)]]),
+        Asked("notes not taken", callbook.TAKE, [TENANT, "main"]),
+        Asked("calls that are there", callbook.OPEN, [TENANT, "main", 100], own=3 * ROWS // OPEN),
+        Asked("notes of a call", callbook.NOTES, [TENANT, "main", [key(7)]]),
+        Asked("orders of a call", callbook.ORDERS, [TENANT, "main", [key(7)]]),
+        Asked("orders to give", callbook.DUE, [TENANT, "main", 100]),
+        Asked("orders given", callbook.DONE, [TENANT, "main", [key(7)]]),
+        *(Asked(f"old calls {number}", each, [TENANT, "main", 100]) for number, each in enumerate(callbook.FORGET)),
         Asked("a file", contents.GET, [TENANT, key(7)]),
         Asked("erasures that wait", privacy.PENDING, [20]),
         Asked("contacts to erase", privacy.CONTACTS, [TENANT, key(7), "", 100]),
@@ -264,6 +279,7 @@ async def read_by(queries: Queries) -> list[Asked]:
         "rated": lambda: queries.rated(TENANT, key(7)),
         "undelivered": lambda: queries.undelivered(TENANT, [key(7), key(8)], ROWS, 50),
         "silent": lambda: queries.silent(TENANT, "x", "x", 0, 50),
+        "a call": lambda: queries.calls(TENANT, "webchat", "main", call_ids=[key(7)]),
         "accounts of a channel": lambda: queries.accounts_of("webchat"),
         "conversation": lambda: queries.conversation(TENANT, key(7)),
         "messages": lambda: queries.messages(TENANT, [key(7)], limit=50, cursor=None),
@@ -294,7 +310,7 @@ async def read_by(queries: Queries) -> list[Asked]:
     # A page of fifty, each with what belongs to it; what is open in a queue; what is open of an agent's.
     paged = {"contacts": 500, "conflicts": 500, "reviews": 500}
     own = {**paged, "position": 2 * ROWS // OPEN // 20, "assignments": 2 * ROWS // 500}
-    own["silent"] = 3 * ROWS // OPEN  # all that agents hold
+    own["silent"] = own["a call"] = 3 * ROWS // OPEN  # all that agents hold
     return [Asked(f"read {each}", text, arguments, own.get(each, 0)) for each, (text, arguments) in seen]
 
 

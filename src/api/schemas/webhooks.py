@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 from src.api.schemas.base import WEEK_S, Body
-from src.delivery.signing import key_of
+from src.dispatch.signatures import key_of
 
 
 def _secret(value: str) -> str:

@@ -112,6 +112,16 @@ class _OverError(Exception):
 _read: Final = msgspec.json.Decoder(_Heard).decode
 
 
+def wish_of(read: CallRead, account: Account) -> Wish | None:
+    """How a call is to be, as its contact stands. None where there is no caller, and nobody whom we could dial."""
+    legs = tuple(WishedLeg(*leg[:4], phone_of(account, leg[4])) for leg in read.legs)
+    dial = dial_of(account, read.dial)
+    if read.call_id is None and dial is None:
+        return None
+    call_id, shows = read.call_id or f"{OUT}{read.contact_id}", str(account.settings.get("shows", ""))
+    return Wish(read.contact_id, call_id, read.state, legs, read.number, dial=dial, shows=shows)
+
+
 class Line:
     """One connection of an account; `run` returns when it is over."""
 
@@ -235,13 +245,9 @@ class Line:
 
     async def _wish(self, found: Collection[CallRead]) -> None:
         for each in found:
-            legs = tuple(WishedLeg(*leg[:4], phone_of(self._account, leg[4])) for leg in each.legs)
-            dial = dial_of(self._account, each.dial)
-            if each.call_id is None and dial is None:
-                continue
-            call_id, shows = each.call_id or f"{OUT}{each.contact_id}", str(self._account.settings.get("shows", ""))
-            wish = Wish(each.contact_id, call_id, each.state, legs, each.number, dial=dial, shows=shows)
-            await self._do(self._board.wish(wish, self._found.clock.now_ms()))
+            wish = wish_of(each, self._account)
+            if wish is not None:
+                await self._do(self._board.wish(wish, self._found.clock.now_ms()))
 
     async def _on_time(self) -> None:
         for call_id in list(self._digits):

@@ -2,11 +2,12 @@
 
     /ari   Asterisk dials us with its outbound WebSocket (20.15, 22.5 and later): subprotocol `ari`, HTTP Basic
 
-or is dialled by us at `url` (20.14, 22.4 and later); so is FreeSWITCH, at its event socket.
+or is dialled by us at `url` (20.14, 22.4 and later); so is FreeSWITCH, at its event socket. Others keep no connection:
+any system that posts signed events and takes commands (`hook`), and Twilio (`twilio`).
 
 `calls` says what happens to a call and what can be done with it, in words of no system; `switchboard` decides what is
-to be done; `ari` and `ari_line` turn Asterisk's words into those and back, `esl` and `esl_line` FreeSWITCH's.
-`api/voice` joins them to the tenant.
+to be done; `ari` and `ari_line` turn Asterisk's words into those and back, `esl` and `esl_line` FreeSWITCH's,
+`hook_line` the notes of systems without a connection. `api/voice` joins them to the tenant.
 """
 
 import re
@@ -16,15 +17,15 @@ from hmac import compare_digest
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
-import phonenumbers
-
-from src.channels.base import Account, ChannelRequest, Conversation
+from src.channels.base import Account, ChannelRequest, Conversation, Receipt
+from src.channels.voice import hook, twilio
 from src.channels.voice.ari_line import AriLine
+from src.channels.voice.checks import check_calls, check_strings
 from src.channels.voice.esl_line import EslLine
+from src.channels.voice.hook_line import HookLine
 from src.channels.voice.switchboard import Switchboard
 from src.errors import Malformed, NotFound, Unauthenticated
 
-SETTING_CHARS_MAX: Final = 256
 AUTHORIZATION_CHARS_MAX: Final = 2_048
 ARI_SUBPROTOCOL: Final = "ari"
 
@@ -59,31 +60,34 @@ class Voice:
     - `trunk`: how customers are called, `PJSIP/{number}@trunk` or `sofia/gateway/trunk/{number}`; without it nobody is
     - `shows`: the number that they see
     - `ring`: `offer`, telephones ring with the offer; `accept`, only once the agent has accepted at the desktop
+
+    `system` is missing for those; accounts of `webhook` and `twilio` have settings and secrets of their own: those that
+    `hook.check` and `twilio.check` take.
     """
 
     name: ClassVar[str] = "voice"
 
     def check(self, settings: Mapping[str, object], secrets: Mapping[str, str]) -> None:
         """See `Channel.check`."""
-        freeswitch = str(settings.get("url", "")).startswith("esl:")
-        _check_strings("settings", settings, known=_SETTINGS, needed="url" if freeswitch else "username")
-        _check_strings("secrets", secrets, known=_SECRETS, needed="password")
-        if ":" in str(settings.get("username", "")):
-            raise Malformed("username must not contain a colon: it ends there", field="settings.username")
-        if settings.get("default_region", "CN") not in phonenumbers.SUPPORTED_REGIONS:
-            raise Malformed("default_region must be an ISO 3166 code, such as CN", field="settings.default_region")
-        if any(each in str(settings.get("music", "")) for each in " ,;'\"") and freeswitch:
-            raise Malformed("music must be one word, such as local_stream://moh", field="settings.music")
-        if not str(settings.get("language", "en")).isalpha() or ("language" in settings and not freeswitch):
-            raise Malformed("language must be a module of FreeSWITCH's mod_say, such as en", field="settings.language")
-        if "{phone}" not in str(settings.get("phones", PHONES)):
-            raise Malformed("phones must say where the agent's telephone goes: {phone}", field="settings.phones")
-        if "{number}" not in str(settings.get("trunk", "{number}")):
-            raise Malformed("trunk must say where the customer's number goes: {number}", field="settings.trunk")
-        if "url" in settings:
-            _check_url(settings)
-        if settings.get("ring", "offer") not in ("offer", "accept"):
-            raise Malformed("ring must be offer or accept", field="settings.ring")
+        match settings.get("system"):
+            case None:
+                _check_connected(settings, secrets)
+            case "webhook":
+                hook.check(settings, secrets)
+            case "twilio":
+                twilio.check(settings, secrets)
+            case _:
+                raise Malformed("system must be webhook or twilio, or missing", field="settings.system")
+
+    def receive(self, request: ChannelRequest, account: Account, now_ms: int) -> Receipt:
+        """See `Receives.receive`."""
+        match account.settings.get("system"):
+            case "webhook":
+                return hook.receive(request, account, now_ms)
+            case "twilio":
+                return twilio.receive(request, account, now_ms)
+            case _:
+                raise NotFound("this account's telephone system keeps a connection")
 
     def open(self, request: ChannelRequest, account: Account) -> tuple[Conversation, str | None]:
         """See `Converses.open`.
@@ -92,7 +96,7 @@ class Voice:
             NotFound: there is no WebSocket but `/ari`.
             Unauthenticated: HTTP Basic is missing or wrong.
         """
-        if request.path != "/ari":
+        if request.path != "/ari" or keeps_none(account.settings):
             raise NotFound("a voice account has its WebSocket at /ari")
         _authenticate(request.headers.get("authorization", ""), account)
         offered = {protocol.strip() for protocol in request.headers.get("sec-websocket-protocol", "").split(",")}
@@ -100,12 +104,20 @@ class Voice:
 
 
 def is_freeswitch(account: Account) -> bool:
-    """Whether the account is a FreeSWITCH; else it is an Asterisk."""
+    """Whether the account is a FreeSWITCH that we dial."""
     return str(account.settings.get("url", "")).startswith("esl:")
 
 
+def keeps_none(settings: Mapping[str, object]) -> bool:
+    """Whether a telephone system keeps no connection to us, nor we to it."""
+    return settings.get("system") in ("webhook", "twilio")
+
+
 def line_of(account: Account) -> Conversation:
-    """A connection to the account's telephone system, whoever dialled."""
+    """A connection to the account's telephone system, whoever dialled, or what stands for one."""
+    if keeps_none(account.settings):
+        asks = account.settings["system"] == "twilio"  # callers ask what they are to hear
+        return HookLine(without=("hold", "announce") if asks else ())
     app, music = _text_setting(account, "app"), _text_setting(account, "music")
     if is_freeswitch(account):
         return EslLine(app, music, _text_setting(account, "language"))
@@ -122,6 +134,7 @@ def phone_of(account: Account, phone: str | None) -> str | None:
     if phone is None or "/" in phone:
         return phone
     default = FREESWITCH_PHONES if is_freeswitch(account) else PHONES
+    default = hook.PHONES if keeps_none(account.settings) else default
     return str(account.settings.get("phones", default)).replace("{phone}", phone)
 
 
@@ -131,6 +144,23 @@ def dial_of(account: Account, number: str | None) -> str | None:
     if number is None or not _NUMBER.fullmatch(number) or not isinstance(trunk, str):
         return None
     return trunk.replace("{number}", number)
+
+
+def _check_connected(settings: Mapping[str, object], secrets: Mapping[str, str]) -> None:
+    freeswitch = str(settings.get("url", "")).startswith("esl:")
+    check_strings("settings", settings, known=_SETTINGS, needed=("url" if freeswitch else "username",))
+    check_strings("secrets", secrets, known=_SECRETS, needed=("password",))
+    if ":" in str(settings.get("username", "")):
+        raise Malformed("username must not contain a colon: it ends there", field="settings.username")
+    if any(each in str(settings.get("music", "")) for each in " ,;'\"") and freeswitch:
+        raise Malformed("music must be one word, such as local_stream://moh", field="settings.music")
+    if not str(settings.get("language", "en")).isalpha() or ("language" in settings and not freeswitch):
+        raise Malformed("language must be a module of FreeSWITCH's mod_say, such as en", field="settings.language")
+    if "{number}" not in str(settings.get("trunk", "{number}")):
+        raise Malformed("trunk must say where the customer's number goes: {number}", field="settings.trunk")
+    check_calls(settings, PHONES)
+    if "url" in settings:
+        _check_url(settings)
 
 
 def _check_url(settings: Mapping[str, object]) -> None:
@@ -163,16 +193,6 @@ def _authenticate(header: str, account: Account) -> None:
         raise Unauthenticated("the credentials are not base64") from error
     if not compare_digest(given, f"{username}:{password}".encode()):
         raise Unauthenticated("the user name or the password is wrong")
-
-
-def _check_strings(where: str, given: Mapping[str, object], *, known: frozenset[str], needed: str) -> None:
-    for name, value in given.items():
-        if name not in known:
-            raise Malformed(f"voice accounts have no such {where}", field=f"{where}.{name}")
-        if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= SETTING_CHARS_MAX:
-            raise Malformed(f"{name} must be 1 to {SETTING_CHARS_MAX} printable characters", field=f"{where}.{name}")
-    if needed not in given:
-        raise Malformed(f"{needed} is missing", field=f"{where}.{needed}")
 
 
 CHANNEL: Final = Voice()

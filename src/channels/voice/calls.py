@@ -131,12 +131,14 @@ class Standing:
     """How it stands in the telephone system: told once for each connection, when the system has been asked.
 
     `calls` are the callers that are there, `legs` the other sides by id and whether they have answered, `talking` the
-    pairs of call and leg that hear each other. Whatever is not in here is gone.
+    pairs of call and leg that hear each other, `coming` the calls that are not there yet, though their contacts may be.
+    Whatever is not in here is gone.
     """
 
     calls: tuple[Offered, ...]
     legs: Mapping[str, bool]
     talking: frozenset[tuple[str, str]] = frozenset()
+    coming: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

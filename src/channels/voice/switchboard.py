@@ -319,7 +319,8 @@ class Switchboard:
                 acts.extend(self._caller_stands(each, event))
         for gone in [each for each in self._wishes.values() if each.call_id not in self._calls]:
             del self._wishes[gone.call_id]
-            acts.append(Gone(gone.call_id, None))
+            if gone.call_id not in event.coming:
+                acts.append(Gone(gone.call_id, None))
         does: list[CallCommand] = [HangUp(each) for each in stray]
         for call in list(self._calls.values()):
             if call.id in self._wishes:

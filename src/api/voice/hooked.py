@@ -1,0 +1,352 @@
+"""Telephone systems that keep no connection: the owner of a tenant keeps a line to the book of each, and gives orders.
+
+    what systems post ──notes──► book ──► line ──orders──► book ──► given: polled for, posted, or asked of Twilio
+
+An order is in the book before anything is done about it, and stays until its system has it: whoever owns the tenant
+after a crash goes on with it. So a system may be given an order twice, with the same id.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+import structlog
+
+from src.api.context import Services
+from src.api.inflow import account_of, take
+from src.api.voice.hooks import TEMPORARY, shown
+from src.api.voice.line import CHANNEL, Line
+from src.channels.base import Account
+from src.channels.voice import keeps_none, line_of, twilio
+from src.channels.voice.calls import Ring
+from src.channels.voice.hook_line import frame_of_note, frame_of_standing, order_of
+from src.connectors.outward import Failed, Outward
+from src.delivery.hub import encode
+from src.dispatch import jobs, signatures
+from src.dispatch.callnotes import CallNote, CallOrder, NotedCall, folded
+from src.dispatch.inbound import InboundHangup
+from src.errors import NotFound, Refused, StoreUnreachable
+
+ROUND_S: Final = 2.0
+"""How often it is looked for accounts that are new, and for tenants that came or went."""
+
+LOOK_AGAIN_S: Final = 0.2
+"""How often it is looked for what other processes write."""
+
+PAUSE_S_MIN: Final = 0.5
+PAUSE_S_MAX: Final = 15.0
+"""Between two attempts at the orders of a call: twice as long each time."""
+
+CALL_S_MAX: Final = 10.0
+SILENT_MS: Final = 10_000
+"""A system that does not take an order for so long is silent."""
+
+RING_MS_MAX: Final = 60_000
+"""So long a system may take to be given the order to ring a telephone."""
+
+RANG_MORE_MS: Final = 15_000
+"""So long after the end of its ringing an agent's side may be without a word."""
+
+SWEEP_S: Final = 5.0
+LOOK_AFTER_S: Final = 60.0
+"""How often Twilio is asked for calls that it has told nothing of."""
+
+LOOKED_AFTER_MAX: Final = 200
+KEEP_MS: Final = 86_400_000
+UNREACHABLE: Final = 3
+NO_ANSWER: Final = 19
+"""Q.850 causes, for agents' sides that never came to be."""
+
+_OK: Final = range(200, 300)
+_REFUSED: Final = range(400, 500)
+_UNAUTHORIZED: Final = frozenset({401, 403})
+_TOO_MANY: Final = 429
+_NOT_FOUND: Final = 404
+
+_Key = tuple[str, str]
+
+_log = structlog.get_logger(__name__)
+
+
+async def keep_hooked(found: Services, outward: Outward) -> None:
+    """Keep a line to the book of each such system of the tenants that this process serves, and give its orders."""
+    lines: dict[_Key, asyncio.Task[None]] = {}
+    try:
+        while True:
+            try:
+                accounts = await found.queries.accounts_of(CHANNEL)
+            except (Refused, StoreUnreachable) as error:
+                _log.warning("hooks.not_looked_for", error=str(error))
+            else:
+                wanted = {
+                    (tenant, fact.name)
+                    for tenant, fact in accounts
+                    if keeps_none(fact.settings) and found.owner.serves(tenant)
+                }
+                for key in lines.keys() - wanted:
+                    lines.pop(key).cancel()
+                for key in wanted - lines.keys():
+                    lines[key] = asyncio.create_task(_keep(found, outward, *key), name=f"hook {key[1]}")
+            await asyncio.sleep(ROUND_S)
+    finally:
+        for task in lines.values():
+            task.cancel()
+
+
+async def _keep(found: Services, outward: Outward, tenant: str, name: str) -> None:
+    """Serve one account, again and again: a line ends whenever its account is changed."""
+    while True:
+        try:
+            _, account = await account_of(found, CHANNEL, name)
+            if account.tenant != tenant or not keeps_none(account.settings):
+                return
+            pipe, orders = _BookPipe(found, account), Orders(found, outward, account)
+            async with asyncio.TaskGroup() as group:
+                giving = group.create_task(orders.run())
+                await Line(found, account, line_of(account), pipe).run()
+                giving.cancel()
+        except NotFound:
+            return
+        except (Refused, StoreUnreachable) as error:
+            _log.warning("hook.interrupted", account=name, error=str(error))
+        except Exception:  # noqa: BLE001  # whatever it is, the next line may be better
+            _log.exception("hook.failed", account=name)
+        await asyncio.sleep(PAUSE_S_MIN)
+
+
+class _BookPipe:
+    """The book of an account, as a line has it."""
+
+    def __init__(self, found: Services, account: Account) -> None:
+        self._found, self._tenant, self._account = found, account.tenant, account.name
+        self._frames: list[str] = []
+        self._begun = False
+
+    async def receive(self) -> str:
+        """What stands, then what happens."""
+        book = self._found.call_book
+        while not self._frames:
+            notes = await book.take(self._tenant, self._account)
+            if not self._begun:
+                self._begun = True
+                self._frames.append(frame_of_standing(*await book.standing(self._tenant, self._account)))
+            elif not notes:
+                await book.changed(self._tenant, self._account, LOOK_AGAIN_S)
+            self._frames.extend(map(frame_of_note, notes))
+        return self._frames.pop(0)
+
+    async def send(self, text: str) -> None:
+        """Keep an order."""
+        order = replace(order_of(text), id=self._found.new_id())
+        await self._found.call_book.order(self._tenant, self._account, order)
+
+    async def close(self, code: int, reason: str) -> None:
+        """There is nothing to close."""
+
+
+class Orders:
+    """Gives an account's system its orders, in their order for each call, and looks after what it does not tell."""
+
+    def __init__(self, found: Services, outward: Outward, account: Account) -> None:
+        self._found, self._outward, self._account = found, outward, account
+        self._book, self._key = found.call_book, (account.tenant, account.name)
+        self._is_twilio = account.settings.get("system") == "twilio"
+        self._polled = not self._is_twilio and "commands_url" not in account.settings
+        self._again: dict[str, tuple[float, float]] = {}
+        self._silent = False
+        self._swept_at = self._looked_at = float("-inf")
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._once()
+            except (Refused, StoreUnreachable) as error:
+                _log.warning("orders.interrupted", account=self._account.name, error=str(error))
+                await asyncio.sleep(PAUSE_S_MIN)
+            await self._book.changed(*self._key, LOOK_AGAIN_S)
+
+    async def _once(self) -> None:
+        orders = await self._in_time(await self._book.due(*self._key))
+        now_s = self._found.clock.monotonic()
+        if orders and not self._polled and self._found.owner.serves(self._account.tenant):
+            by_call = defaultdict(list)
+            for each in orders:
+                by_call[each.call_id].append(each)
+            ready = [call_id for call_id in by_call if self._again.get(call_id, (0.0, 0.0))[0] <= now_s]
+            await asyncio.gather(*(self._give_all(call_id, by_call[call_id]) for call_id in ready))
+        if now_s - self._swept_at >= SWEEP_S:
+            self._swept_at = now_s
+            await self._sweep()
+
+    async def _in_time(self, orders: Sequence[CallOrder]) -> Sequence[CallOrder]:
+        """Tell of a system that takes no orders; leave out telephones that it is too late to ring."""
+        now_ms = self._found.clock.now_ms()
+        silent = bool(orders) and now_ms - orders[0].at > SILENT_MS
+        if silent and not self._silent:
+            await self._report("line_silent")
+        self._silent = silent
+        late = [each for each in orders if each.kind == "ring" and now_ms - each.at > RING_MS_MAX]
+        for each in late:
+            await self._failed(each, TEMPORARY)
+            await self._book.done(*self._key, [each.id])
+        return [each for each in orders if each not in late]
+
+    async def _give_all(self, call_id: str, orders: Sequence[CallOrder]) -> None:
+        """Give the orders of one call until one is not taken; the others wait behind it."""
+        for each in orders:
+            if not await self._give(each):
+                _, pause_s = self._again.get(call_id, (0.0, PAUSE_S_MIN))
+                self._again[call_id] = (self._found.clock.monotonic() + pause_s, min(PAUSE_S_MAX, pause_s * 2))
+                return
+            await self._book.done(*self._key, [each.id])
+        self._again.pop(call_id, None)
+
+    async def _give(self, order: CallOrder) -> bool:
+        """Try once; whether nothing more is to be done about it."""
+        try:
+            async with asyncio.timeout(CALL_S_MAX):
+                return await (self._ask_twilio(order) if self._is_twilio else self._post(order))
+        except (Failed, TimeoutError) as error:
+            _log.info("order.not_given", account=self._account.name, order=order.id, error=type(error).__name__)
+            return False
+
+    async def _post(self, order: CallOrder) -> bool:
+        account = self._account
+        body = encode((await shown(self._found, account, [order]))[0])
+        at_s = self._found.clock.now_ms() // 1000
+        headers = signatures.headers(order.id, at_s, body, [account.secrets["secret"]])
+        status, _ = await self._outward.post(str(account.settings["commands_url"]), body, headers)
+        return await self._judged(order, status)
+
+    async def _judged(self, order: CallOrder, status: int) -> bool:
+        """What an answer means: taken, refused for good, or to be tried again."""
+        if status in _OK:
+            return True
+        if status not in _REFUSED or status == _TOO_MANY:
+            return False
+        if status in _UNAUTHORIZED:
+            await self._report("bad_credential")
+        await self._failed(order, UNREACHABLE)
+        return True
+
+    async def _failed(self, order: CallOrder, cause: int) -> None:
+        """An order was refused: where it was to bring an agent to the telephone, that agent is not there."""
+        if order.kind in ("ring", "bridge") and order.leg_id is not None:
+            note = self._note(f"{order.id} failed", order.call_id, "agent_ended")
+            await self._book.note(*self._key, [replace(note, leg_id=order.leg_id, cause=cause)])
+
+    # -- Twilio -------------------------------------------------------------------------------------------------
+
+    async def _ask_twilio(self, order: CallOrder) -> bool:
+        account, leg_id = self._account, order.leg_id or ""
+        match order.kind:
+            case "ring":
+                ring = Ring(order.call_id, leg_id, str(order.data["phone"]), int(order.data["timeout_s"]))
+                status, body = await self._twilio("POST", None, twilio.ring_form(ring, account))
+                if status in _OK and (sid := _text(body, "sid")):
+                    note = self._note(f"{sid} dialled", order.call_id, "agent_dialled")
+                    await self._book.note(*self._key, [replace(note, leg_id=leg_id, ref=sid)])
+                return await self._judged(order, status)
+            case "bridge":
+                status, _ = await self._twilio("POST", order.call_id, twilio.talk_form(leg_id, account))
+                return await self._done_or_gone(status, order.call_id)
+            case "hang_up":
+                status, _ = await self._twilio("POST", order.call_id, twilio.END_FORM)
+                return await self._done_or_gone(status, order.call_id)
+            case "drop":
+                return await self._drop(order.call_id, leg_id, order.at)
+        return True
+
+    async def _done_or_gone(self, status: int, call_id: str) -> bool:
+        if status in _REFUSED and status != _TOO_MANY:  # the caller may have hung up meanwhile
+            await self._look_at_call(call_id)
+            return True
+        return status in _OK
+
+    async def _drop(self, call_id: str, leg_id: str, at_ms: int) -> bool:
+        calls = folded(*await self._book.standing(*self._key, [call_id]))
+        leg = calls[call_id].legs.get(leg_id) if call_id in calls else None
+        if leg is None or leg.ended:
+            return True
+        if leg.ref is None:  # it is not known yet which of Twilio's calls it is
+            return self._found.clock.now_ms() - at_ms > RING_MS_MAX
+        status, _ = await self._twilio("POST", leg.ref, twilio.END_FORM)
+        return status in _OK or (status in _REFUSED and status != _TOO_MANY)
+
+    async def _twilio(self, method: str, sid: str | None, form: twilio.Params = ()) -> tuple[int, bytes]:
+        headers = {
+            "authorization": twilio.credential(self._account),
+            "content-type": "application/x-www-form-urlencoded",
+        }
+        url = twilio.calls_url(self._account, sid)
+        return await self._outward.call(method, url, urlencode(form).encode() if form else b"", headers)
+
+    async def _look_at_call(self, call_id: str) -> None:
+        """Ask Twilio for a caller; one that is gone has ended."""
+        status = await self._status_of(call_id)
+        if status in twilio.FINAL:
+            now_ms = self._found.clock.now_ms()
+            hangup = InboundHangup(CHANNEL, self._account.name, call_id, twilio.FINAL[status])
+            await take(self._found, self._account, [hangup])
+            await self._book.note(*self._key, [twilio.ended(call_id, now_ms, status)])
+
+    async def _status_of(self, sid: str) -> str:
+        """The state of one of Twilio's calls; one that it does not know has failed."""
+        try:
+            async with asyncio.timeout(CALL_S_MAX):
+                status, body = await self._twilio("GET", sid)
+        except (Failed, TimeoutError):
+            return ""
+        return "failed" if status == _NOT_FOUND else _text(body, "status")
+
+    async def _look_after(self, calls: Sequence[NotedCall]) -> None:
+        """Ask Twilio for calls of which it has told nothing for a while."""
+        now_ms = self._found.clock.now_ms()
+        old = [each for each in calls if now_ms - each.heard_at > LOOK_AFTER_S * 1000]
+        first = self._looked_at == float("-inf")
+        for call in (calls if first else old)[:LOOKED_AFTER_MAX]:
+            await self._look_at_call(call.id)
+            for leg_id, leg in call.legs.items():
+                if leg.ref is not None and not leg.ended:
+                    status = await self._status_of(leg.ref)
+                    notes = twilio.leg_notes(call.id, leg_id, leg.ref, status, now_ms)
+                    await self._book.note(*self._key, notes)
+
+    # -- what is not told ---------------------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        """An agent's side that should have rung itself out, and of which nothing was heard, is gone."""
+        now_s, now_ms = self._found.clock.monotonic(), self._found.clock.now_ms()
+        calls = list(folded(*await self._book.standing(*self._key)).values())
+        for call in calls:
+            for leg_id, leg in call.legs.items():
+                rang_ms = -1 if leg.rung_at is None else now_ms - leg.rung_at - leg.rings_s * 1000
+                if rang_ms > RANG_MORE_MS and not (leg.answered or leg.ended):
+                    note = self._note(f"{leg_id} silent", call.id, "agent_ended")
+                    await self._book.note(*self._key, [replace(note, leg_id=leg_id, cause=NO_ANSWER)])
+        if now_s - self._looked_at >= LOOK_AFTER_S:
+            if self._is_twilio:
+                await self._look_after(calls)
+            self._looked_at = now_s
+            await self._book.forget(*self._key, now_ms - KEEP_MS)
+
+    def _note(self, note_id: str, call_id: str, kind: str) -> CallNote:
+        return CallNote(note_id, call_id, kind, self._found.clock.now_ms())
+
+    async def _report(self, reason: str) -> None:
+        await self._found.owner.submit(self._account.tenant, jobs.ReportTrouble(self._account.name, reason))
+
+
+def _text(body: bytes, name: str) -> str:
+    """A text of a JSON object; empty where there is none."""
+    try:
+        value = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return ""
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else ""

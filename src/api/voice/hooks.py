@@ -1,0 +1,131 @@
+"""What telephone systems without a connection tell and ask: it is written down, and answered from how things stand.
+
+Any process may do it: what is told goes into the book that the tenant's owner reads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from src.api.context import Services
+from src.api.inflow import take
+from src.api.voice.line import CHANNEL, wish_of
+from src.channels.base import Account, Receipt, Reply
+from src.channels.voice import twilio
+from src.channels.voice.hook import Poll, Stand
+from src.channels.voice.hook_line import as_json
+from src.channels.voice.switchboard import Wish
+from src.delivery.hub import encode
+from src.dispatch.callnotes import CallNote, CallOrder, NotedCall, folded
+from src.dispatch.inbound import InboundHangup
+from src.errors import StoreUnreachable, Unavailable
+
+LOOK_AGAIN_S: Final = 0.5
+"""How often it is looked for orders that another process writes, while a system waits for them."""
+
+TEMPORARY: Final = 41
+"""Q.850: temporary failure, for an agent's side that is gone and nobody knows why."""
+
+
+async def settle(found: Services, account: Account, receipt: Receipt) -> Reply:
+    """Write down what was told, unless it is known, and answer."""
+    ids = [each.id for each in receipt.notes]
+    if not ids or set(ids) - await found.call_book.known(account.tenant, account.name, ids):
+        coming = [
+            replace(each, id=f"{each.id} coming", kind="coming") for each in receipt.notes if each.kind == "offered"
+        ]
+        if coming:
+            await found.call_book.note(account.tenant, account.name, coming)
+        await take(found, account, receipt.inbound)
+        await found.call_book.note(account.tenant, account.name, receipt.notes)
+    match receipt.asked:
+        case Poll():
+            return await _orders(found, account, receipt.asked)
+        case Stand():
+            await _stand(found, account, receipt.asked)
+        case twilio.Round():
+            return await _next(found, account, receipt.asked)
+        case twilio.Joins():
+            return await _join(found, account, receipt.asked)
+    return receipt.reply
+
+
+async def shown(found: Services, account: Account, orders: Sequence[CallOrder]) -> Sequence[dict[str, object]]:
+    """Orders as a system is given them, with the numbers that agents' telephones show."""
+    rung = {each.call_id for each in orders if each.kind == "ring"}
+    numbers = {}
+    if rung:
+        reads = await found.queries.calls(account.tenant, CHANNEL, account.name, call_ids=rung)
+        numbers = {each.call_id: each.number for each in reads}
+    return [as_json(each, numbers.get(each.call_id)) for each in orders]
+
+
+async def _orders(found: Services, account: Account, poll: Poll) -> Reply:
+    book, clock = found.call_book, found.clock
+    if poll.done:
+        await book.done(account.tenant, account.name, poll.done)
+    until_s = clock.monotonic() + poll.wait_s
+    while not (orders := await book.due(account.tenant, account.name)):
+        left_s = until_s - clock.monotonic()
+        if left_s <= 0:
+            break
+        await book.changed(account.tenant, account.name, min(LOOK_AGAIN_S, left_s))
+    return Reply(encode({"commands": await shown(found, account, orders)}), "application/json")
+
+
+async def _stand(found: Services, account: Account, stand: Stand) -> None:
+    """What is not there any more has ended, unless the system has not been told of it yet."""
+    tenant, name, book, now_ms = account.tenant, account.name, found.call_book, found.clock.now_ms()
+    notes, orders = await book.standing(tenant, name)
+    untold = {each.leg_id for each in await book.due(tenant, name) if each.kind == "ring"}
+    gone: list[CallNote] = []
+    for call in folded(notes, orders).values():
+        if call.offered and call.id not in stand.calls:
+            await take(found, account, [InboundHangup(CHANNEL, name, call.id)])
+            gone.append(CallNote(f"{stand.event_id} {call.id}", call.id, "ended", now_ms))
+            continue
+        for leg_id, leg in call.legs.items():
+            if not leg.ended and leg_id not in stand.legs and leg_id not in untold:
+                note_id = f"{stand.event_id} {leg_id}"
+                gone.append(CallNote(note_id, call.id, "agent_ended", now_ms, leg_id, cause=TEMPORARY))
+    await book.note(tenant, name, gone)
+
+
+# -- Twilio --------------------------------------------------------------------------------------------------------
+
+
+async def _stands(found: Services, account: Account, call_id: str) -> tuple[NotedCall, Wish | None]:
+    """What is known of a call, and how it is to be."""
+    calls = folded(*await found.call_book.standing(account.tenant, account.name, [call_id]))
+    reads = await found.queries.calls(account.tenant, CHANNEL, account.name, call_ids=[call_id])
+    return calls.get(call_id, NotedCall(call_id)), wish_of(reads[0], account) if reads else None
+
+
+async def _next(found: Services, account: Account, asked: twilio.Round) -> Reply:
+    """What a caller hears next. Where that cannot be known, it goes on waiting: it is a customer."""
+    try:
+        call, wish = await _stands(found, account, asked.call_id)
+        if wish is None or wish.over or call.ended:
+            return twilio.hang_up()
+        for leg in wish.legs:
+            noted = call.legs.get(leg.id)
+            if leg.state in ("active", "parked") and noted is not None and noted.answered and not noted.ended:
+                return twilio.talk(leg.id, account)
+        outlook = await found.owner.outlook(account.tenant, [wish.contact_id]) if wish.state == "waiting" else {}
+        position = outlook[wish.contact_id][0] if wish.contact_id in outlook else None
+    except (Unavailable, StoreUnreachable):
+        position = None
+    return twilio.wait(account, position, first=asked.first)
+
+
+async def _join(found: Services, account: Account, asked: twilio.Joins) -> Reply:
+    """An agent's telephone was answered: it is let in, unless its ringing is over, or it rings a second time."""
+    call, wish = await _stands(found, account, asked.call_id)
+    leg = call.legs.get(asked.leg_id)
+    wanted = wish is not None and any(each.id == asked.leg_id for each in wish.legs)
+    if call.ended or leg is None or leg.ended or leg.ref not in (None, asked.ref) or not wanted:
+        return twilio.hang_up()
+    now_ms = found.clock.now_ms()
+    note = CallNote(f"{asked.ref} answered", call.id, "agent_answered", now_ms, asked.leg_id, asked.ref)
+    await found.call_book.note(account.tenant, account.name, [note])
+    return twilio.join(asked.leg_id)

@@ -1,0 +1,196 @@
+"""A telephone system that keeps no connection, as a line has it: its notes in, orders out. It does no I/O.
+
+The frames are ours: whoever keeps the notes and orders writes them (`frame_of_note`, `frame_of_standing`) and reads
+them (`order_of`).
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from src.channels.voice.calls import (
+    Abandoned,
+    AgentAnswered,
+    AgentEnded,
+    AgentRinging,
+    Announce,
+    Bridge,
+    Bridged,
+    CallCommand,
+    CallEvent,
+    Drop,
+    Ended,
+    HangUp,
+    Hold,
+    Offered,
+    Queued,
+    Ring,
+    Standing,
+)
+from src.dispatch.callnotes import ENDED, CallNote, CallOrder, NotedCall, folded
+
+KINDS: Final[Mapping[type[CallCommand], str]] = {
+    Hold: "hold",
+    Announce: "announce",
+    Ring: "ring",
+    Bridge: "bridge",
+    HangUp: "hang_up",
+    Drop: "drop",
+}
+
+
+CALLS_MAX: Final = 20_000
+"""Calls, and likewise agents' sides, that are kept in mind; beyond it the oldest is forgotten."""
+
+
+class _Frame(msgspec.Struct):
+    standing: bool
+    notes: list[CallNote]
+    orders: list[CallOrder] = []
+
+
+Value = TypeVar("Value")
+
+_read: Final = msgspec.json.Decoder(_Frame).decode
+_read_order: Final = msgspec.json.Decoder(CallOrder).decode
+
+
+def frame_of_note(note: CallNote) -> str:
+    """Something happened."""
+    return msgspec.json.encode(_Frame(False, [note])).decode()
+
+
+def frame_of_standing(notes: Iterable[CallNote], orders: Iterable[CallOrder]) -> str:
+    """All that is known of the calls that are there."""
+    return msgspec.json.encode(_Frame(True, list(notes), list(orders))).decode()
+
+
+def order_of(frame: str) -> CallOrder:
+    """What is to be done; its id is for whoever keeps it."""
+    return _read_order(frame)
+
+
+class HookLine:
+    """See `Conversation`. `without` are the kinds of orders that the system needs not be given."""
+
+    def __init__(self, without: Collection[str] = ()) -> None:
+        self._without = frozenset(without)
+        self._calls: dict[str, NotedCall] = {}
+        self._call_of_leg: dict[str, str] = {}
+        self.waits_since_ms: int | None = None
+
+    def begin(self, now_ms: int) -> Sequence[str]:  # noqa: ARG002  # nothing need be asked: it was noted
+        """See `Conversation.begin`."""
+        return ()
+
+    def ping(self, now_ms: int) -> Sequence[str]:  # noqa: ARG002  # there is no connection
+        """See `Conversation.ping`."""
+        return ()
+
+    def take(self, text: str, now_ms: int) -> tuple[Sequence[CallEvent], Sequence[str]]:  # noqa: ARG002
+        """See `Conversation.take`."""
+        frame = _read(text)
+        if frame.standing:
+            return [self._standing(frame.notes, frame.orders)], ()
+        return [event for note in frame.notes for event in self._noted(note)], ()
+
+    def tell(self, command: CallCommand, now_ms: int) -> Sequence[str]:
+        """See `Conversation.tell`."""
+        kind, leg_id, data = KINDS[type(command)], None, {}
+        match command:
+            case Ring():
+                leg_id, call_id = command.leg_id, command.call_id
+                data = {"phone": command.phone, "timeout_s": command.timeout_s}
+                _remembered(self._call_of_leg, leg_id, call_id)
+            case Bridge():
+                leg_id, call_id = command.leg_id, command.call_id
+            case Drop():
+                leg_id, call_id = command.leg_id, self._call_of_leg.get(command.leg_id, "")
+            case Announce():
+                call_id, data = command.call_id, {"position": command.position}
+            case _:
+                call_id = command.call_id
+        call = self._calls.get(call_id)
+        gone = call is not None and call.ended and leg_id is None
+        if kind in self._without or gone or (kind == "drop" and self._leg_ended(call_id, command)):
+            return ()
+        order = CallOrder("", call_id, kind, now_ms, leg_id, data)
+        return [msgspec.json.encode(order).decode()]
+
+    def _leg_ended(self, call_id: str, command: CallCommand) -> bool:
+        call = self._calls.get(call_id)
+        return isinstance(command, Drop) and call is not None and call.leg(command.leg_id).ended
+
+    def _standing(self, notes: Sequence[CallNote], orders: Sequence[CallOrder]) -> Standing:
+        known = [each for each in folded(notes, orders).values() if not each.ended]
+        self._calls = {each.id: each for each in known if each.offered}
+        self._call_of_leg = {leg_id: each.id for each in self._calls.values() for leg_id in each.legs}
+        legs = [(call.id, *each) for call in self._calls.values() for each in call.legs.items() if not each[1].ended]
+        return Standing(
+            tuple(_offered(each) for each in self._calls.values()),
+            {leg_id: leg.answered for _, leg_id, leg in legs},
+            frozenset((call_id, leg_id) for call_id, leg_id, leg in legs if leg.talked),
+            frozenset(each.id for each in known if not each.offered),
+        )
+
+    def _noted(self, note: CallNote) -> Sequence[CallEvent]:
+        """What is news; what is over stays so, whatever comes behind it."""
+        call = _remembered(self._calls, note.call_id, NotedCall(note.call_id))
+        if call.is_of_another(note):
+            return ()
+        was_offered, was_ended = call.offered, call.ended
+        leg_was = None if note.leg_id is None else (call.leg(note.leg_id).answered, call.leg(note.leg_id).ended)
+        call.note(note)
+        if note.kind in ENDED or was_ended:
+            if note.kind == "offered" or not was_ended:
+                return [_end_of(call, note)]
+            return ()
+        if note.kind == "offered":
+            return () if was_offered else [_offered(call, note.at)]
+        if note.leg_id is None or leg_was is None:
+            return [Queued(note.call_id, note.at)] if note.kind == "queued" else ()
+        _remembered(self._call_of_leg, note.leg_id, note.call_id)
+        return _of_leg(note, note.leg_id, answered=leg_was[0], ended=leg_was[1])
+
+
+def _remembered(kept: dict[str, Value], key: str, value: Value) -> Value:
+    if key not in kept and len(kept) >= CALLS_MAX:
+        del kept[next(iter(kept))]
+    return kept.setdefault(key, value)
+
+
+def _of_leg(note: CallNote, leg_id: str, *, answered: bool, ended: bool) -> Sequence[CallEvent]:
+    if ended:
+        return ()
+    events: list[CallEvent] = []
+    if note.kind in ("agent_answered", "bridged") and not answered:
+        events.append(AgentAnswered(note.call_id, note.at, leg_id))
+    if note.kind == "bridged":
+        events.append(Bridged(note.call_id, note.at, leg_id))
+    if note.kind == "agent_ringing":
+        events.append(AgentRinging(note.call_id, note.at, leg_id))
+    if note.kind == "agent_ended":
+        events.append(AgentEnded(note.call_id, note.at, leg_id, note.cause))
+    return events
+
+
+def _offered(call: NotedCall, at_ms: int = 0) -> Offered:
+    """A caller whose contact is there: whoever calls stands in it, and not in the note."""
+    return Offered(call.id, at_ms, "")
+
+
+def _end_of(call: NotedCall, note: CallNote) -> CallEvent:
+    talked = any(each.talked for each in call.legs.values())
+    cause = note.cause if note.kind in ENDED else None
+    return (Ended if talked else Abandoned)(call.id, note.at, cause)
+
+
+def as_json(order: CallOrder, number: str | None) -> dict[str, Any]:
+    """An order as a system is given it; `number` is what an agent's telephone shows."""
+    shown: dict[str, Any] = {"id": order.id, "type": order.kind, "call_id": order.call_id, **order.data}
+    if order.leg_id is not None:
+        shown["leg_id"] = order.leg_id
+    if order.kind == "ring" and number is not None:
+        shown["number"] = number
+    return shown

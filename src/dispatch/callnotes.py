@@ -1,0 +1,111 @@
+"""Calls of telephone systems that keep no connection to us: what they told of them, and what they are to do.
+
+    note    what happened to a call, as its system told it: written once, under the system's own id of the event
+    order   what is to be done with a call: kept until the system has it
+
+Neither holds who calls: ids, codes and agents' telephones alone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+ENDED: Final = frozenset({"ended", "abandoned"})
+
+
+@dataclass(frozen=True, slots=True)
+class CallNote:
+    """Something happened to a call.
+
+    `kind` is `offered`, `queued`, `agent_ringing`, … as in `channels/voice/calls`; and `coming`, which is written
+    before a call's contact is, as `offered` is behind it. `leg_id` is the agent's side that it concerns, `ref` the
+    system's own id of that side, where it has one. `cause` is a Q.850 number, `at` the time in milliseconds since the
+    epoch.
+    """
+
+    id: str
+    call_id: str
+    kind: str
+    at: int
+    leg_id: str | None = None
+    ref: str | None = None
+    cause: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallOrder:
+    """Something is to be done with a call. `kind` is `hold`, `announce`, `ring`, `bridge`, `hang_up` or `drop`.
+
+    `data` is what belongs to the kind: `phone` and `timeout_s` of a ring, `position` of an announcement. `at` is when
+    it was ordered, in milliseconds since the epoch.
+    """
+
+    id: str
+    call_id: str
+    kind: str
+    at: int
+    leg_id: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class NotedLeg:
+    """An agent's side: whether it was answered, whether it is gone, when it was rung, and for how many seconds."""
+
+    answered: bool = False
+    ended: bool = False
+    talked: bool = False
+    ref: str | None = None
+    rung_at: int | None = None
+    rings_s: int = 0
+
+
+@dataclass(slots=True)
+class NotedCall:
+    """What notes and orders add up to, in whatever order they are read. `heard_at` is when the last note came."""
+
+    id: str
+    offered: bool = False
+    ended: bool = False
+    heard_at: int = 0
+    legs: dict[str, NotedLeg] = field(default_factory=dict)
+
+    def leg(self, leg_id: str) -> NotedLeg:
+        """A leg, known from now on."""
+        return self.legs.setdefault(leg_id, NotedLeg())
+
+    def note(self, note: CallNote) -> None:
+        """Take a note."""
+        if self.is_of_another(note):
+            return
+        self.heard_at = max(self.heard_at, note.at)
+        self.offered = self.offered or note.kind == "offered"
+        self.ended = self.ended or note.kind in ENDED
+        if note.leg_id is None:
+            return
+        leg = self.leg(note.leg_id)
+        leg.ref = leg.ref or note.ref
+        leg.answered = leg.answered or note.kind in ("agent_answered", "bridged")
+        leg.talked = leg.talked or note.kind == "bridged"
+        leg.ended = leg.ended or note.kind == "agent_ended"
+
+    def is_of_another(self, note: CallNote) -> bool:
+        """Whether a note is of a second ringing of the same leg: the first one counts."""
+        leg = None if note.leg_id is None else self.legs.get(note.leg_id)
+        return leg is not None and leg.ref is not None and note.ref not in (None, leg.ref)
+
+    def order(self, order: CallOrder) -> None:
+        """Take an order: a leg that is to ring is there until its end is told."""
+        if order.kind == "ring" and order.leg_id is not None:
+            leg = self.leg(order.leg_id)
+            leg.rung_at, leg.rings_s = order.at, int(order.data.get("timeout_s", 0))
+
+
+def folded(notes: Iterable[CallNote], orders: Iterable[CallOrder]) -> dict[str, NotedCall]:
+    """The calls that notes and orders speak of, by their ids."""
+    calls: dict[str, NotedCall] = {}
+    for note in notes:
+        calls.setdefault(note.call_id, NotedCall(note.call_id)).note(note)
+    for order in orders:
+        calls.setdefault(order.call_id, NotedCall(order.call_id)).order(order)
+    return calls
