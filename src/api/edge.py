@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Final
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src import metrics
@@ -38,6 +39,9 @@ WEIGHED_BYTES: Final = 4 * 1024
 
 INTAKE: Final = ("/v1/contacts", "/v1/contacts:batch")
 NATIVE: Final = "/channels/"
+POLLS: Final = "/commands"
+"""Where telephone systems wait for what is to be done."""
+
 AGAIN: Final = frozenset({429, 503})
 """Answers that say: come back."""
 
@@ -72,7 +76,7 @@ class Edge:
         if length > bytes_max:
             await problems.response(_too_large(bytes_max))(scope, receive, send)
             return
-        if scope["path"] in FREE or b"wait_s=" in scope["query_string"]:
+        if scope["path"] in FREE or b"wait_s=" in scope["query_string"] or _polls(scope["path"]):
             await self._pass(scope, receive, send)  # what waits for news costs nothing while it waits
             return
         caller, weight = (
@@ -139,6 +143,8 @@ class Edge:
             await self._app(scope, counted, sending)
         except _TooLarge:
             refusal = _too_large(bytes_max)
+        except ClientDisconnect:
+            return  # nobody is there to be answered
         except Exception:  # noqa: BLE001  # whatever it is, the caller gets an answer and others go on
             _log.exception("request.failed", method=scope["method"], path=scope["path"])
             refusal = Internal("the service could not do this")
@@ -146,6 +152,10 @@ class Edge:
             return
         if not started:
             await problems.response(refusal)(scope, receive, send)
+
+
+def _polls(path: str) -> bool:
+    return path.startswith(NATIVE) and path.endswith(POLLS)
 
 
 def _bytes_max(path: str) -> int:
