@@ -42,8 +42,11 @@ class Receiver:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
                 seq = int(json.loads(await reader.readexactly(length))["seq"])
+                held = self.silent
                 while self.silent:
                     await asyncio.sleep(0.02)
+                if held:
+                    await asyncio.sleep(0.1)  # until this loop has heard who was killed meanwhile
                 if reader.at_eof():
                     return  # whoever posted it is dead, and heard nothing
                 status = "204 No Content"

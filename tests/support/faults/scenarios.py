@@ -51,7 +51,7 @@ async def kill_the_owner_amid_webhooks(run: Run) -> None:
     receiver.failing = True
     await asyncio.sleep(1)
     receiver.failing, receiver.silent = False, True
-    await asyncio.sleep(1)
+    await asyncio.sleep(2)  # so long that it is written down, also by a busy machine, how far the webhook has come
     (await run.owner()).kill()
     receiver.silent = False
 
