@@ -30,6 +30,7 @@ def _shown(fact: WebhookFact, cursor: WebhookCursor | None) -> views.Json:
         "id": fact.name,
         "url": fact.body["url"],
         "types": list(fact.body["types"]),
+        "alarms": list(fact.body.get("alarms", ())),
         "personal": fact.body["personal"],
         "enabled": fact.body["enabled"],
         "previous_secret_until": views.rfc3339(fact.body["previous_until"]),
@@ -84,6 +85,7 @@ def webhook_fact(ctx: Context, webhook_id: str, body: WebhookBody) -> WebhookFac
     stored = {
         "url": body.url,
         "types": list(body.types),
+        "alarms": list(body.alarms),
         "personal": ctx.principal.may("contacts:read") if body.personal is None else body.personal,
         "enabled": body.enabled,
         "previous_until": None,

@@ -200,7 +200,8 @@ def _body(fact: AccountFact | ConnectorFact | WebhookFact) -> views.Json:
         return {**shown, "secrets": hidden, "enabled": fact.enabled}
     if isinstance(fact, ConnectorFact):
         return {**fact.body, "secrets": hidden}
-    return {name: fact.body[name] for name in ("url", "types", "personal", "enabled")}
+    kept = ("url", "types", "alarms", "personal", "enabled")
+    return {name: fact.body[name] for name in kept if name in fact.body}
 
 
 def _differences(before: Any, after: Any, path: str) -> Iterator[views.Json]:  # noqa: ANN401  # any JSON values

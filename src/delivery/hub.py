@@ -530,6 +530,9 @@ class Hub:
                 if each.customer_id not in known.customers or each.customer_id not in known.recent:
                     wanted.customers.add(each.customer_id)
                     wanted.recent(each.at - RECENT_S * 1000)
+            elif each.type in ev.ALARMS and each.customer_id is not None:
+                if each.customer_id not in known.customers:
+                    wanted.customers.add(each.customer_id)
             elif each.type == ev.MESSAGE_QUEUED and each.contact_id is not None:
                 if each.contact_id not in known.facts or each.contact_id not in known.contacts:
                     wanted.contacts.add(each.contact_id)

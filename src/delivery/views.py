@@ -128,6 +128,7 @@ def contact(
         "previous_agent_id": more.get("previous_agent_id"),
         "transfers": value["transfers"],
         "flags": flags,
+        "alarms": [{"name": name, "level": level} for name, level in more.get("alarms", {}).items()],
         "pilot": value["pilot"],
         "position": position,
         **estimate(wait),
@@ -238,15 +239,25 @@ def _word(fact: CollaborationWord) -> Json:
 
 def person(known: Known, customer_id: str | None, contact_id: str | None) -> Json | None:
     """The summary of a customer that goes with an offer: who it is, and its last contacts but this one."""
-    fact = known.customers.get(customer_id or "")
-    if fact is None:
+    family = _family(known, customer_id)
+    if not family:
         return None
-    family = known.families.get(fact.survivor_id or "", (fact.id,))
     members = [known.customers[each] for each in family if each in known.customers]
     recent = [each for member in family for each in known.recent.get(member, ()) if each.contact_id != contact_id]
     recent.sort(key=lambda each: (each.created_at, each.contact_id), reverse=True)
     last_contacts = [last_contact(each) for each in recent[:LAST_CONTACTS]]
     return customer(whole(members), known.external.get(family[0])) | {"last_contacts": last_contacts}
+
+
+def _family(known: Known, customer_id: str | None) -> Sequence[str]:
+    """The customers that are one with this, if it is known: the one that answers for all is first."""
+    fact = known.customers.get(customer_id or "")
+    return () if fact is None else known.families.get(fact.survivor_id or "", (fact.id,))
+
+
+def _tier(known: Known, customer_id: str | None) -> str | None:
+    members = [known.customers[each] for each in _family(known, customer_id) if each in known.customers]
+    return whole(members).tier if members else None
 
 
 def last_contact(each: Recent) -> Json:
@@ -350,8 +361,8 @@ def event_id(tenant: str, seq: int) -> str:
 def event(tenant: str, each: Event, known: Known, now: int, *, personal: bool = True) -> Json:
     """An event with what is joined to it: contact and customer for an offer, the message for `message.received`.
 
-    What somebody typed as a reason is joined too. Without `personal`, for those who may not read contacts, these are
-    null.
+    So are the customer's tier for an alarm, and what somebody typed as a reason. Without `personal`, for those who may
+    not read contacts, these are null.
     """
     if not personal:
         known = Known()
@@ -360,6 +371,8 @@ def event(tenant: str, each: Event, known: Known, now: int, *, personal: bool = 
         data["expires_in_ms"] = max(0, each.data["expires_at"] - now)
         data["contact"] = _joined(known.contacts.get(each.contact_id or ""), known)
         data["customer"] = person(known, each.customer_id, each.contact_id)
+    elif each.type in ev.ALARMS:
+        data["tier"] = _tier(known, each.customer_id)
     elif each.type == ev.MESSAGE_RECEIVED:
         said = known.messages.get(each.data["message_id"])
         data["message"] = message(said) if said is not None else None

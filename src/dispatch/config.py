@@ -13,6 +13,7 @@ from src.dispatch.ports import ConfigFact
 from src.router.config import Config
 from src.router.model import (
     AgentConfig,
+    Alarm,
     ChannelLimit,
     DatedDeadlines,
     Deadlines,
@@ -137,7 +138,11 @@ def queue_config(name: str, body: Body) -> QueueConfig:
 
 def _step(body: Body) -> Step:
     names = ("after_s", "drop", "prefer", "lower", "any_language", "any_team", "add_teams", "priority")
-    return Step(**_given(body, *names))
+    return Step(alarm=_alarm(body.get("alarm")), **_given(body, *names))
+
+
+def _alarm(body: Body | None) -> Alarm | None:
+    return None if body is None else Alarm(**_given(body, "name", "level", "responsible"))
 
 
 def _overflow(body: Body | None) -> Overflow | None:
@@ -179,6 +184,7 @@ def rule_config(name: str, body: Body) -> RuleConfig:
         customer_attributes=_allowed(when.get("customer_attributes", {})),
         time=None if time is None else _window(time),
         terms=terms(then),
+        alarm=_alarm(then.get("alarm")),
         **_given(
             when,
             "tags_any",

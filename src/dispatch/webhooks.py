@@ -26,6 +26,7 @@ from src.dispatch.jobs import DisableWebhook, KeepDeliveries
 from src.dispatch.ports import Delivered, DeliveryFact, Parts, Poster, WebhookCursor, WebhookFact
 from src.dispatch.recording import Submit, record
 from src.errors import StoreUnreachable
+from src.router.events import ALARMS
 from src.router.journal import Event
 
 POSTING_MAX: Final = 8
@@ -73,8 +74,13 @@ class _Item:
 
 
 def wanted(webhook: WebhookFact, event: Event) -> bool:
-    """Whether a webhook is to be told: `types` holds the event's, or the part before a `*`; no types: all."""
-    types = webhook.body["types"]
+    """Whether a webhook is to be told: `types` holds the event's, or the part before a `*`; no types: all.
+
+    Where it has `alarms`, it is told of those of these names alone.
+    """
+    types, alarms = webhook.body["types"], webhook.body.get("alarms")
+    if alarms and event.type in ALARMS and event.data["name"] not in alarms:
+        return False
     return not types or any(
         event.type.startswith(each[:-1]) if each.endswith(ALL) else event.type == each for each in types
     )

@@ -21,7 +21,7 @@ from src.router.fit import Need, primary
 from src.router.index import Index
 from src.router.journal import Event
 from src.router.levels import Levels
-from src.router.model import ALL, LANGUAGE, NO_TERMS, QueueConfig, Requirement, Terms
+from src.router.model import ALL, LANGUAGE, NO_TERMS, Alarm, QueueConfig, Requirement, Terms
 from src.router.state import State
 from src.router.timers import Timers
 from src.router.waits import Estimate, Waits
@@ -189,6 +189,22 @@ class Board:
         assignment = self.current(contact)
         agent_id = assignment.agent_id if assignment is not None else None
         self.emit(kind, data, contact=contact, agent_id=agent_id)
+
+    def alarm(self, contact: Contact, alarm: Alarm, *, rule: str | None = None, step: int | None = None) -> None:
+        """Raise an alarm, once under its name: marked on the contact, and told to each agent who is responsible."""
+        if alarm.name in contact.alarms:
+            return
+        data = {
+            "name": alarm.name,
+            "level": alarm.level,
+            "responsible": list(alarm.responsible),
+            "queue": contact.queue,
+            "rule": rule,
+            "step": step,
+        }
+        self.emit(ev.CONTACT_ALARM, data, contact=contact)
+        for agent_id in alarm.responsible:
+            self.emit(ev.AGENT_ALARM, data, contact=contact, agent_id=agent_id)
 
     def say_need(self, kind: str, contact: Contact, /, **changed: Any) -> None:
         """What a waiting contact needs is another thing now; what is not named stays."""
@@ -532,6 +548,7 @@ _TRACED: Final = frozenset(
         ev.CONTACT_PARKED,
         ev.CONTACT_RESUMED,
         ev.CONTACT_ESCALATED,
+        ev.CONTACT_ALARM,
         ev.CONTACT_FLAGGED,
         ev.CONTACT_LATE,
         ev.OFFER_DECLINED,
@@ -564,6 +581,10 @@ _TRACED_DATA: Final = (
     "until",
     "kind",
     "department",
+    "name",
+    "level",
+    "responsible",
+    "rule",
 )
 """What a trace keeps of them, where it is said."""
 
@@ -580,12 +601,13 @@ _SAID: Final = frozenset(
 )
 
 _CONTACT_STAYS: Final = (
-    frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING}) | _SAID | ev.OF_CUSTOMERS
+    frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING}) | ev.ALARMS | _SAID | ev.OF_CUSTOMERS
 )
 """Events that name a contact, but change nothing that it is looked at for."""
 
 _AGENT_STAYS: Final = frozenset(
     {
+        ev.AGENT_ALARM,
         ev.CONTACT_ACTIVE,
         ev.CONTACT_FLAGGED,
         ev.CONTACT_LATE,

@@ -25,6 +25,7 @@ from src.router.model import (
     LANGUAGE,
     LEVEL_MAX,
     AgentConfig,
+    Alarm,
     Deadlines,
     DepartmentConfig,
     Hours,
@@ -46,9 +47,9 @@ _WEEKDAYS: Final = range(7)
 # -- queues ------------------------------------------------------------------------------------------------------------
 
 
-def check_queue(config: QueueConfig, *, queues: Mapping[str, QueueConfig]) -> None:
-    """Refuse a queue that contradicts itself, or sends contacts where they cannot stay."""
-    _check_steps(config.steps)
+def check_queue(config: QueueConfig, *, queues: Mapping[str, QueueConfig], agents: Container[str]) -> None:
+    """Refuse a queue that contradicts itself, sends contacts where they cannot stay, or names who is not there."""
+    _check_steps(config.steps, agents)
     _check_weights(config)
     _check_offers(config)
     if config.hours is not None:
@@ -66,7 +67,7 @@ def check_queue(config: QueueConfig, *, queues: Mapping[str, QueueConfig]) -> No
     _check_once(config.required_fields, "required_fields")
 
 
-def _check_steps(steps: Sequence[Step]) -> None:
+def _check_steps(steps: Sequence[Step], agents: Container[str]) -> None:
     for number, step in enumerate(steps):
         with _inside("steps", number):
             if step.after_s < 0:
@@ -76,12 +77,21 @@ def _check_steps(steps: Sequence[Step]) -> None:
             for tag, level in step.lower.items():
                 if not 1 <= level <= LEVEL_MAX:
                     _refuse(f"a level is from 1 to {LEVEL_MAX}, not {level}", "lower", tag)
+            _check_alarm(step.alarm, agents)
     for number, (before, after) in enumerate(pairwise(steps), start=1):
         if after.after_s <= before.after_s:
             _refuse(
                 f"each step must come later than the one before: {after.after_s} s is not after {before.after_s} s",
                 *("steps", number, "after_s"),
             )
+
+
+def _check_alarm(alarm: Alarm | None, agents: Container[str]) -> None:
+    if alarm is not None:
+        with _inside("alarm"):
+            _check_once(alarm.responsible, "responsible")
+            for number, agent_id in enumerate(alarm.responsible):
+                _check_known(agent_id, agents, "agent", "responsible", number)
 
 
 def _check_weights(config: QueueConfig) -> None:
@@ -209,13 +219,15 @@ def check_rule(rule: RuleConfig, *, queues: Container[str], agents: Container[st
             with _inside("time"):
                 _check_window(rule.time)
     with _inside("then"):
-        if not (rule.queue or rule.priority or rule.add_tags or rule.preferred_agent_id or rule.terms):
-            _refuse("the rule does nothing: it names no queue, priority, tag, agent or terms")
+        does = (rule.queue, rule.priority, rule.add_tags, rule.preferred_agent_id, rule.terms, rule.alarm)
+        if not any(does):
+            _refuse("the rule does nothing: it names no queue, priority, tag, agent, terms or alarm")
         if rule.queue is not None:
             _check_known(rule.queue, queues, "queue", "queue")
         if rule.preferred_agent_id is not None:
             _check_known(rule.preferred_agent_id, agents, "agent", "preferred_agent_id")
         _check_terms(rule.terms, agents)
+        _check_alarm(rule.alarm, agents)
 
 
 def _check_rule_tags(rule: RuleConfig) -> None:
@@ -283,7 +295,7 @@ def check_pilot(pilot: PilotConfig, *, queues: Mapping[str, QueueConfig], agents
     for name, config in pilot.queues.items():
         with _inside("queues", name):
             _check_known(name, queues, "queue")
-            check_queue(config, queues=trial)
+            check_queue(config, queues=trial, agents=agents)
     for name, rule in (pilot.rules or {}).items():
         with _inside("rules", name):
             check_rule(rule, queues=queues, agents=agents)

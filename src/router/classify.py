@@ -11,7 +11,18 @@ from src.errors import Malformed
 from src.router.entities import requirement
 from src.router.fit import primary
 from src.router.hours import hours_of, is_open
-from src.router.model import ALL, LANGUAGE, NO_TERMS, Requirement, RuleConfig, Step, TagConfig, TagRequest, Terms
+from src.router.model import (
+    ALL,
+    LANGUAGE,
+    NO_TERMS,
+    Alarm,
+    Requirement,
+    RuleConfig,
+    Step,
+    TagConfig,
+    TagRequest,
+    Terms,
+)
 from src.router.tagging import PHRASES_MAX, TagFinder, fold
 
 # -- rules -------------------------------------------------------------------------------------------------------------
@@ -61,6 +72,7 @@ class Verdict(NamedTuple):
     order, without the contact's own; `rules` which ones held; `preferred_agent_id` the first that a rule names.
     `terms` have everything that is excluded and every team that is allowed by any of the rules, but the agents of the
     first rule that names some: the rules after it neither widen nor narrow these.
+    `alarms` are those to be raised, each with its rule.
     """
 
     queue: str | None = None
@@ -69,6 +81,7 @@ class Verdict(NamedTuple):
     rules: tuple[str, ...] = ()
     preferred_agent_id: str | None = None
     terms: Terms = NO_TERMS
+    alarms: tuple[tuple[str, Alarm], ...] = ()
 
 
 class Rules:
@@ -283,6 +296,7 @@ def _verdict(facts: Facts, held: Sequence[RuleConfig]) -> Verdict:
             (each.preferred_agent_id for each in held if each.preferred_agent_id is not None), None
         ),
         terms=_together([rule.terms for rule in held if rule.terms is not NO_TERMS]),
+        alarms=tuple([(rule.name, rule.alarm) for rule in held if rule.alarm is not None]),
     )
 
 

@@ -56,6 +56,7 @@ def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
         agents = _agents(board, board.need(contact), {}, policy)
     return {
         "rules": list(found.rules),
+        "alarms": [{"name": alarm.name, "level": alarm.level, "rule": rule} for rule, alarm in found.alarms],
         "queue": found.queue,
         "priority": found.priority,
         "language": found.language,

@@ -30,6 +30,9 @@ _equal: Final[dict[tuple[Any, ...], tuple[Any, ...]]] = {}
 
 T = TypeVar("T")
 
+NO_ALARMS: Final[Mapping[str, str]] = MappingProxyType({})
+"""The alarms of most contacts."""
+
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -39,11 +42,12 @@ class Contact:
 
     `queued_at` is when it came to its queue, None where that is its creation; `step` how many of the queue's steps are
     done. A `target` is the only agent that may have it: until `target_until`, or for good. `bars` are agents that may
-    not be asked until a time, `asked` how often they were. `owner_id` is who parked it.
+    not be asked until a time, `asked` how often they were. `owner_id` is who parked it. `alarms` are the levels of
+    those that were raised, by name.
     """
 
     __slots__ = (
-        *("account", "answered_at", "asked", "assignment_id", "bars", "channel", "closed_at", "created_at"),
+        *("account", "alarms", "answered_at", "asked", "assignment_id", "bars", "channel", "closed_at", "created_at"),
         *("customer_id", "flags", "id", "language", "outcome", "overflows", "owner_id", "park_reason", "parked_until"),
         *("pilot", "previous_agent_id", "priority", "queue", "queued_at", "requirements", "sla_stage", "state", "step"),
         *("tags", "target_agent_id", "target_kind", "target_until", "terms", "transfers", "updated_at"),
@@ -91,6 +95,7 @@ class Contact:
         self.terms = NO_TERMS
         self.asked: Mapping[str, int] = NONE
         self.overflows = 0
+        self.alarms: Mapping[str, str] = NO_ALARMS
 
     @property
     def rank(self) -> int:
@@ -154,6 +159,8 @@ class Contact:
             more["previous_agent_id"] = self.previous_agent_id
         if self.overflows:
             more["overflows"] = self.overflows
+        if self.alarms:
+            more["alarms"] = self.alarms
         return dump(more) if more else "{}"
 
     @classmethod

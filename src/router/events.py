@@ -22,6 +22,7 @@ are joined when an event is told to someone. So are reasons and dispositions tha
 | contact.late | until |
 | contact.flagged | flag (`long_wait`, `transfers`, `asked_all`, `callback`) |
 | contact.escalated | reason, by, priority |
+| contact.alarm, agent.alarm | name, level, responsible, queue, rule, step (what raised it, the other is null) |
 | contact.closed | outcome, reason |
 | call.ended | cause (Q.850, null where unknown) |
 | offer.declined | assignment_id, barred_until, reason |
@@ -82,6 +83,7 @@ CONTACT_RESUMED: Final = "contact.resumed"
 CONTACT_LATE: Final = "contact.late"
 CONTACT_FLAGGED: Final = "contact.flagged"
 CONTACT_ESCALATED: Final = "contact.escalated"
+CONTACT_ALARM: Final = "contact.alarm"
 CONTACT_CLOSED: Final = "contact.closed"
 CALL_ENDED: Final = "call.ended"
 OFFER_DECLINED: Final = "offer.declined"
@@ -98,6 +100,8 @@ AGENT_UPDATED: Final = "agent.updated"
 AGENT_DELETED: Final = "agent.deleted"
 AGENT_PAUSED: Final = "agent.paused"
 AGENT_UNPAUSED: Final = "agent.unpaused"
+AGENT_ALARM: Final = "agent.alarm"
+"""An alarm of a contact, told to one agent who is responsible, whoever has the contact."""
 COLLABORATION_REQUESTED: Final = "collaboration.requested"
 COLLABORATION_ASKED: Final = "collaboration.asked"
 COLLABORATION_ACCEPTED: Final = "collaboration.accepted"
@@ -127,6 +131,9 @@ CUSTOMER_REPEAT: Final = "customer.repeat"
 REVIEW_SETTLED: Final = "review.settled"
 WEBHOOK_DISABLED: Final = "webhook.disabled"
 CHECKPOINT: Final = "journal.checkpoint"
+
+ALARMS: Final = frozenset({CONTACT_ALARM, AGENT_ALARM})
+"""An alarm: once for the contact, and once for each agent who is responsible."""
 
 OF_CUSTOMERS: Final = frozenset(
     {
@@ -174,6 +181,7 @@ KNOWN: Final = frozenset(
         CONTACT_LATE,
         CONTACT_FLAGGED,
         CONTACT_ESCALATED,
+        CONTACT_ALARM,
         CONTACT_CLOSED,
         CALL_ENDED,
         OFFER_DECLINED,
@@ -190,6 +198,7 @@ KNOWN: Final = frozenset(
         AGENT_DELETED,
         AGENT_PAUSED,
         AGENT_UNPAUSED,
+        AGENT_ALARM,
         COLLABORATION_REQUESTED,
         COLLABORATION_ASKED,
         COLLABORATION_ACCEPTED,

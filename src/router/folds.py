@@ -297,6 +297,11 @@ def _escalated(state: "State", event: Event) -> None:
     contact.updated_at = event.at
 
 
+def _alarmed(state: "State", event: Event) -> None:
+    contact = _touch_contact(state, event)
+    contact.alarms = {**contact.alarms, event.data["name"]: event.data["level"]}
+
+
 def _closed(state: "State", event: Event) -> None:
     contact = _move_contact(state, event)
     contact.outcome, contact.closed_at = event.data["outcome"], event.at
@@ -465,6 +470,7 @@ FOLDS: Final[dict[str, Callable[["State", Event], None]]] = {
     ev.CONTACT_LATE: _late,
     ev.CONTACT_FLAGGED: _flagged,
     ev.CONTACT_ESCALATED: _escalated,
+    ev.CONTACT_ALARM: _alarmed,
     ev.CONTACT_CLOSED: _closed,
     ev.OFFER_DECLINED: _not_taken,
     ev.OFFER_EXPIRED: _not_taken,

@@ -10,7 +10,7 @@ from zlib import crc32
 from src.router.classify import NOTHING_HELD, Facts, Rules, Verdict, among, requirements_of
 from src.router.commands import Receive
 from src.router.config import CONTROL, TRIAL, Config
-from src.router.model import DEFAULT_QUEUE, PilotConfig, Requirement, TagRequest, Terms, TierConfig
+from src.router.model import DEFAULT_QUEUE, Alarm, PilotConfig, Requirement, TagRequest, Terms, TierConfig
 from src.router.tagging import TagFinder
 
 
@@ -18,11 +18,12 @@ class Classified:
     """What was made of a contact. `preferred` are agents to be preferred, first ones first: (agent, kind).
 
     `dedicated_wait_s` is how long the tier lets its dedicated agents be waited for, None: as long as the queue does.
+    `alarms` are those of rules, each with its rule.
     """
 
     __slots__ = (
-        *("dedicated_wait_s", "language", "pilot", "preferred", "priority", "queue", "requirements", "rules", "tags"),
-        "terms",
+        *("alarms", "dedicated_wait_s", "language", "pilot", "preferred", "priority", "queue", "requirements"),
+        *("rules", "tags", "terms"),
     )
 
     def __init__(
@@ -38,6 +39,7 @@ class Classified:
         pilot: str | None,
         preferred: list[tuple[str, str]],
         dedicated_wait_s: int | None,
+        alarms: tuple[tuple[str, Alarm], ...],
     ) -> None:
         self.queue: Final = queue
         self.priority: Final = priority
@@ -49,6 +51,7 @@ class Classified:
         self.pilot: Final = pilot
         self.preferred: Final = preferred
         self.dedicated_wait_s: Final = dedicated_wait_s
+        self.alarms: Final = alarms
 
 
 NO_TIER: Final = TierConfig()
@@ -94,6 +97,7 @@ class Intake:
             pilot=pilot,
             preferred=_preferred(command, tier, verdict),
             dedicated_wait_s=tier.dedicated_wait_s,
+            alarms=verdict.alarms,
         )
 
     def find_tags(self, text: str | None) -> tuple[str, ...]:

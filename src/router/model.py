@@ -20,6 +20,7 @@ LostPolicy = Literal["requeue", "hold"]
 Distribution = Literal["longest_idle", "least_loaded", "best_skilled", "round_robin", "weighted"]
 TargetKind = Literal["transfer", "dedicated", "last", "rule", "owner", "pinned", "conversation", "follow_up"]
 ParkReason = Literal["promised", "customer", "department", "callback"]
+AlarmLevel = Literal["info", "warning", "critical"]
 CollaborationKind = Literal["help", "department", "approval"]
 Deadline = Literal["progress", "feedback", "solution"]
 
@@ -125,6 +126,18 @@ class AgentConfig:
         return None if limit is None else limit.cost
 
 
+# -- alarms ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """What marks a contact for people, once under its `name`; these agents are told, whoever has the contact."""
+
+    name: str
+    level: AlarmLevel = "warning"
+    responsible: tuple[str, ...] = ()
+
+
 # -- queues ------------------------------------------------------------------------------------------------------------
 
 
@@ -148,7 +161,7 @@ class Step:
 
     `drop`: requirements of these tags go; `prefer`: they count for the score only; `lower`: their level is at most
     this. `*` names every tag. `any_language` drops the language, `any_team` every limit to teams; `add_teams` joins
-    further teams to those that may take it; `priority` adds seconds of head start.
+    further teams to those that may take it; `priority` adds seconds of head start; `alarm` is raised.
 
     Where nobody who is present could fit, whatever its load, the waiting for this step is skipped: the contact goes on
     to the first step at which somebody could.
@@ -162,6 +175,7 @@ class Step:
     any_team: bool = False
     add_teams: tuple[str, ...] = ()
     priority: int = 0
+    alarm: Alarm | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +286,8 @@ class RuleConfig:
 
     `attributes` and `customer_attributes` name allowed values; `text` are phrases, one of which stands in the text
     (compared as keywords of tags are); `repeat`: the customer was here with the same tag lately.
-    All rules that hold add their priority (seconds), tags and terms; the first that names a queue decides it, and the
-    first that names an agent prefers it.
+    All rules that hold add their priority (seconds), tags and terms, and raise their alarms; the first that names a
+    queue decides it, and the first that names an agent prefers it.
     """
 
     name: str
@@ -295,6 +309,7 @@ class RuleConfig:
     add_tags: tuple[str, ...] = ()
     preferred_agent_id: str | None = None
     terms: Terms = NO_TERMS
+    alarm: Alarm | None = None
 
 
 @dataclass(frozen=True, slots=True)

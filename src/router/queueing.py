@@ -124,7 +124,11 @@ def step(board: Board, contact: Contact, upto: int, reason: str) -> None:
     need = Loosened.of(contact)
     for each in steps[contact.step : upto]:
         need = need.after(each, board.policy(contact).teams)
+    taken = [(number, each.alarm) for number, each in enumerate(steps[contact.step : upto], contact.step + 1)]
     board.say_need(ev.CONTACT_RELAXED, contact, **need.json(), step=upto, reason=reason)
+    for number, alarm in taken:
+        if alarm is not None:
+            board.alarm(contact, alarm, step=number)
 
 
 def skip(board: Board, contact: Contact) -> bool:

@@ -252,7 +252,7 @@ def rules(data: bytes) -> None:
         Rules([rule])
     queue = _tried(QueueBody, data)
     if queue is not None:
-        checks.check_queue(queue_config("q", queue.model_dump(by_alias=True)), queues=_QUEUES)
+        checks.check_queue(queue_config("q", queue.model_dump(by_alias=True)), queues=_QUEUES, agents={})
     tag = _tried(TagConfigBody, data)
     if tag is not None:
         TagFinder({"t": tag_config("t", tag.model_dump(by_alias=True))})

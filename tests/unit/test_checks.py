@@ -93,8 +93,8 @@ def refusal(check: Callable[[], None], kind: type[Malformed] = Malformed) -> tup
     ids=str,
 )
 def test_a_queue_that_makes_sense_is_taken(settings: Mapping[str, Any]) -> None:
-    check_queue(QueueConfig("q", **settings), queues=QUEUES)
-    check_queue(QueueConfig("q", **settings), queues={**QUEUES, "q": QueueConfig("q", overflow=to("b"))})
+    check_queue(QueueConfig("q", **settings), queues=QUEUES, agents=AGENTS)
+    check_queue(QueueConfig("q", **settings), queues={**QUEUES, "q": QueueConfig("q", overflow=to("b"))}, agents=AGENTS)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_queue_that_makes_sense_is_taken(settings: Mapping[str, Any]) -> None:
     ids=str,
 )
 def test_a_queue_that_makes_no_sense_is_refused(settings: Mapping[str, Any], field: str, reason: str) -> None:
-    place, detail = refusal(lambda: check_queue(QueueConfig("q", **settings), queues=QUEUES))
+    place, detail = refusal(lambda: check_queue(QueueConfig("q", **settings), queues=QUEUES, agents=AGENTS))
 
     assert field == place
     assert reason in detail
@@ -155,20 +155,22 @@ def test_a_queue_that_makes_no_sense_is_refused(settings: Mapping[str, Any], fie
     [({"overflow": to("nowhere")}, "overflow.queue"), ({"hours": night(to("nowhere"))}, "hours.closed.queue")],
 )
 def test_a_queue_that_sends_contacts_nowhere_is_refused(settings: Mapping[str, Any], field: str) -> None:
-    place, detail = refusal(lambda: check_queue(QueueConfig("q", **settings), queues=QUEUES), UnknownReference)
+    place, detail = refusal(
+        lambda: check_queue(QueueConfig("q", **settings), queues=QUEUES, agents=AGENTS), UnknownReference
+    )
 
     assert (field, "there is no queue 'nowhere'") == (place, detail)
 
 
 def test_a_circle_over_several_queues_is_refused_whichever_way_it_is_closed() -> None:
-    place, detail = refusal(lambda: check_queue(QueueConfig("d", overflow=to("back")), queues=QUEUES))
+    place, detail = refusal(lambda: check_queue(QueueConfig("d", overflow=to("back")), queues=QUEUES, agents=AGENTS))
 
     assert "overflow.queue" == place
     assert detail.endswith("d → back → b → c → d")
 
 
 def test_what_a_queue_said_before_does_not_count() -> None:
-    check_queue(QueueConfig("x", overflow=to("d")), queues=QUEUES)
+    check_queue(QueueConfig("x", overflow=to("d")), queues=QUEUES, agents=AGENTS)
 
 
 # -- rules -------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Bodies of configuration as the engine takes them: every field, the defaults, and what was stored before."""
 
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from src.dispatch.config import (
 )
 from src.router.model import (
     AgentConfig,
+    Alarm,
     ChannelLimit,
     DatedDeadlines,
     Deadlines,
@@ -64,6 +65,7 @@ QUEUE: dict[str, Any] = {
             "any_team": True,
             "add_teams": ["blue"],
             "priority": 5,
+            "alarm": {"name": "waits", "level": "info", "responsible": ["anna"]},
         }
     ],
     "max_length": 5,
@@ -109,6 +111,7 @@ RULE: dict[str, Any] = {
         "preferred_agent_id": "anna",
         "agents": {"include": ["anna"], "exclude": ["ben"]},
         "teams": {"include": ["red"], "exclude": ["blue"]},
+        "alarm": {"name": "night", "level": "critical", "responsible": ["ben"]},
     },
 }
 SETTINGS: dict[str, Any] = {
@@ -155,6 +158,7 @@ def test_every_field_of_the_model_can_be_configured() -> None:
     assert ({"orders": 80, "refund": 60}, {"refund": NOON_AT}) == (agent.skills, agent.skills_until)
     assert (Weights(2, 1, 1, 1), 60, ("abuse",)) == (queue.weights, queue.breather_s, queue.breather_tags)
     step = Step(30, ("a",), ("b",), {"*": 10}, any_language=True, any_team=True, add_teams=("blue",), priority=5)
+    step = replace(step, alarm=Alarm("waits", "info", ("anna",)))
     assert (step,) == queue.steps
     assert Overflow("callback", message="later", callback_after_s=60) == queue.overflow
     closed = Overflow("queue", queue="night")

@@ -74,6 +74,7 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     previous_agent_id: str | None = None
     transfers: int = 0
     flags: list[str] = []
+    alarms: list[Json] = []
     pilot: str | None = None
     position: int | None = None
     estimated_wait_s: float | None = None

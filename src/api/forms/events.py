@@ -245,6 +245,22 @@ class ContactEscalated(Data, frozen=True, kw_only=True):
     priority: int
 
 
+class Alarm(Data, frozen=True, kw_only=True):
+    """An alarm was raised, by a `rule` or by a `step` of the queue: once for a contact under each name.
+
+    `contact.alarm` is told once; `agent.alarm` to each agent who is responsible, whoever has the contact. `tier` is
+    the customer's, null for readers who may not see contacts.
+    """
+
+    name: str
+    level: Annotated[str, Meta(extra_json_schema={"enum": ["info", "warning", "critical"]})]
+    responsible: list[str]
+    queue: str
+    rule: str | None
+    step: int | None
+    tier: str | None
+
+
 class ContactClosed(Data, frozen=True, kw_only=True):
     """It is over."""
 
@@ -607,6 +623,7 @@ DATA: Final[Mapping[str, type[Data]]] = {
     "contact.late": ContactLate,
     "contact.flagged": ContactFlagged,
     "contact.escalated": ContactEscalated,
+    "contact.alarm": Alarm,
     "contact.closed": ContactClosed,
     "contact.moved": ContactMoved,
     "contact.rated": ContactRated,
@@ -623,6 +640,7 @@ DATA: Final[Mapping[str, type[Data]]] = {
     "agent.presence": AgentPresence,
     "agent.paused": ByHand,
     "agent.unpaused": ByHand,
+    "agent.alarm": Alarm,
     "agent.updated": Nothing,
     "agent.deleted": Nothing,
     "collaboration.requested": CollaborationRequested,

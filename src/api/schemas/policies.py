@@ -23,7 +23,7 @@ from src.api.schemas.base import (
     Values,
     WaitSeconds,
 )
-from src.api.schemas.queues import ClockTime, QueueBody, TimeZone, Weekday
+from src.api.schemas.queues import AlarmBody, ClockTime, QueueBody, TimeZone, Weekday
 from src.dispatch.config import milliseconds
 from src.dispatch.ports import RECENT_CONTACTS_MAX
 
@@ -84,7 +84,7 @@ class RuleWhen(Body):
 class RuleThen(Body):
     """What follows. Priority (seconds), tags, and limits of agents and teams of all rules that hold add up.
 
-    The first queue counts, and the first preferred agent.
+    Each raises its `alarm`. The first queue counts, and the first preferred agent.
     """
 
     queue: Name | None = None
@@ -93,6 +93,7 @@ class RuleThen(Body):
     preferred_agent_id: Name | None = None
     agents: ChoiceBody = ChoiceBody()
     teams: ChoiceBody = ChoiceBody()
+    alarm: AlarmBody | None = None
 
 
 class RuleBody(Body):

@@ -22,6 +22,9 @@ from src.dispatch.config import minutes
 
 CALLBACK_S: Final = 3600
 
+RESPONSIBLE_MAX: Final = 20
+"""So many agents are told of one alarm: each by an event of its own."""
+
 _TagNames = Annotated[list[Name | Literal["*"]], Field(max_length=50)]
 
 
@@ -72,12 +75,21 @@ class WeightsBody(Body):
     skill: Weight = 0.0
 
 
+class AlarmBody(Body):
+    """A mark on a contact for people, once under its name. The agents who are responsible are told, whoever has it."""
+
+    name: Name
+    level: Literal["info", "warning", "critical"] = "warning"
+    responsible: Annotated[list[Name], Field(max_length=RESPONSIBLE_MAX)] = []
+
+
 class StepBody(Body):
     """One stage of a queue's relaxation, `after_s` seconds after a contact came to the queue. Steps add up.
 
     Requirements of the tags in `drop` go (`*`: all), those in `prefer` count for the score only, those in `lower` ask
     for this level at most. `any_language` drops the language, `any_team` the queue's teams; `add_teams` lets further
-    teams take it; `priority` adds seconds of head start. Where nobody who is there could fit, a step comes at once.
+    teams take it; `priority` adds seconds of head start; `alarm` is raised. Where nobody who is there could fit, a
+    step comes at once.
     """
 
     after_s: WaitSeconds
@@ -88,6 +100,7 @@ class StepBody(Body):
     any_team: bool = False
     add_teams: Teams = []
     priority: PrioritySeconds = 0
+    alarm: AlarmBody | None = None
 
 
 class OverflowToQueue(Body):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from src.api.schemas.base import WEEK_S, Body
+from src.api.schemas.base import WEEK_S, Body, Name
 from src.dispatch.signatures import key_of
 
 
@@ -20,6 +20,8 @@ Secret = Annotated[str, StringConstraints(max_length=128), AfterValidator(_secre
 class WebhookBody(Body):
     """Where events are posted, and which: `types` (`contact.closed`, `sla.*`), all where there are none.
 
+    `alarms`: of alarms only those of these names, all where there are none.
+
     `secret` (`whsec_…`) is what they are signed with; it is never read back, and made where none is given. `personal`:
     events hold what came from the customer, as streams do; null: if whoever configures it may read contacts. One that
     is not `enabled` goes on from where it was once it is.
@@ -27,6 +29,7 @@ class WebhookBody(Body):
 
     url: Annotated[str, Field(min_length=1, max_length=2_000)]
     types: Annotated[list[EventType], Field(max_length=100)] = []
+    alarms: Annotated[list[Name], Field(max_length=100)] = []
     secret: Secret | None = None
     personal: bool | None = None
     enabled: bool = True

@@ -81,7 +81,7 @@ def drop_agent(board: Board, agent: Agent) -> None:
 def put_queue(room: Room, command: commands.PutQueue) -> None:
     """Make or change a queue."""
     board, config = room.board, command.config
-    checks.check_queue(config, queues=board.config.queues)
+    checks.check_queue(config, queues=board.config.queues, agents=board.config.agents)
     set_queue(board, config)
 
 
@@ -240,6 +240,11 @@ def check_unnamed(config: Config, agent_id: str) -> None:
         named = (rule.preferred_agent_id, *rule.terms.agents, *rule.terms.not_agents)
         if agent_id in named:
             raise InUse(f"rule {rule.name!r} names this agent")
+        if rule.alarm is not None and agent_id in rule.alarm.responsible:
+            raise InUse(f"the alarm of rule {rule.name!r} names this agent")
+    for queue in _queues(config):
+        if any(step.alarm is not None and agent_id in step.alarm.responsible for step in queue.steps):
+            raise InUse(f"an alarm of queue {queue.name!r} names this agent")
     for department in config.departments.values():
         if department.escalate_to == agent_id:
             raise InUse(f"department {department.name!r} escalates to this agent")
@@ -249,6 +254,12 @@ def _rules(config: Config) -> list[RuleConfig]:
     """All rules, those of pilots included."""
     those = [config.rules, *(each.rules for each in config.pilots.values() if each.rules is not None)]
     return [rule for rules in those for rule in rules.values()]
+
+
+def _queues(config: Config) -> list[QueueConfig]:
+    """All queues, those of pilots included."""
+    those = [config.queues, *(each.queues for each in config.pilots.values())]
+    return [queue for queues in those for queue in queues.values()]
 
 
 def check_unnamed_queue(config: Config, queue: str) -> None:
@@ -261,8 +272,7 @@ def check_unnamed_queue(config: Config, queue: str) -> None:
         raise InUse("the default queue stays")
     if any(rule.queue == queue for rule in _rules(config)):
         raise InUse("a rule names this queue")
-    queues = [config.queues, *(each.queues for each in config.pilots.values())]
-    for other in (each for those in queues for each in those.values()):
+    for other in _queues(config):
         where = (other.overflow, None if other.hours is None else other.hours.closed)
         if any(each is not None and each.queue == queue for each in where):
             raise InUse(f"queue {other.name!r} overflows into this one")

@@ -49,6 +49,8 @@ def receive(room: Room, command: commands.Receive) -> None:
     if target is not None:
         data |= target
     board.receive(command.contact_id, command.customer_id, data)
+    for rule, alarm in found.alarms:
+        board.alarm(board.state.contacts[command.contact_id], alarm, rule=rule)
     if command.aside:
         lay_aside(board, board.state.contacts[command.contact_id])
     elif command.continues is not None and target is not None:

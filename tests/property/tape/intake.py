@@ -5,7 +5,7 @@ from typing import Final
 
 from src.router import commands as c
 from src.router.config import Config
-from src.router.model import Hours, QueueConfig, Requirement, RuleConfig, TagRequest, Terms, TierConfig
+from src.router.model import Alarm, Hours, QueueConfig, Requirement, RuleConfig, TagRequest, Terms, TierConfig
 from tests.property.tape.naive import is_open, uncovered
 
 WORDS: Final = {"refund": "退款", "logistics": "快递", "fault": "broken"}
@@ -22,6 +22,7 @@ class Intake:
     requirements: tuple[Requirement, ...]
     terms: Terms
     rules: tuple[str, ...]
+    alarms: tuple[tuple[str, Alarm], ...]
     preferred: tuple[tuple[str, str, int | None], ...]
 
 
@@ -45,6 +46,7 @@ def intake(command: c.Receive, config: Config, now: int, pilot: str | None) -> I
         requirements=_requirements((*own, *added), config, now),
         terms=_terms([command.terms, *(each.terms for each in held)]),
         rules=tuple(each.name for each in held),
+        alarms=tuple((each.name, each.alarm) for each in held if each.alarm is not None),
         preferred=_preferred(command, held, tier, _policy(config, pilot, queue)),
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from src.router import commands as c
 from src.router.model import (
     AgentConfig,
+    Alarm,
     ChannelLimit,
     DatedDeadlines,
     Deadlines,
@@ -360,9 +361,14 @@ def _steps(dice: Dice) -> tuple[Step, ...]:
                 step = Step(after_s, add_teams=(dice.one(*TEAMS),))
             case _:
                 step = Step(after_s, priority=dice.one(30, 300))
-        steps.append(step)
+        steps.append(replace(step, alarm=_alarm(dice)) if dice.once_in(3) else step)
         after_s += dice.one(5, 20, 60)
     return tuple(steps)
+
+
+def _alarm(dice: Dice) -> Alarm:
+    level = dice.one("info", "warning", "critical")
+    return Alarm(dice.one("vip-waits", "complaint"), level, dice.some(AGENTS, 2) if dice.once_in(2) else ())
 
 
 def _overflow(dice: Dice, name: str, *, teams: bool) -> Overflow:
@@ -461,6 +467,7 @@ def _rule(dice: Dice, name: str) -> RuleConfig:
         add_tags=dice.one((), ("fault",)),
         preferred_agent_id=dice.one(None, *AGENTS),
         terms=_terms(dice),
+        alarm=_alarm(dice) if dice.once_in(3) else None,
     )
     for _ in range(dice.randint(1, 2)):
         rule = replace(rule, **_condition(dice))

@@ -1,11 +1,13 @@
 """What must be true of each event, looked at just before and just after it is folded."""
 
+from collections.abc import Iterable
 from itertools import combinations
 
 from src.router import commands as c
 from src.router.config import Config
 from src.router.entities import Agent, Assignment, Collaboration, Contact, requirements_from, terms_from
 from src.router.journal import Event
+from src.router.model import Alarm
 from src.router.state import State
 from tests.property.tape.intake import concerned, intake
 from tests.property.tape.naive import Ask, Naive, present, relaxed
@@ -33,6 +35,7 @@ class Promises:
         self.accepted: set[str] = set()
         self.received: Event | None = None
         self.arms: dict[tuple[str, int, str], str] = {}
+        self.alarms: list[Event] = []
 
     @property
     def naive(self) -> Naive:
@@ -41,6 +44,7 @@ class Promises:
     def follow(self, event: Event, command: c.Command, config: Config) -> None:
         """Check one event, and fold it."""
         self.command, self.config, self.now = command, config, event.at
+        self._check_alarm(event)
         contact = self.state.contacts.get(event.contact_id or "")
         before = None if contact is None else (contact.priority, contact.target_agent_id, contact.target_kind)
         queue = None if contact is None else contact.queue
@@ -76,6 +80,30 @@ class Promises:
             by_hand = isinstance(self.command, c.Pin | c.DeleteAgent | c.PutAgent | c.Assign)
             assert by_hand or event.type == "contact.active", f"{event} took a pinned contact from its agent"
 
+    # -- alarms -------------------------------------------------------------------------------------------------
+
+    def _check_alarm(self, event: Event) -> None:
+        """What is due follows at once, and there are no other alarms: each once for a contact and name."""
+        if self.alarms:
+            assert self.alarms.pop(0) == event, "an alarm was not raised"
+        else:
+            assert event.type not in {"contact.alarm", "agent.alarm"}, "an alarm for nothing"
+
+    def _expect_alarms(self, event: Event, queue: str, raised: Iterable[tuple[str | int, Alarm]]) -> None:
+        """Alarms of these rules or steps are due, unless the contact has one of the name."""
+        contact = self.state.contacts.get(event.contact_id or "")
+        names = set() if contact is None else set(contact.alarms)
+        seq = event.seq
+        for by, alarm in raised:
+            if alarm.name in names:
+                continue
+            names.add(alarm.name)
+            data = {"name": alarm.name, "level": alarm.level, "responsible": list(alarm.responsible), "queue": queue}
+            data |= {"rule": by, "step": None} if isinstance(by, str) else {"rule": None, "step": by}
+            for kind, agent_id in (("contact.alarm", None), *(("agent.alarm", each) for each in alarm.responsible)):
+                seq += 1
+                self.alarms.append(Event(seq, kind, event.at, event.contact_id, agent_id, event.customer_id, data))
+
     # -- contacts come ------------------------------------------------------------------------------------------
 
     def _after_contact_received(self, event: Event) -> None:
@@ -88,6 +116,7 @@ class Promises:
         shown = (contact.queue, contact.priority, contact.tags, contact.terms, tuple(event.data["rules"]))
         assert (told.queue, told.priority, told.tags, told.terms, told.rules) == shown, "it is another contact"
         assert sorted(told.requirements, key=repr) == sorted(contact.requirements, key=repr), "it asks for other skills"
+        self._expect_alarms(event, contact.queue, told.alarms)
         expected: tuple[str | None, str | None, int | None] = (None, None, None)
         if command.outbound:
             reaching = command.responsible_id or ""
@@ -322,6 +351,10 @@ class Promises:
         steps, ask, priority = naive.policy(contact).steps, naive.ask(contact), contact.priority
         assert contact.step < data["step"] <= len(steps)
         before = [ask]
+        taken = enumerate(steps[contact.step : data["step"]], contact.step + 1)
+        self._expect_alarms(
+            event, contact.queue, [(number, each.alarm) for number, each in taken if each.alarm is not None]
+        )
         for step in steps[contact.step : data["step"]]:
             ask, priority = relaxed(before[-1], step), priority + step.priority
             before.append(ask)

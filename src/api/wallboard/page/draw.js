@@ -108,7 +108,7 @@ function told(state, event) {
   if (!known(event.type)) return null;
   const { data } = event;
   const agent = event.agent_id && (state.agents.get(event.agent_id)?.name ?? event.agent_id);
-  const words = say(event.type, { a: agent, f: data.flag, o: data.outcome, p: say(data.status ?? "") });
+  const words = say(event.type, { a: agent, f: data.flag, n: data.name, o: data.outcome, p: say(data.status ?? "") });
   const tags = event.tags.join(" · ");
   const time = new Date(event.at).toLocaleTimeString();
   return make(

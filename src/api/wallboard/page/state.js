@@ -15,7 +15,7 @@ export class State {
     const holder = shown.assignment && ["offered", "active", "wrap_up", "parked"].includes(shown.assignment.state);
     this.contacts.set(shown.id, {
       id: shown.id, state: shown.state, queue: shown.queue, channel: shown.channel, tags: shown.tags,
-      priority: shown.priority, flags: shown.flags, agent: holder ? shown.assignment.agent_id : null,
+      priority: shown.priority, flags: [...shown.flags, ...shown.alarms.map((each) => each.name)], agent: holder ? shown.assignment.agent_id : null,
       since: Date.parse(shown.created_at), at: Date.parse(shown.updated_at),
     });
   }
@@ -69,6 +69,7 @@ export class State {
     else if (type === "contact.parked") contact.state = "parked";
     else if (type === "assignment.wrap_up") contact.state = "wrap_up";
     else if (type === "contact.flagged") contact.flags = [...contact.flags, data.flag];
+    else if (type === "contact.alarm") contact.flags = [...contact.flags, data.name];
     else if (type === "contact.escalated") contact.flags = [...contact.flags, "escalated"];
     else if (type === "contact.closed") this.contacts.delete(id);
   }
