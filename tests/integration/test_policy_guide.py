@@ -20,6 +20,7 @@ def test_the_guide_has_examples() -> None:
 
 @pytest.mark.parametrize(("path", "body"), PUTS)
 async def test_what_the_guide_puts_is_taken(client: Client, path: str, body: str) -> None:
+    await client.agent("anna")
     await client.call("PUT", path, json=json.loads(body))
     stored = await client.call("GET", path)
     assert json.loads(body).keys() <= stored.keys()

@@ -12,6 +12,7 @@ from src.router import commands as c
 from src.router.model import (
     AgentConfig,
     Alarm,
+    AlarmLevel,
     ChannelLimit,
     DatedDeadlines,
     Deadlines,
@@ -367,7 +368,7 @@ def _steps(dice: Dice) -> tuple[Step, ...]:
 
 
 def _alarm(dice: Dice) -> Alarm:
-    level = dice.one("info", "warning", "critical")
+    level: AlarmLevel = dice.one("info", "warning", "critical")
     return Alarm(dice.one("vip-waits", "complaint"), level, dice.some(AGENTS, 2) if dice.once_in(2) else ())
 
 

@@ -98,8 +98,15 @@ class Promises:
             if alarm.name in names:
                 continue
             names.add(alarm.name)
-            data = {"name": alarm.name, "level": alarm.level, "responsible": list(alarm.responsible), "queue": queue}
-            data |= {"rule": by, "step": None} if isinstance(by, str) else {"rule": None, "step": by}
+            rule, step = (by, None) if isinstance(by, str) else (None, by)
+            data = {
+                "name": alarm.name,
+                "level": alarm.level,
+                "responsible": list(alarm.responsible),
+                "queue": queue,
+                "rule": rule,
+                "step": step,
+            }
             for kind, agent_id in (("contact.alarm", None), *(("agent.alarm", each) for each in alarm.responsible)):
                 seq += 1
                 self.alarms.append(Event(seq, kind, event.at, event.contact_id, agent_id, event.customer_id, data))
