@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from src.delivery import signing
+from src.dispatch import signatures
 from tests.integration.test_webhooks import Receiver
 from tests.support.floor import events, got, trace, until
 from tests.support.service import Client, running
@@ -49,7 +49,7 @@ async def of_alarms(client: Client) -> list[tuple[str, str | None]]:
 
 
 async def test_a_rules_alarm_reaches_who_is_responsible_and_nobody_else(database: str, tmp_path: Path) -> None:
-    secret = signing.new_secret()
+    secret = signatures.new_secret()
     async with (
         Receiver().listening() as gateway,
         sms_sender(secret, gateway) as port,
