@@ -51,6 +51,6 @@ async def test_the_python_receiver(database: str, tmp_path: Path) -> None:
     await receive(database, tmp_path, sys.executable, str(ROOT / "examples" / "receiver.py"))
 
 
-@pytest.mark.parametrize("name", ["receiver.py", "receiver.mjs"])
+@pytest.mark.parametrize("name", ["receiver.py", "receiver.mjs", "sms.py"])
 def test_receivers_stay_short(name: str) -> None:
     assert len((ROOT / "examples" / name).read_text("utf-8").splitlines()) < 50
