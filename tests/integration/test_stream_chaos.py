@@ -23,8 +23,8 @@ from tests.support.process import serving_process
 from tests.support.service import ADMIN_KEY, Client, running
 
 MINUTES_S = float(os.environ.get("CORDBOARD_TEST_STREAM_S", "0"))
-SHORT_S = 2.0
-CONTACTS, BROKEN, DOUBLED = 40, 8, 2
+SHORT_S = 1.0
+CONTACTS, BROKEN, DOUBLED = 20, 4, 1
 """So much must have happened at least, however slow the machine is."""
 
 AGENTS = 4
