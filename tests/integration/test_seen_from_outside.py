@@ -120,7 +120,7 @@ async def test_one_trace_leads_from_the_gateways_request_to_the_desktops_frame(t
     (call,) = calls
     assert [call.trace_id, call.span_id] in [str(each).split("-")[1:3] for each in two.wechat.traceparents]
     assert TRACE != call.trace_id, "what an agent does begins a trace of its own"
-    assert "stream message" in {each.name for each in two.collector.of(call.trace_id)}
+    await _spans(two, call.trace_id, "stream message")
     await _nobody_is_seen(two)
 
 
