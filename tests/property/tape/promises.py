@@ -77,7 +77,7 @@ class Promises:
         if contact.priority != priority:
             assert asked or event.type in PRIORITY_CHANGES, f"{event} changed a rank"
         if target_kind == "pinned" and target != contact.target_agent_id:
-            by_hand = isinstance(self.command, c.Pin | c.DeleteAgent | c.PutAgent | c.Assign)
+            by_hand = isinstance(self.command, c.Pin | c.DeleteAgent | c.PutAgent | c.Reconfigure | c.Assign)
             assert by_hand or event.type == "contact.active", f"{event} took a pinned contact from its agent"
 
     # -- alarms -------------------------------------------------------------------------------------------------
