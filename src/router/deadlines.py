@@ -36,7 +36,7 @@ def contact_due_at(board: "Board", contact: Contact) -> int | None:
         due = contact.parked_until
     if contact.state != "waiting":
         return due
-    for other in (step_due_at(board, contact), max_wait_due_at(board, contact), contact.target_until):
+    for other in (step_due_at(board, contact, contact.step), max_wait_due_at(board, contact), contact.target_until):
         if other is not None and (due is None or other < due):
             due = other
     for each in contact.requirements:
@@ -53,22 +53,40 @@ def sla_due_at(board: "Board", contact: Contact) -> int | None:
     if contact.answered_at is not None or contact.sla_stage >= BREACHED:
         return None
     within_ms = board.policy(contact).within_s * 1000
-    return contact.created_at + (int(within_ms * SLA_WARNING_SHARE) if contact.sla_stage == 0 else within_ms)
+    ms = int(within_ms * SLA_WARNING_SHARE) if contact.sla_stage == 0 else within_ms
+    return _waited_at(board, contact, contact.created_at, ms)
+
+
+def is_in_time(board: "Board", contact: Contact) -> bool:
+    """Whether a contact that is answered now for the first time is answered in time."""
+    within_at = _waited_at(board, contact, contact.created_at, board.policy(contact).within_s * 1000)
+    return within_at is None or board.now <= within_at
+
+
+def _waited_at(board: "Board", contact: Contact, since: int, ms: int) -> int | None:
+    """When a contact has waited for so long; None: never. While its queue is closed, nobody waits.
+
+    Hours are for those who come: who was answered before waits all the time.
+    """
+    opened = board.policy(contact).hours
+    if opened is None or contact.answered_at is not None:
+        return since + ms
+    return hours.after(opened, since, ms)
 
 
 def flag_due_at(board: "Board", contact: Contact) -> int | None:
     """When the contact has waited for so long that it is marked."""
     if LONG_WAIT in contact.flags:
         return None
-    return contact.entered_at + board.config.settings.wait_flag_s * 1000
+    return _waited_at(board, contact, contact.entered_at, board.config.settings.wait_flag_s * 1000)
 
 
-def step_due_at(board: "Board", contact: Contact) -> int | None:
-    """When the next step of the queue is due."""
+def step_due_at(board: "Board", contact: Contact, done: int) -> int | None:
+    """When the next step of the queue is due, after so many."""
     steps = board.policy(contact).steps
-    if contact.step >= len(steps):
+    if done >= len(steps):
         return None
-    return contact.entered_at + steps[contact.step].after_s * 1000
+    return _waited_at(board, contact, contact.entered_at, steps[done].after_s * 1000)
 
 
 def max_wait_due_at(board: "Board", contact: Contact) -> int | None:
@@ -76,7 +94,7 @@ def max_wait_due_at(board: "Board", contact: Contact) -> int | None:
     policy = board.policy(contact)
     if policy.max_wait_s is None or not can_overflow(board, contact, policy.overflow):
         return None
-    return contact.entered_at + policy.max_wait_s * 1000
+    return _waited_at(board, contact, contact.entered_at, policy.max_wait_s * 1000)
 
 
 def can_overflow(board: "Board", contact: Contact, where: Overflow | None) -> bool:

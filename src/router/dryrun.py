@@ -177,7 +177,7 @@ def _counts(board: Board, need: Need, barred: Mapping[str, int]) -> tuple[int, l
     for code, count, _ in board.index.excluded(signature, barred).reasons:
         counts[code] += count
     excluded = [{"code": code, "count": n} for code, n in sorted(counts.items())]
-    return board.index.agents() - counts.total(), excluded
+    return board.index.agents() - (counts.total() - counts["deleted"]), excluded
 
 
 def _agents(board: Board, need: Need, barred: Mapping[str, int], policy: QueueConfig) -> dict[str, Any]:

@@ -56,6 +56,14 @@ def next_opening(hours: Hours, at: int) -> int | None:
     return at if is_open(hours, at) else next_change(hours, at)
 
 
+def after(hours: Hours, at: int, ms: int) -> int | None:
+    """When it has been open for so many milliseconds since a moment.
+
+    None if that is not within `HORIZON_DAYS` days.
+    """
+    return (_calendars.get(id(hours)) or _new_calendar(hours)).after(at, ms)
+
+
 def within(window: TimeWindow, at: int) -> bool:
     """Whether a moment lies in a time of day."""
     return is_open(hours_of(window), at)
@@ -106,6 +114,7 @@ class _Calendar:
         self._zone = zone(hours.time_zone)
         self._weekdays = {weekday: _in_ms(spans) for weekday, spans in hours.days.items()}
         self._dates = {day_of(text): _in_ms(spans) for text, spans in hours.dates.items()}
+        self._is_ever_open = any(self._weekdays.values()) or any(self._dates.values())
         self._days: dict[int, tuple[_Interval, ...]] = {}
         self._next: tuple[int, int, int | None] = (0, 0, None)
 
@@ -132,6 +141,21 @@ class _Calendar:
             answer = self._find_change(at)
             self._next = (at, (at // _DAY_MS + 1) * _DAY_MS if answer is None else answer, answer)
         return answer
+
+    def after(self, at: int, ms: int) -> int | None:
+        """See the function of this name."""
+        if not ms:
+            return at
+        if not self._is_ever_open:
+            return None
+        first = at // _DAY_MS
+        for day in range(first, first + HORIZON_DAYS):
+            for begin, end in self._days.get(day) or self.day(day):
+                since = max(begin, at)
+                if since + ms <= end:
+                    return since + ms
+                ms -= max(0, end - since)
+        return None
 
     def _find_change(self, at: int) -> int | None:
         first = at // _DAY_MS

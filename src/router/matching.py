@@ -16,7 +16,7 @@ from src.router import explain
 from src.router.answers import ContactKey
 from src.router.board import Board
 from src.router.collaborating import ask_for_shared
-from src.router.deadlines import BREACHED
+from src.router.deadlines import BREACHED, is_in_time
 from src.router.entities import Assignment, Contact
 from src.router.queueing import drop_lapsed, keep
 from src.router.transitions import HELD
@@ -228,8 +228,7 @@ def take(board: Board, assignment: Assignment, *, by: str | None = None, why: st
     if board.state.agents[assignment.agent_id].idle_since < assignment.offered_at:
         board.note_agent(assignment.agent_id)  # one of several who were asked: from now on it has something to do
     if contact.answered_at is None and contact.sla_stage < BREACHED:
-        in_time = board.now - contact.created_at <= board.policy(contact).within_s * 1000
-        board.levels.count(contact.queue, board.now, within=in_time)
+        board.levels.count(contact.queue, board.now, within=is_in_time(board, contact))
     said = {} if by is None else {"by": by, "why": why}
     board.say(ev.CONTACT_ACTIVE, assignment, **said)
     others_wait = board.index.length(contact.queue) > 0

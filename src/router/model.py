@@ -204,7 +204,7 @@ class Hours:
 
     `days` are by weekday, Monday is 0; a weekday that is missing is closed. `dates` (`2026-10-01`) take the place of
     the weekday: no span means closed all day. `closed` is done with contacts that come, or still wait, when it is
-    closed; None: they wait until it opens.
+    closed; None: they wait until it opens, and what is due after so many seconds counts the time when it is open.
     """
 
     time_zone: str

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from src.errors import Malformed
-from src.router.hours import HORIZON_DAYS, day_of, hours_of, is_open, next_change, next_opening, within, zone
+from src.router.hours import HORIZON_DAYS, after, day_of, hours_of, is_open, next_change, next_opening, within, zone
 from src.router.model import Hours, Span, TimeWindow
 
 DAY_MS = 86_400_000
@@ -277,6 +277,21 @@ def test_the_next_opening_is_open(hours: Hours, at: int) -> None:
 
     assert opening is None or (opening >= at and is_open(hours, opening))
     assert (opening == at) == is_open(hours, at)
+
+
+@given(any_hours, moments, st.integers(0, 2 * DAY_MS))
+def test_the_time_in_which_it_is_open_adds_up(hours: Hours, at: int, ms: int) -> None:
+    left, moment = ms, at
+    while left:
+        change = next_change(hours, moment)
+        if change is None and not is_open(hours, moment):
+            assert after(hours, at, ms) is None
+            return
+        passed = left if change is None else min(left, change - moment)
+        left -= passed if is_open(hours, moment) else 0
+        moment = moment + passed if change is None or not left else change
+    assume(moment < at + (HORIZON_DAYS - 1) * DAY_MS)
+    assert moment == after(hours, at, ms)
 
 
 # -- times of day, and words -------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import pytest
 
 from src.router import commands as c
 from src.router import dryrun
-from src.router.model import Overflow, QueueConfig, Step, TagRequest
+from src.router.model import Overflow, QueueConfig, Step, TagRequest, Terms
 from tests.support.centre import Centre
 
 
@@ -64,6 +64,16 @@ def test_the_trace_of_an_offer_names_the_winner_the_runners_up_and_the_step(cent
         [each["agent_id"] for each in trace["runners_up"]],
         trace["step"],
     )
+
+
+def test_a_named_agent_who_is_deleted_is_not_taken_from_those_that_fit(centre: Centre) -> None:
+    centre.queue(paused=True)
+    centre.agent("gone")
+    centre.agent("a")
+    centre.contact("x", terms=Terms(agents=("gone", "a")))
+    centre.do(c.DeleteAgent("gone"))
+    told = centre.engine.explain_contact("x", centre.now)
+    assert (1, [{"code": "deleted", "count": 1}]) == (told["candidates"], told["excluded"])
 
 
 def test_a_dry_run_says_how_a_contact_would_be_split(centre: Centre) -> None:

@@ -115,6 +115,46 @@ def test_a_step_is_skipped_when_the_queue_opens(centre: Centre) -> None:
     assert ("back", 1) == (centre.holder("k"), centre.engine.state.contacts["k"].step)
 
 
+def test_nobody_waits_while_the_queue_is_closed(centre: Centre) -> None:
+    """It comes at a quarter past midnight, and the queue opens at one, in 2,600 seconds, for an hour."""
+    centre.queue(
+        within_s=10,
+        steps=(Step(20, drop=("law",)),),
+        max_wait_s=60,
+        overflow=Overflow("close", reason="nobody"),
+        hours=NIGHT,
+    )
+    centre.settings(wait_flag_s=30)
+    centre.agent("expert", skills={"law": 50}, capacity=0)
+    centre.contact("night", "law")
+    assert [] == centre.later(2_600)
+    assert ["sla.warning", "sla.breached"] == centre.later(10)
+    assert ["contact.relaxed"] == centre.later(10)
+    assert ["contact.flagged"] == centre.later(10)
+    assert "contact.closed" in centre.later(30)
+
+
+def test_who_waits_over_night_goes_on_where_it_was(centre: Centre) -> None:
+    hours = Hours("UTC", {}, {"1970-01-01": ((0, 20), (60, 120))})
+    centre.queue(steps=(Step(300, drop=("law",)),), hours=hours)
+    centre.agent("expert", skills={"law": 50}, capacity=0)
+    centre.agent("any")
+    centre.contact("x", "law")
+    centre.later(2_600 + 99)
+    assert centre.holder("x") is None, "of three hundred seconds two hundred were before the queue closed"
+    centre.later(1)
+    assert "any" == centre.holder("x")
+
+
+def test_who_waits_for_an_opening_is_answered_in_time_if_it_is_soon_after(centre: Centre) -> None:
+    centre.queue(within_s=10, hours=NIGHT)
+    centre.agent("x")
+    centre.contact("night")
+    centre.later(2_605)
+    centre.accept("night")
+    assert (1, 1) == (centre.engine.levels(centre.now)["default"].contacts, centre.engine.levels(centre.now)["default"].within)
+
+
 def test_what_is_offered_to_an_agent_already_is_assigned_with_who_and_why(centre: Centre) -> None:
     centre.queue(offer_to=2)
     centre.agent("x")

@@ -12,6 +12,7 @@ from src.router.deadlines import (
     flag_due_at,
     returns_at,
     sla_due_at,
+    step_due_at,
 )
 from src.router.entities import Contact
 from src.router.handlers.assignments import finish
@@ -64,8 +65,7 @@ def _waiting_due(board: Board, contact: Contact) -> None:
     if contact.target_until is not None and contact.target_until <= now:
         board.release_target(contact, "target_lapsed")
     upto = contact.step
-    steps = board.policy(contact).steps
-    while upto < len(steps) and contact.entered_at + steps[upto].after_s * 1000 <= now:
+    while (step_at := step_due_at(board, contact, upto)) is not None and step_at <= now:
         upto += 1
     if upto > contact.step:
         step(board, contact, upto, "time")

@@ -7,6 +7,7 @@ or the opening hours.
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from src.router.config import Config
@@ -58,6 +59,14 @@ class Naive:
     def is_closed(self, contact: Contact) -> bool:
         hours = self.policy(contact).hours
         return hours is not None and contact.answered_at is None and not is_open(hours, self.now)
+
+    def waited_ms(self, contact: Contact, since: int) -> int:
+        """How long it has waited: the time in which its queue was closed does not count."""
+        hours = self.policy(contact).hours
+        if hours is None or contact.answered_at is not None:
+            return self.now - since
+        cuts = [since, *range((since // 60_000 + 1) * 60_000, self.now, 60_000), self.now]
+        return sum(end - begin for begin, end in pairwise(cuts) if is_open(hours, begin))
 
     def waiting(self, queue: str | None = None) -> list[Contact]:
         """Smallest rank first."""

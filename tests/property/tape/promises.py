@@ -366,7 +366,8 @@ class Promises:
             ask, priority = relaxed(before[-1], step), priority + step.priority
             before.append(ask)
         if data["reason"] == "time":
-            assert contact.entered_at + steps[data["step"] - 1].after_s * 1000 <= self.now, "a step too early"
+            waited_ms = naive.waited_ms(contact, contact.entered_at)
+            assert steps[data["step"] - 1].after_s * 1000 <= waited_ms, "a step too early"
         else:
             assert contact.target_agent_id is None, "skipped a step although one agent is waited for"
             reach = [naive.present_for(each, self.barred_for_good(contact)) for each in before]
@@ -391,7 +392,7 @@ class Promises:
                 assert len(naive.waiting(contact.queue)) > policy.max_length, "overflowed although there was room"
             case "max_wait":
                 assert policy.max_wait_s is not None
-                assert contact.entered_at + policy.max_wait_s * 1000 <= self.now, "overflowed too early"
+                assert policy.max_wait_s * 1000 <= naive.waited_ms(contact, contact.entered_at), "overflowed too early"
             case "closed":
                 assert policy.hours is not None
                 assert not naive.is_open(contact), "overflowed although the queue is open"
@@ -463,7 +464,7 @@ class Promises:
         contact = self.state.contacts[event.contact_id or ""]
         assert event.data["flag"] not in contact.flags, "flagged twice"
         if event.data["flag"] == "long_wait":
-            assert contact.entered_at + self.config.settings.wait_flag_s * 1000 <= self.now
+            assert self.config.settings.wait_flag_s * 1000 <= self.naive.waited_ms(contact, contact.entered_at)
         elif event.data["flag"] == "asked_all":
             naive, ask = self.naive, self.naive.ask(contact)
             assert naive.present_for(ask), "nobody could take it, asked or not"
@@ -476,12 +477,14 @@ class Promises:
     def _before_sla_warning(self, event: Event) -> None:
         contact = self.state.contacts[event.contact_id or ""]
         assert (0, None) == (contact.sla_stage, contact.answered_at)
-        assert contact.created_at + self.naive.policy(contact).within_s * 800 <= self.now, "warned too early"
+        waited_ms = self.naive.waited_ms(contact, contact.created_at)
+        assert self.naive.policy(contact).within_s * 800 <= waited_ms, "warned too early"
 
     def _before_sla_breached(self, event: Event) -> None:
         contact = self.state.contacts[event.contact_id or ""]
         assert (1, None) == (contact.sla_stage, contact.answered_at)
-        assert contact.created_at + self.naive.policy(contact).within_s * 1000 <= self.now, "breached too early"
+        waited_ms = self.naive.waited_ms(contact, contact.created_at)
+        assert self.naive.policy(contact).within_s * 1000 <= waited_ms, "breached too early"
 
     # -- collaboration ------------------------------------------------------------------------------------------
 

@@ -63,13 +63,14 @@ class Rest:
             assert contact.assignment_id is None
 
     def _check_deadlines(self, contact: Contact) -> None:
-        age, settings = self.now - contact.created_at, self.config.settings
+        settings = self.config.settings
         if contact.state in ("waiting", "offered"):
             within_s = self.naive.policy(contact).within_s
             if contact.answered_at is None:
+                age = self.naive.waited_ms(contact, contact.created_at)
                 stage = 2 if age >= within_s * 1000 else 1 if age >= within_s * 800 else 0
                 assert contact.sla_stage >= stage, f"{contact.id} was not warned of"
-            waited = self.now - contact.entered_at
+            waited = self.naive.waited_ms(contact, contact.entered_at)
             assert waited < settings.wait_flag_s * 1000 or "long_wait" in contact.flags, f"{contact.id} is not flagged"
             assert contact.parked_until is None or contact.parked_until > self.now, f"nobody said {contact.id} is late"
         if contact.state == "parked":
@@ -88,7 +89,8 @@ class Rest:
         for each in contact.requirements:
             assert each.lapses_at is None or each.lapses_at > self.now, "a requirement has not lapsed"
         if policy.max_wait_s is not None and naive.may_overflow(contact):
-            assert contact.entered_at + policy.max_wait_s * 1000 > self.now, f"{contact.id} waits for too long"
+            waited = naive.waited_ms(contact, contact.entered_at)
+            assert policy.max_wait_s * 1000 > waited, f"{contact.id} waits for too long"
         self._check_closed(contact, None if policy.hours is None else policy.hours.closed)
         self._check_target(contact)
         self._check_steps(contact)
@@ -114,7 +116,8 @@ class Rest:
         steps, ask = self.naive.policy(contact).steps[contact.step :], self.naive.ask(contact)
         if not steps:
             return
-        assert contact.entered_at + steps[0].after_s * 1000 > self.now, f"{contact.id} did not take its step"
+        waited = self.naive.waited_ms(contact, contact.entered_at)
+        assert steps[0].after_s * 1000 > waited, f"{contact.id} did not take its step"
         but = self.promises.barred_for_good(contact)
         asked = contact.target_agent_id is None and self.naive.is_open(contact)
         if asked and not self.naive.present_for(ask, but):
