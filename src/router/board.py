@@ -404,6 +404,11 @@ class Board:
             if self.index.anybody_in(name) and any(each.steps for each in self._policies(name)):
                 self.sweep_queue(name)
 
+    def look_at_named(self, agent_id: str) -> None:
+        """Have those who wait for certain agents alone, this one among them, tried again: it may not fit any more."""
+        for _, contact_id in self.index.named(agent_id):
+            self.fresh[contact_id] = None
+
     def look_at_queue(self, name: str) -> None:
         """It opens or closes, or its policy is another: for everybody who waits in it, at once."""
         for contact_id in self.index.waiting_in(name):

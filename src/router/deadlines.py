@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from src.router import hours
 from src.router.entities import Collaboration, Contact
+from src.router.folds import FLAGGED_CALLBACK
 from src.router.model import ALL, Overflow
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ def can_overflow(board: "Board", contact: Contact, where: Overflow | None) -> bo
         return False
     if contact.answered_at is not None and where.action in ("close", "callback"):
         return False  # whoever was being served is not sent away
+    if where.action == "close" and FLAGGED_CALLBACK in contact.flags:
+        return False  # nor is whoever was promised a call
     if where.action == "queue":
         return where.queue != contact.queue and where.queue in board.config.queues
     if where.action == "teams":
@@ -120,10 +123,10 @@ def returns_at(board: "Board", contact: Contact) -> int | None:
     return contact.parked_until - min(before_ms, max(0, contact.parked_until - contact.updated_at) // 2)
 
 
-def opens_at(board: "Board", contact: Contact) -> int | None:
-    """When the contact's queue is next open."""
+def opens_at(board: "Board", contact: Contact, at: int) -> int | None:
+    """When the contact's queue is next open, from a moment on."""
     policy = board.policy(contact)
-    return board.now if policy.hours is None else hours.next_opening(policy.hours, board.now)
+    return at if policy.hours is None else hours.next_opening(policy.hours, at)
 
 
 def collaboration_due_at(collaboration: Collaboration) -> int | None:

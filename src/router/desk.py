@@ -86,9 +86,9 @@ class Desk:
         )
 
     def can_retake(self, agent: Agent, assignment: Assignment) -> bool:
-        """Whether there is room to give a released assignment its units back."""
+        """Whether there is room to give a released assignment its units back: where there is nothing else, there is."""
         present = [each for each in agent.open.values() if each.present]
-        if self.now.channels is None:
+        if self.now.channels is None or not present:
             return not present
         limit = self.now.channels.get(assignment.channel)
         if limit is None:

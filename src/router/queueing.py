@@ -23,6 +23,9 @@ RESERVED_MAX: Final = 1_000
 
 def keep(board: Board, contact: Contact) -> None:
     """Begin to keep a contact that nobody can take now. It may move on at once: a step, another queue, a split."""
+    if contact.target_agent_id is not None and not board.index.reach(board.need(contact)).anyone:
+        board.release_target(contact, "target_unavailable")  # the agent does not fit any more
+        return
     policy = board.policy(contact)
     closed = policy.hours.closed if policy.hours is not None and is_closed(board, contact) else None
     if _send_on(board, contact, closed, "closed"):
@@ -213,15 +216,13 @@ def overflow(board: Board, contact: Contact, where: Overflow | None, reason: str
     elif where.action == "teams":
         teams = _widened(contact.terms, board.policy(contact).teams, where.teams, any_team=False)
         said["terms"] = terms_json(teams)
-    until = board.now + where.callback_after_s * 1000
-    opening = opens_at(board, contact)
     board.say_need(ev.CONTACT_OVERFLOWED, contact, **said)
     if where.message:
         queued = {"message_id": board.new_id(), "kind": "text", "by": f"queue:{contact.queue}"}
         board.emit(ev.MESSAGE_QUEUED, queued, contact=contact)
     if where.action == "callback":
-        if opening is not None and opening > board.now:
-            until = opening
+        later = board.now + where.callback_after_s * 1000
+        until = opens_at(board, contact, board.now if is_closed(board, contact) else later) or later
         parked = {"assignment_id": None, "until": until, "reason": "callback", "by": None, "ask_again": True}
         board.emit(ev.CONTACT_PARKED, parked, contact=contact)
         if FLAGGED_CALLBACK not in contact.flags:

@@ -60,6 +60,15 @@ def test_mail_steps_aside_for_a_call_and_gets_its_units_back_first(centre: Centr
     assert "a" == centre.holder("more mail")
 
 
+def test_what_is_owed_more_than_an_agent_has_now_gets_it_when_there_is_nothing_else(centre: Centre) -> None:
+    centre.agent("a", channels=MAILS)
+    centre.active("mail", channel="mail")
+    centre.active("call", channel="voice")
+    centre.do(c.PutAgent(AgentConfig("a", channels=MAILS, capacity=40)))
+    centre.do(c.Complete(centre.assignment_id("call") or ""))
+    assert ["mail"] == [each.contact_id for each in centre.told("assignment.retaken")]
+
+
 @pytest.mark.parametrize("interruptible", [False, True])
 def test_what_is_owed_its_units_goes_before_what_is_new(centre: Centre, interruptible: bool) -> None:
     centre.settings(silence_s={"chat": 60})

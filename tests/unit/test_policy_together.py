@@ -4,7 +4,7 @@ import pytest
 
 from src.router import commands as c
 from src.router.model import AgentConfig, Hours, Overflow, Step, TagRequest, Terms
-from tests.support.centre import Centre
+from tests.support.centre import CHATS, Centre
 
 NIGHT = Hours("UTC", {}, {"1970-01-01": ((60, 120),)})
 """The tests begin at a quarter past midnight on that day; it opens at one."""
@@ -115,6 +115,36 @@ def test_a_step_is_skipped_when_the_queue_opens(centre: Centre) -> None:
     assert ("back", 1) == (centre.holder("k"), centre.engine.state.contacts["k"].step)
 
 
+def test_whoever_is_promised_a_call_is_called_when_the_queue_is_open_and_not_sent_away(centre: Centre) -> None:
+    """It is a quarter past midnight; the queue is open until twenty past, and again from one on."""
+    hours = Hours("UTC", {}, {"1970-01-01": ((0, 20), (60, 120))}, Overflow("close", reason="closed"))
+    centre.queue("busy", max_length=0, overflow=Overflow("callback", callback_after_s=600), hours=hours)
+    night = Hours("UTC", NIGHT.days, NIGHT.dates, Overflow("callback"))
+    centre.queue("closed", max_wait_s=60, overflow=Overflow("close", reason="nobody"), hours=night)
+    for queue in ("busy", "closed"):
+        centre.contact(queue, queue=queue)
+    centre.later(2_599)
+    assert [] == centre.told("contact.resumed")
+    centre.later(121)
+    assert ("waiting", "waiting") == (centre.state("busy"), centre.state("closed"))
+
+
+@pytest.mark.parametrize("how", ["skill", "time", "team"])
+def test_a_preferred_agent_who_does_not_fit_any_more_is_not_waited_for(centre: Centre, how: str) -> None:
+    centre.queue(dedicated_wait_s=600)
+    until = {"law": centre.now + 60_000} if how == "time" else {}
+    centre.agent("mine", skills={"law": 9}, skills_until=until, capacity=25)
+    centre.active("busy")
+    centre.agent("other", skills={"law": 9}, teams=("law",))
+    assert centre.contact("x", "law", dedicated_agent_id="mine") is None
+    if how == "skill":
+        centre.do(c.PutAgent(AgentConfig("mine", channels=CHATS, capacity=25)))
+    elif how == "team":
+        centre.queue(dedicated_wait_s=600, teams=("law",))
+    centre.later(60)
+    assert "other" == centre.holder("x")
+
+
 def test_nobody_waits_while_the_queue_is_closed(centre: Centre) -> None:
     """It comes at a quarter past midnight, and the queue opens at one, in 2,600 seconds, for an hour."""
     centre.queue(
@@ -152,7 +182,10 @@ def test_who_waits_for_an_opening_is_answered_in_time_if_it_is_soon_after(centre
     centre.contact("night")
     centre.later(2_605)
     centre.accept("night")
-    assert (1, 1) == (centre.engine.levels(centre.now)["default"].contacts, centre.engine.levels(centre.now)["default"].within)
+    assert (1, 1) == (
+        centre.engine.levels(centre.now)["default"].contacts,
+        centre.engine.levels(centre.now)["default"].within,
+    )
 
 
 def test_what_is_offered_to_an_agent_already_is_assigned_with_who_and_why(centre: Centre) -> None:

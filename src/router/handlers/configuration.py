@@ -36,11 +36,7 @@ def set_agent(board: Board, config: AgentConfig) -> None:
     """An agent is so now."""
     board.config.agents[config.id] = config
     board.emit(ev.AGENT_UPDATED, {}, agent_id=config.id)
-    board.look()
-    for _, contact_id in board.index.named(config.id):
-        contact = board.state.contacts[contact_id]
-        if contact.target_agent_id == config.id and config.cost(contact.channel) is None:
-            board.release_target(contact, "target_unavailable")
+    board.look_at_named(config.id)
 
 
 def delete_agent(room: Room, command: commands.DeleteAgent) -> None:

@@ -92,6 +92,7 @@ def _agent_due(board: Board, agent_id: str) -> None:
         lost(board, agent, "connection_lost")
     else:
         board.look_at_agent(agent_id)  # a skill has run out, or it is no newcomer any more
+        board.look_at_named(agent_id)
         board.sweep()
 
 

@@ -79,6 +79,8 @@ class Naive:
             return False
         if contact.answered_at is not None and overflow.action in ("close", "callback"):
             return False
+        if overflow.action == "close" and "callback" in contact.flags:
+            return False
         if overflow.action == "queue":
             return overflow.queue != contact.queue and overflow.queue in self.config.queues
         if overflow.action == "teams":

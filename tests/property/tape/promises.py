@@ -322,7 +322,9 @@ class Promises:
 
     def _after_assignment_retaken(self, event: Event) -> None:
         assignment = self.state.assignments[event.data["assignment_id"]]
-        self._check_room(self.state.agents[assignment.agent_id], assignment)
+        agent = self.state.agents[assignment.agent_id]
+        if present(agent) != [assignment]:
+            self._check_room(agent, assignment)
 
     def _after_message_received(self, event: Event) -> None:
         contact = self.state.contacts[event.contact_id or ""]

@@ -143,6 +143,7 @@ class Rest:
             if each.wanted and each.state == "active":
                 fits = self.naive.fits_beside(agent_id, each.channel, each.cost, present(agent))
                 assert not fits, f"{each.id} could have its units back"
+                assert present(agent), f"{each.id} could have its units back: there is nothing else"
         missed_too_often = agent.status == "available" and agent.misses >= self.config.settings.missed_offers_max
         assert not missed_too_often, f"{agent_id} answers nothing and counts as there"
         assert agent.grace_until is None or agent.grace_until > self.now, f"{agent_id} is gone and counts as there"
