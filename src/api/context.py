@@ -15,6 +15,7 @@ from src.api.door import Door
 from src.api.limits import Limits
 from src.api.progress.links import ProgressLinks
 from src.api.webchat.pace import Paces
+from src.api.webchat.presence import Presence
 from src.api.webchat.waiting import Waiting
 from src.channels.base import Channel
 from src.channels.webchat.tokens import VisitorTokens
@@ -33,6 +34,7 @@ from src.store.callbook import CallBook
 from src.store.contents import Contents
 from src.store.queries import Queries
 from src.store.seal import Sealer
+from src.store.visits import Visits
 
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
 CONDITION_CHARS_MAX: Final = 1_024
@@ -69,6 +71,8 @@ class Services:
     visitor_tokens: VisitorTokens
     paces: Paces
     waiting: Waiting
+    presence: Presence
+    visits: Visits
     contents: Contents
     call_book: CallBook
     sends: Callable[[str, str, str], Awaitable[bool]]

@@ -51,7 +51,9 @@ from src.api.traced import Traced
 from src.api.voice.dialling import keep_dialled
 from src.api.voice.hooked import keep_hooked
 from src.api.webchat import directline, rest, socket, static
+from src.api.webchat.absence import Absence
 from src.api.webchat.pace import Paces
+from src.api.webchat.presence import Presence
 from src.api.webchat.silence import keep_silence
 from src.api.webchat.waiting import Waiting
 from src.app.ground import Notice, archive_dir, first_start, opened, sealer_of, secret_key, secret_keys
@@ -187,6 +189,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         owner = Owner(process, store, parts, peers)
         if internal is not None:
             await stack.enter_async_context(internal.serving(InternalApp(process, secret, owner.carry_out)))
+        visits = store.visits()
         found = Services(
             owner=owner,
             store=store,
@@ -206,6 +209,8 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             visitor_tokens=VisitorTokens(secrets),
             paces=Paces(clock),
             waiting=Waiting(owner, clock),
+            presence=Presence(visits),
+            visits=visits,
             connectors=connectors,
             progress_links=ProgressLinks(secrets),
             redis_answers=None if redis is None else partial(_redis_answers, redis),
@@ -216,6 +221,8 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             always(partial(stream.vouch, found)),
             always(found.waiting.run),
             always(partial(keep_silence, found)),
+            always(found.presence.run),
+            always(Absence(found, clock.monotonic).run),
             always(partial(keep_hooked, found, calling)),
             always(partial(keep_dialled, found, networks(settings.voice_networks))),
             always(partial(keep_windows, found)),

@@ -41,6 +41,7 @@ class InboundMessage:
     `kind` is `text`, `image`, `voice`, `video`, `file`, `location`, `link`, `menu`, `event` or `unknown`; `text` is
     what an agent reads first; `payload` the kind's own fields (coordinates, addresses), JSON values only. `media` is
     the channel's own id of a file that is to be fetched and kept. `also` are further identities of the customer.
+    `leaves`: the customer need not stay where it chats to be answered.
     """
 
     channel: str
@@ -56,6 +57,7 @@ class InboundMessage:
     media: str | None = None
     attributes: Mapping[str, object] = field(default_factory=dict)
     also: tuple[Identity, ...] = ()
+    leaves: bool = False
 
 
 @dataclass(frozen=True, slots=True)

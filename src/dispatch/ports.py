@@ -174,6 +174,16 @@ class OutgoingFact:
 
 
 @dataclass(frozen=True, slots=True)
+class VisitFact:
+    """When the customer of a contact that is a chat on a website was last there. `leaves`: it need not stay there."""
+
+    contact_id: str
+    account: str
+    seen_at: int
+    leaves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MediaFact:
     """A picture, recording or file of a contact. What is in it is kept beside, under its `hash` (SHA-256, hex).
 
@@ -396,6 +406,7 @@ Fact = (
     | MessageFact
     | OutgoingFact
     | MediaFact
+    | VisitFact
     | CursorFact
     | NoteFact
     | RemarkFact

@@ -5,7 +5,7 @@ Every command is answered with the events that it caused, or refused with an err
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from src.router.model import (
     NO_TERMS,
@@ -178,9 +178,16 @@ class FinishWrapUp:
     agent_id: str | None = None
 
 
+ABSENCE: Final = "absence"
+"""The customer who waits has been away for too long."""
+
+GAVE_UP: Final = frozenset({"abandoned", ABSENCE})
+"""Reasons with which a customer gave up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The customer gave up or hung up (`abandoned`), or somebody withdrew the contact (any other reason)."""
+    """The customer gave up or hung up (`GAVE_UP`), or somebody withdrew the contact (any other reason)."""
 
     contact_id: str
     reason: str = "abandoned"

@@ -38,6 +38,7 @@ from src.store.contents import Contents
 from src.store.reading import put
 from src.store.seal import Sealer
 from src.store.tokens import Tokens
+from src.store.visits import Visits
 from src.store.writes import sectioned
 
 CONNECTIONS_MAX: Final = 8
@@ -81,6 +82,10 @@ class PostgresStore:
     def call_book(self) -> CallBook:
         """Calls of telephone systems without a connection, over the same connections."""
         return CallBook(self._pool)
+
+    def visits(self) -> Visits:
+        """Who chats on websites, and was when seen there, over the same connections."""
+        return Visits(self._pool)
 
     def tokens(self, sealer: Sealer, monotonic: Callable[[], float]) -> Tokens:
         """The access tokens of channel accounts, over the same connections."""

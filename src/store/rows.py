@@ -35,6 +35,7 @@ from src.dispatch.ports import (
     RemarkFact,
     ReviewFact,
     TrustFact,
+    VisitFact,
     WebhookCursor,
     WebhookFact,
 )
@@ -334,6 +335,11 @@ def note_row(fact: NoteFact) -> Row:
 def remark_row(fact: RemarkFact) -> Row:
     """A row of `remarks`."""
     return (fact.id, fact.contact_id, fact.text, fact.at)
+
+
+def visit_row(fact: VisitFact) -> Row:
+    """A row of `visits`."""
+    return (fact.contact_id, fact.account, fact.seen_at, fact.leaves)
 
 
 def word_row(fact: CollaborationWord) -> Row:

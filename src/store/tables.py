@@ -527,6 +527,21 @@ media_contents: Final = Table(
     PrimaryKeyConstraint("tenant", "hash"),
 )
 
+# Who chats on a website, and when it was last seen there: written with the contact, and by whichever process has its
+# browser. `leaves`: it need not stay there.
+visits: Final = Table(
+    "visits",
+    metadata,
+    _key("tenant"),
+    _key("contact_id"),
+    _key("account"),
+    _number("seen_at"),
+    _flag("leaves", before="false"),
+    PrimaryKeyConstraint("tenant", "contact_id"),
+    Index(None, "tenant", "account", "seen_at"),
+    postgresql_with=_ROOM_FOR_UPDATES,
+)
+
 channel_cursors: Final = Table(
     "channel_cursors",
     metadata,

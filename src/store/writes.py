@@ -35,6 +35,7 @@ from src.dispatch.ports import (
     RemarkFact,
     ReviewFact,
     TrustFact,
+    VisitFact,
     WebhookCursor,
     WebhookFact,
 )
@@ -71,6 +72,7 @@ SECTIONS: Final = (
     Section(tables.messages, "put"),
     Section(tables.outgoing, "put"),
     Section(tables.media, "put"),
+    Section(tables.visits, "put"),
     Section(tables.channel_cursors, "put"),
     Section(tables.notes, "put"),
     Section(tables.remarks, "put"),
@@ -124,6 +126,7 @@ def sectioned(batch: Batch) -> list[list[Row]]:
         [rows.message_row(each) for each in facts.of(MessageFact)],
         [rows.outgoing_row(each) for each in facts.of(OutgoingFact)],
         [rows.media_row(each) for each in facts.of(MediaFact)],
+        sorted(rows.visit_row(each) for each in facts.of(VisitFact)),  # in the order of `Visits.seen`
         [rows.cursor_row(each) for each in facts.of(CursorFact)],
         [rows.note_row(each) for each in facts.of(NoteFact)],
         [rows.remark_row(each) for each in facts.of(RemarkFact)],
@@ -174,6 +177,7 @@ _KEYS: Final[Mapping[type[Any], Callable[[Any], Any]]] = {
     MessageFact: attrgetter("id"),
     OutgoingFact: attrgetter("message_id"),
     MediaFact: attrgetter("id"),
+    VisitFact: attrgetter("contact_id"),
     CursorFact: attrgetter("account"),
     NoteFact: attrgetter("assignment_id"),
     RemarkFact: attrgetter("id"),

@@ -30,6 +30,7 @@ NOTHING_PERSONAL = {
     "webhooks",
     "webhook_cursors",
     "webhook_deliveries",
+    "visits",
     "call_notes",
     "call_orders",
     "erasures",

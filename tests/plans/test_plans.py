@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from src.dispatch.ports import Wanted
 from src.router import commands as c
-from src.store import callbook, contents, privacy, retaining, statements, tables
+from src.store import callbook, contents, privacy, retaining, statements, tables, visits
 from src.store.connections import PINNED, SETTINGS
 from src.store.customers import CustomerQueries
 from src.store.partitions import WEEK_MS, make_ahead, partitions
@@ -212,6 +212,9 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
         Asked("orders to give", callbook.DUE, [TENANT, "main", 100]),
         Asked("orders given", callbook.DONE, [TENANT, "main", [key(7)]]),
         *(Asked(f"old calls {number}", each, [TENANT, "main", 100]) for number, each in enumerate(callbook.FORGET)),
+        Asked("visitors who are here", visits.SEEN, [TENANT, [key(7), key(8)]]),
+        Asked("visitors who are missing", visits.ABSENT, [TENANT, "main", 100, 100]),
+        Asked("visits that are over", visits.FORGET, [TENANT, [key(7)]]),
         Asked("a file", contents.GET, [TENANT, key(7)]),
         Asked("erasures that wait", privacy.PENDING, [20]),
         Asked("contacts to erase", privacy.CONTACTS, [TENANT, key(7), "", 100]),

@@ -80,3 +80,15 @@ def test_who_is_to_be_called_back_may_hang_up(centre: Centre) -> None:
     assert "a" == centre.holder("call")
     centre.do(c.Cancel("call", "withdrawn"))
     assert "closed" == contact.state
+
+
+def test_who_is_merely_away_is_given_up_on_in_the_queue_alone(centre: Centre) -> None:
+    centre.contact("waits")
+    centre.do(c.Cancel("waits", c.ABSENCE))
+    assert {"outcome": "abandoned", "reason": c.ABSENCE} == centre.told("contact.closed")[0].data
+    centre.agent("a", channels=EITHER)
+    centre.contact("asked")
+    centre.active("served")
+    centre.do(c.Cancel("asked", c.ABSENCE))
+    centre.do(c.Cancel("served", c.ABSENCE))
+    assert ("active", 2) == (centre.state("served"), len(centre.told("contact.closed")))

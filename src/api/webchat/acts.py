@@ -85,12 +85,15 @@ async def say(guest: Guest, body: SaidBody, *, opens: bool, kind: str = "text", 
         language=body.language,
         queue=queue,
         attributes=attributes,
+        leaves=body.leave,
     )
     try:
         taken = await found.owner.submit(guest.tenant, jobs.take(inbound))
     except UnknownReference:  # the account's queue has gone: the visitor is not to suffer for it
         taken = await found.owner.submit(guest.tenant, jobs.take(replace(inbound, queue=None)))
     assert isinstance(taken, jobs.Taken)
+    assert taken.contact_id is not None
+    found.presence.saw(guest.tenant, taken.contact_id)
     return {"client_id": body.id, "id": taken.message_id, "number": taken.seq, "conversation_id": taken.contact_id}
 
 

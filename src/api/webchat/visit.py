@@ -123,6 +123,7 @@ class Visit:
         self.leave()
         self.subscriber.contact_id = self.contact_id = contact_id
         self.guest.services.hub.attach(self.subscriber)
+        self.guest.services.presence.enter(self)
         self.attached = True
 
     def leave(self) -> None:
@@ -130,6 +131,7 @@ class Visit:
         self.guest.services.waiting.leave(self.guest.tenant, self.contact_id, self.outlook)
         if self.attached:
             self.guest.services.hub.detach(self.subscriber)
+            self.guest.services.presence.leave(self)
             self.attached = False
 
     def _wait(self) -> None:

@@ -14,9 +14,10 @@ OPTIONS_MAX: Final = 30
 LABEL_CHARS_MAX: Final = 200
 TEXT_CHARS_MAX: Final = 1_000
 ANSWER_CHARS_MAX: Final = 1_000
-SILENCE_S_MIN: Final = 30
-SILENCE_S_MAX: Final = 604_800
+PATIENCE_S_MIN: Final = 30
+PATIENCE_S_MAX: Final = 604_800
 SILENCE_S: Final = 1_800
+ABSENCE_S: Final = 300
 
 LANGUAGES: Final = ("zh", "en")
 
@@ -59,6 +60,7 @@ class Site:
     | `form` | questions before the chat |
     | `leave_message`, `leave_queue` | whether visitors may leave a message when nobody is there, and for which queue |
     | `silence_s` | a chat in which nothing was said for so many seconds ends; null: never |
+    | `absence_s` | a visitor who waits and has been away for so many seconds has given up; null: never |
     | `satisfaction` | whether visitors are asked how it was |
     | `uploads` | whether visitors may send files |
     """
@@ -71,6 +73,7 @@ class Site:
     leave_message: bool = True
     leave_queue: str | None = None
     silence_s: int | None = SILENCE_S
+    absence_s: int | None = ABSENCE_S
     satisfaction: bool = True
     uploads: bool = True
 
@@ -174,11 +177,11 @@ def _queue(value: object) -> str | None:
     return value
 
 
-def _silence(value: object) -> int | None:
+def _patience(value: object) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not SILENCE_S_MIN <= value <= SILENCE_S_MAX:
-        raise ValueError(f"must be {SILENCE_S_MIN} to {SILENCE_S_MAX} seconds, or null")
+    if isinstance(value, bool) or not isinstance(value, int) or not PATIENCE_S_MIN <= value <= PATIENCE_S_MAX:
+        raise ValueError(f"must be {PATIENCE_S_MIN} to {PATIENCE_S_MAX} seconds, or null")
     return value
 
 
@@ -225,7 +228,8 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "form": _form,
     "leave_message": _flag,
     "leave_queue": _queue,
-    "silence_s": _silence,
+    "silence_s": _patience,
+    "absence_s": _patience,
     "satisfaction": _flag,
     "uploads": _flag,
 }

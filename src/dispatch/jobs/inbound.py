@@ -13,6 +13,7 @@ from src.dispatch.ports import (
     MediaFact,
     MessageFact,
     Recent,
+    VisitFact,
     Wanted,
 )
 from src.dispatch.turn import ContactSnapshot, Turn
@@ -27,6 +28,9 @@ _SPOKEN_KINDS: Final = frozenset({"text", "menu", "voice"})
 
 TYPED_CHANNELS: Final = frozenset({"webchat"})
 """Channels on which a number is what somebody typed into a form."""
+
+SEEN_CHANNELS: Final = frozenset({"webchat"})
+"""Channels whose customers are seen where they chat, and seen to go away."""
 
 _NONE: Final[frozenset[str]] = frozenset()
 
@@ -106,6 +110,8 @@ class TakeMessage:
             seq = turn.decide(commands.Message(thread.id, message_id, inbound.kind)).events[0].seq
             _say(turn, message_id, thread.id, thread.customer_id, inbound, seq)
             people.carry_out(turn, sighting, thread.id)
+            if inbound.leaves:
+                turn.write(VisitFact(thread.id, inbound.account, turn.now, leaves=True))
             return Taken(thread.id, created=False, message_id=message_id, seq=seq)
         if not inbound.opens:
             return Taken(None, created=False)
@@ -122,7 +128,10 @@ class TakeMessage:
             also=inbound.also,
         )
         first = (inbound.kind, inbound.payload, inbound.external_id)
-        return _open(turn, opening, sighting, first, aside=self.set_aside, media=inbound.media)
+        taken = _open(turn, opening, sighting, first, aside=self.set_aside, media=inbound.media)
+        if inbound.channel in SEEN_CHANNELS and taken.contact_id is not None:
+            turn.write(VisitFact(taken.contact_id, inbound.account, turn.now, inbound.leaves))
+        return taken
 
 
 def _want(wanted: Wanted, inbound: InboundContact | InboundMessage) -> None:

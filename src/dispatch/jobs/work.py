@@ -35,7 +35,8 @@ _TYPED: Final[Mapping[type[Any], str]] = {
 """Where a command holds what somebody typed."""
 
 _CODES: Final = frozenset(
-    {"abandoned", "requested", "silence", "reply_window_closing", "busy", "no_answer", "unreachable", "connection_lost"}
+    {"abandoned", "absence", "requested", "silence", "reply_window_closing"}
+    | {"busy", "no_answer", "unreachable", "connection_lost"}
 )
 """What this service gives for a reason itself, where nobody typed one."""
 

@@ -127,13 +127,16 @@ def message(room: Room, command: commands.Message) -> None:
 def cancel(room: Room, command: commands.Cancel) -> None:
     """The customer gave up or hung up, or somebody withdrew the contact.
 
-    One who is to be called back may hang up: the contact stays.
+    One who is to be called back may hang up: the contact stays. Who is merely away is given up on in the queue alone.
     """
     board, contact = room.board, room.contact(command.contact_id)
     if contact.state in ("closed", "wrap_up"):
         return
+    if command.reason == commands.ABSENCE and contact.state not in ("waiting", "offered"):
+        return
     assignment = board.current(contact)
-    if command.reason == "abandoned" and contact.state != "active" and FLAGGED_CALLBACK in contact.flags:
+    gave_up = command.reason in commands.GAVE_UP
+    if gave_up and contact.state != "active" and FLAGGED_CALLBACK in contact.flags:
         return
     if assignment is not None and contact.state == "active":
         end_active(board, assignment, "customer_left", resolved=None, disposition=None)
@@ -142,7 +145,7 @@ def cancel(room: Room, command: commands.Cancel) -> None:
         board.say(ev.ASSIGNMENT_COMPLETED, assignment, resolved=None, disposition=None)
     for each in list(board.state.offers.get(contact.id, {}).values()):
         board.say(ev.OFFER_REVOKED, each, reason=command.reason)
-    board.close(contact, "abandoned" if command.reason == "abandoned" else "cancelled", command.reason)
+    board.close(contact, "abandoned" if gave_up else "cancelled", command.reason)
 
 
 def transfer(room: Room, command: commands.Transfer) -> None:
