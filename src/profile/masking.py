@@ -43,6 +43,10 @@ _EMAIL: Final = re.compile(r"[\w.+\-]+@(?=[\w\-]+(?:\.[\w\-]+)+)")
 _DIGIT: Final = re.compile(r"\d")
 _KEPT: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)")
 _DIGITS_MIN: Final = 7
+_LISTS: Final = (list, tuple)
+_PLAIN: Final = frozenset({type(None), bool, int, float, str})
+"""Types of values in which nothing is looked for, unless everything is searched."""
+
 _PLUS: Final = ("+", "\N{FULLWIDTH PLUS SIGN}")
 
 
@@ -55,25 +59,30 @@ def masked(value: Any, region: str) -> Any:  # noqa: ANN401  # any JSON value
 
 
 def _masked(value: Any, region: str, *, searched: bool) -> Any:  # noqa: ANN401  # any JSON value
-    if isinstance(value, Mapping):
-        if value.keys() >= {"type", "value"} and isinstance(value["value"], str):
-            value = {**value, "value": masked_address(str(value["type"]), value["value"], region)}
-        return {name: _field(name, each, region, searched=searched) for name, each in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, dict):
+        return _mapping(value, region, searched=searched)
+    if isinstance(value, _LISTS):
         return [_masked(each, region, searched=searched) for each in value]
-    if searched and isinstance(value, str):
-        return value if _KEPT.fullmatch(value) else masked_text(value, region)
+    if isinstance(value, str):
+        return value if not searched or _KEPT.fullmatch(value) else masked_text(value, region)
     if searched and isinstance(value, int) and not isinstance(value, bool):
         text = str(value)
         hidden = masked_text(text, region) if len(text) >= _DIGITS_MIN else text
         return value if hidden == text else hidden
-    return value
+    return _mapping(value, region, searched=searched) if isinstance(value, Mapping) else value
 
 
-def _field(name: str, value: Any, region: str, *, searched: bool) -> Any:  # noqa: ANN401  # any JSON value
-    if name in WORDS and isinstance(value, str):
-        return masked_text(value, region)
-    return _masked(value, region, searched=searched or name in PARCELS)
+def _mapping(given: Mapping[str, Any], region: str, *, searched: bool) -> dict[str, Any]:
+    """Every event and every answer comes through here, and few of their fields are worth a look."""
+    shown = dict(given)
+    if "type" in given and isinstance(given.get("value"), str):
+        shown["value"] = masked_address(str(given["type"]), given["value"], region)
+    for name, value in shown.items():
+        if name in WORDS and isinstance(value, str):
+            shown[name] = masked_text(value, region)
+        elif searched or name in PARCELS or type(value) not in _PLAIN:
+            shown[name] = _masked(value, region, searched=searched or name in PARCELS)
+    return shown
 
 
 def masked_address(kind: str, value: str, region: str) -> str:
