@@ -65,7 +65,7 @@ test-fuzz: $(DEV) ## coverage-guided fuzzing of what strangers' bytes reach (a m
 
 test-live: $(DEV) ## calls on a live Asterisk with SIP telephones (CORDBOARD_TEST_ARI_URL; docs/voice.md says how)
 	@test -n "$$CORDBOARD_TEST_ARI_URL" || { echo "CORDBOARD_TEST_ARI_URL is not set: docs/voice.md says how" >&2; exit 1; }
-	@exec $(BIN)/python -m pytest -v -n 0 $(ARGS) -k live tests/integration/test_voice.py
+	@exec $(BIN)/python -m pytest -v -n 0 $(ARGS) -k live tests/integration/tenants/test_voice.py
 
 test-rest: $(DEV) ## schemathesis over the whole OpenAPI document, thousands of cases (many minutes; other numbers: CASES=)
 	@CORDBOARD_TEST_REST=$(or $(CASES),25) exec $(BIN)/python -m pytest -v --timeout=3600 $(ARGS) tests/contract/test_openapi.py

@@ -6,19 +6,23 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from src.app.ground import DEFAULT_TENANT, make_tenant
+from src.app.ground import DEFAULT_TENANT
 from src.store.embedded import EmbeddedPostgres
 from src.store.migrate import upgrade
 from src.store.postgres import PostgresStore
 from src.store.tables import metadata
 from tests.support.service import Client, running
 from tests.support.told import check_journal
+
+# Reading all the authorities of the world takes a tenth of a second for each client, and no test asks the world.
+os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "fixtures/authority.pem")
 
 # A machine that is busy with other things is slow, not wrong; and what a change breaks does not depend on the day.
 ANEW = "CORDBOARD_TEST_FIRST_TAPE" in os.environ
@@ -36,62 +40,91 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
             yield server
 
 
-@asynccontextmanager
-async def _database(server: EmbeddedPostgres, template: str = "template1") -> AsyncIterator[str]:
-    """The URL of a new database, which is dropped afterwards."""
-    name = f"test_{uuid.uuid4().hex}"
-    administration = await asyncpg.connect(server.url("postgres"))
-    try:
-        await administration.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-        yield server.url(name)
-        await administration.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    finally:
-        await administration.close()
-
-
-async def _empty(url: str) -> None:
-    """Remove every row."""
+async def _do(url: str, statement: str) -> Any:
+    """The first row that a statement gives."""
     connection = await asyncpg.connect(url)
-    await connection.execute("; ".join(f"DELETE FROM {each}" for each in metadata.tables))
-    await connection.close()
+    try:
+        return await connection.fetchrow(statement)
+    finally:
+        await connection.close()
+
+
+async def _made(server: EmbeddedPostgres, template: str = "template1") -> str:
+    """The URL of a new database."""
+    name = f"test_{uuid.uuid4().hex}"
+    await _do(server.url("postgres"), f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return server.url(name)
+
+
+@asynccontextmanager
+async def database_of(server: EmbeddedPostgres, template: str = "template1") -> AsyncIterator[str]:
+    """The URL of a new database, which is dropped afterwards."""
+    url = await _made(server, template)
+    yield url
+    await _do(server.url("postgres"), f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
+
+
+_SHAPE = """
+    SELECT (SELECT count(*) FROM pg_class WHERE NOT relispartition AND relnamespace = 'public'::regnamespace
+            AND relname NOT LIKE 'pk_journal_2%'),
+           (SELECT count(*) FROM pg_constraint JOIN pg_class ON conrelid = pg_class.oid WHERE NOT relispartition),
+           (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal)
+"""
+
+
+_EMPTYING = f"WITH {', '.join(f'{each}_gone AS (DELETE FROM {each})' for each in metadata.tables)} SELECT 1"
 
 
 @pytest.fixture
-async def empty_database(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
+async def emptydatabase_of(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
     """The URL of a database of the test's own, without any table; it is dropped afterwards."""
-    async with _database(postgres_server) as url:
+    async with database_of(postgres_server) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 async def migrated_template(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
     """The name of a database with the schema and no rows, to be copied."""
-    async with _database(postgres_server) as url:
+    async with database_of(postgres_server) as url:
         await upgrade(url)
-        yield urlsplit(url).path.removeprefix("/")
+        yield _name(url)
 
 
 @pytest.fixture
-async def database(postgres_server: EmbeddedPostgres, migrated_template: str) -> AsyncIterator[str]:
-    """The URL of a database of the test's own, with the schema and no rows."""
-    async with _database(postgres_server, migrated_template) as url:
+async def newdatabase_of(postgres_server: EmbeddedPostgres, migrated_template: str) -> AsyncIterator[str]:
+    """The URL of a database with the schema that never held a row; it is dropped afterwards."""
+    async with database_of(postgres_server, migrated_template) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-async def reused_database(postgres_server: EmbeddedPostgres, migrated_template: str) -> AsyncIterator[str]:
-    """The URL of a database that is emptied behind each test: a hundred times as quick as a copy."""
-    async with _database(postgres_server, migrated_template) as url:
-        yield url
+def databases() -> list[str]:
+    """The URLs of databases that tests have left empty: to empty one is a hundred times as quick as to copy one."""
+    return []
 
 
 @pytest.fixture
-async def postgres_store(reused_database: str) -> AsyncIterator[PostgresStore]:
+async def database(
+    postgres_server: EmbeddedPostgres, migrated_template: str, databases: list[str]
+) -> AsyncIterator[str]:
+    """The URL of a database of the test's own, with the schema and no rows."""
+    url = databases.pop() if databases else await _made(postgres_server, migrated_template)
+    yield url
+    await _do(url, _EMPTYING)
+    if await _do(url, _SHAPE) == await _do(postgres_server.url(migrated_template), _SHAPE):
+        databases.append(url)
+
+
+@pytest.fixture
+async def postgres_store(database: str) -> AsyncIterator[PostgresStore]:
     """The store on a database that holds no rows."""
-    store = await PostgresStore.open(reused_database)
+    store = await PostgresStore.open(database)
     yield store
     await store.close()
-    await _empty(reused_database)
 
 
 @pytest.fixture
@@ -100,27 +133,3 @@ async def client(database: str, tmp_path: Path) -> AsyncIterator[Client]:
     async with running(database, tmp_path) as found:
         yield found
         await check_journal(found, DEFAULT_TENANT)
-
-
-@pytest.fixture(scope="module")
-async def shared(
-    postgres_server: EmbeddedPostgres, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Client]:
-    """One service for all tests of a file; it may reach telephone systems on this machine."""
-    async with (
-        _database(postgres_server, migrated_template) as url,
-        running(url, tmp_path_factory.mktemp("shared"), voice_networks="127.0.0.1/32") as found,
-    ):
-        yield found
-
-
-@pytest.fixture
-async def tenant(shared: Client) -> AsyncIterator[Client]:
-    """A client with the admin key of a new tenant, at the service that the file's tests share."""
-    notice = await make_tenant(shared.settings, shared.settings.database_url, uuid.uuid4().hex)
-    client = Client(shared.url, notice.admin_key)
-    client.settings, client.services = shared.settings, shared.services
-    yield client
-    for each in (client.http, *client.others):
-        await each.aclose()
-    await check_journal(client, notice.tenant)

@@ -30,6 +30,7 @@ from src.store.postgres import PostgresStore
 from src.store.queries import Queries
 from src.store.seal import Sealer
 from src.store.tokens import Tokens
+from src.tls import trusted
 
 TOKEN_MS: Final = 10 * 60_000
 """So long a token that a channel called with is good."""
@@ -255,6 +256,7 @@ def http_client() -> httpx.AsyncClient:
         limits=limits,
         follow_redirects=False,
         trust_env=False,
+        verify=trusted(),
         event_hooks={"request": [_carry]},
     )
 

@@ -15,6 +15,7 @@ from src.cluster.signing import MAC, Head, Signer
 from src.dispatch.orders import Order
 from src.dispatch.ports import Process
 from src.errors import Internal, NotOwner, PeerLost, Refused
+from src.tls import trusted
 
 PATH: Final = "/internal/orders"
 
@@ -67,6 +68,7 @@ class HttpPeers:
             timeout=httpx.Timeout(None, connect=CONNECT_S_MAX),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30),
             trust_env=False,
+            verify=trusted(),
         )
         self._lines: dict[tuple[str, str], _Line] = {}
         self._flying: set[asyncio.Task[None]] = set()

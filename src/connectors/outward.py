@@ -9,7 +9,6 @@ import contextlib
 import ipaddress
 import random
 import socket
-import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
@@ -18,6 +17,7 @@ import httpx
 import msgspec
 
 from src.connectors.template import Asked
+from src.tls import trusted
 
 ANSWER_BYTES_MAX: Final = 256 * 1024
 ANSWER_DEPTH_MAX: Final = 32
@@ -121,9 +121,9 @@ class _Transport(httpx.AsyncHTTPTransport):
     """httpx's own, over connections that are looked at."""
 
     def __init__(self, also: Sequence[Network], connections_max: int) -> None:
-        super().__init__(trust_env=False)
+        super().__init__(verify=trusted(), trust_env=False)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            ssl_context=trusted(),
             max_connections=connections_max,
             max_keepalive_connections=CONNECTIONS_MAX,
             keepalive_expiry=30.0,

@@ -62,29 +62,29 @@ async def tables_of(url: str) -> set[str]:
     return {row[0] for row in (await catalogue(url))["options"]}
 
 
-async def test_the_migrated_schema_is_what_the_code_means(database: str, empty_database: str) -> None:
+async def test_the_migrated_schema_is_what_the_code_means(new_database: str, empty_database: str) -> None:
     async with connected(empty_database) as connection:
         await connection.run_sync(metadata.create_all)
         await connection.commit()
-    assert await catalogue(empty_database) == await catalogue(database)
+    assert await catalogue(empty_database) == await catalogue(new_database)
 
 
-async def test_a_new_migration_would_find_nothing_to_do(database: str) -> None:
+async def test_a_new_migration_would_find_nothing_to_do(new_database: str) -> None:
     def differences(connection: Connection) -> list[Any]:
         options = {"include_name": lambda name, kind, _: kind != "table" or not is_partition(name)}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
-    async with connected(database) as connection:
+    async with connected(new_database) as connection:
         assert [] == await connection.run_sync(differences)
 
 
-async def test_down_and_up_again(database: str) -> None:
-    before = await catalogue(database)
-    await downgrade(database, "base")
-    assert set() == await tables_of(database)
-    await upgrade(database)
-    assert before == await catalogue(database)
-    await upgrade(database)
+async def test_down_and_up_again(new_database: str) -> None:
+    before = await catalogue(new_database)
+    await downgrade(new_database, "base")
+    assert set() == await tables_of(new_database)
+    await upgrade(new_database)
+    assert before == await catalogue(new_database)
+    await upgrade(new_database)
 
 
 # -- from release to release -------------------------------------------------------------------------------------------
@@ -174,14 +174,14 @@ async def test_the_backstop_is_changed_while_the_service_writes(empty_database: 
             await quick.execute("UPDATE assignments SET accepted_at = 1 WHERE id = 'x3'")
 
 
-async def test_half_an_index_is_made_anew(empty_database: str, database: str) -> None:
+async def test_half_an_index_is_made_anew(empty_database: str, new_database: str) -> None:
     """What is left when a migration was broken off: the index is there by name, and holds nothing to."""
     await upgrade(empty_database, "0002")
     async with administering(empty_database) as connection:
         await connection.execute("CREATE INDEX uq_assignments_held ON assignments (tenant)")
         await connection.execute("CREATE INDEX ix_contacts_pilot ON contacts (tenant)")
     await upgrade(empty_database)
-    assert await catalogue(database) == await catalogue(empty_database)
+    assert await catalogue(new_database) == await catalogue(empty_database)
 
 
 # -- how they are run --------------------------------------------------------------------------------------------------
@@ -202,22 +202,24 @@ async def test_a_migration_that_fails_leaves_nothing(empty_database: str) -> Non
 
 
 @pytest.mark.parametrize("said", ["'readable since 9998'", "NULL"])
-async def test_a_database_of_a_newer_release_is_refused_where_it_is_not_for_this_one(database: str, said: str) -> None:
-    connection = await asyncpg.connect(database)
+async def test_a_database_of_a_newer_release_is_refused_where_it_is_not_for_this_one(
+    new_database: str, said: str
+) -> None:
+    connection = await asyncpg.connect(new_database)
     await connection.execute("UPDATE alembic_version SET version_num = '9999'")
     await connection.execute(f"COMMENT ON TABLE alembic_version IS {said}")
     await connection.close()
     with pytest.raises(StartupError, match="9999"):
-        await upgrade(database)
+        await upgrade(new_database)
 
 
-async def test_whoever_rolls_back_starts_the_old_release_again(database: str, tmp_path: Path) -> None:
+async def test_whoever_rolls_back_starts_the_old_release_again(new_database: str, tmp_path: Path) -> None:
     """A newer release has added to the schema, and said from which release on that may be used: this is one."""
-    connection = await asyncpg.connect(database)
+    connection = await asyncpg.connect(new_database)
     await connection.execute("UPDATE alembic_version SET version_num = '9999'")
     await connection.execute("ALTER TABLE contacts ADD COLUMN later integer NOT NULL DEFAULT 0")
-    await upgrade(database)
-    async with running(database, tmp_path) as client:
+    await upgrade(new_database)
+    async with running(new_database, tmp_path) as client:
         contact = await client.contact("c1")
         assert "waiting" == (await client.call("GET", f"/v1/contacts/{contact['id']}"))["state"]
     assert "9999" == await connection.fetchval("SELECT version_num FROM alembic_version"), "it is left as it is"

@@ -37,12 +37,12 @@ async def terminate_others(connection: asyncpg.Connection) -> None:
 # -- starting ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_server_that_may_lose_what_it_acknowledged_is_refused(database: str) -> None:
-    async with administering(database) as connection:
+async def test_a_server_that_may_lose_what_it_acknowledged_is_refused(new_database: str) -> None:
+    async with administering(new_database) as connection:
         name = await connection.fetchval("SELECT current_database()")
         await connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
     with pytest.raises(StartupError, match="synchronous_commit"):
-        await PostgresStore.open(database)
+        await PostgresStore.open(new_database)
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ async def test_a_wrong_password_is_told_in_one_line(database: str) -> None:
 
 
 async def test_after_a_lost_connection_the_next_call_connects_again(
-    postgres_store: PostgresStore, reused_database: str
+    postgres_store: PostgresStore, database: str
 ) -> None:
     writer = Writer(await postgres_store.create_tenant("t", "sealed"))
-    async with administering(reused_database) as administration:
+    async with administering(database) as administration:
         await terminate_others(administration)
     batch = writer.batch(Customer("k1", 1))
     for _ in range(3):
@@ -86,15 +86,15 @@ async def test_after_a_lost_connection_the_next_call_connects_again(
 
 
 async def test_a_commit_whose_connection_is_lost_has_not_gone_through_or_says_so(
-    postgres_store: PostgresStore, reused_database: str
+    postgres_store: PostgresStore, database: str
 ) -> None:
     """Another transaction holds the head's row; the one that waits for it is killed."""
     writer = Writer(await postgres_store.create_tenant("t", "sealed"))
     writer.staff("a1")
     batch = writer.batch()
     async with (
-        administering(reused_database) as holder,
-        administering(reused_database) as administration,
+        administering(database) as holder,
+        administering(database) as administration,
         holder.transaction(),
     ):
         await holder.execute("SELECT FROM tenant_heads WHERE tenant = $1 FOR UPDATE", writer.tenant)
@@ -111,12 +111,12 @@ async def test_a_commit_whose_connection_is_lost_has_not_gone_through_or_says_so
         await postgres_store.commit(batch)
 
 
-async def test_a_commit_behind_a_rival_that_wins_is_fenced(postgres_store: PostgresStore, reused_database: str) -> None:
+async def test_a_commit_behind_a_rival_that_wins_is_fenced(postgres_store: PostgresStore, database: str) -> None:
     """It began before the rival's transaction ended: it waits for the row, and must not act on what it saw before."""
     writer = Writer(await postgres_store.create_tenant("t", "sealed"))
     writer.staff("a1")
     batch = writer.batch()
-    async with administering(reused_database) as rival, administering(reused_database) as administration:
+    async with administering(database) as rival, administering(database) as administration:
         async with rival.transaction():
             await rival.execute("UPDATE tenant_heads SET seq = 1, batch = 'rival' WHERE tenant = $1", writer.tenant)
             commit = asyncio.create_task(postgres_store.commit(batch))
@@ -148,9 +148,9 @@ async def test_a_refusal_does_not_quote_what_was_refused(postgres_store: Postgre
 # -- plans -------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_lookup_reads_by_key_though_it_was_planned_on_empty_tables(database: str) -> None:
+async def test_a_lookup_reads_by_key_though_it_was_planned_on_empty_tables(new_database: str) -> None:
     """A thousand contacts later it must not read all of them for the ten that it is asked for."""
-    store = await PostgresStore.open(database, connections_max=1)
+    store = await PostgresStore.open(new_database, connections_max=1)
     writer = Writer(await store.create_tenant("t", "sealed"))
     wanted = Wanted()
     for _ in range(50):
@@ -177,9 +177,9 @@ async def test_a_lookup_reads_by_key_though_it_was_planned_on_empty_tables(datab
     await store.close()
 
 
-async def test_the_newest_contacts_are_read_by_key_though_planned_on_empty_tables(database: str) -> None:
+async def test_the_newest_contacts_are_read_by_key_though_planned_on_empty_tables(new_database: str) -> None:
     """Those of one customer, and of these the newest: not all of the tenant's, nor all of the customer's."""
-    store = await PostgresStore.open(database, connections_max=1)
+    store = await PostgresStore.open(new_database, connections_max=1)
     writer = Writer(await store.create_tenant("t", "sealed"))
     identities = [IdentityFact("phone", each, each, None, strong=True, created_at=1) for each in ("often", "once")]
     wanted = Wanted(identities={("phone", "often"), ("phone", "once")}, recent_since=0)
@@ -247,7 +247,7 @@ TAMPERED = {
 
 @pytest.mark.parametrize(("statement", "finding"), TAMPERED.items())
 async def test_whatever_was_tampered_with_is_found(
-    postgres_store: PostgresStore, reused_database: str, statement: str, finding: str
+    postgres_store: PostgresStore, database: str, statement: str, finding: str
 ) -> None:
     writer = Writer(await postgres_store.create_tenant("t", "sealed"))
     writer.staff("a1")
@@ -256,7 +256,7 @@ async def test_whatever_was_tampered_with_is_found(
     writer.do(c.Checkpoint())
     await postgres_store.commit(writer.batch())
     assert [] == await compare(postgres_store, writer.tenant)
-    async with administering(reused_database) as connection:
+    async with administering(database) as connection:
         await connection.execute(statement)
     assert any(finding in each for each in await compare(postgres_store, writer.tenant))
 

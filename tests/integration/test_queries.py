@@ -55,8 +55,8 @@ class World:
 
 
 @pytest.fixture
-async def queries(reused_database: str) -> AsyncIterator[Queries]:
-    async with Queries.over(reused_database) as found:
+async def queries(database: str) -> AsyncIterator[Queries]:
+    async with Queries.over(database) as found:
         yield found
 
 

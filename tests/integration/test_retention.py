@@ -63,49 +63,49 @@ async def weeks_of_work(store: PostgresStore, writer: Writer, since: int, weeks:
         await store.commit(writer.batch())
 
 
-async def test_partitions_are_made_ahead_once(database: str) -> None:
-    before = await names(database)
+async def test_partitions_are_made_ahead_once(new_database: str) -> None:
+    before = await names(new_database)
     assert ["journal_before"] == before
-    until = await newest(database)
-    await asyncio.gather(*(keep_journal(database, until) for _ in range(3)))
-    assert len(before) + AHEAD + 1 == len(await names(database))
-    assert until + (AHEAD + 1) * WEEK_MS == await newest(database)
-    await keep_journal(database, until)
-    assert len(before) + AHEAD + 1 == len(await names(database))
+    until = await newest(new_database)
+    await asyncio.gather(*(keep_journal(new_database, until) for _ in range(3)))
+    assert len(before) + AHEAD + 1 == len(await names(new_database))
+    assert until + (AHEAD + 1) * WEEK_MS == await newest(new_database)
+    await keep_journal(new_database, until)
+    assert len(before) + AHEAD + 1 == len(await names(new_database))
 
 
-async def test_a_clock_that_ran_ahead_loses_nothing(database: str) -> None:
+async def test_a_clock_that_ran_ahead_loses_nothing(new_database: str) -> None:
     """Its events go to the partition without bounds, and to that of their week when there is one."""
-    store = await PostgresStore.open(database)
+    store = await PostgresStore.open(new_database)
     writer = Writer(await store.create_tenant("t", "sealed"))
-    far = await newest(database) + 3 * WEEK_MS
+    far = await newest(new_database) + 3 * WEEK_MS
     await weeks_of_work(store, writer, far, 2)
-    assert await count(database, "journal_other") == writer.state.seq
-    await keep_journal(database, far + WEEK_MS)
-    assert await count(database, "journal_other") == 0
-    assert await count(database, "journal") == writer.state.seq
+    assert await count(new_database, "journal_other") == writer.state.seq
+    await keep_journal(new_database, far + WEEK_MS)
+    assert await count(new_database, "journal_other") == 0
+    assert await count(new_database, "journal") == writer.state.seq
     assert [] == await replay.compare(store, writer.tenant)
     await store.close()
 
 
-async def test_what_is_dropped_is_in_the_archive_and_in_the_checkpoint(database: str, tmp_path: Path) -> None:
-    store = await PostgresStore.open(database)
+async def test_what_is_dropped_is_in_the_archive_and_in_the_checkpoint(new_database: str, tmp_path: Path) -> None:
+    store = await PostgresStore.open(new_database)
     writer, idle = [Writer(await store.create_tenant(each, "sealed"), prefix="0") for each in ("busy", "idle")]
     await weeks_of_work(store, idle, START_MS, 1)
-    start = await newest(database)
-    await keep_journal(database, start)
+    start = await newest(new_database)
+    await keep_journal(new_database, start)
     await weeks_of_work(store, writer, start - WEEK_MS, 4)
     before = {each.tenant: await loaded(store, each.tenant) for each in (writer, idle)}
-    traces = await count(database, "traces")
+    traces = await count(new_database, "traces")
 
-    dropped = await keep_journal(database, start + 3 * WEEK_MS, 7, tmp_path)
+    dropped = await keep_journal(new_database, start + 3 * WEEK_MS, 7, tmp_path)
     assert len(dropped) == 3
-    kept = await count(database, "journal")
+    kept = await count(new_database, "journal")
     assert 0 < kept < writer.state.seq
     # What explains dropped events is gone with them, and nothing else.
-    assert 0 < await count(database, "traces") < traces
+    assert 0 < await count(new_database, "traces") < traces
     late = "traces JOIN journal_checkpoints USING (tenant) WHERE traces.seq <= journal_checkpoints.seq"
-    assert await count(database, late) == 0
+    assert await count(new_database, late) == 0
 
     # An idle tenant has nothing left, and both go on as if nothing had been dropped.
     assert await store.dropped(idle.tenant) == idle.state.seq
@@ -114,64 +114,64 @@ async def test_what_is_dropped_is_in_the_archive_and_in_the_checkpoint(database:
         assert before[each.tenant].hash == (await loaded(store, each.tenant)).hash
         assert [] == await replay.compare(store, each.tenant)
     await weeks_of_work(store, writer, start + 3 * WEEK_MS, 1)
-    assert await keep_journal(database, start + 6 * WEEK_MS, 7, tmp_path)
+    assert await keep_journal(new_database, start + 6 * WEEK_MS, 7, tmp_path)
     for name in ("busy", "idle"):
-        assert [] == await compare(database, name)
-        assert [] == await compare(database, name, tmp_path)
+        assert [] == await compare(new_database, name)
+        assert [] == await compare(new_database, name, tmp_path)
     events = [line for line in archive.read(tmp_path) if line.tenant == writer.tenant]
-    assert len(events) > await count(database, "journal")
+    assert len(events) > await count(new_database, "journal")
     await store.close()
 
 
-async def test_several_processes_keep_the_journal_at_once(database: str, tmp_path: Path) -> None:
+async def test_several_processes_keep_the_journal_at_once(new_database: str, tmp_path: Path) -> None:
     """They all come at the same hour, under commits: each week is archived and dropped by one of them, whole."""
-    store = await PostgresStore.open(database)
+    store = await PostgresStore.open(new_database)
     writer = Writer(await store.create_tenant("busy", "sealed"), prefix="0")
-    start = await newest(database)
-    await keep_journal(database, start)
+    start = await newest(new_database)
+    await keep_journal(new_database, start)
     await weeks_of_work(store, writer, start - WEEK_MS, 4)
     at = start + 3 * WEEK_MS
-    kept = [keep_journal(database, at, 7, tmp_path) for _ in range(4)]
+    kept = [keep_journal(new_database, at, 7, tmp_path) for _ in range(4)]
     *dropped, _ = await asyncio.gather(*kept, weeks_of_work(store, writer, at, 1))
-    dropped += [await keep_journal(database, at, 7, tmp_path)]
+    dropped += [await keep_journal(new_database, at, 7, tmp_path)]
     names_dropped = [each for one in dropped for each in one or ()]
     assert len(names_dropped) == len(set(names_dropped)) == 3
     assert 3 == len(list(tmp_path.iterdir())), "a file for each week, and nothing that was left half done"
     archived = [line.value.seq for line in archive.read(tmp_path) if isinstance(line.value, Event)]
     assert list(range(1, len(archived) + 1)) == archived
-    assert writer.state.seq == len(archived) + await count(database, "journal")
-    assert [] == await compare(database, "busy", tmp_path)
+    assert writer.state.seq == len(archived) + await count(new_database, "journal")
+    assert [] == await compare(new_database, "busy", tmp_path)
     await store.close()
 
 
-async def test_replay_sees_what_was_changed_in_checkpoint_and_archive(database: str, tmp_path: Path) -> None:
-    store = await PostgresStore.open(database)
+async def test_replay_sees_what_was_changed_in_checkpoint_and_archive(new_database: str, tmp_path: Path) -> None:
+    store = await PostgresStore.open(new_database)
     writer = Writer(await store.create_tenant("t", "sealed"))
-    start = await newest(database)
+    start = await newest(new_database)
     await weeks_of_work(store, writer, start - WEEK_MS, 3)
-    await keep_journal(database, start + WEEK_MS, 1, tmp_path)
-    connection = await asyncpg.connect(database)
+    await keep_journal(new_database, start + WEEK_MS, 1, tmp_path)
+    connection = await asyncpg.connect(new_database)
     [path] = tmp_path.glob("*" + archive.SUFFIX)
     lines = gzip.decompress(path.read_bytes()).splitlines()
     path.write_bytes(gzip.compress(b"\n".join(lines[:-3] + lines[-2:])))
-    assert [] == await compare(database, "t")
-    assert await compare(database, "t", tmp_path)
+    assert [] == await compare(new_database, "t")
+    assert await compare(new_database, "t", tmp_path)
     state = json.loads(await connection.fetchval("SELECT state FROM journal_checkpoints"))
     state[0].pop()
     await connection.execute("UPDATE journal_checkpoints SET state = $1", json.dumps(state))
-    assert ["stored checkpoint" in each for each in await compare(database, "t")] == [True]
+    assert ["stored checkpoint" in each for each in await compare(new_database, "t")] == [True]
     await connection.close()
     await store.close()
 
 
 @pytest.mark.parametrize("broken", ["a gap in the journal", "another row", "a folder that cannot be written"])
-async def test_nothing_is_dropped_that_is_not_in_order(database: str, tmp_path: Path, broken: str) -> None:
-    store = await PostgresStore.open(database)
+async def test_nothing_is_dropped_that_is_not_in_order(new_database: str, tmp_path: Path, broken: str) -> None:
+    store = await PostgresStore.open(new_database)
     writer = Writer(await store.create_tenant("t", "sealed"))
-    start = await newest(database)
+    start = await newest(new_database)
     await weeks_of_work(store, writer, start - WEEK_MS, 3)
     folder = tmp_path / "archive"
-    connection = await asyncpg.connect(database)
+    connection = await asyncpg.connect(new_database)
     if broken == "a gap in the journal":
         await connection.execute("DELETE FROM journal WHERE seq = 5")
     elif broken == "another row":  # of a tenant that is not there
@@ -180,26 +180,26 @@ async def test_nothing_is_dropped_that_is_not_in_order(database: str, tmp_path: 
         )
     else:
         folder.write_text("a file")
-    before = await count(database, "journal")
+    before = await count(new_database, "journal")
     with pytest.raises(StoreRejected):
-        await keep_journal(database, start + 2 * WEEK_MS, 1, folder)
-    assert before == await count(database, "journal")
+        await keep_journal(new_database, start + 2 * WEEK_MS, 1, folder)
+    assert before == await count(new_database, "journal")
     assert await store.dropped(writer.tenant) == 0
     await connection.close()
     await store.close()
 
 
-async def test_a_reader_that_holds_on_is_not_in_the_way_of_commits(database: str, tmp_path: Path) -> None:
+async def test_a_reader_that_holds_on_is_not_in_the_way_of_commits(new_database: str, tmp_path: Path) -> None:
     """A transaction that has read the journal and stays open holds up the dropping, for as long as it likes."""
-    store = await PostgresStore.open(database)
+    store = await PostgresStore.open(new_database)
     writer = Writer(await store.create_tenant("t", "sealed"))
-    start = await newest(database)
+    start = await newest(new_database)
     await weeks_of_work(store, writer, start - WEEK_MS, 3)
-    reader = await asyncpg.connect(database)
+    reader = await asyncpg.connect(new_database)
     transaction = reader.transaction()
     await transaction.start()
     await reader.fetch("SELECT count(*) FROM journal")
-    dropping = asyncio.create_task(keep_journal(database, start + WEEK_MS, 1, tmp_path))
+    dropping = asyncio.create_task(keep_journal(new_database, start + WEEK_MS, 1, tmp_path))
     slowest = 0.0
     loop = asyncio.get_running_loop()
     for _ in range(30):
@@ -214,7 +214,7 @@ async def test_a_reader_that_holds_on_is_not_in_the_way_of_commits(database: str
     try:
         assert await dropping == ["journal_before"]
     except StoreUnreachable:  # it gave up, and would try again in an hour
-        assert await keep_journal(database, start + WEEK_MS, 1, tmp_path) == ["journal_before"]
+        assert await keep_journal(new_database, start + WEEK_MS, 1, tmp_path) == ["journal_before"]
     assert [] == await replay.compare(store, writer.tenant)
     await reader.close()
     await store.close()

@@ -451,9 +451,9 @@ async def test_it_is_noticed_when_an_index_is_missing(filled: Filled) -> None:
     assert missed <= LEAD_NOWHERE
 
 
-async def test_what_changes_often_touches_no_index(database: str) -> None:
+async def test_what_changes_often_touches_no_index(new_database: str) -> None:
     """A head that moves, and a contact on its way, find room on their page (HOT)."""
-    store = await PostgresStore.open(database)
+    store = await PostgresStore.open(new_database)
     writer = Writer(await store.create_tenant("t", "sealed"))
     writer.staff("a1")
     for number in range(100):
@@ -468,7 +468,7 @@ async def test_what_changes_often_touches_no_index(database: str) -> None:
         writer.try_(c.FinishWrapUp(assignment, "a1"))
         await store.commit(writer.batch())
     await store.close()
-    connection = await asyncpg.connect(database)
+    connection = await asyncpg.connect(new_database)
     query = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1"
     for name, least in (("tenant_heads", 0.9), ("agent_states", 0.9), ("contacts", 0.45)):  # closing leaves an index
         for _ in range(100):  # the server tells a little later

@@ -14,7 +14,7 @@ import pytest
 from tests.support.gateway import SECRET
 from tests.support.service import Client
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @asynccontextmanager

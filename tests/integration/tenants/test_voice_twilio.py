@@ -18,7 +18,7 @@ from tests.support.twilio import ACCOUNT, TOKEN, Twilio
 
 CHANNELS = {"voice": {"cost": 100, "max": 1}}
 PUBLIC = "https://calls.example"
-VECTORS = json.loads((Path(__file__).parents[1] / "fixtures" / "webhook_vectors.json").read_text())["twilio"]
+VECTORS = json.loads((Path(__file__).parents[2] / "fixtures" / "webhook_vectors.json").read_text())["twilio"]
 
 
 @pytest.fixture(autouse=True)

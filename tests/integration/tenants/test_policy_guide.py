@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.service import Client
 
-GUIDE = Path(__file__).parents[2] / "docs" / "policies.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "policies.md"
 PUTS = re.findall(r"`PUT (/v1/\S+)`\n\n```json\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
 POSTS = re.findall(r"(?<!`)\n\n```json\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
 
