@@ -213,7 +213,7 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
         Asked("orders given", callbook.DONE, [TENANT, "main", [key(7)]]),
         *(Asked(f"old calls {number}", each, [TENANT, "main", 100]) for number, each in enumerate(callbook.FORGET)),
         Asked("visitors who are here", visits.SEEN, [TENANT, [key(7), key(8)]]),
-        Asked("visitors who are missing", visits.ABSENT, [TENANT, "main", 100, 100]),
+        Asked("visitors who are missing", visits.ABSENT, [TENANT, "main", 100, 50]),
         Asked("visits that are over", visits.FORGET, [TENANT, [key(7)]]),
         Asked("a file", contents.GET, [TENANT, key(7)]),
         Asked("erasures that wait", privacy.PENDING, [20]),
