@@ -1,7 +1,7 @@
 """The edge, as plain ASGI: what is too large or too much is refused unread, and no request goes unanswered."""
 
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -146,12 +146,21 @@ class Edge:
         except ClientDisconnect:
             return  # nobody is there to be answered
         except Exception:  # noqa: BLE001  # whatever it is, the caller gets an answer and others go on
-            _log.exception("request.failed", method=scope["method"], path=scope["path"])
+            _log.exception("request.failed", method=scope["method"], route=route_of(scope))
             refusal = Internal("the service could not do this")
         else:
             return
         if not started:
             await problems.response(refusal)(scope, receive, send)
+
+
+def route_of(scope: Scope) -> str | None:
+    """The template that a request's path fits, which names nobody; None where there is none."""
+    path: str = scope["path"]
+    if path in INTAKE:
+        return path
+    found: Any = scope.get("route")
+    return getattr(found, "path", None)
 
 
 def _polls(path: str) -> bool:

@@ -1,12 +1,12 @@
 """The outermost layer where requests are traced, as plain ASGI: a span for each, below the caller's `traceparent`."""
 
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src import tracing
-from src.api.edge import FREE, INTAKE
+from src.api.edge import FREE, route_of
 
 _FAULT: Final = 500
 
@@ -40,17 +40,8 @@ class Traced:
                 await send(message)
 
             await self._app(scope, receive, noticing)
-            route = _route(scope)
+            route = route_of(scope)
             span.set_attribute("http.request.method", method)
             if route is not None:
                 span.set_attribute("http.route", route)
                 span.update_name(f"{method} {route}")
-
-
-def _route(scope: Scope) -> str | None:
-    """The template that the request's path fits; None where there is none."""
-    path: str = scope["path"]
-    if path in INTAKE:
-        return path
-    found: Any = scope.get("route")
-    return getattr(found, "path", None)
