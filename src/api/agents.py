@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from src.api.contacts import LIMIT_MAX
-from src.api.context import Context, Ctx, Json, OnlyIf, Services, tagged
+from src.api.context import Context, Ctx, Json, OnlyIf, Paged, Services, page_of, tagged
 from src.api.schemas import AgentBody, CompleteBody, DeclineBody, Id, Name, PresenceBody, ReasonBody
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -152,6 +152,7 @@ def _render_presence(view: jobs.AgentView | None) -> tuple[int, views.Json]:
 async def list_assignments(
     agent_id: Name,
     ctx: Ctx,
+    paging: Paged,
     state: OpenState | None = None,
     wait_s: Annotated[int, Query(ge=0, le=WAIT_S_MAX)] = 0,
 ) -> Response:
@@ -172,7 +173,7 @@ async def list_assignments(
                     await subscriber.heard()
     finally:
         ctx.services.hub.detach(subscriber)
-    return Json({"items": items, "next_cursor": None})
+    return page_of(items, "id", paging)
 
 
 async def _held(ctx: Context, agent_id: str, state: str | None) -> list[views.Json]:

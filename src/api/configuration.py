@@ -42,6 +42,7 @@ from src.errors import Conflict, InUse, NotFound
 from src.router import commands
 from src.router.model import DEFAULT_QUEUE
 from src.router.state import State
+from src.store.measures import Measures
 
 router = APIRouter(prefix="/v1", tags=["configuration"])
 
@@ -312,7 +313,7 @@ async def compare_pilot(
     until_at = ctx.services.clock.now_ms() + 1 if until is None else milliseconds(until)
     queues = await queries.config(ctx.tenant, "queue")
     within = {each.name: queue_config(each.name, each.body or {}).within_s for each in queues}
-    found = await queries.pilot(ctx.tenant, name, from_at, until_at, within_s_of=within)
+    found = await Measures(queries).pilot(ctx.tenant, name, from_at, until_at, within_s_of=within)
     arms: dict[str, dict[str, Any]] = {arm: {"total": None, "queues": {}} for arm in ("trial", "control")}
     for outcome in found:
         shown = {key: value for key, value in asdict(outcome).items() if key not in {"arm", "queue"}}

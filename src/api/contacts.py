@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import ValidationError
@@ -42,6 +42,7 @@ router = APIRouter(prefix="/v1", tags=["contacts"])
 LIMIT_MAX: Final = 200
 _STATE: Final = CONTACT_COLUMNS.index("state")
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+ContactState = Literal["waiting", "offered", "active", "parked", "wrap_up", "closed"]
 
 
 def inbound(body: ContactBody) -> InboundContact:
@@ -312,7 +313,7 @@ async def get_contact(contact_id: Id, ctx: Ctx) -> Response:
 @router.get("/contacts")
 async def list_contacts(  # noqa: PLR0917  # one parameter for each filter
     ctx: Ctx,
-    state: str | None = None,
+    state: ContactState | None = None,
     queue: str | None = None,
     channel: str | None = None,
     customer_id: str | None = None,

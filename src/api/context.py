@@ -150,8 +150,8 @@ class Context:
             own = Once(f"command {self.services.new_id()}", "", render, given=False)
             result = await self.services.owner.submit(self.tenant, job, own)
             return result.answer if isinstance(result, Repeated) else result
-        if not key or len(key) > IDEMPOTENCY_KEY_CHARS_MAX or not key.isprintable():
-            raise Malformed(f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable characters")
+        if not key or len(key) > IDEMPOTENCY_KEY_CHARS_MAX or not (key.isascii() and key.isprintable()):
+            raise Malformed(f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters")
         request = self.request
         scope = encode([self.principal.role or "key", self.principal.id, request.method, request.url.path, key])
         body_hash = sha256(await request.body()).hexdigest()

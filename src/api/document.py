@@ -3,30 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from src.api import answered
 from src.api.asyncapi import event_schemas
 from src.api.examples import BODIES
-from src.api.forms import answers
 from src.api.problems import MEDIA_TYPE, codes
 
 Json = dict[str, Any]
 
-_PROBLEM: Final[Json] = {
-    "type": "object",
-    "description": "RFC 9457. `code` is stable (docs/problems.md lists them all); `detail` is for people.",
-    "required": ["type", "title", "status", "code", "detail"],
-    "properties": {
-        "type": {"type": "string", "format": "uri"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "code": {"type": "string"},
-        "detail": {"type": "string"},
-    },
-}
 _PAGE: Final[Json] = {
     "type": "object",
     "required": ["items", "next_cursor"],
@@ -36,7 +23,6 @@ _PAGE: Final[Json] = {
     },
 }
 
-_REF: Final = "#/components/schemas/{name}"
 _SECONDS: Final[Json] = {"schema": {"type": "integer", "minimum": 0}, "description": "in so many seconds"}
 _TEXT: Final[Json] = {"schema": {"type": "string"}}
 _LIMITS: Final[Json] = {
@@ -71,34 +57,6 @@ _ALSO: Final[Mapping[str, tuple[int, ...]]] = {
     "readyz": (503,),
 }
 """What an operation answers beside what is true of all that are like it."""
-
-_ANSWERS: Final[Mapping[str, type[msgspec.Struct]]] = {
-    **dict.fromkeys(
-        (
-            "post_contact",
-            "get_contact",
-            "patch_contact",
-            "cancel_contact",
-            "transfer_contact",
-            "return_contact",
-            "park_contact",
-            "resume_contact",
-            "follow_up_contact",
-            "escalate_contact",
-            "assign_contact",
-            "take_back_contact",
-            "pin_contact",
-            "list_contacts",
-        ),
-        answers.Contact,
-    ),
-    **dict.fromkeys(("post_message", "get_message", "post_receipt", "list_messages"), answers.Message),
-    **dict.fromkeys(("accept", "decline", "complete", "wrap_up_done"), answers.Assignment),
-    **dict.fromkeys(("get_assignment", "list_assignments"), answers.Held),
-    "list_waiting": answers.Outgoing,
-    "put_configuration": answers.Configured,
-}
-"""The form of what is answered; of a list, of each item."""
 
 _EXPLAINED: Final[Mapping[str, str]] = {
     "account": "the account's name",
@@ -139,15 +97,18 @@ _EXPLAINED: Final[Mapping[str, str]] = {
 """What a parameter is, where the endpoint does not say it of its own."""
 
 _OTHER_CONTENT: Final[Mapping[str, str]] = {
-    "get_media": "application/octet-stream",
-    "get_visitor_file": "application/octet-stream",
-    "export_customer": "application/x-ndjson",
-    "get_progress": "text/html",
+    "get_media": "*/*",
+    "get_visitor_file": "*/*",
     "native_check": "*/*",
     "native_push": "*/*",
     "metrics": "text/plain",
 }
 """What is no JSON."""
+
+_PAGES: Final[Mapping[str, tuple[int, ...]]] = {"get_progress": (200, 404, 410)}
+"""What is answered to browsers as a page, and with which statuses; to programs as to all others."""
+
+_PAGE_CONTENT: Final[Json] = {"text/html": {}}
 
 _REFUSED: Final = 400
 _EMPTY: Final = 204
@@ -180,8 +141,10 @@ def _completed(found: Json) -> Json:
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas |= {"Problem": _PROBLEM, "Page": _PAGE, **event_schemas()}
-    schemas |= msgspec.json.schema_components(dict.fromkeys(_ANSWERS.values()), ref_template=_REF)[1]
+    forms = {"Page": _PAGE, **event_schemas(), **answered.forms()}
+    configured = answered.configured()
+    assert not (schemas.keys() | configured.keys()) & forms.keys(), "two things must not bear the same name"
+    components["schemas"] = schemas = {**configured, **schemas, **forms}
     components["responses"] = {f"Problem{status}": _refusal(status, names) for status, names in codes().items()}
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key (`cb_…`) or an agent token (JWT)."}
@@ -222,6 +185,9 @@ def _complete(path: str, method: str, operation: Json) -> None:
     for status in sorted(also | refusals):
         if status >= _REFUSED and path not in _FREE:
             responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+            if status in _PAGES.get(name, ()):
+                shown = _refusal(status, codes()[status])
+                responses[str(status)] = {**shown, "content": {**shown["content"], **_PAGE_CONTENT}}
             continue
         headers = (_LIMITS if ours else {}) | (_TAG if versioned or _is_versioned(path, method) else {})
         responses[str(status)] = {"description": "Done" if status == _EMPTY else "The answer", "headers": headers}
@@ -242,12 +208,12 @@ def _is_versioned(path: str, method: str) -> bool:
 def _content(name: str) -> Json:
     if name in _OTHER_CONTENT:
         return {_OTHER_CONTENT[name]: {}}
-    form = "StreamEvent" if name == "list_events" else _ANSWERS[name].__name__ if name in _ANSWERS else None
-    schema: Json = {"type": "object"} if form is None else {"$ref": _REF.format(name=form)}
+    schema = answered.schema_of(name)
     if name.startswith("list_"):
-        page: Json = {"$ref": _REF.format(name="Page")}
-        schema = page if form is None else {"allOf": [page, {"properties": {"items": {"items": schema}}}]}
-    return {"application/json": {"schema": schema}}
+        page = {"$ref": answered.REF.format(name="Page")}
+        more = {"last_seq": {"type": "integer"}} if name == "list_events" else {}
+        schema = {"allOf": [page, {"properties": {"items": {"items": schema}, **more}}]}
+    return {"application/json": {"schema": schema}} | (_PAGE_CONTENT if name in _PAGES else {})
 
 
 def _refusals(path: str, method: str, operation: Json, *, versioned: bool) -> set[int]:

@@ -40,6 +40,8 @@ async def list_events(
             dropped = await services.store.dropped(ctx.tenant)
             if after < dropped:
                 raise CursorExpired(f"the journal is kept from event {dropped + 1} on: ask for what is after {dropped}")
+        if not found and after > (last := (await services.store.head(ctx.tenant)).seq):
+            raise CursorExpired(f"the journal ends with event {last}: it is not the one that this number is of")
         if not found and wait_s:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):

@@ -23,6 +23,7 @@ from src.errors import Forbidden, InvalidState, NotFound, StoreError, Unavailabl
 router = APIRouter(prefix="/v1", tags=["messages"])
 
 WAITING_MAX: Final = 200
+PLACE_MAX: Final = 2**62
 
 
 @router.get("/contacts/{contact_id}/messages")
@@ -166,16 +167,20 @@ async def get_message(message_id: Id, ctx: Ctx) -> Response:
 async def list_waiting(
     ctx: Ctx,
     channel: ChannelName | None = None,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=PLACE_MAX)] = 0,
+    cursor: Annotated[int | None, Query(ge=0, le=PLACE_MAX)] = None,
     limit: Annotated[int, Query(ge=1, le=WAITING_MAX)] = 50,
 ) -> Response:
     """Messages that a gateway is to send, in order: what it reads at its start, before it follows `message.queued`.
 
-    Each comes with whom it is for. `after` is the last `place` seen; what has a receipt is no longer there.
+    Each comes with whom it is for. `after` is the last `place` seen, as `cursor` is; what has a receipt is no longer
+    there.
     """
     ctx.principal.need("contacts:read")
+    after = after if cursor is None else cursor
     found = await ctx.services.store.outgoing(ctx.tenant, after, limit, native=False, channel=channel)
-    return Json({"items": [views.waiting(each) for each in found]})
+    following = str(found[-1].fact.place) if len(found) == limit else None
+    return Json({"items": [views.waiting(each) for each in found], "next_cursor": following})
 
 
 @router.post("/messages/{message_id}/receipt")

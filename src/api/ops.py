@@ -1,17 +1,25 @@
 """For operators: is it alive, is it ready, what goes on."""
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from src import metrics as measures
-from src.api.context import Ctx, Json, services
+from src.api.context import Ctx, Json, Services, services
 from src.errors import NotFound, StoreUnreachable
 from src.router.levels import Level
 from src.router.waits import Accuracy
+from src.store.measures import NOBODY, Measures, Open
 
 router = APIRouter(tags=["operations"])
+
+STATES: Final = ("waiting", "offered", "active", "wrap_up", "parked")
+"""Those of contacts that are open."""
+
+DATABASE_S_MAX: Final = 1.0
+"""So long the database may take to answer whoever asks whether it does."""
 
 
 @router.get("/healthz")
@@ -22,24 +30,37 @@ async def healthz() -> Response:  # an endpoint
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """The database answers, and this process serves its tenants and knows who serves the others.
+    """Whether to send requests here, and how each thing stands that this depends on.
 
-    It is not ready while it is about to leave. Redis that is away is said, not failed.
+    `database` is `ok`, `unreachable` or `silent` (no answer within a second). `lease`: this process counts as alive
+    (`ok`), or has not been able to say so (`lost`). `ownership`: it knows who serves which tenant (`ok`), or is still
+    finding out (`unsettled`); `tenants` are served here. All of these must be `ok`, and it must not be `draining`.
+    `redis` that is `unreachable` is said, not failed.
     """
     found = services(request)
-    database = "ok"
-    try:
-        await found.store.head("")
-    except NotFound:
-        pass  # it answered: there is no tenant without a name
-    except StoreUnreachable:
-        database = "unreachable"
-    redis = "not_used" if found.redis_answers is None else "ok" if await found.redis_answers() else "unreachable"
     owner = found.owner
-    ready = database == "ok" and owner.lease_good() and owner.settled() and not owner.draining()
+    stands = {
+        "database": await _database(found),
+        "lease": "ok" if owner.lease_good() else "lost",
+        "ownership": "ok" if owner.settled() else "unsettled",
+    }
+    redis = "not_used" if found.redis_answers is None else "ok" if await found.redis_answers() else "unreachable"
+    ready = not owner.draining() and set(stands.values()) == {"ok"}
     status = "ready" if ready else "draining" if owner.draining() else "not_ready"
-    body = {"status": status, "database": database, "tenants": owner.tenants(), "redis": redis}
-    return Json(body, 200 if ready else 503)
+    return Json({"status": status, **stands, "redis": redis, "tenants": owner.tenants()}, 200 if ready else 503)
+
+
+async def _database(found: Services) -> str:
+    try:
+        async with asyncio.timeout(DATABASE_S_MAX):
+            await found.store.head("")
+    except NotFound:
+        return "ok"  # it answered: there is no tenant without a name
+    except TimeoutError:
+        return "silent"
+    except StoreUnreachable:
+        return "unreachable"
+    raise AssertionError
 
 
 @router.get("/metrics")
@@ -67,31 +88,36 @@ async def metrics(request: Request) -> Response:
 
 @router.get("/v1/stats")
 async def stats(ctx: Ctx) -> Response:
-    """What goes on now: contacts by queue and state, the oldest wait, agents by presence.
+    """What goes on now: open contacts by state, the oldest wait, agents by presence.
 
-    By queue also how many were answered in time within the last hour, and how good estimates of waits were: both since
-    the process that serves the tenant has loaded it.
+    That is by queue, by channel and by tag; a contact counts with each of its tags. By queue also how many were
+    answered in time within the last hour, and how good estimates of waits were: both since the process that serves the
+    tenant has loaded it.
     """
     ctx.principal.need("contacts:read", supervisor=True)
-    found = await ctx.services.queries.stats(ctx.tenant)
+    found = await Measures(ctx.services.queries).stats(ctx.tenant)
     now = ctx.services.clock.now_ms()
     accuracy = await ctx.services.owner.accuracy(ctx.tenant)
     levels = await ctx.services.owner.levels(ctx.tenant)
-    queues: dict[str, Any] = {}
-    for name in dict.fromkeys((*found.queues, *levels, *accuracy)):
-        states, oldest = found.queues.get(name, ({}, None))
-        queues[name] = {
-            "waiting": 0,
-            "offered": 0,
-            "active": 0,
-            "wrap_up": 0,
-            "parked": 0,
-            **states,
-            "oldest_wait_s": None if oldest is None else max(0, now - oldest) // 1000,
+    queues = {
+        name: {
+            **_counted(found.queues.get(name, NOBODY), now),
             "service_level": _service_level(levels.get(name)),
             "estimates": _estimates(accuracy.get(name)),
         }
-    return Json({"queues": queues, "agents": found.agents})
+        for name in dict.fromkeys((*found.queues, *levels, *accuracy))
+    }
+    channels, tags = (
+        {name: _counted(each, now) for name, each in groups.items()} for groups in (found.channels, found.tags)
+    )
+    return Json({"queues": queues, "channels": channels, "tags": tags, "agents": found.agents})
+
+
+def _counted(group: Open, now: int) -> dict[str, Any]:
+    """Open contacts by state, and how long the one that has waited longest has."""
+    oldest = group.oldest_waiting
+    wait_s = None if oldest is None else max(0, now - oldest) // 1000
+    return {**{state: group.states.get(state, 0) for state in STATES}, "oldest_wait_s": wait_s}
 
 
 def _service_level(found: Level | None) -> dict[str, Any] | None:

@@ -1,11 +1,13 @@
 """Errors as RFC 9457 problem documents: one table from error classes to statuses, and the handlers that use it."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from src import errors
 from src.delivery.hub import encode
@@ -31,7 +33,10 @@ STATUS: Final[dict[type[errors.Refused], int]] = {
 }
 """A subclass has the status of the nearest class above it."""
 
-_HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
+_NO_SUCH_METHOD: Final = 405
+_HTTP_CODES: Final = {404: "not_found", _NO_SUCH_METHOD: "method_not_allowed"}
+_METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
+_NO_JSON: Final = "json_invalid"
 
 
 def status_of(error: errors.Refused) -> int:
@@ -103,8 +108,11 @@ def response(error: errors.Refused) -> Response:
     return Response(encode(problem(error)), status_of(error), headers, MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the application with a problem document."""
+def install(app: FastAPI, identify: Callable[[Request], Awaitable[object]]) -> None:
+    """Answer every error of the application with a problem document.
+
+    A body that is no JSON is noticed before it is known who sent it: `identify` says so, or refuses.
+    """
 
     @app.exception_handler(errors.Refused)
     async def refused(_: Request, error: errors.Refused) -> Response:  # handlers are awaited
@@ -115,17 +123,47 @@ def install(app: FastAPI) -> None:
         return response(errors.Unavailable("the database cannot be reached"))
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: RequestValidationError) -> Response:
-        return response(malformed_from(error.errors()))
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
+        found = error.errors()
+        if any(each["type"] == _NO_JSON for each in found):
+            return await no_json(request)
+        if found[0]["loc"] == ("body",) and not _says_json(request):
+            return response(errors.Malformed("the body must be JSON, with content-type: application/json"))
+        return response(malformed_from(found))
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> Response:
+    async def http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 400:  # noqa: PLR2004  # the body could not be parsed at all
-            return response(errors.Malformed("the body is not valid JSON"))
+            return await no_json(request)
         code = _HTTP_CODES.get(error.status_code, "http_error")
+        headers = (
+            {"allow": ", ".join(_methods(app, request))} if error.status_code == _NO_SUCH_METHOD else error.headers
+        )
         body = {"type": f"https://cordboard.dev/problems/{code}", "title": code.replace("_", " ")}
         body |= {"status": error.status_code, "code": code, "detail": error.detail}  # type: ignore[dict-item]
-        return Response(encode(body), error.status_code, error.headers, MEDIA_TYPE)
+        return Response(encode(body), error.status_code, headers, MEDIA_TYPE)
+
+    async def no_json(request: Request) -> Response:
+        if request.url.path.startswith("/v1/"):
+            try:
+                await identify(request)
+            except errors.Refused as refusal:
+                return response(refusal)
+        return response(errors.Malformed("the body is not valid JSON"))
+
+
+def _says_json(request: Request) -> bool:
+    return "json" in request.headers.get("content-type", "")
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """What the address takes: each route knows only of its own."""
+    routes = app.router.routes
+    return [
+        method
+        for method in _METHODS
+        if any(each.matches({**request.scope, "method": method})[0] is Match.FULL for each in routes)
+    ]
 
 
 def malformed_from(found: Any) -> errors.Malformed:  # noqa: ANN401  # pydantic's list of error dictionaries

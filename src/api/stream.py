@@ -8,13 +8,13 @@ import contextlib
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, repeat
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import structlog
 from fastapi import APIRouter, WebSocket
 from opentelemetry.trace import SpanKind
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from src import tracing
 from src.api import agents, problems, sockets
@@ -26,6 +26,7 @@ from src.api.schemas import (
     Body,
     CompleteBody,
     DeclineBody,
+    EventType,
     Id,
     MessageBody,
     MessageFrame,
@@ -41,6 +42,7 @@ from src.dispatch import jobs
 from src.dispatch.owner import session_of
 from src.dispatch.ports import Known, Wanted
 from src.dispatch.turn import Job, Once, Repeated
+from src.dispatch.webhooks import is_of
 from src.errors import Forbidden, Malformed, Overloaded, Refused, StoreUnreachable, Unauthenticated, Unavailable
 from src.profile.masking import masked
 from src.router import commands
@@ -54,6 +56,9 @@ HEARTBEAT_S: Final = 15
 RESUME_EVENTS_MAX: Final = 10_000
 RESUME_PAGE: Final = 1_000
 FRAME_CHARS_MAX: Final = 64 * 1024
+TRACEPARENT_CHARS_MAX: Final = 512
+"""A `traceparent` of a later version may be longer than those of today."""
+
 HELP_MAX: Final = 200
 """So many open collaborations stand in an agent's snapshot, the newest."""
 
@@ -88,16 +93,19 @@ class Hello(Body):
 
 
 class Filter(Body):
-    """What a supervisor or integrator wants to hear; an empty list does not narrow."""
+    """What a supervisor or integrator wants to hear; an empty list does not narrow. Types may end in `.*`."""
 
-    types: list[str] = []
+    types: list[EventType] = []
     queues: list[Name] = []
     channels: list[str] = []
     agents: list[Name] = []
 
 
 class _Act(Body):
+    """What every frame may have: `traceparent` (W3C) makes what is done upon it a part of that trace."""
+
     ref: Short | None = None
+    traceparent: Annotated[str | None, Field(max_length=TRACEPARENT_CHARS_MAX, exclude=True)] = None
 
 
 class Presence(PresenceBody, _Act):
@@ -298,7 +306,9 @@ class _Stream:
                 adapter = _FRAMES.get(str(raw.get("type")))
                 if adapter is None:
                     raise Malformed(f"there is no frame of the type {str(raw.get('type'))[:40]!r}", field="type")
-                with tracing.span(f"stream {raw['type']}", "", kind=SpanKind.SERVER):
+                given = raw.get(tracing.TRACEPARENT)
+                parent = given if isinstance(given, str) else ""
+                with tracing.span(f"stream {raw['type']}", parent, kind=SpanKind.SERVER):
                     result = await self._obey(adapter.validate_json(text))
             except ValidationError as error:
                 await self._refuse(ref, problems.malformed_from(error.errors()))
@@ -372,12 +382,11 @@ def _job(frame: Any, agent_id: str) -> Job[Row]:  # noqa: ANN401  # one of `Fram
 
 def _wanted(narrowed: Filter, event: Event, row: Row | None) -> bool:
     checks: list[tuple[list[str], Any]] = [
-        (narrowed.types, event.type),
         (narrowed.queues, None if row is None else row[_QUEUE]),
         (narrowed.channels, None if row is None else row[_CHANNEL]),
         (narrowed.agents, event.agent_id),
     ]
-    return all(not allowed or value in allowed for allowed, value in checks)
+    return is_of(narrowed.types, event) and all(not allowed or value in allowed for allowed, value in checks)
 
 
 def _decoded(text: str) -> dict[str, Any]:

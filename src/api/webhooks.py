@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from src.api.context import Context, Ctx, Json, OnlyIf, tagged
+from src.api.context import Context, Ctx, Json, OnlyIf, Paged, page_of, tagged
 from src.api.schemas import Name, ReplayBody, RotateWebhookBody, WebhookBody
 from src.cluster.wire import forwardable
 from src.connectors.template import check_address
@@ -102,11 +102,11 @@ async def get_webhook(webhook_id: Name, ctx: Ctx) -> Response:
 
 
 @router.get("")
-async def list_webhooks(ctx: Ctx) -> Response:
+async def list_webhooks(ctx: Ctx, paging: Paged) -> Response:
     """All webhooks."""
     ctx.principal.need("config:write", supervisor=True)
-    items = [_shown(*each) for each in await ctx.services.store.webhooks(ctx.tenant)]
-    return Json({"items": items, "next_cursor": None})
+    found = sorted(await ctx.services.store.webhooks(ctx.tenant), key=lambda each: each[0].name)
+    return page_of([_shown(*each) for each in found], "id", paging)
 
 
 @router.delete("/{webhook_id}", status_code=204)

@@ -39,7 +39,7 @@ from src.api import (
 )
 from src.api.auth import Authenticator
 from src.api.budgets import keep_windows
-from src.api.context import Services, stored_settings
+from src.api.context import Services, context, stored_settings
 from src.api.door import Door
 from src.api.edge import Edge
 from src.api.intake import Intake
@@ -105,6 +105,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         summary="Omnichannel contact routing: every contact to the right agent, once, and it can say why.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         generate_unique_id_function=document.operation_id,
     )
     for each in (
@@ -137,7 +138,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         ops,
     ):
         api.include_router(each.router)
-    problems.install(api)
+    problems.install(api, context)
     document.install(api)
     api.add_middleware(Intake)
     api.add_middleware(Edge)

@@ -74,13 +74,15 @@ class _Item:
 
 
 def wanted(webhook: WebhookFact, event: Event) -> bool:
-    """Whether a webhook is to be told: `types` holds the event's, or the part before a `*`; no types: all.
-
-    Where it has `alarms`, it is told of those of these names alone.
-    """
-    types, alarms = webhook.body["types"], webhook.body.get("alarms")
+    """Whether a webhook is to be told: by its types, and where it has `alarms`, of those of these names alone."""
+    alarms = webhook.body.get("alarms")
     if alarms and event.type in ALARMS and event.data["name"] not in alarms:
         return False
+    return is_of(webhook.body["types"], event)
+
+
+def is_of(types: Sequence[str], event: Event) -> bool:
+    """Whether an event is of one of these types, or of the part before a `*`; no types: all are."""
     return not types or any(
         event.type.startswith(each[:-1]) if each.endswith(ALL) else event.type == each for each in types
     )

@@ -9,18 +9,15 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Final, Generic, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 from weakref import WeakSet
 
 import asyncpg
 from sqlalchemy import (
-    BigInteger,
     Column,
     ColumnElement,
     CompoundSelect,
-    Float,
     FromClause,
     ScalarSelect,
     Select,
@@ -76,7 +73,6 @@ _PASSING: Final = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 _DATA: Final = "22"
 """The class that blames a value, such as a text with NUL."""
 
-_NONE: Final[Mapping[str, int]] = MappingProxyType({})
 
 BETWEEN_MAX: Final = 200
 CONVERSATION_MAX: Final = 100
@@ -138,31 +134,6 @@ class CollaborationRead:
 
 
 @dataclass(frozen=True, slots=True)
-class PilotOutcome:
-    """What became of the contacts of one arm of a pilot in one queue; `queue` None: in all of them.
-
-    `answered_within`: within the service level. Waits are seconds from a contact's creation to its first answer, None
-    where none was answered. `overflowed` were not kept by a queue, whatever was done with them then. `resolved` and
-    `unresolved` are by the word of who had it last; of the others nobody said. `transfers` are not contacts: one may
-    have several.
-    """
-
-    arm: Literal["trial", "control"]
-    queue: str | None
-    contacts: int
-    answered: int
-    answered_within: int
-    mean_wait_s: float | None
-    median_wait_s: float | None
-    abandoned: int
-    overflowed: int
-    resolved: int
-    unresolved: int
-    transfers: int
-    escalated: int
-
-
-@dataclass(frozen=True, slots=True)
 class CallRead:
     """A call's contact: its state, the channel's id of it, and whom the system shows as calling.
 
@@ -176,14 +147,6 @@ class CallRead:
     number: str
     legs: Sequence[tuple[str, str, str, int, str | None]]
     dial: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """By queue: contacts by state, and when the longest-waiting one came. By status: agents."""
-
-    queues: Mapping[str, tuple[Mapping[str, int], int | None]]
-    agents: Mapping[str, int] = field(default_factory=dict)
 
 
 def _of(table: Table) -> list[Column[Any]]:
@@ -235,23 +198,6 @@ def _open_collaborations() -> ScalarSelect[Any]:
     rows_ = func.json_agg(aggregate_order_by(func.json_build_array(*values), each.id))
     own = (each.tenant == tables.contacts.c.tenant, each.contact_id == tables.contacts.c.id, each.closed_at.is_(None))
     return select(rows_).where(*own).correlate(tables.contacts).scalar_subquery()
-
-
-def _answered_within(contacts: Any, within_ms: ColumnElement[int]) -> ColumnElement[bool]:  # noqa: ANN401  # columns
-    """Whether a contact had its first answer within a time from its creation; not, if it had none."""
-    return and_(contacts.answered_at.is_not(None), contacts.answered_at - contacts.created_at <= within_ms)
-
-
-def _by_queue(contacts: Any, seconds: Mapping[str, int], default_s: int) -> ColumnElement[int]:  # noqa: ANN401
-    """Milliseconds by a contact's queue."""
-    default_ms = literal_column(str(default_s * 1000), BigInteger)
-    if not seconds:
-        return default_ms
-    return case({queue: each * 1000 for queue, each in seconds.items()}, value=contacts.queue, else_=default_ms)
-
-
-def _count(which: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.count().filter(which)
 
 
 def _agents() -> Select[Any]:
@@ -876,69 +822,3 @@ class Queries:
     async def tenant_ids(self) -> Sequence[str]:
         """Every tenant of the service."""
         return [row[0] for row in await self.all_rows(select(tables.tenants.c.id).order_by(tables.tenants.c.id))]
-
-    async def pilot(
-        self,
-        tenant: str,
-        name: str,
-        from_at: int,
-        until_at: int,
-        *,
-        within_s: int = 30,
-        within_s_of: Mapping[str, int] = _NONE,
-    ) -> Sequence[PilotOutcome]:
-        """What became of the contacts of a pilot that were created from `from_at` up to `until_at`, in milliseconds.
-
-        For each arm that has any: in all queues first, then queue by queue, the one that a contact is in now.
-        `within_s_of` is the service level by queue, in seconds; `within_s` that of queues it does not name.
-        """
-        contacts, held = tables.contacts.c, tables.assignments.c
-        arms: dict[str, Literal["trial", "control"]] = {f"{name}:trial": "trial", f"{name}:control": "control"}
-        wait_s = (contacts.answered_at - contacts.created_at) / literal_column("1000.0", Float)
-        within_ms = _by_queue(contacts, within_s_of, within_s)
-        not_kept = or_(contacts.outcome == "overflowed", contacts.more["overflows"].astext.is_not(None))
-        query = (
-            select(
-                contacts.pilot,
-                contacts.queue,
-                func.count(),
-                func.count(contacts.answered_at),
-                _count(_answered_within(contacts, within_ms)),
-                func.avg(wait_s),
-                func.percentile_cont(0.5).within_group(wait_s),
-                _count(contacts.outcome == "abandoned"),
-                _count(not_kept),
-                _count(held.resolved.is_(True)),
-                _count(held.resolved.is_(False)),
-                func.sum(contacts.transfers),
-                _count(contacts.flags.cast(JSONB).has_key("escalated")),
-            )
-            .select_from(
-                tables.contacts.outerjoin(
-                    tables.assignments, and_(held.tenant == contacts.tenant, held.id == contacts.assignment_id)
-                )
-            )
-            .where(contacts.tenant == tenant, contacts.pilot.in_(list(arms)))
-            .where(contacts.created_at >= from_at, contacts.created_at < until_at)
-            .group_by(func.grouping_sets(tuple_(contacts.pilot, contacts.queue), tuple_(contacts.pilot)))
-            .order_by(contacts.pilot.desc(), contacts.queue.asc().nulls_first())
-        )
-        return [PilotOutcome(arms[row[0]], *row[1:]) for row in await self.all_rows(query)]
-
-    async def stats(self, tenant: str) -> Stats:
-        """What goes on now."""
-        contacts, states = tables.contacts, tables.agent_states
-        counted = await self.all_rows(
-            select(contacts.c.queue, contacts.c.state, func.count(), func.min(contacts.c.created_at))
-            .where(contacts.c.tenant == tenant, contacts.c.closed_at.is_(None))
-            .group_by(contacts.c.queue, contacts.c.state)
-        )
-        queues: dict[str, tuple[dict[str, int], int | None]] = {}
-        for queue, state, number, oldest in counted:
-            by_state, since = queues.get(queue, ({}, None))
-            by_state[state] = number
-            queues[queue] = (by_state, oldest if state == "waiting" else since)
-        agents = await self.all_rows(
-            select(states.c.status, func.count()).where(states.c.tenant == tenant).group_by(states.c.status)
-        )
-        return Stats(queues, {row[0]: row[1] for row in agents})

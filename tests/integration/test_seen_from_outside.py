@@ -93,19 +93,20 @@ async def test_one_trace_leads_from_the_gateways_request_to_the_desktops_frame(t
         assert TRACE == trace_id, "the desktop's frame goes on with the gateway's trace"
         accepted = await anna.ask(type="accept", assignment_id=frame["event"]["data"]["assignment_id"])
         assert accepted["ok"]
-        assert (await anna.ask(type="message", contact_id=frame["event"]["contact_id"], text=MARKS[2]))["ok"]
+        names = ("POST /v1/contacts", "order", "carry out", "commit", "stream.send", "webhook.post")
+        spans = await _spans(two, TRACE, *names)
+        by_id = {each.span_id: each for each in two.collector.of(TRACE)}
+        about = {"contact_id": frame["event"]["contact_id"], "traceparent": frame["traceparent"]}
+        assert (await anna.ask(type="message", text=MARKS[2], **about))["ok"]
         await anna.event("message.sent")
 
-    names = ("POST /v1/contacts", "order", "carry out", "commit", "stream.send", "webhook.post")
-    spans = await _spans(two, TRACE, *names)
-    request, sent = spans["POST /v1/contacts"], {each.span_id: each for each in two.collector.of(TRACE)}[span_id]
+    request, sent = spans["POST /v1/contacts"], by_id[span_id]
     assert "00f067aa0ba902b7" == request.parent_id
     assert ("stream.send", request.process) == (sent.name, sent.process)
     assert "contact.offered" in sent.attributes["cordboard.event"]
     owner = spans["commit"].process
     assert request.process != owner, "one process was asked, another one serves the tenant"
     assert owner == spans["carry out"].process == spans["webhook.post"].process
-    by_id = {each.span_id: each for each in two.collector.of(TRACE)}
     for leaf in (sent, spans["commit"], spans["webhook.post"]):
         path = [leaf]
         while path[-1].parent_id in by_id:
@@ -119,8 +120,10 @@ async def test_one_trace_leads_from_the_gateways_request_to_the_desktops_frame(t
             await asyncio.sleep(0.05)
     (call,) = calls
     assert [call.trace_id, call.span_id] in [str(each).split("-")[1:3] for each in two.wechat.traceparents]
-    assert TRACE != call.trace_id, "what an agent does begins a trace of its own"
-    await _spans(two, call.trace_id, "stream message")
+    assert TRACE == call.trace_id, "what an agent does upon a frame goes on with its trace"
+    assert sent.span_id == (await _spans(two, TRACE, "stream message"))["stream message"].parent_id
+    (accepting,) = (each for each in two.collector.spans if each.name == "stream accept")
+    assert TRACE != accepting.trace_id, "without it, a trace begins"
     await _nobody_is_seen(two)
 
 

@@ -15,6 +15,7 @@ from src.api.context import Services
 from src.app.server import Leaving, bind, http_server
 from src.app.service import service
 from src.config import Settings
+from tests.support.answered import look_at
 
 ADMIN_KEY = "cb_" + "a" * 40
 
@@ -69,7 +70,12 @@ class Client:
     def __init__(self, url: str, key: str) -> None:
         self.url = url
         self.others: list[httpx.AsyncClient] = []
-        self.http = httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=20)
+        self.http = httpx.AsyncClient(
+            base_url=url,
+            headers={"authorization": f"Bearer {key}"},
+            timeout=20,
+            event_hooks={"response": [look_at]},
+        )
 
     async def call(self, method: str, path: str, *expected: int, **kwargs: Any) -> Any:
         answer = await self.http.request(method, path, **kwargs)

@@ -10,31 +10,20 @@ from src.delivery import views
 from src.dispatch.ports import Known
 from src.errors import Refused, StoreUnreachable
 from src.router.journal import Event
+from tests.support.answered import closed
 from tests.support.service import Client
 
 COMPONENTS: Final[Any] = document()["components"]
 _PAGE: Final = 1_000
 
 
-def _closed(schema: Any) -> Any:
-    """The same schema, but for unknown fields: there may be none."""
-    if isinstance(schema, list):
-        return [_closed(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {name: _closed(each) for name, each in schema.items()}
-    if found.get("type") == "object" and isinstance(found.get("properties"), dict):
-        found.setdefault("additionalProperties", False)
-    return found
-
-
-_SCHEMAS: Final = _closed(COMPONENTS["schemas"])
+_SCHEMAS: Final = closed(COMPONENTS["schemas"])
 
 
 def validator(schema: Any) -> Any:
     """Of what is sent as this schema of the document."""
     return jsonschema_rs.Draft202012Validator(
-        {**_closed(schema), "components": {"schemas": _SCHEMAS}}, validate_formats=True
+        {**closed(schema), "components": {"schemas": _SCHEMAS}}, validate_formats=True
     )
 
 

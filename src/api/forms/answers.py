@@ -4,11 +4,22 @@ Times are RFC 3339 texts, as they are sent. A field that a later release adds is
 release does not send has the default that stands here.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 Json = dict[str, Any]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why something is refused (RFC 9457). `code` is stable: docs/problems.md lists all. `detail` is for people."""
+
+    type: Annotated[str, Meta(extra_json_schema={"format": "uri"})]
+    title: str
+    status: int
+    code: str
+    detail: str
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +54,44 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: str | None = None
     wrap_up_ends_at: str | None = None
     ended_at: str | None = None
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written with a request for help, a reply to it or its end."""
+
+    id: str
+    sender: str = msgspec.field(name="from")
+    kind: str
+    text: str
+    at: str
+
+
+class Collaboration(msgspec.Struct, frozen=True, kw_only=True):
+    """Help with a contact; `by` asked for it, `agent_id` is asked or helps. `words` are there where one is read."""
+
+    id: str
+    collaboration_id: str
+    contact_id: str
+    kind: str
+    state: str
+    by: str
+    department: str | None
+    agent_id: str | None
+    requirements: list[Json]
+    deadlines: Json
+    feedback_by: str | None
+    progress_by: str | None
+    lead_by: str | None
+    solution_by: str | None
+    asked_until: str | None
+    approved: bool | None
+    told: list[str]
+    reason: str | None
+    requested_at: str
+    accepted_at: str | None
+    answered_at: str | None
+    closed_at: str | None
+    words: list[Word] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +129,7 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     estimated_wait_s: float | None = None
     estimated_wait: Wait | None = None
     assignment: Assignment | None = None
-    collaborations: list[Json] = []
+    collaborations: list[Collaboration] = []
     updated_at: str | None = None
     answered_at: str | None = None
     closed_at: str | None = None
@@ -89,8 +138,45 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     reply_budget: Json | None = None
 
 
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one of several contacts: it was taken in (201), had been (200), or is refused."""
+
+    status: int
+    contact: Contact | msgspec.UnsetType = msgspec.UNSET
+    problem: Problem | msgspec.UnsetType = msgspec.UNSET
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of each, in order."""
+
+    items: list[Taken]
+
+
+class LastContact(msgspec.Struct, frozen=True, kw_only=True):
+    """An earlier contact in short; `agent_id` has it, or had it last."""
+
+    id: str
+    channel: str
+    created_at: str
+    tags: list[str] = []
+    open: bool = False
+    outcome: str | None = None
+    agent_id: str | None = None
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What another system knows: as of when it was so, since when it cannot be had and why; or it is being asked."""
+
+    data: Any = None
+    as_of: str | None = None
+    stale: bool = False
+    missing_since: str | None = None
+    error: str | None = None
+    pending: bool = False
+
+
 class Customer(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a customer is; `external` is what other systems know of it."""
+    """Who a customer is; `external` is what other systems know of it, by connector."""
 
     id: str
     display_name: str | None = None
@@ -99,8 +185,8 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Json = {}
     tags: list[str] = []
     created_at: str | None = None
-    external: Json = {}
-    last_contacts: list[Json] = []
+    external: dict[str, Known] = {}
+    last_contacts: list[LastContact] = []
 
 
 class Held(Assignment, frozen=True, kw_only=True):
@@ -110,6 +196,19 @@ class Held(Assignment, frozen=True, kw_only=True):
     customer: Customer | None = None
     matched: list[Json] = []
     expires_in_ms: int | None = None
+
+
+class Media(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture, recording or file, without what is in it."""
+
+    id: str
+    contact_id: str
+    state: str
+    reason: str | None
+    media_type: str | None
+    bytes: int
+    name: str | None
+    at: str
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

@@ -219,7 +219,7 @@ class ContactResumed(Need, frozen=True, kw_only=True):
 
     assignment_id: str | None
     promised: Time | None
-    reason: str
+    reason: str | None
     by: str | None
 
 
@@ -449,7 +449,7 @@ class CollaborationDue(Data, frozen=True, kw_only=True):
 # -- service levels, messages, media -----------------------------------------------------------------------------------
 
 
-class ServiceLevel(Data, frozen=True, kw_only=True):
+class LevelWaited(Data, frozen=True, kw_only=True):
     """The contact has waited so long that its queue's service level is near (warning) or missed (breached)."""
 
     queue: str
@@ -650,8 +650,8 @@ DATA: Final[Mapping[str, type[Data]]] = {
     "collaboration.closed": CollaborationClosed,
     "collaboration.warning": CollaborationDue,
     "collaboration.escalated": CollaborationDue,
-    "sla.warning": ServiceLevel,
-    "sla.breached": ServiceLevel,
+    "sla.warning": LevelWaited,
+    "sla.breached": LevelWaited,
     "message.received": MessageReceived,
     "message.queued": MessageQueued,
     "message.sent": MessageMoved,

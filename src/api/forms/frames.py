@@ -9,20 +9,10 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from src.api.forms.answers import Held, Json
+from src.api.forms.answers import Collaboration, Held, Json, Problem
 from src.api.forms.events import Event, Time
 
 Number = Annotated[int, Meta(ge=0)]
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why something is refused (RFC 9457). `code` is stable; `detail` is for people."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
 
 
 # -- to desktops, supervisors and integrators --------------------------------------------------------------------------
@@ -34,7 +24,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     presence: Json
     load: int = 0
     assignments: list[Held] = []
-    collaborations: list[Json] = []
+    collaborations: list[Collaboration] = []
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +93,7 @@ STREAM: Final[Mapping[str, type[msgspec.Struct]]] = {
 # -- to visitors -------------------------------------------------------------------------------------------------------
 
 
-class Agent(msgspec.Struct, frozen=True, kw_only=True):
+class WhoAnswers(msgspec.Struct, frozen=True, kw_only=True):
     """Who answers."""
 
     name: str
@@ -114,7 +104,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     state: Literal["waiting", "active", "parked", "ended"]
-    agent: Agent | None
+    agent: WhoAnswers | None
     position: int | None
     estimated_wait_s: float | None
     answered: bool
@@ -186,6 +176,12 @@ class Rated(msgspec.Struct, frozen=True, kw_only=True):
     """The rating is kept."""
 
     id: str | None
+    score: int
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """How it was, as the visitor said over REST."""
+
     score: int
 
 

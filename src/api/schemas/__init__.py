@@ -59,7 +59,7 @@ from src.api.schemas.customers import (
 from src.api.schemas.messages import MessageBody, MessageFrame, ReceiptBody
 from src.api.schemas.policies import DepartmentBody, PilotBody, RuleBody, SettingsBody, TagConfigBody
 from src.api.schemas.queues import QueueBody
-from src.api.schemas.webhooks import ReplayBody, RotateWebhookBody, WebhookBody
+from src.api.schemas.webhooks import EventType, ReplayBody, RotateWebhookBody, WebhookBody
 from src.api.schemas.whole import ConfigurationBody, KeptAccountBody, KeptConnectorBody
 
 __all__ = [
@@ -84,6 +84,7 @@ __all__ = [
     "DeadlinesBody",
     "DeclineBody",
     "DepartmentBody",
+    "EventType",
     "ExplainBody",
     "FollowUpBody",
     "HelpBody",
