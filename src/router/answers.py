@@ -53,7 +53,10 @@ class Candidate:
 
 
 class Reach(NamedTuple):
-    """Whether anyone fits whatever its presence, and whether anyone available does whatever its load."""
+    """Whether anyone fits whatever its presence, and whether anyone present does whatever its load.
+
+    Whose connection has just broken off is present until it counts as gone.
+    """
 
     anyone: bool
     present: bool

@@ -643,9 +643,9 @@ def _standing(agent: Agent) -> str:
     """Where the agent stands, as the index calls it."""
     if agent.status != "available":
         return agent.status
-    if not agent.connected:
-        return "disconnected"
-    return "available" if agent.paused is None else "paused"
+    if agent.paused is not None:
+        return "paused"
+    return "available" if agent.connected else "disconnected"
 
 
 def need_of(

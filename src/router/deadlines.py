@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 from src.router import hours
 from src.router.entities import Collaboration, Contact
 from src.router.folds import FLAGGED_CALLBACK
-from src.router.model import ALL, Overflow
+from src.router.model import ALL, Overflow, QueueConfig
 
 if TYPE_CHECKING:
     from src.router.board import Board
@@ -69,10 +69,12 @@ def _waited_at(board: "Board", contact: Contact, since: int, ms: int) -> int | N
 
     Hours are for those who come: who was answered before waits all the time.
     """
-    opened = board.policy(contact).hours
-    if opened is None or contact.answered_at is not None:
-        return since + ms
-    return hours.after(opened, since, ms)
+    return since + ms if contact.answered_at is not None else waited_at(board.policy(contact), since, ms)
+
+
+def waited_at(policy: QueueConfig, since: int, ms: int) -> int | None:
+    """The same, of one who comes."""
+    return since + ms if policy.hours is None else hours.after(policy.hours, since, ms)
 
 
 def flag_due_at(board: "Board", contact: Contact) -> int | None:

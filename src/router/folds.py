@@ -213,6 +213,8 @@ def _reclassified(state: "State", event: Event) -> None:
     contact = _move_contact(state, event)
     _enter(contact, event)
     _set_need(contact, event.data)
+    if event.data.get("ask_again"):
+        _ask_again(contact, event.data)
 
 
 def _enter(contact: Contact, event: Event) -> None:
@@ -231,6 +233,8 @@ def _overflowed(state: "State", event: Event) -> None:
     contact = _move_contact(state, event)
     _enter(contact, event)
     _set_need(contact, event.data)
+    if event.data.get("ask_again"):
+        _ask_again(contact, event.data)
     contact.overflows += 1
 
 

@@ -504,11 +504,11 @@ class Index:
         return queue in self._queues
 
     def reach(self, need: Need) -> Reach:
-        """Whether an agent fits a need whatever its presence, and whether an available one does whatever its load."""
+        """Whether an agent fits a need whatever its presence, and whether a present one does whatever its load."""
         if need.agents:
             named = [self._slots[each] for each in need.agents if each in self._slots and each not in need.not_agents]
             fitting = [each for each in named if misfit(need, each.group.profile.ability) is None]
-            return Reach(anyone=bool(fitting), present=any(each.group.place.available for each in fitting))
+            return Reach(anyone=bool(fitting), present=any(each.group.place.present for each in fitting))
         known = self._signatures.get(need)
         if known is not None:
             self._learn(known)
@@ -520,12 +520,12 @@ class Index:
         for number, page in enumerate(self._profile_pages):
             fits = page.fits(need) if known is None else known.fits[number]
             anyone = anyone or bool(fits & ~emptied.get(number, 0))
-            if fits & page.free(NO_CHANNEL) & ~deserted.get(number, 0):
+            if fits & page.present() & ~deserted.get(number, 0):
                 return SOMEBODY_PRESENT
         return NOBODY_PRESENT if anyone else NOBODY_FITS
 
     def _without(self, agents: tuple[str, ...]) -> tuple[dict[int, int], dict[int, int]]:
-        """Without these agents: the profiles that nobody has, and those that nobody available has, by page."""
+        """Without these agents: the profiles that nobody has, and those that nobody present has, by page."""
         emptied: dict[int, int] = {}
         deserted: dict[int, int] = {}
         by_profile: dict[Profile, list[_Slot]] = {}
@@ -535,8 +535,8 @@ class Index:
         for profile, slots in by_profile.items():
             if len(slots) == profile.size:
                 emptied[profile.page] = emptied.get(profile.page, 0) | profile.mask
-            available = sum(len(group.agents) for place, group in profile.groups.items() if place.available)
-            if sum(slot.group.place.available for slot in slots) == available:
+            present = sum(len(group.agents) for place, group in profile.groups.items() if place.present)
+            if sum(slot.group.place.present for slot in slots) == present:
                 deserted[profile.page] = deserted.get(profile.page, 0) | profile.mask
         return emptied, deserted
 

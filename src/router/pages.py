@@ -34,14 +34,18 @@ class Numbers:
 
 
 class Place:
-    """Where an agent stands: its status, and for an available one the channels that are `free` (`*`: any)."""
+    """Where an agent stands: its status, and for an available one the channels that are `free` (`*`: any).
 
-    __slots__ = ("available", "channels", "free", "room", "status")
+    `present`: it is available, or will be as soon as its connection is back.
+    """
+
+    __slots__ = ("available", "channels", "free", "present", "room", "status")
 
     def __init__(self, status: str, free: frozenset[str]) -> None:
         self.status = status
         self.free = free
         self.available = status == "available"
+        self.present = self.available or status == "disconnected"
         self.room = bool(free)
         self.channels: frozenset[str] | None = free
         if ANY_CHANNEL in free:
@@ -223,6 +227,14 @@ class ProfilePage:
         profiles = 0
         for _, tally in self.taking(channel):
             profiles |= tally.some
+        return profiles
+
+    def present(self) -> int:
+        """The profiles with an agent who is present."""
+        profiles = 0
+        for place, tally in self.tallies.items():
+            if place.present:
+                profiles |= tally.some
         return profiles
 
     def busy(self, channel: str) -> list[tuple[Place, Tally]]:

@@ -212,6 +212,7 @@ def overflow(board: Board, contact: Contact, where: Overflow | None, reason: str
     }
     if where.action == "queue":
         said["queue"] = where.queue
+        said["ask_again"] = True
         said["terms"] = own_terms_json(contact.terms)
     elif where.action == "teams":
         teams = _widened(contact.terms, board.policy(contact).teams, where.teams, any_team=False)

@@ -198,7 +198,9 @@ class Model:
             if misfit(need, agent.ability) is None and agent_id not in need.not_agents
             if not need.agents or agent_id in need.agents
         ]
-        return Reach(anyone=bool(fitting), present=any(each.status == "available" for each in fitting))
+        return Reach(
+            anyone=bool(fitting), present=any(each.status in {"available", "disconnected"} for each in fitting)
+        )
 
 
 class Pair:

@@ -139,6 +139,23 @@ def test_a_step_is_not_waited_for_where_nobody_present_could_fit(centre: Centre)
     assert "a" == centre.holder("x")
 
 
+def test_a_step_is_not_skipped_because_a_desktop_is_loaded_anew(centre: Centre) -> None:
+    centre.settings(presence_grace_s=30)
+    centre.queue(steps=(Step(600, drop=("rare",)),))
+    centre.agent("expert", skills={"rare": 50}, capacity=0)
+    centre.do(c.Connect("expert", "s1"))
+    centre.agent("a")
+    centre.contact("x", "rare")
+    centre.do(c.Disconnect("expert", "s1"))
+    centre.later(29)
+    centre.do(c.Connect("expert", "s2"))
+    centre.later(60)
+    assert centre.holder("x") is None
+    centre.do(c.Disconnect("expert", "s2"))
+    centre.later(30)
+    assert "a" == centre.holder("x")
+
+
 def test_a_step_is_skipped_when_somebody_comes_who_fits_a_later_one(centre: Centre) -> None:
     centre.queue(steps=(Step(60, drop=("rare",)),))
     centre.contact("x", "rare")

@@ -164,6 +164,20 @@ def test_nobody_waits_while_the_queue_is_closed(centre: Centre) -> None:
     assert "contact.closed" in centre.later(30)
 
 
+def test_a_preferred_agent_is_waited_for_from_the_opening_on(centre: Centre) -> None:
+    centre.queue(hours=NIGHT, dedicated_wait_s=60)
+    centre.agent("mine", capacity=25)
+    centre.do(c.SetPresence("mine", "available", lease_s=86_400))
+    centre.queue("always")
+    centre.active("busy", queue="always")
+    centre.agent("other")
+    centre.contact("x", dedicated_agent_id="mine")
+    centre.later(2_600 + 59)
+    assert centre.holder("x") is None
+    centre.do(c.Complete(centre.assignment_id("busy") or ""))
+    assert "mine" == centre.holder("x")
+
+
 def test_who_waits_over_night_goes_on_where_it_was(centre: Centre) -> None:
     hours = Hours("UTC", {}, {"1970-01-01": ((0, 20), (60, 120))})
     centre.queue(steps=(Step(300, drop=("law",)),), hours=hours)
@@ -208,6 +222,40 @@ def test_an_agent_without_any_capacity_takes_nothing(centre: Centre) -> None:
     assert "waiting" == centre.state("k")
     centre.do(c.PutAgent(AgentConfig("x", capacity=1)))
     assert "x" == centre.holder("k")
+
+
+def test_who_was_asked_often_enough_may_be_asked_for_what_is_reclassified(centre: Centre) -> None:
+    centre.queue(asks_max=1)
+    centre.agent("x")
+    centre.contact("k")
+    centre.decline("k")
+    centre.do(c.Reclassify("k", tags=()))
+    assert "x" == centre.holder("k")
+
+
+@pytest.mark.parametrize("way", ["by hand", "overflow"])
+def test_who_was_asked_often_enough_may_be_asked_in_another_queue(centre: Centre, way: str) -> None:
+    centre.queue("other")
+    centre.queue(asks_max=1, reoffer_after_s=5, max_wait_s=10, overflow=Overflow("queue", queue="other"))
+    centre.agent("x")
+    centre.contact("k")
+    centre.decline("k")
+    if way == "by hand":
+        centre.do(c.Reclassify("k", queue="other"))
+    centre.later(10)
+    assert ("x", "other") == (centre.holder("k"), centre.engine.state.contacts["k"].queue)
+
+
+def test_a_pinned_contact_is_for_all_when_its_agent_serves_the_channel_no_more(centre: Centre) -> None:
+    centre.agent("x")
+    centre.agent("y", "away")
+    centre.contact("k")
+    centre.do(c.TakeBack("k", "s"))
+    centre.do(c.Pin("k", "x", "s"))
+    centre.do(c.PutAgent(AgentConfig("x", channels={"voice": CHATS["voice"]})))
+    centre.decline("k")
+    centre.do(c.SetPresence("y", "available"))
+    assert "y" == centre.holder("k")
 
 
 @pytest.mark.parametrize("way", ["transfer", "park"])

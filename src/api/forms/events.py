@@ -167,11 +167,12 @@ class ContactRequeued(Data, frozen=True, kw_only=True):
 
 
 class ContactReclassified(Need, frozen=True, kw_only=True):
-    """It needs something else now. `anew`: its steps begin from the first."""
+    """It needs something else now. `anew`: its steps begin anew; `ask_again`: who was asked enough is asked again."""
 
     reason: str
     by: str | None = None
     anew: bool | None = None
+    ask_again: bool = False
     why: str | None = None
 
 
@@ -189,6 +190,7 @@ class ContactOverflowed(Need, frozen=True, kw_only=True):
     from_queue: str
     reason: Annotated[str, Meta(extra_json_schema={"enum": ["max_length", "max_wait", "closed"]})]
     message: str | None
+    ask_again: bool = False
 
 
 class ContactTransferred(Need, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from src.router import commands
 from src.router import events as ev
 from src.router.board import NO_TARGET, Board, need_json, need_of
 from src.router.classify import requirements_of
-from src.router.deadlines import LONG_WAIT
+from src.router.deadlines import LONG_WAIT, waited_at
 from src.router.entities import Agent, Assignment, Contact, own_terms_json, requirement_json, terms_json
 from src.router.fit import misfit
 from src.router.folds import FLAGGED_CALLBACK, FLAGGED_ESCALATED
@@ -81,7 +81,10 @@ def _check_terms(room: Room, terms: Terms) -> None:
 
 
 def preferred(board: Board, found: Classified, channel: str) -> dict[str, Any] | None:
-    """The agent to wait for before all others, and until when: only one who is there and fits."""
+    """The agent to wait for before all others, and until when: only one who is there and fits.
+
+    In a queue that is closed the wait begins when it opens.
+    """
     policy = board.config.queue(found.queue, found.pilot)
     need = need_of(channel, found.requirements, found.language, policy.teams, found.terms)
     for agent_id, kind in found.preferred:
@@ -91,8 +94,9 @@ def preferred(board: Board, found: Classified, channel: str) -> dict[str, Any] |
             continue
         if need.agents and agent_id not in need.agents:
             continue
-        if misfit(need, board.desk(agent_id).ability) is None:
-            return {"target_agent_id": agent_id, "target_kind": kind, "target_until": board.now + wait_s * 1000}
+        until = waited_at(policy, board.now, wait_s * 1000)
+        if until is not None and misfit(need, board.desk(agent_id).ability) is None:
+            return {"target_agent_id": agent_id, "target_kind": kind, "target_until": until}
     return None
 
 
@@ -267,6 +271,8 @@ def reclassify(room: Room, command: commands.Reclassify) -> None:
         changed["terms"] = terms_json(command.terms)
     if command.tags is not None or command.queue not in (None, contact.queue):
         changed["terms"] = own_terms_json(command.terms or contact.terms)
+        changed["ask_again"] = True
+        board.fresh[contact.id] = None
     board.reclassify(contact, "requested", **changed, by=command.by)
 
 

@@ -61,7 +61,6 @@ def disconnect(room: Room, command: commands.Disconnect) -> None:
     idle = agent.status == "offline" and not agent.open
     grace_until = None if idle else board.now + board.config.settings.presence_grace_s * 1000
     board.say_presence(agent, session=None, grace_until=grace_until)
-    board.sweep()
 
 
 def lost(board: Board, agent: Agent, reason: str) -> None:

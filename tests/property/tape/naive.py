@@ -62,11 +62,16 @@ class Naive:
 
     def waited_ms(self, contact: Contact, since: int) -> int:
         """How long it has waited: the time in which its queue was closed does not count."""
-        hours = self.policy(contact).hours
-        if hours is None or contact.answered_at is not None:
+        if contact.answered_at is not None:
             return self.now - since
-        cuts = [since, *range((since // 60_000 + 1) * 60_000, self.now, 60_000), self.now]
-        return sum(end - begin for begin, end in pairwise(cuts) if is_open(hours, begin))
+        return self.open_ms(self.policy(contact), since, self.now)
+
+    def open_ms(self, policy: QueueConfig, since: int, until: int) -> int:
+        """For how long the queue is open between two moments."""
+        if policy.hours is None:
+            return until - since
+        cuts = [since, *range((since // 60_000 + 1) * 60_000, until, 60_000), until]
+        return sum(end - begin for begin, end in pairwise(cuts) if is_open(policy.hours, begin))
 
     def waiting(self, queue: str | None = None) -> list[Contact]:
         """Smallest rank first."""
@@ -198,8 +203,9 @@ class Naive:
         )
 
     def present_for(self, ask: Ask, but: Collection[str] = ()) -> bool:
-        """Whether somebody who is there could fit, whatever its load."""
-        return any(self.there(each) and self.suits(ask, each) for each in self.state.agents if each not in but)
+        """Whether somebody who is there, or about to come back, could fit, whatever its load."""
+        near = (each.id for each in self.state.agents.values() if each.status == "available" and each.paused is None)
+        return any(self.suits(ask, each) for each in near if each not in but)
 
     def anyone_for(self, ask: Ask) -> bool:
         """Whether anybody could fit, there or not."""
