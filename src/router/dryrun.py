@@ -13,7 +13,7 @@ from src.router.answers import ContactKey
 from src.router.board import Board
 from src.router.commands import Receive
 from src.router.deadlines import can_overflow
-from src.router.entities import Contact, requirement_json, requirements_from, terms_from, terms_json
+from src.router.entities import FOREVER, Contact, requirement_json, requirements_from, terms_from, terms_json
 from src.router.fit import Need, preference
 from src.router.handlers.contacts import preferred
 from src.router.intake import Intake
@@ -92,7 +92,10 @@ def of_transfer(board: Board, contact: Contact, from_agent_id: str, changed: Map
         values["terms"] = terms_from(values["terms"])
     if values.pop("anew", False) or values.get("queue", contact.queue) != contact.queue:
         values["step"] = 0
-    bars = {**contact.bars, from_agent_id: board.now + board.handed_on_ms(contact)}
+    bars = {
+        agent_id: until for agent_id, until in contact.bars.items() if until < FOREVER
+    }  # who was asked enough may be
+    bars[from_agent_id] = board.now + board.handed_on_ms(contact)
     bars.pop(values.get("target_agent_id") or "", None)
     moved = contact.but(state="waiting", bars=bars, **values)
     return of_contact(board, moved)

@@ -233,6 +233,19 @@ def test_who_was_asked_often_enough_may_be_asked_for_what_is_reclassified(centre
     assert "x" == centre.holder("k")
 
 
+def test_a_dry_run_of_a_transfer_knows_that_asking_begins_anew(centre: Centre) -> None:
+    centre.queue(asks_max=1)
+    centre.agent("x")
+    centre.contact("k")
+    centre.decline("k")
+    centre.agent("y")
+    centre.accept("k")
+    told = centre.engine.dry_run_transfer(c.Transfer("k", "t", to_queue="default"), centre.now)
+    assert ["x"] == [each["agent_id"] for each in told["agents"] if each["fits"]]
+    centre.do(c.Transfer("k", "t", to_queue="default"))
+    assert "x" == centre.holder("k")
+
+
 @pytest.mark.parametrize("way", ["by hand", "overflow"])
 def test_who_was_asked_often_enough_may_be_asked_in_another_queue(centre: Centre, way: str) -> None:
     centre.queue("other")
