@@ -1,5 +1,7 @@
 """Pictures, recordings and files of contacts: handed in, and opened by those who may see the contact."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -15,7 +17,7 @@ from src.dispatch import jobs
 from src.dispatch.media import KINDS, Looked, look
 from src.dispatch.ports import Answer, MediaFact, Wanted
 from src.dispatch.turn import Repeated
-from src.errors import Malformed, MediaPending, NotFound
+from src.errors import Malformed, MediaPending, NotFound, Refused, Unavailable
 
 router = APIRouter(prefix="/v1/media", tags=["messages"])
 
@@ -42,7 +44,8 @@ async def post_media(
         contact = await read(ctx, contact_id)
     services = ctx.services
     fact = await _put(services, ctx.tenant, contact, look(await ctx.request.body(), name), await ctx.request.body())
-    done = await ctx.once(jobs.KeepMedia(fact), _render_kept)
+    async with _named(services, ctx.tenant, fact):
+        done = await ctx.once(jobs.KeepMedia(fact), _render_kept)
     if isinstance(done, Answer):
         media_id = str(done.body["id"])
         done = (await services.store.lookup(ctx.tenant, Wanted(media={media_id}))).media[media_id]
@@ -64,7 +67,8 @@ async def keep(
         InvalidState: the contact is closed.
     """
     fact = await _put(services, tenant, contact, look(body, name, kind=kind), body, kind=kind)
-    kept = await services.owner.submit(tenant, jobs.KeepMedia(fact))
+    async with _named(services, tenant, fact):
+        kept = await services.owner.submit(tenant, jobs.KeepMedia(fact))
     assert not isinstance(kept, Repeated)
     return kept
 
@@ -86,6 +90,19 @@ async def _put(
         size=len(body),
         name=looked.name,
     )
+
+
+@asynccontextmanager
+async def _named(services: Services, tenant: str, fact: MediaFact) -> AsyncIterator[None]:
+    """Where the fact that names them is refused, the bytes go again."""
+    try:
+        yield
+    except Unavailable:  # it may have been written
+        raise
+    except Refused:
+        if fact.hash is not None:
+            await services.contents.drop(tenant, fact.hash)
+        raise
 
 
 async def insist_on_media(services: Services, tenant: str, contact_id: str, kind: str, media_id: str) -> None:

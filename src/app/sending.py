@@ -143,6 +143,13 @@ class ChannelSender:
             return Fetched("failed", "not_accepted")
         return Fetched("kept", None, hashed, looked.media_type, len(found.body), looked.name)
 
+    async def drop(self, tenant: str, hashed: str) -> None:
+        """See `Fetcher.drop`."""
+        try:
+            await self._contents.drop(tenant, hashed)
+        except StoreError:
+            _log.warning("media.not_dropped", tenant=tenant, hash=hashed)
+
     async def pull(self, tenant: str, cursor: CursorFact) -> PulledPage:
         """See `Puller.pull`."""
         channel = self._channels.get(cursor.channel)

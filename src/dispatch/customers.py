@@ -7,7 +7,7 @@ from typing import Any, Literal
 from src.dispatch import people
 from src.dispatch.ports import ConflictFact, Customer, RatingFact, ReviewFact, Wanted
 from src.dispatch.turn import Turn
-from src.errors import Conflict, Gone, Malformed, NotFound
+from src.errors import Conflict, Malformed, NotFound
 from src.profile.identities import Identity
 from src.router import commands
 from src.router import events as ev
@@ -173,26 +173,12 @@ class Rate:
         wanted.contacts.add(self.contact_id)
 
     def run(self, turn: Turn) -> RatingFact:
-        contact = turn.engine.state.contact(self.contact_id)
-        if contact is None and self.contact_id not in turn.known.contacts:
-            raise NotFound("there is no such contact")
-        customer_id = contact.customer_id if contact is not None else turn.known.contacts[self.contact_id][1]
-        _insist_on(turn, customer_id)
+        customer_id = people.insist_on(turn, self.contact_id)
         rating = RatingFact(self.contact_id, self.score, self.comment, self.by, turn.now)
         data = {"score": self.score, "by": self.by}
         turn.decide(commands.Record(ev.CONTACT_RATED, customer_id, data, self.contact_id))
         turn.write(rating)
         return rating
-
-
-def _insist_on(turn: Turn, customer_id: str) -> None:
-    """Refuse to write anything down of somebody who was erased: nothing would take it away again.
-
-    Raises:
-        Gone: it was.
-    """
-    if customer_id not in turn.known.customers:
-        raise Gone("the customer was erased")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +198,7 @@ class SettleReview:
         review = turn.known.reviews.get((self.contact_id, self.kind))
         if review is None:
             raise NotFound("there is no such review")
-        _insist_on(turn, review.customer_id)
+        people.insist_on(turn, self.contact_id)
         settled = replace(review, note=self.note)
         if review.settled_at is None:
             settled = replace(settled, settled_at=turn.now, settled_by=self.by)

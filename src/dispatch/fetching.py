@@ -87,7 +87,9 @@ class Fetching:
                 if fetched.state is None and self._parts.clock.now_ms() - media.at >= GIVE_UP_MS:
                     fetched = Fetched("failed", fetched.reason or GIVEN_UP)
                 if fetched.state is not None:
-                    await record(self._submit, MoveMedia(media.contact_id, media.id, fetched), self._tenant)
+                    moved = MoveMedia(media.contact_id, media.id, fetched)
+                    if not await record(self._submit, moved, self._tenant) and fetched.hash is not None:
+                        await self._fetcher.drop(self._tenant, fetched.hash)
                     return
                 await asyncio.sleep(max(pause_s, fetched.pause_s))
                 pause_s = min(PAUSE_S_MAX, pause_s * 2)

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from src.dispatch.ports import ConflictFact, Customer, IdentityFact
 from src.dispatch.turn import Turn
-from src.errors import Conflict, NotFound
+from src.errors import Conflict, Gone, NotFound
 from src.profile.identities import Identity, disagreement
 from src.router import commands
 from src.router import events as ev
@@ -49,6 +49,21 @@ def survivor_of(turn: Turn, customer_id: str) -> Customer:
 def members_of(turn: Turn, survivor: Customer) -> tuple[str, ...]:
     """The ids of the whole family, the survivor's first."""
     return turn.known.families.get(survivor.id, (survivor.id,))
+
+
+def insist_on(turn: Turn, contact_id: str) -> str:
+    """Whom a contact came as. Of somebody who was erased nothing is written any more: nobody would take it away again.
+
+    Raises:
+        NotFound: there is no such contact.
+        Gone: the customer was erased.
+    """
+    contact = turn.engine.state.contact(contact_id) or turn.archive().contacts.get(contact_id)
+    if contact is None:
+        raise NotFound("there is no such contact")
+    if contact.customer_id not in turn.known.customers:
+        raise Gone("the customer was erased")
+    return contact.customer_id
 
 
 def whole(customers: Sequence[Customer]) -> Customer:

@@ -839,6 +839,9 @@ class Fetcher(Protocol):
     async def fetch(self, tenant: str, media: MediaFact) -> Fetched:
         """Try once; what is in it is kept when this returns `kept`."""
 
+    async def drop(self, tenant: str, hashed: str) -> None:
+        """What is in it is wanted no longer: its customer was erased meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:

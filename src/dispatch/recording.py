@@ -17,22 +17,22 @@ Submit = Callable[[Job[Any]], Awaitable[Any]]
 _log = structlog.get_logger(__name__)
 
 
-async def record(submit: Submit, job: Job[Any], tenant: str) -> None:
+async def record(submit: Submit, job: Job[Any], tenant: str) -> bool:
     """Have a job done, however long that takes, unless another process serves the tenant: that one goes on by itself.
 
-    What is refused is logged, and no more: nobody waits for it.
+    What is refused is logged, and gives false: nobody waits for it.
     """
     while True:
         try:
             await submit(job)
         except NotOwner:
-            return
+            return True
         except Unavailable:
             await asyncio.sleep(PAUSE_S)
         except Refused as refusal:
             _log.warning(
                 "not_recorded", tenant=tenant, job=type(job).__name__, code=refusal.code, detail=refusal.detail
             )
-            return
+            return False
         else:
-            return
+            return True

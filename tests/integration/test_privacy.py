@@ -201,6 +201,27 @@ async def test_open_contacts_keep_a_customer_and_merged_ones_go_together(client:
     await client.call("POST", "/v1/customers/nobody/erase", 404)
 
 
+async def test_what_comes_behind_an_erasure_leaves_nothing(client: Client) -> None:
+    """Receipts, links and files, before what was kept by contact is taken away and after it."""
+    contact = await client.contact("1", text="a private story")
+    path = f"/v1/contacts/{contact['id']}"
+    said = await client.call("POST", f"{path}/messages", 201, json={"from": "system", "text": "Dear Zhang San"})
+    link = (await client.call("POST", f"{path}/progress-link", 201))["path"]
+    await client.call("POST", f"{path}/cancel")
+    await client.call("POST", f"/v1/customers/{contact['customer_id']}/erase", 202)
+    for code in ({"gone"}, {"gone", "not_found"}):
+        receipt = f"/v1/messages/{said['id']}/receipt"
+        answer = await client.http.post(receipt, json={"state": "sent", "receipt": "Zhang San"})
+        assert answer.json()["code"] in code
+        assert "gone" == (await client.call("POST", f"{path}/progress-link", 410))["code"]
+        assert 410 == (await client.http.get(link, headers={"accept": "application/json"})).status_code
+        handed = await client.http.post("/v1/media", params={"contact_id": contact["id"]}, content=b"Zhang San")
+        assert 409 == handed.status_code
+        await settled(client.settings.database_url)
+    assert "Zhang San" not in await dump(client.settings.database_url)
+    assert b"Zhang San".hex() not in await dump(client.settings.database_url)
+
+
 COPIED = """\
 INSERT INTO contacts SELECT (jsonb_populate_record(each, jsonb_build_object('id', $1 || lpad(n::text, 8, '0')))).*
 FROM contacts AS each CROSS JOIN generate_series(1, $2) AS n WHERE id = $3"""

@@ -62,6 +62,7 @@ async def post_progress_link(contact_id: Id, ctx: Ctx, body: ProgressLinkBody | 
     if ctx.principal.role != "agent":
         ctx.principal.need("contacts:write", supervisor=True)
     await readable(ctx, contact_id)
+    await _whose(ctx.services, ctx.tenant, contact_id)
     now_s = ctx.services.clock.now_ms() // 1000
     terms = {"made_at_s": now_s, "expires_at_s": now_s + body.ttl_s}
     if "idempotency-key" in ctx.request.headers:
@@ -110,18 +111,26 @@ def _page(html: str, lang: str, status: int) -> Response:
     return Response(html, status, {**_HEADERS, "content-language": lang}, "text/html")
 
 
-async def _progress(found: Services, link: Link) -> views.Json:
-    contact = await found.queries.contact(link.tenant, link.contact_id)
+async def _whose(found: Services, tenant: str, contact_id: str) -> tuple[ContactRead, list[str]]:
+    """A contact, and the customers who are one with whom it came as.
+
+    Raises:
+        Gone: the customer was erased.
+    """
+    contact = await found.queries.contact(tenant, contact_id)
     if contact is None or contact.fact is None:
         raise Gone("there is no such contact any more")
-    customer_id = dict(zip(CONTACT_COLUMNS, contact.contact, strict=True))["customer_id"]
-    people = CustomerQueries(found.queries)
-    members = [each.id for each in await people.members(link.tenant, customer_id)]
+    members = await CustomerQueries(found.queries).members(tenant, _column(contact, "customer_id"))
     if not members:
         raise Gone("there is no such customer any more")
+    return contact, [each.id for each in members]
+
+
+async def _progress(found: Services, link: Link) -> views.Json:
+    contact, members = await _whose(found, link.tenant, link.contact_id)
     matters = [contact]
     if link.all_open:
-        theirs = await people.contacts(link.tenant, members)
+        theirs = await CustomerQueries(found.queries).contacts(link.tenant, members)
         others = (each for each in theirs if _column(each, "closed_at") is None)
         matters += [each for each in others if each.contact[0] != link.contact_id]
     matters = matters[:MATTERS_MAX]

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from src.dispatch import people
 from src.dispatch.jobs.inbound import TakeMessage
 from src.dispatch.ports import (
     CursorFact,
@@ -166,6 +167,7 @@ class MoveMessage:
         message, outgoing = turn.known.messages.get(self.message_id), turn.known.outgoing.get(self.message_id)
         if message is None or outgoing is None or outgoing.contact_id != self.contact_id:
             raise NotFound("no such message goes out")
+        people.insist_on(turn, self.contact_id)
         command = commands.MoveMessage(
             self.contact_id, self.message_id, outgoing.state, self.state, self.reason, outgoing.agent_id
         )
@@ -198,6 +200,7 @@ class MoveMedia:
         media, fetched = turn.known.media.get(self.media_id), self.fetched
         if media is None or media.contact_id != self.contact_id:
             raise NotFound("there are no such media")
+        people.insist_on(turn, self.contact_id)
         if media.state != "wanted" or fetched.state is None:
             return media
         reason = (fetched.reason or "failed") if fetched.state == "failed" else None
