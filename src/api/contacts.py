@@ -343,9 +343,15 @@ async def list_contacts(  # noqa: PLR0917  # one parameter for each filter
 
 @router.patch("/contacts/{contact_id}")
 async def patch_contact(contact_id: Id, body: ContactPatch, ctx: Ctx) -> Response:
-    """Reclassify a contact while it waits; what is left out stays."""
-    ctx.principal.need("contacts:write", supervisor=True)
-    return Json(snapshot(await ctx.submit(_Reclassify(contact_id, body, ctx.principal.id))))
+    """Reclassify a contact; what is left out stays.
+
+    While it waits, it is matched anew. Of one that an agent has, tags and attributes can be changed alone: also by
+    that agent, and it stays there.
+    """
+    own = ctx.principal.acting_agent
+    if own is None:
+        ctx.principal.need("contacts:write", supervisor=True)
+    return Json(snapshot(await ctx.submit(_Reclassify(contact_id, body, ctx.principal.id, own))))
 
 
 @forwardable
@@ -356,6 +362,7 @@ class _Reclassify:
     contact_id: str
     body: ContactPatch
     by: str
+    agent_id: str | None = None
 
     def wants(self, wanted: Wanted, state: State) -> None:
         """The contact, also if it has closed; with other tags, what its customer came with lately."""
@@ -374,7 +381,7 @@ class _Reclassify:
             if body.teams is not None:
                 limits = replace(limits, teams=said.teams, not_teams=said.not_teams, widened=())
         command = commands.Reclassify(
-            self.contact_id, tag_requests(body.tags), body.queue, body.priority, limits, self.by
+            self.contact_id, tag_requests(body.tags), body.queue, body.priority, limits, self.by, self.agent_id
         )
         return jobs.OnContact(self.contact_id, command, body.attributes).run(turn)
 

@@ -207,8 +207,8 @@ class Board:
             self.emit(ev.AGENT_ALARM, data, contact=contact, agent_id=agent_id)
 
     def say_need(self, kind: str, contact: Contact, /, **changed: Any) -> None:
-        """What a waiting contact needs is another thing now; what is not named stays."""
-        self.emit(kind, need_json(contact) | changed, contact=contact)
+        """What a contact needs is another thing now; what is not named stays."""
+        self.tell(kind, contact, **need_json(contact) | changed)
 
     def reclassify(self, contact: Contact, reason: str, /, **changed: Any) -> None:
         """The same, for one reason of many."""

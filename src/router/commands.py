@@ -218,7 +218,10 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class Reclassify:
-    """Change what a waiting contact needs. None leaves a field as it is."""
+    """Change what a waiting contact needs; of one that somebody has, the tags. None leaves a field as it is.
+
+    `agent_id` as with `Accept`.
+    """
 
     contact_id: str
     tags: tuple[TagRequest, ...] | None = None
@@ -226,6 +229,7 @@ class Reclassify:
     priority: int | None = None
     terms: Terms | None = None
     by: str | None = None
+    agent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

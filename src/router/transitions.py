@@ -30,12 +30,15 @@ CONTACT: Final[dict[tuple[str | None, str], str]] = {
     ("offered", ev.CONTACT_REQUEUED): "waiting",
     ("offered", ev.CONTACT_CLOSED): "closed",
     ("active", ev.ASSIGNMENT_WRAP_UP): "wrap_up",
+    ("active", ev.CONTACT_RECLASSIFIED): "active",
     ("active", ev.CONTACT_TRANSFERRED): "waiting",
     ("active", ev.CONTACT_REQUEUED): "waiting",
     ("active", ev.CONTACT_PARKED): "parked",
     ("active", ev.CONTACT_CLOSED): "closed",
+    ("parked", ev.CONTACT_RECLASSIFIED): "parked",
     ("parked", ev.CONTACT_RESUMED): "waiting",
     ("parked", ev.CONTACT_CLOSED): "closed",
+    ("wrap_up", ev.CONTACT_RECLASSIFIED): "wrap_up",
     ("wrap_up", ev.CONTACT_CLOSED): "closed",
 }
 """(state, event) → state. A contact that is not there yet has the state None."""

@@ -87,7 +87,10 @@ class Body(BaseModel):
 
 
 class ReasonBody(Body):
-    """Why it is done; it is kept in the journal, so it must hold nothing personal."""
+    """Why it is done.
+
+    Of a contact it goes with its customer. Of an agent or a queue it stays in the journal, and must name no customer.
+    """
 
     reason: Short | None = None
 

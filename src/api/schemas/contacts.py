@@ -109,7 +109,7 @@ class BatchBody(Body):
 
 @forwardable
 class ContactPatch(Body):
-    """What may change while a contact waits; what is left out stays."""
+    """What may change while a contact waits, and of one that an agent has, tags and attributes; the rest stays."""
 
     tags: Tags | None = None
     queue: Name | None = None

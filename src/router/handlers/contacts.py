@@ -18,6 +18,7 @@ from src.router.intake import Classified
 from src.router.model import QueueConfig, Terms
 
 FLAGGED_TRANSFERS = "transfers"
+_HAD = ("active", "parked", "wrap_up")
 
 
 def receive(room: Room, command: commands.Receive) -> None:
@@ -249,16 +250,19 @@ def _check_there(board: Board, target: Agent, channel: str) -> None:
 
 
 def reclassify(room: Room, command: commands.Reclassify) -> None:
-    """What a waiting contact needs is another thing."""
+    """What a waiting contact needs is another thing. One that somebody has stays there, whatever its tags are."""
     board = room.board
-    contact = room.open_contact(command.contact_id, "waiting", to="reclassified")
+    contact = room.open_contact(command.contact_id, "waiting", *_HAD, to="reclassified")
+    room.held(contact, command.agent_id)
+    if contact.state in _HAD and (command.queue, command.priority, command.terms) != (None, None, None):
+        raise InvalidState(f"of a contact that is {contact.state} only tags can be changed", state=contact.state)
     room.check_queue(command.queue, "queue")
     changed: dict[str, Any] = {}
     if command.tags is not None:
         requirements = requirements_of(command.tags, board.config.tags, board.now)
         changed["tags"] = [each.tag for each in command.tags]
         changed["requirements"] = [requirement_json(each) for each in requirements]
-        changed["anew"] = True
+        changed["anew"] = contact.state == "waiting" or None
     if command.queue is not None:
         changed["queue"] = command.queue
     if (changed or command.terms is not None) and contact.target_kind != "pinned":

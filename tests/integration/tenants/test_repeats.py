@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.support.floor import answer, do, events, got, present
+from tests.support.floor import acting, answer, do, events, got, present, taken
 from tests.support.service import Client
 
 
@@ -70,6 +70,27 @@ async def test_another_customers_contacts_are_no_repeat_and_a_merged_ones_are(te
     third = await tenant.contact("3")
     await patched(tenant, third, "refund")
     assert {third["id"]: {first["id"], other["id"]}} == await marks(tenant)
+
+
+async def test_a_tag_that_the_agent_gives_while_it_talks_marks(tenant: Client) -> None:
+    first = await tenant.contact("1", tags=["refund"])
+    await present(tenant, "anna")
+    await tenant.agent("ben")
+    second = await taken(tenant, "2")
+    path, tags = f"/v1/contacts/{second['id']}", {"tags": ["refund"], "attributes": {"order": "7"}}
+    async with acting(tenant, "anna") as anna, acting(tenant, "ben") as ben:
+        await ben.call("PATCH", path, 403, json=tags)
+        await anna.call("PATCH", f"/v1/contacts/{first['id']}", 403, json=tags)
+        for kept in ({"queue": "default"}, {"priority": 1}, {"teams": {"include": ["x"]}}):
+            assert "invalid_state" == (await anna.call("PATCH", path, 409, json={**tags, **kept}))["code"]
+        now = await anna.call("PATCH", path, json=tags)
+    assert ("active", ["refund"], {"order": "7"}) == (now["state"], now["tags"], now["attributes"])
+    assert (["repeat"], "anna") == (now["flags"], now["assignment"]["agent_id"])
+    assert {second["id"]: {first["id"]}} == await marks(tenant)
+    [told] = await events(tenant, "contact.reclassified")
+    assert ("anna", "anna", None) == (told["agent_id"], told["data"]["by"], told["data"]["anew"])
+    await do(tenant, second, "take_back")
+    assert ["refund"] == [each["skill"] for each in (await got(tenant, second))["requirements"]]
 
 
 async def test_of_a_customer_who_came_often_all_contacts_count(tenant: Client) -> None:

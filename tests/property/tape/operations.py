@@ -157,6 +157,9 @@ def give_back(player: "Player", dice: Dice) -> c.Command | None:
 
 
 def reclassify(player: "Player", dice: Dice) -> c.Command | None:
+    if dice.once_in(4):
+        had = player.contact(dice, "active", "parked", "wrap_up")
+        return None if had is None else c.Reclassify(had, tags=_tags(dice))
     contact = player.contact(dice, "waiting")
     if contact is None:
         return None
