@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from src.dispatch import people
+from src.dispatch import people, repeats
 from src.dispatch.ports import ConflictFact, Customer, RatingFact, ReviewFact, Wanted
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Malformed, NotFound
@@ -46,14 +46,18 @@ class Identify:
     identity: Identity
     by: str
 
-    def wants(self, wanted: Wanted, _: State) -> None:
+    def wants(self, wanted: Wanted, state: State) -> None:
         wanted.customers.add(self.customer_id)
         wanted.identities.add(self.identity.key)
         wanted.whole = True
+        repeats.want_joined(wanted, state, (self.customer_id,))
 
     def run(self, turn: Turn) -> str:
         people.survivor_of(turn, self.customer_id)
-        people.carry_out(turn, people.told(turn, self.customer_id, self.identity), None, self.by)
+        sighting = people.told(turn, self.customer_id, self.identity)
+        people.carry_out(turn, sighting, None, self.by)
+        if sighting.meetings:
+            repeats.joined(turn, self.customer_id)
         return people.survivor_of(turn, self.customer_id).id
 
 
@@ -70,8 +74,9 @@ class Merge:
     by: str
     reason: Literal["requested", "suggested"] = "requested"
 
-    def wants(self, wanted: Wanted, _: State) -> None:
+    def wants(self, wanted: Wanted, state: State) -> None:
         wanted.customers.update((self.customer_id, self.other_id))
+        repeats.want_joined(wanted, state, (self.customer_id, self.other_id))
 
     def run(self, turn: Turn) -> str:
         if self.customer_id == self.other_id:
@@ -79,6 +84,7 @@ class Merge:
         survivor, other = (people.survivor_of(turn, each) for each in (self.customer_id, self.other_id))
         if survivor.id != other.id:
             people.unite(turn, survivor.id, other.id, self.reason, self.by)
+            repeats.joined(turn, survivor.id)
         return survivor.id
 
 
@@ -136,9 +142,10 @@ class SettleConflict:
     verdict: Literal["merge", "apart"]
     by: str
 
-    def wants(self, wanted: Wanted, _: State) -> None:
+    def wants(self, wanted: Wanted, state: State) -> None:
         wanted.conflicts.add(self.conflict_id)
         wanted.customers.update(self.customers)
+        repeats.want_joined(wanted, state, self.customers)
 
     def run(self, turn: Turn) -> ConflictFact:
         conflict = turn.known.conflicts.get(self.conflict_id)
@@ -151,6 +158,7 @@ class SettleConflict:
         survivor, other = (people.survivor_of(turn, each) for each in (conflict.customer_id, conflict.other_id))
         if self.verdict == "merge" and survivor.id != other.id:
             people.unite(turn, survivor.id, other.id, "settled", self.by)
+            repeats.joined(turn, survivor.id)
         elif self.verdict == "apart" and survivor.id == other.id:
             raise Conflict("the two have been merged since: unmerge them")
         settled = replace(conflict, settled_at=turn.now, settled_by=self.by, verdict=self.verdict)

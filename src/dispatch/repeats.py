@@ -1,18 +1,20 @@
 """Customers who come again with the same matter: the contact is marked, and put before who watches over quality.
 
 A contact is a repeat by a tag that the customer had with so many contacts within a while before it. It is judged when
-it comes, and when it gets other tags: then those that came behind it as well.
+it comes, and when it gets other tags: then those that came behind it as well. Where two customers turn out to be one,
+those of their contacts are judged that are open. A mark stays: it says what was known then, and somebody settles it.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from src.dispatch.people import members_of, survivor_of
-from src.dispatch.ports import ReviewFact, Tagged
+from src.dispatch.ports import ReviewFact, Tagged, Wanted
 from src.dispatch.turn import Turn
 from src.router import commands
 from src.router import events as ev
 from src.router.entities import Contact
+from src.router.state import State
 
 
 def before(turn: Turn, members: Sequence[str], at: int) -> list[Tagged]:
@@ -56,13 +58,29 @@ def retagged(turn: Turn, contact: Contact) -> None:
     others = [each for each in turn.lately(members) if each.contact_id != contact.id]
     behind = [each.contact_id for each in others if _order(each) > (contact.created_at, contact.id)]
     open_ones = [contact, *filter(None, map(turn.engine.state.contacts.get, behind))]
-    marked = False
-    for one in open_ones:
-        lately = [each for each in before(turn, members, one.created_at) if _order(each) < (one.created_at, one.id)]
-        marked = mark(turn, one, lately, tags_repeated(turn, lately)) or marked
-    if not marked:
+    marked = [_judged(turn, one, members) for one in open_ones]
+    if not any(marked):
         around = [each for each in others if abs(each.created_at - contact.created_at) <= window_ms]
         mark(turn, contact, around, tags_repeated(turn, around))
+
+
+def want_joined(wanted: Wanted, state: State, customer_ids: Iterable[str]) -> None:
+    """What must be known where these may turn out to be one."""
+    open_ones = [each.created_at for customer_id in customer_ids for each in state.open_of(customer_id)]
+    wanted.lately(min(open_ones, default=state.at))
+
+
+def joined(turn: Turn, customer_id: str) -> None:
+    """Somebody has made this customer one with another: judge anew what is open of theirs."""
+    members = members_of(turn, survivor_of(turn, customer_id))
+    open_ones = [each for member in members for each in turn.engine.state.open_of(member)]
+    for one in sorted(open_ones, key=lambda each: (each.created_at, each.id)):
+        _judged(turn, one, members)
+
+
+def _judged(turn: Turn, one: Contact, members: Sequence[str]) -> bool:
+    lately = [each for each in before(turn, members, one.created_at) if _order(each) < (one.created_at, one.id)]
+    return mark(turn, one, lately, tags_repeated(turn, lately))
 
 
 def _order(each: Tagged) -> tuple[int, str]:

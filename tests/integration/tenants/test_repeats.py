@@ -67,9 +67,24 @@ async def test_another_customers_contacts_are_no_repeat_and_a_merged_ones_are(te
     await patched(tenant, other, "refund")
     assert {} == await marks(tenant)
     await tenant.call("POST", f"/v1/customers/{first['customer_id']}/merge", json={"customer_id": other["customer_id"]})
+    await do(tenant, first, "cancel")
     third = await tenant.contact("3")
     await patched(tenant, third, "refund")
-    assert {third["id"]: {first["id"], other["id"]}} == await marks(tenant)
+    assert {other["id"]: {first["id"]}, third["id"]: {first["id"], other["id"]}} == await marks(tenant)
+
+
+async def test_who_is_found_to_be_one_is_a_repeat_in_what_is_open(tenant: Client) -> None:
+    """The mark stays when the two are told apart: it was judged by what was known, and somebody settles it."""
+    first = await tenant.contact("1", tags=["refund"])
+    await do(tenant, first, "cancel")
+    other = await tenant.contact("2", tags=["refund"], identity={"type": "phone", "value": "+8613900139000"})
+    path = f"/v1/customers/{first['customer_id']}"
+    both = {"customer_id": other["customer_id"]}
+    for _ in range(2):
+        await tenant.call("POST", f"{path}/merge", json=both)
+        assert {other["id"]: {first["id"]}} == await marks(tenant)
+    await tenant.call("POST", f"{path}/unmerge", json=both)
+    assert (["repeat"], 1) == ((await got(tenant, other))["flags"], len(await events(tenant, "customer.repeat")))
 
 
 async def test_a_tag_that_the_agent_gives_while_it_talks_marks(tenant: Client) -> None:
