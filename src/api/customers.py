@@ -236,7 +236,10 @@ async def _read(ctx: Context, customer_id: str) -> views.Json:
 
 @router.patch("/customers/{customer_id}")
 async def patch_customer(customer_id: Id, body: CustomerPatch, ctx: Ctx) -> Response:
-    """Change tier, preferred agent, attributes or tags; what is left out stays."""
+    """Change tier, preferred agent, attributes or tags; what is left out stays.
+
+    Contacts of the customer that wait are judged anew, as far as they stand as they came.
+    """
     ctx.principal.need("contacts:write", supervisor=True)
     changes = body.model_dump(exclude_unset=True)
     if "tags" in changes:
@@ -244,7 +247,9 @@ async def patch_customer(customer_id: Id, body: CustomerPatch, ctx: Ctx) -> Resp
     if changes.get("attributes", {}) is None:
         changes["attributes"] = {}
     async with _there(ctx, customer_id):
-        await ctx.submit(jobs.PatchCustomer(customer_id, changes))
+        family = await _people(ctx).members(ctx.tenant, customer_id)
+        others = tuple(each.id for each in family if each.id != customer_id)
+        await ctx.submit(jobs.PatchCustomer(customer_id, changes, others))
     return Json(await _read(ctx, customer_id))
 
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from src.api.contacts import readable
 from src.api.context import Context, Ctx, Json, OnlyIf, Paged, page_of, tagged
 from src.api.schemas import ConnectorBody, Id, Name
-from src.connectors.template import check_body, check_url, check_view
+from src.connectors.template import check_body, check_learn, check_url, check_view
 from src.delivery import views
 from src.dispatch import jobs
 from src.dispatch.ports import ConnectorFact
@@ -104,6 +104,7 @@ async def _own(ctx: Context, name: str) -> ConnectorFact:
 def _check(body: ConnectorBody) -> None:
     check_url(body.url)
     check_view(body.view)
+    check_learn(body.learn.model_dump())
     if body.body is not None:
         if body.method != "POST":
             raise Malformed("only a POST has a body", field="body")

@@ -161,7 +161,14 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         announcer = None if redis is None else Announcer(redis)
         also = networks(settings.connector_networks)
         outward = await stack.enter_async_context(Outward(also))
-        connectors = Connectors(outward, clock, queries.all_connectors, partial(_person, queries), sealer.open)
+        connectors = Connectors(
+            outward,
+            clock,
+            queries.all_connectors,
+            partial(_person, queries),
+            sealer.open,
+            lambda tenant, job: owner.submit(tenant, job),  # noqa: PLW0108  # it is made below
+        )
         stack.push_async_callback(connectors.stop)
         posting = await stack.enter_async_context(Outward(networks(settings.webhook_networks), POSTED_MAX))
         calling = await stack.enter_async_context(Outward(networks(settings.voice_networks)))
@@ -264,7 +271,8 @@ async def _person(queries: Queries, tenant: str, customer_id: str) -> Person | N
     identities = await queries.addresses(tenant, [each.id for each in members])
     strong = {each.type: plain(each.value, each.scope) for each in identities if each.strong}
     customer = whole(members)
-    return Person(customer_id, customer.tier, strong, customer.attributes)
+    others = tuple(each.id for each in members if each.id != customer_id)
+    return Person(customer_id, customer.tier, strong, customer.attributes, customer.preferred_agent_id, others)
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ Nobody waits for another system but who asks for it: routing, intake and offers 
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,9 +16,11 @@ import structlog
 from src import metrics
 from src.connectors.breaker import Breaker
 from src.connectors.outward import Failed, Outward
-from src.connectors.template import Asked, Person, TooMuch, request, shown
+from src.connectors.template import Asked, Person, TooMuch, learnt, request, shown
+from src.dispatch.customers import Learn
 from src.dispatch.ports import Clock, ConnectorFact
-from src.errors import StartupError, Unavailable
+from src.dispatch.turn import Job
+from src.errors import Refused, StartupError, Unavailable
 from src.router import events as ev
 from src.router.journal import Event
 
@@ -77,7 +79,10 @@ class _Connector:
 
 
 class Connectors:
-    """Every tenant's connectors. `configured` reads them, `person` a customer; `open_secret` opens what is sealed."""
+    """Every tenant's connectors. `configured` reads them, `person` a customer; `open_secret` opens what is sealed.
+
+    `submit` is the way to a tenant's loop: what is learnt is kept with the customer.
+    """
 
     def __init__(
         self,
@@ -86,12 +91,15 @@ class Connectors:
         configured: Callable[[], Awaitable[Sequence[tuple[str, ConnectorFact]]]],
         person: Callable[[str, str], Awaitable[Person | None]],
         open_secret: Callable[[str], str],
+        submit: Callable[[str, Job[Any]], Awaitable[Any]],
     ) -> None:
         self._outward = outward
         self._clock = clock
         self._read = configured
         self._person = person
         self._open_secret = open_secret
+        self._submit = submit
+        self._learning: Counter[tuple[str, str]] = Counter()
         self._tenants: dict[str, dict[str, _Connector]] = {}
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._bytes = 0
@@ -136,9 +144,11 @@ class Connectors:
         if tenant not in self._tenants:
             return
         for each in events:
-            if each.type == ev.CONTACT_RECEIVED and each.customer_id is not None:
+            if each.customer_id is None:
+                continue
+            if each.type == ev.CONTACT_RECEIVED:
                 self._begin(tenant, each.customer_id)
-            elif each.type in _CHANGED and each.customer_id is not None:
+            elif each.type in _CHANGED and not self._learning[tenant, each.customer_id]:
                 self.forget(tenant, each.customer_id)
 
     def known(self, tenant: str, customer_id: str) -> dict[str, Any]:
@@ -251,7 +261,7 @@ class Connectors:
             entry.error, entry.tried_at = _NO_KEY, self._clock.now_ms()
             return
         try:
-            data, size = await self._fetched(connector, asked)
+            answer, data, size = await self._fetched(connector, asked)
         except Failed as error:
             metrics.CONNECTOR_ANSWERS.labels(error.code).inc()
             _log.warning("connector.failed", tenant=tenant, connector=fact.name, code=error.code)
@@ -261,8 +271,25 @@ class Connectors:
         self._drop(key)
         now = self._clock.now_ms()
         self._keep(key, _Entry(mark, data, size, as_of=now))
+        await self._learn(tenant, fact.body.get("learn") or {}, answer, person)
 
-    async def _fetched(self, connector: _Connector, asked: Asked) -> tuple[Any, int]:
+    async def _learn(self, tenant: str, learn: Mapping[str, Any], answer: Any, person: Person) -> None:  # noqa: ANN401
+        said, attributes = learnt(learn, answer)
+        as_known = all(getattr(person, name) == value for name, value in said.items())
+        if as_known and attributes.items() <= person.attributes.items():
+            return
+        self._learning[tenant, person.id] += 1  # this is no news: what was asked for is not asked for again
+        try:
+            await self._submit(tenant, Learn(person.id, said, attributes, person.others))
+        except (
+            Refused
+        ) as refusal:  # it was erased meanwhile, or nobody serves the tenant: the next answer says it again
+            _log.warning("connector.not_learnt", tenant=tenant, customer_id=person.id, code=refusal.code)
+        finally:
+            self._learning[tenant, person.id] -= 1
+            self._learning += Counter()
+
+    async def _fetched(self, connector: _Connector, asked: Asked) -> tuple[Any, Any, int]:
         body = connector.fact.body
         async with connector.room:
             if not connector.breaker.lets_pass(self._clock.monotonic()):
@@ -274,7 +301,7 @@ class Connectors:
                 raise
             connector.breaker.succeeded()
         try:
-            return (None, 4) if answer is None else shown(body["view"], answer)
+            return (None, None, 4) if answer is None else (answer, *shown(body["view"], answer))
         except TooMuch:
             raise Failed("too_large") from None
 

@@ -22,6 +22,12 @@ ITEMS_MAX: Final = 50
 SHOWN_BYTES_MAX: Final = 64 * 1024
 """What a view may add up to."""
 
+NAMES: Final = ("tier", "preferred_agent_id")
+"""What is learnt of a customer beside its attributes."""
+
+VALUE_CHARS_MAX: Final = 256
+_INT_MAX: Final = 2**53
+_NAME: Final = re.compile(r"[^\s/\x00-\x1f\x7f]([^/\x00-\x1f\x7f]{0,126}[^\s/\x00-\x1f\x7f])?")
 _PLACEHOLDER: Final = re.compile(r"\{([a-z]+)\.([^{}]{1,128})\}")
 _URL: Final = re.compile(r"[!-~]{1,2000}")
 _POINTER: Final = re.compile(r"(/([^~/]|~[01])*)*")
@@ -32,12 +38,17 @@ _EACH: Final = frozenset({"each", "take", "item"})
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What a request may say of a customer. `identities` are the strong ones: what somebody typed in opens nothing."""
+    """What a request may say of a customer. `identities` are the strong ones: what somebody typed in opens nothing.
+
+    `others` are the customers that are one with it.
+    """
 
     id: str
     tier: str | None = None
     identities: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    preferred_agent_id: str | None = None
+    others: tuple[str, ...] = ()
 
     def value(self, kind: str, name: str) -> str | None:
         """What a placeholder stands for; None: this customer has no such thing."""
@@ -210,6 +221,42 @@ def shown(view: Any, answer: Any) -> tuple[Any, int]:  # noqa: ANN401  # any JSO
         return {key: one(each, at) for key, each in view.items()}
 
     return one(view, answer), size
+
+
+# -- what is learnt ----------------------------------------------------------------------------------------------------
+
+
+def check_learn(learn: Mapping[str, Any]) -> None:
+    """Look at what is to be learnt before it is stored.
+
+    Raises:
+        Malformed: it names what is no JSON pointer.
+    """
+    for pointer in (*filter(None, (learn.get(name) for name in NAMES)), *learn.get("attributes", {}).values()):
+        if _POINTER.fullmatch(pointer) is None:
+            raise Malformed(f"learn holds {pointer!r}, which is no JSON pointer", field="learn")
+
+
+def learnt(learn: Mapping[str, Any], answer: Any) -> tuple[dict[str, str], dict[str, Any]]:  # noqa: ANN401
+    """What an answer says of a customer that is to be kept with it: names by field, and attributes.
+
+    What is not there, or cannot be such a thing, is left out: then what was known stays.
+    """
+    said = {name: _pointed(answer, pointer) for name in NAMES if (pointer := learn.get(name)) is not None}
+    found = {name: _pointed(answer, pointer) for name, pointer in learn.get("attributes", {}).items()}
+    return (
+        {name: value for name, value in said.items() if isinstance(value, str) and _NAME.fullmatch(value)},
+        {name: value for name, value in found.items() if _is_attribute(value)},
+    )
+
+
+def _is_attribute(value: Any) -> bool:  # noqa: ANN401  # any JSON
+    """A plain value, or a list of some: what rules compare."""
+    if isinstance(value, list):
+        return len(value) <= ITEMS_MAX and all(not isinstance(each, list) and _is_attribute(each) for each in value)
+    if isinstance(value, str):
+        return len(value) <= VALUE_CHARS_MAX and "\x00" not in value
+    return isinstance(value, bool | float) or (isinstance(value, int) and abs(value) <= _INT_MAX)
 
 
 def _pointed(at: Any, pointer: str) -> Any:  # noqa: ANN401

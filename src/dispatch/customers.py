@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from src.dispatch import people, repeats
 from src.dispatch.ports import ConflictFact, Customer, RatingFact, ReviewFact, Wanted
@@ -13,25 +13,57 @@ from src.router import commands
 from src.router import events as ev
 from src.router.state import State
 
+ATTRIBUTES_MAX: Final = 100
+"""So many attributes a customer may have."""
+
 
 @dataclass(frozen=True, slots=True)
 class PatchCustomer:
     """Change a customer's tier, preferred agent, attributes or tags; what is not named stays.
 
-    Of a customer that has been merged the survivor is changed.
+    Of a customer that has been merged the survivor is changed. Its contacts that wait are judged anew, also those that
+    came as `others` of its family.
     """
 
     customer_id: str
     changes: Mapping[str, Any]
+    others: tuple[str, ...] = ()
 
-    def wants(self, wanted: Wanted, _: State) -> None:
+    def wants(self, wanted: Wanted, state: State) -> None:
         wanted.customers.add(self.customer_id)
+        for each in (self.customer_id, *self.others):
+            wanted.contacts.update(contact.id for contact in state.open_of(each) if contact.state == "waiting")
 
     def run(self, turn: Turn) -> Customer:
-        customer = replace(people.survivor_of(turn, self.customer_id), **self.changes)
+        survivor = people.survivor_of(turn, self.customer_id)
+        was = people.known_as(turn, survivor)
+        customer = replace(survivor, **self.changes)
         turn.decide(commands.Note("customer.updated", customer.id, customer.id))
         turn.write(customer)
+        people.judge_anew(turn, was, people.known_as(turn, customer))
         return customer
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """Another system, which is asked about the customer, says this of it. What is known already is not said again."""
+
+    customer_id: str
+    said: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    others: tuple[str, ...] = ()
+
+    def wants(self, wanted: Wanted, state: State) -> None:
+        PatchCustomer(self.customer_id, {}, self.others).wants(wanted, state)
+
+    def run(self, turn: Turn) -> None:
+        survivor = people.survivor_of(turn, self.customer_id)
+        changes = {name: value for name, value in self.said.items() if getattr(survivor, name) != value}
+        attributes = {**survivor.attributes, **self.attributes}
+        if attributes != survivor.attributes and len(attributes) <= ATTRIBUTES_MAX:
+            changes["attributes"] = attributes
+        if changes:
+            PatchCustomer(self.customer_id, changes, self.others).run(turn)
 
 
 @dataclass(frozen=True, slots=True)

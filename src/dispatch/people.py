@@ -17,6 +17,8 @@ from src.errors import Conflict, Gone, NotFound
 from src.profile.identities import Identity, disagreement
 from src.router import commands
 from src.router import events as ev
+from src.router.handlers.customers import FLAGGED_REPEAT
+from src.router.model import TagRequest
 
 FAMILY_MAX: Final = 50
 """So many customers may be merged into one: all of them are looked at with each."""
@@ -81,6 +83,42 @@ def whole(customers: Sequence[Customer]) -> Customer:
         preferred_agent_id=_first(each.preferred_agent_id for each in customers),
         attributes=attributes,
         tags=tuple(dict.fromkeys(tag for each in customers for tag in each.tags)),
+    )
+
+
+def known_as(turn: Turn, survivor: Customer) -> Customer:
+    """A survivor with what its family says beside it."""
+    return whole([turn.known.customers[each] for each in members_of(turn, survivor)])
+
+
+def judge_anew(turn: Turn, was: Customer, now: Customer) -> None:
+    """More is known of a customer: what waits of it is judged by that, as far as its texts are at hand."""
+    if (was.tier, was.preferred_agent_id, was.attributes) == (now.tier, now.preferred_agent_id, now.attributes):
+        return
+    for member in members_of(turn, now):
+        for contact in turn.engine.state.open_of(member):
+            fact = turn.known.facts.get(contact.id)
+            came = commands.Receive(
+                contact_id=contact.id,
+                customer_id=member,
+                channel=contact.channel,
+                account=contact.account,
+                text=None if fact is None else fact.text,
+                tags=tuple(TagRequest(each) for each in contact.tags),
+                language=contact.language,
+                attributes={} if fact is None else fact.attributes,
+                recent_tags=frozenset(contact.tags if FLAGGED_REPEAT in contact.flags else ()),
+                survivor_id=now.id,
+            )
+            turn.decide(commands.Rejudge(*(_of(came, each) for each in (was, now))))
+
+
+def _of(came: commands.Receive, customer: Customer) -> commands.Receive:
+    return replace(
+        came,
+        tier=customer.tier,
+        customer_attributes=customer.attributes,
+        dedicated_agent_id=customer.preferred_agent_id,
     )
 
 

@@ -336,10 +336,10 @@ def requirements_of(tags: Iterable[TagRequest], configs: Mapping[str, TagConfig]
             for skill, level in config.requires.items():
                 least = max(level, request.level)
                 found.append(requirement(tag, skill, least, weight, lapses_at, required=required))
-    return _uncovered(found)
+    return uncovered(found)
 
 
-def _uncovered(requirements: Sequence[Requirement]) -> tuple[Requirement, ...]:
+def uncovered(requirements: Sequence[Requirement]) -> tuple[Requirement, ...]:
     """Those that no other covers, in the order in which they came; of equals, the first."""
     if len(requirements) == 1 or len({each.skill for each in requirements}) == len(requirements):
         return tuple(requirements)
@@ -420,4 +420,4 @@ def _relaxed_requirements(
                 required=each.required and not (ALL in step.prefer or each.tag in step.prefer),
             )
         )
-    return _uncovered(kept)
+    return uncovered(kept)

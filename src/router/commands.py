@@ -233,6 +233,17 @@ class Reclassify:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejudge:
+    """More is known of a waiting contact's customer than when it came.
+
+    Both describe the contact as it stands: `was` with what was known of the customer, `now` with what is.
+    """
+
+    was: Receive
+    now: Receive
+
+
+@dataclass(frozen=True, slots=True)
 class Park:
     """Set an active contact aside until a time, a department's or the customer's answer. `until` in milliseconds.
 
@@ -554,6 +565,7 @@ Command = (
     | Transfer
     | Return
     | Reclassify
+    | Rejudge
     | Park
     | Resume
     | SetAside

@@ -170,6 +170,7 @@ _HANDLERS: Final[dict[type, Callable[[Room, Any], None]]] = {
     commands.Transfer: contacts.transfer,
     commands.Return: contacts.give_back,
     commands.Reclassify: contacts.reclassify,
+    commands.Rejudge: contacts.rejudge,
     commands.Escalate: contacts.escalate,
     commands.Accept: assignments.accept,
     commands.Decline: assignments.decline,

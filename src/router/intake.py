@@ -92,7 +92,7 @@ class Intake:
             language=command.language,
             tags=tags,
             requirements=requirements_of(tags, self._config.tags, now),
-            terms=_joined(command.terms, verdict.terms),
+            terms=joined(command.terms, verdict.terms),
             rules=verdict.rules,
             pilot=pilot,
             preferred=_preferred(command, tier, verdict),
@@ -167,7 +167,7 @@ def _is_on(pilot: PilotConfig, now: int) -> bool:
     return pilot.enabled and pilot.from_at <= now and (pilot.until_at is None or now < pilot.until_at)
 
 
-def _joined(own: Terms, ruled: Terms) -> Terms:
+def joined(own: Terms, ruled: Terms) -> Terms:
     """The caller's terms and those of the rules: what the caller names to be chosen from goes first."""
     if not ruled:
         return own

@@ -246,6 +246,40 @@ async def test_a_customer_without_the_address_and_one_whom_the_crm_does_not_know
     assert known["as_of"] is not None
 
 
+async def test_what_is_learnt_moves_whoever_waits_and_is_kept(inward: Client, crm: Crm) -> None:
+    await inward.call("PUT", "/v1/settings", json={"tiers": {"gold": {"priority": 600}}})
+    await inward.call("PUT", "/v1/queues/south", json={})
+    rule = {
+        "when": {"customer_attributes": {"region": ["south"]}},
+        "then": {"queue": "south", "add_tags": ["dialect"], "alarm": {"name": "south"}},
+    }
+    await inward.call("PUT", "/v1/rules/south", json=rule)
+    crm.answer = crm.json({**ORDERS, "agent": "dora", "region": "south"})
+    attributes = {"region": "/region", "nothing": "/nothing", "orders": "/orders"}
+    learn = {"tier": "/customer/level", "preferred_agent_id": "/agent", "attributes": attributes}
+    await _connect(inward, crm, learn=learn, timeout_s=5)
+    contact = await inward.contact("1", tags=["refund"])
+    assert (0, "default") == (contact["priority"], contact["queue"]), "nobody waits for the CRM"
+    await _external(inward, contact["id"])
+    moved = await inward.call("GET", f"/v1/contacts/{contact['id']}")
+    assert (600, "south", ["refund", "dialect"]) == (moved["priority"], moved["queue"], moved["tags"])
+    assert ["south"] == [each["name"] for each in moved["alarms"]]
+    who = await inward.call("GET", f"/v1/customers/{contact['customer_id']}")
+    assert ("gold", "dora", {"region": "south"}) == (who["tier"], who["preferred_agent_id"], who["attributes"])
+    again = await inward.contact("2")
+    assert (600, "south") == (again["priority"], again["queue"])
+    assert 1 == len(crm.asked), "what it said itself is no reason to ask again"
+
+    crm.answer = crm.json({"customer": {"level": "no/name"}, "agent": 7, "region": "x" * 300})
+    await _external(inward, contact["id"], refresh=True)
+    assert who["tier"] == (await inward.call("GET", f"/v1/customers/{contact['customer_id']}"))["tier"]
+    crm.answer = crm.json({"customer": {"level": "plain"}, "agent": "dora", "region": "south"})
+    await _external(inward, contact["id"], refresh=True)
+    assert 0 == (await inward.call("GET", f"/v1/contacts/{contact['id']}"))["priority"]
+    told = (await inward.call("GET", "/v1/events?limit=1000"))["items"]
+    assert 2 == len([each for each in told if each["type"] == "customer.updated"]), "what is known is not said again"
+
+
 async def test_a_dead_crm_comes_back(inward: Client, crm: Crm) -> None:
     dead = Crm()
     async with dead.listening():

@@ -6,7 +6,7 @@ from src.errors import AgentUnavailable, InvalidState
 from src.router import commands
 from src.router import events as ev
 from src.router.board import NO_TARGET, Board, need_json, need_of
-from src.router.classify import requirements_of
+from src.router.classify import requirements_of, uncovered
 from src.router.deadlines import LONG_WAIT, waited_at
 from src.router.entities import Agent, Assignment, Contact, own_terms_json, requirement_json, terms_json
 from src.router.fit import misfit
@@ -14,7 +14,7 @@ from src.router.folds import FLAGGED_CALLBACK, FLAGGED_ESCALATED
 from src.router.handlers.assignments import end_active
 from src.router.handlers.base import Room
 from src.router.handlers.parking import lay_aside, resume
-from src.router.intake import Classified
+from src.router.intake import Classified, joined
 from src.router.model import QueueConfig, Terms
 
 FLAGGED_TRANSFERS = "transfers"
@@ -278,6 +278,36 @@ def reclassify(room: Room, command: commands.Reclassify) -> None:
         changed["ask_again"] = True
         board.fresh[contact.id] = None
     board.reclassify(contact, "requested", **changed, by=command.by)
+
+
+def rejudge(room: Room, command: commands.Rejudge) -> None:
+    """What rules and tier make of the customer now is added to a waiting contact, for what they made of it before.
+
+    Where a hand, a step or another queue has had the last word since it came, that word stays.
+    """
+    board = room.board
+    contact = board.state.contacts.get(command.now.contact_id)
+    if contact is None or contact.state != "waiting":
+        return
+    was, found = (room.intake.classify(each, contact.created_at) for each in (command.was, command.now))
+    changed: dict[str, Any] = {}
+    if found.priority != was.priority:
+        changed["priority"] = contact.priority + found.priority - was.priority
+    if found.queue != was.queue == contact.queue:
+        changed["queue"] = found.queue
+    added = [each for each in found.tags if each.tag not in contact.tags]
+    if added:
+        more = requirements_of(added, board.config.tags, board.now)
+        changed["tags"] = [*contact.tags, *(each.tag for each in added)]
+        changed["requirements"] = [requirement_json(each) for each in uncovered((*contact.requirements, *more))]
+    if found.terms != was.terms:
+        changed["terms"] = terms_json(joined(contact.terms, found.terms))
+    if found.preferred != was.preferred and contact.target_agent_id is None:
+        changed |= preferred(board, found, contact.channel) or {}
+    if changed:
+        board.reclassify(contact, "customer", **changed)
+    for rule, alarm in found.alarms:
+        board.alarm(contact, alarm, rule=rule)
 
 
 def escalate(room: Room, command: commands.Escalate) -> None:

@@ -172,6 +172,19 @@ def reclassify(player: "Player", dice: Dice) -> c.Command | None:
     )
 
 
+def rejudge(player: "Player", dice: Dice) -> c.Command | None:
+    contact_id = player.contact(dice, "waiting", "waiting", "offered", "active")
+    contact = player.engine.state.contacts.get(contact_id or "")
+    if contact is None:
+        return None
+    tags = tuple(TagRequest(each) for each in contact.tags)
+    came = c.Receive(contact.id, contact.customer_id, contact.channel, tags=tags)
+    was, now = (
+        replace(came, tier=dice.one(None, "gold"), dedicated_agent_id=dice.one(None, *AGENTS)) for _ in range(2)
+    )
+    return c.Rejudge(was, now)
+
+
 def escalate(player: "Player", dice: Dice) -> c.Command | None:
     contact = player.contact(dice, "waiting", "offered", "active", "parked")
     return None if contact is None else c.Escalate(contact, "s")
@@ -620,6 +633,7 @@ SOMETIMES: Final[dict[str, Operation]] = {
     "transfer": transfer,
     "give_back": give_back,
     "reclassify": reclassify,
+    "rejudge": rejudge,
     "park": park,
     "resume": resume,
     "assign": assign,
