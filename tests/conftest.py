@@ -80,7 +80,7 @@ _EMPTYING = f"WITH {', '.join(f'{each}_gone AS (DELETE FROM {each})' for each in
 
 
 @pytest.fixture
-async def emptydatabase_of(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
+async def empty_database(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
     """The URL of a database of the test's own, without any table; it is dropped afterwards."""
     async with database_of(postgres_server) as url:
         yield url
@@ -95,7 +95,7 @@ async def migrated_template(postgres_server: EmbeddedPostgres) -> AsyncIterator[
 
 
 @pytest.fixture
-async def newdatabase_of(postgres_server: EmbeddedPostgres, migrated_template: str) -> AsyncIterator[str]:
+async def new_database(postgres_server: EmbeddedPostgres, migrated_template: str) -> AsyncIterator[str]:
     """The URL of a database with the schema that never held a row; it is dropped afterwards."""
     async with database_of(postgres_server, migrated_template) as url:
         yield url
