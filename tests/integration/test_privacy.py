@@ -214,6 +214,7 @@ async def test_what_comes_behind_an_erasure_leaves_nothing(client: Client) -> No
         answer = await client.http.post(receipt, json={"state": "sent", "receipt": "Zhang San"})
         assert answer.json()["code"] in code
         assert "gone" == (await client.call("POST", f"{path}/progress-link", 410))["code"]
+        await client.call("POST", f"{path}/follow-up", 410, json={"channel": "voice", "agent_id": "anna"})
         assert 410 == (await client.http.get(link, headers={"accept": "application/json"})).status_code
         handed = await client.http.post("/v1/media", params={"contact_id": contact["id"]}, content=b"Zhang San")
         assert 409 == handed.status_code

@@ -216,6 +216,7 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
         Asked("visitors who are missing", visits.ABSENT, [TENANT, "main", 100, 50]),
         Asked("visits that are over", visits.FORGET, [TENANT, [key(7)]]),
         Asked("a file", contents.GET, [TENANT, key(7)]),
+        Asked("a file that nothing names", contents.DROP, [TENANT, key(7)]),
         Asked("erasures that wait", privacy.PENDING, [20]),
         Asked("contacts to erase", privacy.CONTACTS, [TENANT, key(7), "", 100]),
         *(Asked(f"erase {number}", each, [TENANT, [key(7)]]) for number, each in enumerate(privacy.STEP)),

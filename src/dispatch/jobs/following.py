@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from src.dispatch.jobs.inbound import Taken, responsible
-from src.dispatch.people import members_of, survivor_of, whole
+from src.dispatch.people import insist_on, members_of, survivor_of, whole
 from src.dispatch.ports import ContactFact, IdentityFact, Wanted
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Forbidden, Malformed, NotFound
@@ -46,6 +46,7 @@ class FollowUp:
 
         Raises:
             NotFound: there is no such contact.
+            Gone: its customer was erased.
             Malformed: the customer has no such identity, or none for this channel; nobody has had the contact.
             Forbidden: an agent asks for another, or for a contact that is another's now.
             Conflict: `external_id` is that of a contact in another conversation.
@@ -60,7 +61,7 @@ class FollowUp:
             if turn.known.facts[known].conversation_id != conversation_id:
                 raise Conflict("this external_id is that of a contact in another conversation")
             return Taken(known, created=False)
-        members = members_of(turn, survivor_of(turn, contact.customer_id))
+        members = members_of(turn, survivor_of(turn, insist_on(turn, contact.id)))
         identity = self._identity([each for member in members for each in turn.known.held.get(member, ())])
         profile = whole([turn.known.customers[each] for each in members])
         fact = ContactFact(
