@@ -135,8 +135,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "board.py",
-        'return "available" if agent.paused is None else "paused"',
-        'return "available"',
+        "if agent.paused is not None:\n        return",
+        "if agent.paused is not None and not agent.id:\n        return",
         "a paused agent is offered contacts",
     ),
     Mutation(
