@@ -1,7 +1,6 @@
 """What is seen of two processes from outside: traces from a gateway's request to the desktop's frame, and logs."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -138,5 +137,4 @@ async def _nobody_is_seen(two: Two) -> None:
     exported = b"".join(two.collector.traces).decode("latin-1")
     assert [] == [each for each in MARKS if each in exported], "nor do they of paths"
     logged = two.logs()
-    assert [json.loads(each) for each in logged.splitlines() if each.startswith("{")], "there are none to look at"
     assert [] == [each for each in MARKS if each in logged], "nor do logs"

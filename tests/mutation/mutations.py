@@ -135,8 +135,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "board.py",
-        "if agent.paused is not None:\n        return",
-        "if agent.paused is not None and not agent.id:\n        return",
+        'agent.paused is not None:\n        return "paused"',
+        'agent.paused is not None and not agent.id:\n        return "paused"',
         "a paused agent is offered contacts",
     ),
     Mutation(
@@ -519,8 +519,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "dryrun.py",
-        "from_agent_id: board.now + board.handed_on_ms(contact)}",
-        "from_agent_id: board.now + board.bar_ms(contact)}",
+        "bars[from_agent_id] = board.now + board.handed_on_ms(contact)",
+        "bars[from_agent_id] = board.now + board.bar_ms(contact)",
         "a dry run of a transfer says that it may come back to where it came from",
     ),
     Mutation(
