@@ -257,6 +257,15 @@ def test_a_pinned_contact_that_was_declined_stays_pinned_for_its_cool_down(centr
     assert "a" == centre.holder("x")
 
 
+def test_whom_a_contact_names_alone_is_asked_again_when_it_is_pinned_to_it(centre: Centre) -> None:
+    centre.agent("a")
+    centre.contact("x", terms=Terms(agents=("a",)))
+    centre.decline("x")
+    assert centre.holder("x") is None
+    centre.do(c.Pin("x", "a", by="s"))
+    assert "a" == centre.holder("x")
+
+
 def test_unpinned_it_is_for_all_again(centre: Centre) -> None:
     centre.agent("a", "away")
     centre.contact("x")

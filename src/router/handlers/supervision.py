@@ -76,6 +76,7 @@ def pin(room: Room, command: commands.Pin) -> None:
     target = room.named_agent(command.to_agent_id, "agent_id")
     if board.desk(target.id).now.cost(contact.channel) is None:
         raise AgentUnavailable(f"agent {target.id!r} does not serve {contact.channel}", agent_id=target.id)
+    board.fresh[contact.id] = None  # whoever it is pinned to is asked at once, also after a decline
     pinned = {"target_agent_id": target.id, "target_kind": "pinned", "target_until": None}
     board.reclassify(contact, "pinned", **pinned, by=command.by, why=command.reason)
 
