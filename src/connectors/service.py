@@ -281,9 +281,8 @@ class Connectors:
         self._learning[tenant, person.id] += 1  # this is no news: what was asked for is not asked for again
         try:
             await self._submit(tenant, Learn(person.id, said, attributes, person.others))
-        except (
-            Refused
-        ) as refusal:  # it was erased meanwhile, or nobody serves the tenant: the next answer says it again
+        except Refused as refusal:
+            # It was erased meanwhile, or nobody serves the tenant: the next answer says it again.
             _log.warning("connector.not_learnt", tenant=tenant, customer_id=person.id, code=refusal.code)
         finally:
             self._learning[tenant, person.id] -= 1
