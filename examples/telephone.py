@@ -1,34 +1,30 @@
-"""A telephone system's gateway: what happens to calls comes in as lines, what is to be done goes out as lines.
+"""A telephone system's gateway: events of calls come in as lines of JSON, commands go out as lines of JSON.
 
-python examples/telephone.py          # with CORDBOARD_URL, CORDBOARD_ACCOUNT and CORDBOARD_VOICE_SECRET
-offered call-1 13800138000
-{"id": "…", "type": "hold", "call_id": "call-1"}
+python examples/telephone.py     # with CORDBOARD_URL, CORDBOARD_ACCOUNT, CORDBOARD_VOICE_SECRET; needs standardwebhooks
 """
 
-import base64
-import hashlib
-import hmac
 import json
 import os
 import sys
 import threading
 import time
 import uuid
+from datetime import UTC, datetime
+from typing import Any
 
 import httpx
+from standardwebhooks.webhooks import Webhook
 
 ADDRESS = f"{os.environ['CORDBOARD_URL']}/channels/voice/{os.environ['CORDBOARD_ACCOUNT']}"
-KEY = base64.b64decode(os.environ["CORDBOARD_VOICE_SECRET"].removeprefix("whsec_"))
-MORE = {"offered": "number", "dtmf": "digits", "ended": "cause", "abandoned": "cause"}
+KEY = Webhook(os.environ["CORDBOARD_VOICE_SECRET"])
 
 
-def post(path: str, body: dict[str, object]) -> dict[str, list[dict[str, str]]]:
-    """Post until there is an answer, signed by Standard Webhooks. What has the same id counts once."""
-    number, content = str(uuid.uuid4()), json.dumps(body).encode()
+def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Post until it is taken, signed anew each time. What has the same id counts once."""
+    number, content = str(uuid.uuid4()), json.dumps(body)
     while True:
-        at = str(int(time.time()))
-        digest = hmac.new(KEY, f"{number}.{at}.".encode() + content, hashlib.sha256).digest()
-        signed = {"webhook-timestamp": at, "webhook-signature": f"v1,{base64.b64encode(digest).decode()}"}
+        now = datetime.now(UTC)
+        signed = {"webhook-timestamp": str(int(now.timestamp())), "webhook-signature": KEY.sign(number, now, content)}
         try:
             answer = httpx.post(ADDRESS + path, content=content, headers={"webhook-id": number, **signed}, timeout=30)
         except httpx.TransportError:
@@ -41,17 +37,14 @@ def post(path: str, body: dict[str, object]) -> dict[str, list[dict[str, str]]]:
 
 def obey() -> None:
     """Ask for commands for ever; what is done is told with the next question."""
-    done: list[str] = []
+    commands: list[dict[str, Any]] = []
     while True:
-        for each in post("/commands", {"done": done, "wait_s": 20})["commands"]:
+        commands = post("/commands", {"done": [each["id"] for each in commands], "wait_s": 20})["commands"]
+        for each in commands:
             print(json.dumps(each), flush=True)
-            done.append(each["id"])
-        done = done[-100:]
 
 
 post("", {"type": "standing", "calls": []})  # a real system says here which calls it has
 threading.Thread(target=obey, daemon=True).start()
 for line in sys.stdin:
-    kind, call_id, *more = line.split()
-    said = int(more[0]) if MORE.get(kind) == "cause" and more else "".join(more) or None
-    post("", {"type": kind, "call_id": call_id, MORE.get(kind, "leg_id"): said})
+    post("", json.loads(line))

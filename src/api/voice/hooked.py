@@ -11,24 +11,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
-from urllib.parse import urlencode
 
-import msgspec
 import structlog
 
 from src.api.context import Services
-from src.api.inflow import account_of, take
+from src.api.inflow import account_of
 from src.api.voice.hooks import TEMPORARY, shown
 from src.api.voice.line import CHANNEL, Line
+from src.api.voice.twilio import TwilioCalls
 from src.channels.base import Account
-from src.channels.voice import keeps_none, line_of, twilio
-from src.channels.voice.calls import Ring
+from src.channels.voice import keeps_none, line_of
 from src.channels.voice.hook_line import frame_of_note, frame_of_standing, order_of
 from src.connectors.outward import Failed, Outward
 from src.delivery.hub import encode
 from src.dispatch import jobs, signatures
-from src.dispatch.callnotes import CallNote, CallOrder, NotedCall, folded
-from src.dispatch.inbound import InboundHangup
+from src.dispatch.callnotes import CallNote, CallOrder, folded
 from src.errors import NotFound, Refused, StoreUnreachable
 
 ROUND_S: Final = 2.0
@@ -55,7 +52,6 @@ SWEEP_S: Final = 5.0
 LOOK_AFTER_S: Final = 60.0
 """How often Twilio is asked for calls that it has told nothing of."""
 
-LOOKED_AFTER_MAX: Final = 200
 KEEP_MS: Final = 86_400_000
 UNREACHABLE: Final = 3
 NO_ANSWER: Final = 19
@@ -65,7 +61,6 @@ _OK: Final = range(200, 300)
 _REFUSED: Final = range(400, 500)
 _UNAUTHORIZED: Final = frozenset({401, 403})
 _TOO_MANY: Final = 429
-_NOT_FOUND: Final = 404
 
 _Key = tuple[str, str]
 
@@ -154,8 +149,9 @@ class Orders:
     def __init__(self, found: Services, outward: Outward, account: Account) -> None:
         self._found, self._outward, self._account = found, outward, account
         self._book, self._key = found.call_book, (account.tenant, account.name)
-        self._is_twilio = account.settings.get("system") == "twilio"
-        self._polled = not self._is_twilio and "commands_url" not in account.settings
+        is_twilio = account.settings.get("system") == "twilio"
+        self._twilio = TwilioCalls(found, outward, account) if is_twilio else None
+        self._polled = not is_twilio and "commands_url" not in account.settings
         self._again: dict[str, tuple[float, float]] = {}
         self._silent = False
         self._swept_at = self._looked_at = float("-inf")
@@ -210,18 +206,19 @@ class Orders:
         """Try once; whether nothing more is to be done about it."""
         try:
             async with asyncio.timeout(CALL_S_MAX):
-                return await (self._ask_twilio(order) if self._is_twilio else self._post(order))
+                status = await (self._post(order) if self._twilio is None else self._twilio.give(order))
+                return await self._judged(order, status)
         except (Failed, TimeoutError) as error:
             _log.info("order.not_given", account=self._account.name, order=order.id, error=type(error).__name__)
             return False
 
-    async def _post(self, order: CallOrder) -> bool:
+    async def _post(self, order: CallOrder) -> int:
         account = self._account
         body = encode((await shown(self._found, account, [order]))[0])
         at_s = self._found.clock.now_ms() // 1000
         headers = signatures.headers(order.id, at_s, body, [account.secrets["secret"]])
         status, _ = await self._outward.post(str(account.settings["commands_url"]), body, headers)
-        return await self._judged(order, status)
+        return status
 
     async def _judged(self, order: CallOrder, status: int) -> bool:
         """What an answer means: taken, refused for good, or to be tried again."""
@@ -240,83 +237,6 @@ class Orders:
             note = self._note(f"{order.id} failed", order.call_id, "agent_ended")
             await self._book.note(*self._key, [replace(note, leg_id=order.leg_id, cause=cause)])
 
-    # -- Twilio -------------------------------------------------------------------------------------------------
-
-    async def _ask_twilio(self, order: CallOrder) -> bool:
-        account, leg_id = self._account, order.leg_id or ""
-        match order.kind:
-            case "ring":
-                ring = Ring(order.call_id, leg_id, str(order.data["phone"]), int(order.data["timeout_s"]))
-                status, body = await self._twilio("POST", None, twilio.ring_form(ring, account))
-                if status in _OK and (sid := _text(body, "sid")):
-                    note = self._note(f"{sid} dialled", order.call_id, "agent_dialled")
-                    await self._book.note(*self._key, [replace(note, leg_id=leg_id, ref=sid)])
-                return await self._judged(order, status)
-            case "bridge":
-                status, _ = await self._twilio("POST", order.call_id, twilio.talk_form(leg_id, account))
-                return await self._done_or_gone(status, order.call_id)
-            case "hang_up":
-                status, _ = await self._twilio("POST", order.call_id, twilio.END_FORM)
-                return await self._done_or_gone(status, order.call_id)
-            case "drop":
-                return await self._drop(order.call_id, leg_id, order.at)
-        return True
-
-    async def _done_or_gone(self, status: int, call_id: str) -> bool:
-        if status in _REFUSED and status != _TOO_MANY:  # the caller may have hung up meanwhile
-            await self._look_at_call(call_id)
-            return True
-        return status in _OK
-
-    async def _drop(self, call_id: str, leg_id: str, at_ms: int) -> bool:
-        calls = folded(*await self._book.standing(*self._key, [call_id]))
-        leg = calls[call_id].legs.get(leg_id) if call_id in calls else None
-        if leg is None or leg.ended:
-            return True
-        if leg.ref is None:  # it is not known yet which of Twilio's calls it is
-            return self._found.clock.now_ms() - at_ms > RING_MS_MAX
-        status, _ = await self._twilio("POST", leg.ref, twilio.END_FORM)
-        return status in _OK or (status in _REFUSED and status != _TOO_MANY)
-
-    async def _twilio(self, method: str, sid: str | None, form: twilio.Params = ()) -> tuple[int, bytes]:
-        headers = {
-            "authorization": twilio.credential(self._account),
-            "content-type": "application/x-www-form-urlencoded",
-        }
-        url = twilio.calls_url(self._account, sid)
-        return await self._outward.call(method, url, urlencode(form).encode() if form else b"", headers)
-
-    async def _look_at_call(self, call_id: str) -> None:
-        """Ask Twilio for a caller; one that is gone has ended."""
-        status = await self._status_of(call_id)
-        if status in twilio.FINAL:
-            now_ms = self._found.clock.now_ms()
-            hangup = InboundHangup(CHANNEL, self._account.name, call_id, twilio.FINAL[status])
-            await take(self._found, self._account, [hangup])
-            await self._book.note(*self._key, [twilio.ended(call_id, now_ms, status)])
-
-    async def _status_of(self, sid: str) -> str:
-        """The state of one of Twilio's calls; one that it does not know has failed."""
-        try:
-            async with asyncio.timeout(CALL_S_MAX):
-                status, body = await self._twilio("GET", sid)
-        except (Failed, TimeoutError):
-            return ""
-        return "failed" if status == _NOT_FOUND else _text(body, "status")
-
-    async def _look_after(self, calls: Sequence[NotedCall]) -> None:
-        """Ask Twilio for calls of which it has told nothing for a while."""
-        now_ms = self._found.clock.now_ms()
-        old = [each for each in calls if now_ms - each.heard_at > LOOK_AFTER_S * 1000]
-        first = self._looked_at == float("-inf")
-        for call in (calls if first else old)[:LOOKED_AFTER_MAX]:
-            await self._look_at_call(call.id)
-            for leg_id, leg in call.legs.items():
-                if leg.ref is not None and not leg.ended:
-                    status = await self._status_of(leg.ref)
-                    notes = twilio.leg_notes(call.id, leg_id, leg.ref, status, now_ms)
-                    await self._book.note(*self._key, notes)
-
     # -- what is not told ---------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
@@ -330,8 +250,9 @@ class Orders:
                     note = self._note(f"{leg_id} silent", call.id, "agent_ended")
                     await self._book.note(*self._key, [replace(note, leg_id=leg_id, cause=NO_ANSWER)])
         if now_s - self._looked_at >= LOOK_AFTER_S:
-            if self._is_twilio:
-                await self._look_after(calls)
+            if self._twilio is not None:
+                quiet = [each for each in calls if now_ms - each.heard_at > LOOK_AFTER_S * 1000]
+                await self._twilio.look_after(calls if self._looked_at == float("-inf") else quiet)
             self._looked_at = now_s
             await self._book.forget(*self._key, now_ms - KEEP_MS)
 
@@ -340,13 +261,3 @@ class Orders:
 
     async def _report(self, reason: str) -> None:
         await self._found.owner.submit(self._account.tenant, jobs.ReportTrouble(self._account.name, reason))
-
-
-def _text(body: bytes, name: str) -> str:
-    """A text of a JSON object; empty where there is none."""
-    try:
-        value = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        return ""
-    found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, str) else ""

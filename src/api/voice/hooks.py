@@ -9,16 +9,15 @@ from typing import Final
 
 from src.api.context import Services
 from src.api.inflow import take
-from src.api.voice.line import CHANNEL, wish_of
+from src.api.voice import twilio
+from src.api.voice.line import CHANNEL
 from src.channels.base import Account, Receipt, Reply
-from src.channels.voice import twilio
+from src.channels.voice import twilio as spoken
 from src.channels.voice.hook import Poll, Stand
 from src.channels.voice.hook_line import as_json
-from src.channels.voice.switchboard import Wish
 from src.delivery.hub import encode
-from src.dispatch.callnotes import CallNote, CallOrder, NotedCall, folded
+from src.dispatch.callnotes import CallNote, CallOrder, folded
 from src.dispatch.inbound import InboundHangup
-from src.errors import StoreUnreachable, Unavailable
 
 LOOK_AGAIN_S: Final = 0.5
 """How often it is looked for orders that another process writes, while a system waits for them."""
@@ -43,10 +42,10 @@ async def settle(found: Services, account: Account, receipt: Receipt) -> Reply:
             return await _orders(found, account, receipt.asked)
         case Stand():
             await _stand(found, account, receipt.asked)
-        case twilio.Round():
-            return await _next(found, account, receipt.asked)
-        case twilio.Joins():
-            return await _join(found, account, receipt.asked)
+        case spoken.Round():
+            return await twilio.next_round(found, account, receipt.asked)
+        case spoken.Joins():
+            return await twilio.joined(found, account, receipt.asked)
     return receipt.reply
 
 
@@ -89,43 +88,3 @@ async def _stand(found: Services, account: Account, stand: Stand) -> None:
                 note_id = f"{stand.event_id} {leg_id}"
                 gone.append(CallNote(note_id, call.id, "agent_ended", now_ms, leg_id, cause=TEMPORARY))
     await book.note(tenant, name, gone)
-
-
-# -- Twilio --------------------------------------------------------------------------------------------------------
-
-
-async def _stands(found: Services, account: Account, call_id: str) -> tuple[NotedCall, Wish | None]:
-    """What is known of a call, and how it is to be."""
-    calls = folded(*await found.call_book.standing(account.tenant, account.name, [call_id]))
-    reads = await found.queries.calls(account.tenant, CHANNEL, account.name, call_ids=[call_id])
-    return calls.get(call_id, NotedCall(call_id)), wish_of(reads[0], account) if reads else None
-
-
-async def _next(found: Services, account: Account, asked: twilio.Round) -> Reply:
-    """What a caller hears next. Where that cannot be known, it goes on waiting: it is a customer."""
-    try:
-        call, wish = await _stands(found, account, asked.call_id)
-        if wish is None or wish.over or call.ended:
-            return twilio.hang_up()
-        for leg in wish.legs:
-            noted = call.legs.get(leg.id)
-            if leg.state in ("active", "parked") and noted is not None and noted.answered and not noted.ended:
-                return twilio.talk(leg.id, account)
-        outlook = await found.owner.outlook(account.tenant, [wish.contact_id]) if wish.state == "waiting" else {}
-        position = outlook[wish.contact_id][0] if wish.contact_id in outlook else None
-    except (Unavailable, StoreUnreachable):
-        position = None
-    return twilio.wait(account, position, first=asked.first)
-
-
-async def _join(found: Services, account: Account, asked: twilio.Joins) -> Reply:
-    """An agent's telephone was answered: it is let in, unless its ringing is over, or it rings a second time."""
-    call, wish = await _stands(found, account, asked.call_id)
-    leg = call.legs.get(asked.leg_id)
-    wanted = wish is not None and any(each.id == asked.leg_id for each in wish.legs)
-    if call.ended or leg is None or leg.ended or leg.ref not in (None, asked.ref) or not wanted:
-        return twilio.hang_up()
-    now_ms = found.clock.now_ms()
-    note = CallNote(f"{asked.ref} answered", call.id, "agent_answered", now_ms, asked.leg_id, asked.ref)
-    await found.call_book.note(account.tenant, account.name, [note])
-    return twilio.join(asked.leg_id)
