@@ -59,6 +59,7 @@ class Memory:
         self._vouched = vouched
         self._time = TenantTime(parts.clock)
         self._leases: dict[str, int] | None = None
+        self._floors: dict[str, int] = {}
         self._head: Head | None = None
         self._state = State()
         self.sending = False
@@ -107,7 +108,7 @@ class Memory:
             turn = self.turn(Known())
             for each in self._aside:
                 turn.decide(commands.SetAside(each))
-            turn.decide(commands.Restart(frozenset(live & sessions.keys()), self._leases))
+            turn.decide(commands.Restart(frozenset(live & sessions.keys()), self._leases, self._floors))
         except StoreUnreachable:
             raise
         except Exception as error:
@@ -137,7 +138,7 @@ class Memory:
     def discard(self) -> None:
         """Throw the engine away; what is only in its memory and still good goes to the next."""
         if self.engine is not None:
-            self._leases = self.engine.leases()
+            self._leases, self._floors = self.engine.leases(), self.engine.floors()
         self.engine = None
 
     async def _catch_up(self, seq: int) -> None:

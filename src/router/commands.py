@@ -408,11 +408,13 @@ class Restart:
     """The engine was loaded: sockets that are not among `live` are gone.
 
     `leases` are those that the same process knew when it discarded its engine; None: another process had the tenant,
-    so leases and grace periods start anew and offers live a little longer.
+    so leases and grace periods start anew and offers live a little longer. `floors` are until when offers live at
+    least, as the same process knew: what a hand-over gave them a reload does not take away.
     """
 
     live: frozenset[str] = frozenset()
     leases: Mapping[str, int] | None = None
+    floors: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

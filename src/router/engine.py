@@ -117,6 +117,10 @@ class Engine:
         """When each lease taken without a socket ends: what a reload by the same process takes over."""
         return dict(self._board.lease_until)
 
+    def floors(self) -> dict[str, int]:
+        """Until when each offer lives at least that was handed over: what a reload by the same process takes over."""
+        return dict(self._board.offer_floor)
+
     def explain(self, contact_id: str, agent_id: str) -> str:
         """Why this agent is or is not a candidate for this waiting contact now: `fits`, or a reason's code."""
         contact, board = self.state.contacts.get(contact_id), self._board

@@ -289,6 +289,21 @@ def test_a_paused_agent_has_no_new_work_and_keeps_what_it_has(centre: Centre) ->
 # -- after a reload ----------------------------------------------------------------------------------------------------
 
 
+def _reload(centre: Centre) -> Engine:
+    """Have another engine decide, made of what the tables hold; gives the one before it."""
+    before, state = centre.engine, State()
+    state.load(
+        before.state.seq,
+        before.state.at,
+        [each.row() for each in before.state.contacts.values()],
+        [each.row() for each in before.state.assignments.values()],
+        [each.row() for each in before.state.agents.values()],
+        [each.row() for each in before.state.collaborations.values()],
+    )
+    centre.engine = Engine(lambda: "later", before.config, state)
+    return before
+
+
 def test_a_reload_takes_steps_that_nobody_is_left_to_wait_for(centre: Centre) -> None:
     centre.queue(steps=(Step(60, drop=("*",)),))
     centre.agent("expert", "offline", skills={"rare": 50}, capacity=0)
@@ -296,18 +311,34 @@ def test_a_reload_takes_steps_that_nobody_is_left_to_wait_for(centre: Centre) ->
     centre.do(c.SetPresence("expert", "available"))
     centre.agent("a")
     centre.contact("x", "rare")
-    changes, state = centre.engine.state.drain(), State()
-    state.load(
-        centre.engine.state.seq,
-        centre.engine.state.at,
-        changes.contacts,
-        changes.assignments,
-        changes.agents,
-        changes.collaborations,
-    )
-    centre.engine = Engine(lambda: "later", centre.engine.config, state)
+    _reload(centre)
     centre.do(c.Restart())
     centre.later(29)
     assert centre.holder("x") is None, "the expert may be about to come back"
     centre.later(1)
     assert "a" == centre.holder("x")
+
+
+def test_what_a_hand_over_gave_to_an_offer_a_reload_does_not_take_away(centre: Centre) -> None:
+    centre.queue(offer_timeout_s=20)
+    centre.agent("a")
+    centre.contact("x")
+    centre.later(19)
+    _reload(centre)
+    centre.do(c.Restart())
+    centre.later(2)
+    before = _reload(centre)
+    centre.do(c.Restart(leases=before.leases(), floors=before.floors()))
+    centre.later(2)
+    assert "a" == centre.holder("x"), "five seconds from the hand-over on"
+    assert "offer.expired" in centre.later(1)
+
+
+def test_a_reload_alone_gives_an_offer_no_more_time(centre: Centre) -> None:
+    centre.queue(offer_timeout_s=20)
+    centre.agent("a")
+    centre.contact("x")
+    centre.later(19)
+    before = _reload(centre)
+    centre.do(c.Restart(leases=before.leases(), floors=before.floors()))
+    assert "offer.expired" in centre.later(1)

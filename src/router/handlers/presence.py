@@ -112,8 +112,10 @@ def restart(room: Room, command: commands.Restart) -> None:
         elif agent.grace_until is not None and handed_over:
             board.say_presence(agent, grace_until=grace_until)
     for assignment in board.state.assignments.values():
-        if assignment.state == "offered" and handed_over:
-            board.offer_floor[assignment.id] = board.now + OFFER_FLOOR_MS
+        if assignment.state == "offered":
+            floor = board.now + OFFER_FLOOR_MS if handed_over else command.floors.get(assignment.id)
+            if floor is not None:
+                board.offer_floor[assignment.id] = floor
         board.note_assignment(assignment)
     board.sweep()
 

@@ -156,9 +156,9 @@ class Player:
         assert old.state.hash == state.hash, "load(tables) is not fold(journal)"
         self.engine = Engine(self.new_id, old.config, state)
         sockets = frozenset(each.session for each in state.agents.values() if each.session is not None)
-        leases = old.leases() if alike else None
+        leases, floors = (old.leases(), old.floors()) if alike else (None, {})
         self.promises.restarted(self.now, handed_over=not alike)
-        self._decide(c.Restart(sockets if live else frozenset(), leases))
+        self._decide(c.Restart(sockets if live else frozenset(), leases, floors))
         self._tick()
         self.check()
 
