@@ -137,7 +137,8 @@ class CollaborationRead:
 class CallRead:
     """A call's contact: its state, the channel's id of it, and whom the system shows as calling.
 
-    `call_id` is None where there is no caller: an agent is to reach the customer, at `dial`.
+    `dial` is where an agent is to reach the customer, None where a caller is there. `call_id` is None where there never
+    was one; with `dial` or `call_back`, it is that of a call that is over. `call_back`: the customer was promised one.
     `legs` are the open assignments: id, agent, state, when an offer ends, and the agent's telephone, if it has one.
     """
 
@@ -147,6 +148,7 @@ class CallRead:
     number: str
     legs: Sequence[tuple[str, str, str, int, str | None]]
     dial: str | None = None
+    call_back: bool = False
 
 
 def _of(table: Table) -> list[Column[Any]]:
@@ -547,13 +549,14 @@ class Queries:
     ) -> Sequence[CallRead]:
         """The calls of an account: those of these contacts, or of these ids of the channel's, whatever their state.
 
-        Where neither is given, all that are open, without contacts that were parked or are to be called back: that
-        their call is gone says nothing of them.
+        Where neither is given, all that are open, without contacts of callers that were parked: that their call is gone
+        says nothing of them.
         """
         contact, fact, held = tables.contacts.c, tables.contact_facts.c, tables.assignments.c
         config = tables.config.c
+        call_back = contact.flags.cast(JSONB).has_key(FLAGGED_CALLBACK)
         query = (
-            select(contact.id, contact.state, fact.external_id, fact.identity_type, fact.identity_value)
+            select(contact.id, contact.state, fact.external_id, fact.identity_type, fact.identity_value, call_back)
             .add_columns(held.id, held.agent_id, held.state, held.expires_at, config.body)
             .select_from(tables.contacts)
             .join(tables.contact_facts, and_(fact.tenant == contact.tenant, fact.id == contact.id))
@@ -581,18 +584,17 @@ class Queries:
                 if call_ids is not None
                 else and_(
                     contact.closed_at.is_(None),
-                    contact.owner_id.is_(None),
-                    not_(contact.flags.cast(JSONB).has_key(FLAGGED_CALLBACK)),
+                    or_(contact.owner_id.is_(None), fact.outbound, call_back),
                 ),
             )
         )
         found: dict[str, CallRead] = {}
         legs: defaultdict[str, list[tuple[str, str, str, int, str | None]]] = defaultdict(list)
-        for contact_id, state, call_id, kind, number, *leg, body in await self.all_rows(
+        for contact_id, state, call_id, kind, number, back, *leg, body in await self.all_rows(
             query.order_by(contact.id, held.id)
         ):
-            dial = number if call_id is None and kind == "phone" else None
-            found[contact_id] = CallRead(contact_id, state, call_id, number or "", legs[contact_id], dial)
+            dial = number if (call_id is None or back) and kind == "phone" else None
+            found[contact_id] = CallRead(contact_id, state, call_id, number or "", legs[contact_id], dial, back)
             if leg[0] is not None:
                 phone = None if body is None else rows.load(body).get("phone")
                 legs[contact_id].append((leg[0], leg[1], leg[2], leg[3], phone))

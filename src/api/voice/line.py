@@ -112,14 +112,22 @@ class _OverError(Exception):
 _read: Final = msgspec.json.Decoder(_Heard).decode
 
 
-def wish_of(read: CallRead, account: Account) -> Wish | None:
-    """How a call is to be, as its contact stands. None where there is no caller, and nobody whom we could dial."""
+def wishes_of(read: CallRead, account: Account) -> Sequence[Wish]:
+    """How a contact's calls are to be, as it stands: that of its caller, or the one in which we dial the customer.
+
+    A caller who was promised a call back is let go, and dialled once an agent has the contact.
+    """
     legs = tuple(WishedLeg(*leg[:4], phone_of(account, leg[4])) for leg in read.legs)
     dial = dial_of(account, read.dial)
-    if read.call_id is None and dial is None:
-        return None
-    call_id, shows = read.call_id or f"{OUT}{read.contact_id}", str(account.settings.get("shows", ""))
-    return Wish(read.contact_id, call_id, read.state, legs, read.number, dial=dial, shows=shows)
+    wishes = []
+    if read.call_id is not None:
+        state, asked = ("closed", ()) if read.call_back else (read.state, legs)
+        wishes.append(Wish(read.contact_id, read.call_id, state, asked, read.number))
+    if dial is not None:
+        shows = str(account.settings.get("shows", ""))
+        call_id = f"{OUT}{read.contact_id}"
+        wishes.append(Wish(read.contact_id, call_id, read.state, legs, read.number, dial=dial, shows=shows))
+    return wishes
 
 
 class Line:
@@ -245,8 +253,7 @@ class Line:
 
     async def _wish(self, found: Collection[CallRead]) -> None:
         for each in found:
-            wish = wish_of(each, self._account)
-            if wish is not None:
+            for wish in wishes_of(each, self._account):
                 await self._do(self._board.wish(wish, self._found.clock.now_ms()))
 
     async def _on_time(self) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from src.api.context import Services
 from src.api.inflow import take
-from src.api.voice.line import CHANNEL, wish_of
+from src.api.voice.line import CHANNEL, wishes_of
 from src.channels.base import Account, Reply
 from src.channels.voice import twilio
 from src.channels.voice.calls import Ring
@@ -157,7 +157,8 @@ async def _stands(found: Services, account: Account, call_id: str) -> tuple[Note
     """What is known of a call, and how it is to be."""
     calls = folded(*await found.call_book.standing(account.tenant, account.name, [call_id]))
     reads = await found.queries.calls(account.tenant, CHANNEL, account.name, call_ids=[call_id])
-    return calls.get(call_id, NotedCall(call_id)), wish_of(reads[0], account) if reads else None
+    wishes = [wish for each in reads for wish in wishes_of(each, account) if wish.call_id == call_id]
+    return calls.get(call_id, NotedCall(call_id)), wishes[0] if wishes else None
 
 
 def _text(body: bytes, name: str) -> str:

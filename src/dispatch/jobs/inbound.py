@@ -20,6 +20,7 @@ from src.dispatch.turn import ContactSnapshot, Turn
 from src.profile.identities import normalised
 from src.router import commands
 from src.router.entities import Contact
+from src.router.folds import FLAGGED_CALLBACK
 from src.router.state import State
 
 _SPOKEN_KINDS: Final = frozenset({"text", "menu", "voice"})
@@ -153,7 +154,8 @@ def _thread(turn: Turn, inbound: InboundMessage, members: Sequence[str]) -> Cont
 class TakeHangup:
     """The customer is gone: the contact that the external id opened ends, if it is open.
 
-    One that is parked stays: what was promised to the customer holds, and a call back is all that is left of the call.
+    One that is parked stays: what was promised to the customer holds. So does one that is to be called back, whatever
+    has become of it: the call back is all that is left of this call.
     """
 
     inbound: InboundHangup
@@ -165,7 +167,9 @@ class TakeHangup:
         inbound = self.inbound
         contact_id = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
         contact = None if contact_id is None else turn.engine.state.contact(contact_id)
-        if contact is not None:
+        if contact is not None and FLAGGED_CALLBACK in contact.flags:
+            turn.decide(commands.EndCall(contact.id, inbound.cause))
+        elif contact is not None:
             _end_call(turn, contact, inbound.cause)
         return Taken(contact_id, created=False)
 

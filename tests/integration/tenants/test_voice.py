@@ -260,3 +260,38 @@ async def test_a_customer_who_is_busy_stays_with_the_agent_and_is_dialled_again_
         await pbx.until(pbx.talking)
         assert (await anna.ask(type="complete", assignment_id=resumed["assignment_id"], resolved=True))["ok"]
         await pbx.until(lambda: not pbx.channels)
+
+
+async def test_whom_a_closed_queue_lets_go_is_dialled_once_an_agent_has_the_contact(client: Client, pbx: Pbx) -> None:
+    pbx.phones |= {"anna": "answer", "bert": "answer", "+8613800138000": "busy"}
+    await agent(client, "anna")
+    await agent(client, "bert")
+    closed = {"time_zone": "UTC", "closed": {"action": "callback"}}
+    await client.call("PUT", "/v1/queues/default", json={"hours": closed})
+    async with pbx.connected(client, trunk=pbx.trunk), client.desktop("anna", status="available") as anna:
+        await pbx.call("13800138000")
+        await until_state(client, "parked")
+        await pbx.until(lambda: not pbx.channels)
+        contact_id = (await client.call("GET", "/v1/contacts"))["items"][0]["id"]
+        await client.call("PUT", "/v1/queues/default", json={})
+        await pbx.drop()  # what is promised holds, whoever has the line
+        await pbx.until(lambda: not pbx.online)
+        await pbx.until(lambda: pbx.online)
+        assert "parked" == (await client.call("GET", f"/v1/contacts/{contact_id}"))["state"]
+        await client.call("POST", f"/v1/contacts/{contact_id}/resume", json={})
+        await anna.event("contact.active")
+        while {"cause": 17} != (await anna.event("call.ended"))["data"]:
+            pass
+        await pbx.until(lambda: not pbx.channels)
+        pbx.phones["+8613800138000"] = "ring"
+        async with client.desktop("bert", status="available") as bert:
+            await client.call("POST", f"/v1/contacts/{contact_id}/transfer", json={"to": {"agent_id": "bert"}})
+            leg = (await bert.event("contact.active"))["data"]["assignment_id"]
+            call = f"out-{contact_id}"
+            await pbx.until(lambda: call in pbx.legs("Ringing"))
+            await pbx.pick_up(call)
+            await pbx.until(lambda: {call, leg} in pbx.talking())
+            await pbx.hang_up(call)
+            await bert.event("assignment.completed")
+            await pbx.until(lambda: not pbx.channels)
+        assert "customer_left" == (await client.call("GET", f"/v1/contacts/{contact_id}"))["outcome"]
