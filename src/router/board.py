@@ -601,6 +601,7 @@ _SAID: Final = frozenset(
         ev.MESSAGE_FAILED,
         ev.MEDIA_KEPT,
         ev.MEDIA_FAILED,
+        ev.CALL_ANSWERED,
         ev.CALL_ENDED,
     }
 )

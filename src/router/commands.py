@@ -97,6 +97,13 @@ class MoveMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerCall:
+    """The customer whom an agent reaches by telephone has picked up."""
+
+    contact_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndCall:
     """The call of a contact is over; what becomes of the contact is not said. `cause` is Q.850, None if unknown."""
 
@@ -555,6 +562,7 @@ Command = (
     | SendMessage
     | MoveMessage
     | MediaCame
+    | AnswerCall
     | EndCall
     | ReportTrouble
     | ConnectLine

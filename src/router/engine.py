@@ -167,6 +167,7 @@ _HANDLERS: Final[dict[type, Callable[[Room, Any], None]]] = {
     commands.SendMessage: messages.send,
     commands.MoveMessage: messages.move,
     commands.MediaCame: messages.media_came,
+    commands.AnswerCall: messages.answer_call,
     commands.EndCall: messages.end_call,
     commands.ReportTrouble: messages.report_trouble,
     commands.ConnectLine: messages.connect_line,

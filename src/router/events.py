@@ -24,6 +24,7 @@ are joined when an event is told to someone. So are reasons and dispositions tha
 | contact.escalated | reason, by, priority |
 | contact.alarm, agent.alarm | name, level, responsible, queue, rule, step (what raised it, the other is null) |
 | contact.closed | outcome, reason |
+| call.answered | (nothing more: the customer whom the agent reaches has picked up) |
 | call.ended | cause (Q.850, null where unknown) |
 | offer.declined | assignment_id, barred_until, reason |
 | offer.expired | assignment_id, barred_until |
@@ -85,6 +86,7 @@ CONTACT_FLAGGED: Final = "contact.flagged"
 CONTACT_ESCALATED: Final = "contact.escalated"
 CONTACT_ALARM: Final = "contact.alarm"
 CONTACT_CLOSED: Final = "contact.closed"
+CALL_ANSWERED: Final = "call.answered"
 CALL_ENDED: Final = "call.ended"
 OFFER_DECLINED: Final = "offer.declined"
 OFFER_EXPIRED: Final = "offer.expired"
@@ -183,6 +185,7 @@ KNOWN: Final = frozenset(
         CONTACT_ESCALATED,
         CONTACT_ALARM,
         CONTACT_CLOSED,
+        CALL_ANSWERED,
         CALL_ENDED,
         OFFER_DECLINED,
         OFFER_EXPIRED,

@@ -629,6 +629,7 @@ DATA: Final[Mapping[str, type[Data]]] = {
     "contact.closed": ContactClosed,
     "contact.moved": ContactMoved,
     "contact.rated": ContactRated,
+    "call.answered": Nothing,
     "call.ended": CallEnded,
     "offer.declined": OfferDeclined,
     "offer.expired": OfferExpired,

@@ -33,6 +33,7 @@ from src.channels.voice.switchboard import (
     Lost,
     NotAnswered,
     Over,
+    PickedUp,
     Pressed,
     Wish,
     WishedLeg,
@@ -296,6 +297,8 @@ class Line:
             case Gone():
                 await self._tell_digits(act.call_id)
                 await take(self._found, account, [InboundHangup(CHANNEL, account.name, act.call_id, act.cause)])
+            case PickedUp():
+                await self._try(jobs.OnContact(act.contact_id, commands.AnswerCall(act.contact_id)))
             case Over():
                 await self._try(jobs.EndCall(act.contact_id, act.cause, act.reached))
             case Answered():

@@ -117,6 +117,13 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class PickedUp:
+    """The customer whom we dialled has picked up."""
+
+    contact_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Over:
     """A call in which we dialled is over. `reached`: the customer had picked up."""
 
@@ -159,7 +166,7 @@ class Lost:
     reason: str
 
 
-Act = Arrived | Gone | Over | Pressed | Answered | NotAnswered | Lost
+Act = Arrived | Gone | PickedUp | Over | Pressed | Answered | NotAnswered | Lost
 Moves = tuple[list[Act], list[CallCommand]]
 
 
@@ -260,7 +267,7 @@ class Switchboard:
         if call is None or wish is None:
             return [], [HangUp(call_id)]
         call.there, call.dialling = True, False
-        return [], list(self._settle(call, wish, now_ms))
+        return [PickedUp(wish.contact_id)], list(self._settle(call, wish, now_ms))
 
     def _leg_ended(self, event: AgentEnded, now_ms: int) -> Moves:
         call = next((each for each in self._calls.values() if event.leg_id in each.legs), None)

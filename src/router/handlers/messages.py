@@ -48,6 +48,11 @@ def media_came(room: Room, command: commands.MediaCame) -> None:
     room.board.tell(ev.MEDIA_KEPT, contact, media_id=command.media_id, media_type=command.media_type, bytes=size)
 
 
+def answer_call(room: Room, command: commands.AnswerCall) -> None:
+    """Whoever has the contact hears that the customer has picked up."""
+    room.board.tell(ev.CALL_ANSWERED, room.contact(command.contact_id))
+
+
 def end_call(room: Room, command: commands.EndCall) -> None:
     """Whoever has the contact hears that the caller is gone, and why."""
     room.board.tell(ev.CALL_ENDED, room.contact(command.contact_id), cause=command.cause)
