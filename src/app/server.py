@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from src.api import stream
 from src.api.edge import BODY_BYTES_MAX
+from src.app.gathering import GatheringHttp, GatheringWebSocket
 from src.app.ground import Notice, database
 from src.app.service import service
 from src.app.upkeep import within
@@ -131,8 +132,8 @@ def http_server(api: FastAPI) -> HttpServer:
     """The HTTP and WebSocket server over an application: no deflate (it costs 50 KiB a socket), no access log."""
     config = uvicorn.Config(
         api,
-        http="httptools",
-        ws="websockets-sansio",
+        http=GatheringHttp,
+        ws=GatheringWebSocket,
         ws_per_message_deflate=False,
         ws_ping_interval=stream.HEARTBEAT_S,
         ws_ping_timeout=stream.HEARTBEAT_S,
