@@ -1,5 +1,6 @@
 """Pictures, recordings and files of contacts: handed in, and opened by those who may see the contact."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
@@ -17,7 +18,8 @@ from src.dispatch import jobs
 from src.dispatch.media import KINDS, Looked, look
 from src.dispatch.ports import Answer, MediaFact, Wanted
 from src.dispatch.turn import Repeated
-from src.errors import Malformed, MediaPending, NotFound, Refused, Unavailable
+from src.errors import Malformed, MediaPending, NotFound, Refused, StoreUnreachable, Unavailable
+from src.store.contents import Held
 
 router = APIRouter(prefix="/v1/media", tags=["messages"])
 
@@ -43,8 +45,8 @@ async def post_media(
         ctx.principal.need("contacts:write", supervisor=True)
         contact = await read(ctx, contact_id)
     services = ctx.services
-    fact = await _put(services, ctx.tenant, contact, look(await ctx.request.body(), name), await ctx.request.body())
-    async with _named(services, ctx.tenant, fact):
+    body = await ctx.request.body()
+    async with _put(services, ctx.tenant, contact, look(body, name), body) as fact:
         done = await ctx.once(jobs.KeepMedia(fact), _render_kept)
     if isinstance(done, Answer):
         media_id = str(done.body["id"])
@@ -66,18 +68,19 @@ async def keep(
         Malformed: it is empty, too large, a program, or not of this kind.
         InvalidState: the contact is closed.
     """
-    fact = await _put(services, tenant, contact, look(body, name, kind=kind), body, kind=kind)
-    async with _named(services, tenant, fact):
+    async with _put(services, tenant, contact, look(body, name, kind=kind), body, kind=kind) as fact:
         kept = await services.owner.submit(tenant, jobs.KeepMedia(fact))
     assert not isinstance(kept, Repeated)
     return kept
 
 
+@asynccontextmanager
 async def _put(
     services: Services, tenant: str, contact: views.Json, looked: Looked, body: bytes, *, kind: str = "file"
-) -> MediaFact:
-    """Put the bytes where they are kept; the fact that names them is still to be written."""
-    return MediaFact(
+) -> AsyncIterator[MediaFact]:
+    """Put the bytes where they are kept, and hold them until the fact that names them is written, or refused."""
+    held = await services.contents.put(tenant, body)
+    fact = MediaFact(
         id=services.new_id(),
         contact_id=contact["id"],
         channel=contact["channel"],
@@ -85,24 +88,24 @@ async def _put(
         kind=kind,
         state="kept",
         at=services.clock.now_ms(),
-        hash=await services.contents.put(tenant, body),
+        hash=held.hash,
         media_type=looked.media_type,
         size=len(body),
         name=looked.name,
     )
-
-
-@asynccontextmanager
-async def _named(services: Services, tenant: str, fact: MediaFact) -> AsyncIterator[None]:
-    """Where the fact that names them is refused, the bytes go again."""
     try:
-        yield
-    except Unavailable:  # it may have been written
+        yield fact
+    except Unavailable:  # it may be written yet: the hold ends by itself
         raise
     except Refused:
-        if fact.hash is not None:
-            await services.contents.drop(tenant, fact.hash)
+        await _let_go(services, tenant, held)
         raise
+    await _let_go(services, tenant, held)
+
+
+async def _let_go(services: Services, tenant: str, held: Held) -> None:
+    with contextlib.suppress(StoreUnreachable):  # the hold ends by itself
+        await services.contents.let_go(tenant, held)
 
 
 async def insist_on_media(services: Services, tenant: str, contact_id: str, kind: str, media_id: str) -> None:

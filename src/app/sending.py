@@ -25,7 +25,7 @@ from src.channels.base import (
 from src.dispatch.media import look
 from src.dispatch.ports import CursorFact, Ended, Fetched, MediaFact, Outcome, Outgoing, PulledPage, Wanted
 from src.errors import Malformed, NotSent, StoreError
-from src.store.contents import Contents
+from src.store.contents import Contents, Held
 from src.store.postgres import PostgresStore
 from src.store.queries import Queries
 from src.store.seal import Sealer
@@ -133,7 +133,7 @@ class ChannelSender:
                 return Fetched("failed", "no_account")
             found = await channel.fetch(media.source, account, self._reach(account))
             looked = look(found.body, found.name, kind=media.kind)
-            hashed = await self._contents.put(tenant, found.body)
+            held = await self._contents.put(tenant, found.body)
         except NotSent as failure:
             later = failure.fate in ("again", "slower")
             return Fetched(None if later else "failed", failure.reason, pause_s=failure.pause_s)
@@ -141,14 +141,17 @@ class ChannelSender:
             return Fetched(None, "unavailable")
         except Malformed:
             return Fetched("failed", "not_accepted")
-        return Fetched("kept", None, hashed, looked.media_type, len(found.body), looked.name)
+        size = len(found.body)
+        return Fetched("kept", None, held.hash, looked.media_type, size, looked.name, hold=held.hold)
 
-    async def drop(self, tenant: str, hashed: str) -> None:
-        """See `Fetcher.drop`."""
+    async def let_go(self, tenant: str, fetched: Fetched) -> None:
+        """See `Fetcher.let_go`."""
+        if fetched.hash is None or fetched.hold is None:
+            return
         try:
-            await self._contents.drop(tenant, hashed)
-        except StoreError:
-            _log.warning("media.not_dropped", tenant=tenant, hash=hashed)
+            await self._contents.let_go(tenant, Held(fetched.hash, fetched.hold))
+        except StoreError as error:  # it ends by itself
+            _log.info("media.still_held", tenant=tenant, hash=fetched.hash, error=str(error))
 
     async def pull(self, tenant: str, cursor: CursorFact) -> PulledPage:
         """See `Puller.pull`."""

@@ -88,8 +88,8 @@ class Fetching:
                     fetched = Fetched("failed", fetched.reason or GIVEN_UP)
                 if fetched.state is not None:
                     moved = MoveMedia(media.contact_id, media.id, fetched)
-                    if not await record(self._submit, moved, self._tenant) and fetched.hash is not None:
-                        await self._fetcher.drop(self._tenant, fetched.hash)
+                    await record(self._submit, moved, self._tenant)
+                    await self._fetcher.let_go(self._tenant, fetched)
                     return
                 await asyncio.sleep(max(pause_s, fetched.pause_s))
                 pause_s = min(PAUSE_S_MAX, pause_s * 2)

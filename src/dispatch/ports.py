@@ -778,7 +778,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What became of an attempt to fetch media: `kept` with what it is, or `failed`; None: to be tried again."""
+    """What became of an attempt to fetch media: `kept` with what it is, or `failed`; None: to be tried again.
+
+    `hold`: what holds the bytes until `Fetcher.let_go`.
+    """
 
     state: Literal["kept", "failed"] | None
     reason: str | None = None
@@ -787,6 +790,7 @@ class Fetched:
     size: int = 0
     name: str | None = None
     pause_s: float = 0.0
+    hold: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -839,8 +843,8 @@ class Fetcher(Protocol):
     async def fetch(self, tenant: str, media: MediaFact) -> Fetched:
         """Try once; what is in it is kept when this returns `kept`."""
 
-    async def drop(self, tenant: str, hashed: str) -> None:
-        """What is in it is wanted no longer: its customer was erased meanwhile."""
+    async def let_go(self, tenant: str, fetched: Fetched) -> None:
+        """That it is kept is written down, or its customer was erased meanwhile: then what is in it goes."""
 
 
 @dataclass(frozen=True, slots=True)

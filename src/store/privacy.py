@@ -13,7 +13,7 @@ import asyncpg
 from sqlalchemy import JSON, ColumnElement, Table, or_, select
 
 from src.dispatch.ports import ErasureFact
-from src.store import rows, tables
+from src.store import contents, rows, tables
 from src.store.connections import CONNECT_S_MAX, SETTINGS, settle, translated
 from src.store.queries import Queries
 
@@ -60,11 +60,7 @@ UPDATE erasures SET done_at = (extract(epoch FROM clock_timestamp()) * 1000)::bi
 WHERE tenant = $1 AND customer_id = $2"""
 
 STEP: Final = (
-    """\
-DELETE FROM media_contents WHERE tenant = $1 AND hash IN (
-  SELECT hash FROM media WHERE tenant = $1 AND contact_id = ANY ($2::text[]))
-AND NOT EXISTS (SELECT FROM media AS other WHERE other.tenant = $1 AND other.hash = media_contents.hash
-  AND other.contact_id <> ALL ($2::text[]))""",
+    contents.UNNAMED,
     """\
 DELETE FROM collaboration_words WHERE tenant = $1 AND collaboration_id IN (
   SELECT id FROM collaborations WHERE tenant = $1 AND contact_id = ANY ($2::text[]))""",
@@ -83,7 +79,7 @@ DELETE FROM outgoing WHERE tenant = $1 AND message_id IN (
 
 
 async def carry_out(url: str) -> int:
-    """Take away what there still is of customers who were erased; returns how many are done.
+    """Take away what there still is of customers who were erased, and files that nothing names; how many are done.
 
     Each step is a transaction of its own, and what was broken off is begun again. Several processes may do it at once.
     """
@@ -94,6 +90,7 @@ async def carry_out(url: str) -> int:
             pending = await connection.fetch(PENDING, ERASURES_A_ROUND)
             for tenant, customer_id in pending:
                 await _erase(connection, tenant, customer_id)
+            await contents.sweep(connection)
         finally:
             await connection.close(timeout=CONNECT_S_MAX)
     return len(pending)
@@ -109,6 +106,7 @@ async def _erase(connection: asyncpg.Connection, tenant: str, customer_id: str) 
             for statement in STEP:
                 await connection.execute(statement, tenant, found)
         last = found[-1]
+    await contents.sweep(connection)
     async with connection.transaction():
         for table, columns in BY_CUSTOMER.items():
             for column in columns:

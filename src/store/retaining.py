@@ -14,7 +14,7 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy import select
 
-from src.store import tables
+from src.store import contents, tables
 from src.store.queries import Queries
 from src.store.retention import DAY_MS
 
@@ -43,11 +43,7 @@ DELETE FROM collaboration_words WHERE tenant = $1 AND collaboration_id IN (
         "UPDATE reviews SET note = NULL WHERE tenant = $1 AND contact_id = ANY ($2::text[])",
     ),
     "media": (
-        """\
-DELETE FROM media_contents WHERE tenant = $1 AND hash IN (
-  SELECT hash FROM media WHERE tenant = $1 AND contact_id = ANY ($2::text[]))
-AND NOT EXISTS (SELECT FROM media AS other WHERE other.tenant = $1 AND other.hash = media_contents.hash
-  AND other.contact_id <> ALL ($2::text[]))""",
+        contents.UNNAMED,
         """\
 UPDATE media SET hash = NULL, name = NULL, source = NULL, reason = 'expired'
 WHERE tenant = $1 AND contact_id = ANY ($2::text[])""",
@@ -141,6 +137,7 @@ class Retaining:
                 days = periods.get(f"{kind}_days")
                 if days is not None and mine(tenant):
                     more = await self._sweep(tenant, kind, now // DAY_MS * DAY_MS - days * DAY_MS, now) or more
+        await contents.sweep(self._connection)
         return more
 
     async def _sweep(self, tenant: str, kind: str, until: int, now: int) -> bool:

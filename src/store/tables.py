@@ -527,6 +527,18 @@ media_contents: Final = Table(
     PrimaryKeyConstraint("tenant", "hash"),
 )
 
+# Who is about to name them; one whose time is over (`until`, in milliseconds) has them looked at.
+media_holds: Final = Table(
+    "media_holds",
+    metadata,
+    _key("tenant"),
+    _key("hash"),
+    _key("id"),
+    _number("until"),
+    PrimaryKeyConstraint("tenant", "hash", "id"),
+    Index("ix_media_holds_until", "until"),
+)
+
 # Who chats on a website, and when it was last seen there: written with the contact, and by whichever process has its
 # browser. `leaves`: it need not stay there.
 visits: Final = Table(

@@ -1,14 +1,20 @@
 """Export and erasure: everything that there is of a person comes out, and then nothing of it is left anywhere."""
 
 import asyncio
+import itertools
 import json
+import random
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 import asyncpg
 import pytest
 
-from src.store import privacy, tables
+from src.dispatch.jobs import KeepMedia
+from src.dispatch.ports import MediaFact
+from src.store import privacy, retaining, tables
+from src.store.contents import PUT, Contents, Held, sweep
+from src.store.privacy import carry_out
 from tests.support.service import Client
 
 NOTHING_PERSONAL = {
@@ -34,6 +40,7 @@ NOTHING_PERSONAL = {
     "call_notes",
     "call_orders",
     "erasures",
+    "media_holds",
     "retention_progress",
     "answers",
 }
@@ -246,3 +253,106 @@ async def test_a_customer_with_more_contacts_than_a_statement_has_places_comes_o
     told = {each["value"]["type"] for each in exported["items"] if each["kind"] == "events"}
     assert {"contact.received", "message.received", "contact.closed"} & told
     assert "events" == kinds[-1]
+
+
+PICTURE = b"\x89PNG\r\n\x1a\n of Zhang San"
+
+
+async def test_a_file_stays_for_who_has_just_handed_it_in_and_not_yet_named_it(client: Client) -> None:
+    """Another customer with the same file is erased in between."""
+    one = await client.contact("1")
+    handed = await client.http.post("/v1/media", params={"contact_id": one["id"]}, content=PICTURE)
+    assert 201 == handed.status_code
+    other = await client.contact("2", identity={"type": "phone", "value": "+8613900139000"})
+    contents, tenant = client.services.contents, await _tenant(client)
+    held = await contents.put(tenant, PICTURE)
+    await client.call("POST", f"/v1/contacts/{one['id']}/cancel")
+    await client.call("POST", f"/v1/customers/{one['customer_id']}/erase", 202)
+    await settled(client.settings.database_url)
+    fact = MediaFact("m", other["id"], "voice", "", "image", "kept", 1, None, held.hash, "image/png", len(PICTURE))
+    await client.services.owner.submit(tenant, KeepMedia(fact))
+    await contents.let_go(tenant, held)
+    assert PICTURE == (await client.http.get("/v1/media/m")).content
+    await client.call("POST", f"/v1/contacts/{other['id']}/cancel")
+    await client.call("POST", f"/v1/customers/{other['customer_id']}/erase", 202)
+    await settled(client.settings.database_url)
+    assert await contents.get(tenant, held.hash) is None
+
+
+async def test_a_file_goes_that_was_put_and_never_named(client: Client) -> None:
+    """Its process died, or what was to name it was refused while somebody else held it too."""
+    contents, tenant = client.services.contents, await _tenant(client)
+    held, twice = await contents.put(tenant, PICTURE), await contents.put(tenant, PICTURE)
+    assert held.hash == twice.hash
+    await contents.let_go(tenant, held)
+    assert PICTURE == await contents.get(tenant, held.hash), "somebody else is about to name it"
+    connection = await asyncpg.connect(client.settings.database_url)
+    assert 1 == await connection.fetchval("SELECT count(*) FROM media_holds")
+    await connection.execute("UPDATE media_holds SET until = 1")  # an hour later
+    await carry_out(client.settings.database_url)
+    assert await contents.get(tenant, held.hash) is None
+    assert 0 == await connection.fetchval("SELECT count(*) FROM media_holds")
+    await connection.close()
+
+
+WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+async def test_a_file_stays_that_is_handed_in_while_it_is_taken_away(client: Client) -> None:
+    """The hold is committed while whoever takes away already waits for the row."""
+    contents, tenant = client.services.contents, await _tenant(client)
+    held = await contents.put(tenant, PICTURE)
+    connection, watcher = [await asyncpg.connect(client.settings.database_url) for _ in range(2)]
+    async with connection.transaction():
+        again = await connection.fetchval(PUT, tenant, held.hash, PICTURE, 60_000)
+        goes = asyncio.create_task(contents.let_go(tenant, held))
+        async with asyncio.timeout(10):
+            while not await watcher.fetchval(WAITS):
+                await asyncio.sleep(0.01)
+    await goes
+    assert PICTURE == await contents.get(tenant, held.hash)
+    await contents.let_go(tenant, Held(held.hash, again))
+    assert await contents.get(tenant, held.hash) is None
+    await connection.close()
+    await watcher.close()
+
+
+NAME_IT = """\
+INSERT INTO media (tenant, id, contact_id, channel, account, kind, state, at, hash, size)
+VALUES ($1, $2, $2, 'voice', '', 'file', 'kept', 1, $3, 1)"""
+
+
+async def test_what_is_named_is_there_and_nothing_else_however_it_comes_and_goes(client: Client) -> None:
+    """Files that are alike, handed in, refused and taken away at the same moments over many connections."""
+    tenant, count = await _tenant(client), itertools.count()
+    pool = await asyncpg.create_pool(client.settings.database_url, min_size=8, max_size=8)
+    contents, rng = Contents(pool), random.Random(5)
+
+    async def one() -> None:
+        for _ in range(40):
+            held = await contents.put(tenant, rng.choice((b"a", b"b")))
+            contact = f"c{next(count)}"
+            if rng.random() < 0.7:
+                await pool.execute(NAME_IT, tenant, contact, held.hash)
+            await contents.let_go(tenant, held)
+            named = await pool.fetchval("SELECT hash FROM media WHERE contact_id = $1", contact)
+            assert named is None or await contents.get(tenant, named) is not None, "bytes that are named are gone"
+            async with pool.acquire() as connection:
+                async with connection.transaction():
+                    for statement in retaining.TAKEN["media"]:
+                        await connection.execute(statement, tenant, [contact])
+                await sweep(connection)
+
+    async with pool, asyncio.TaskGroup() as group:
+        for _ in range(8):
+            group.create_task(one())
+    connection = await asyncpg.connect(client.settings.database_url)
+    assert [] == await connection.fetch("SELECT tenant, hash FROM media_contents")
+    await connection.execute("DELETE FROM media")
+    await connection.close()
+
+
+async def _tenant(client: Client) -> str:
+    found = await client.services.queries.tenant_by_name("default")
+    assert found is not None
+    return found.id

@@ -47,7 +47,7 @@ async def _kept(client: Client, contact: dict[str, Any]) -> set[str]:
             "comments": "SELECT count(comment) FROM ratings WHERE contact_id = $1",
             "traces": "SELECT count(*) FROM traces WHERE contact_id = $1",
             "media": "SELECT count(hash) FROM media WHERE contact_id = $1",
-            "contents": "SELECT count(*) FROM media_contents JOIN media USING (tenant, hash) WHERE contact_id = $1",
+            "contents": "SELECT count(*) FROM media_contents WHERE hash = $1",
         }
         return {kind for kind, query in counted.items() if await connection.fetchval(query, contact["id"])}
     finally:
