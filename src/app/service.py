@@ -264,15 +264,18 @@ def _both(first: Announce, second: Announce) -> Announce:
 
 
 async def _person(queries: Queries, tenant: str, customer_id: str) -> Person | None:
-    """A customer as connectors may speak of it: by what channels vouch for; of several of a kind, the newest."""
+    """A customer as connectors may speak of it: by what channels vouch for; of several of a kind, the newest.
+
+    Of one that was merged into another, the other.
+    """
     members = await CustomerQueries(queries).members(tenant, customer_id)
     if not members:
         return None
     identities = await queries.addresses(tenant, [each.id for each in members])
     strong = {each.type: plain(each.value, each.scope) for each in identities if each.strong}
     customer = whole(members)
-    others = tuple(each.id for each in members if each.id != customer_id)
-    return Person(customer_id, customer.tier, strong, customer.attributes, customer.preferred_agent_id, others)
+    others = tuple(each.id for each in members if each.id != customer.id)
+    return Person(customer.id, customer.tier, strong, customer.attributes, customer.preferred_agent_id, others)
 
 
 @contextlib.asynccontextmanager

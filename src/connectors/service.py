@@ -149,7 +149,9 @@ class Connectors:
             if each.type == ev.CONTACT_RECEIVED:
                 self._begin(tenant, each.customer_id)
             elif each.type in _CHANGED and not self._learning[tenant, each.customer_id]:
-                self.forget(tenant, each.customer_id)
+                for changed in (each.customer_id, each.data.get("merged_id"), each.data.get("unmerged_id")):
+                    if changed is not None:
+                        self.forget(tenant, changed)
 
     def known(self, tenant: str, customer_id: str) -> dict[str, Any]:
         """What is known now, by connector. Where that is not fresh, it begins to be asked for.
@@ -214,7 +216,8 @@ class Connectors:
             for each in due:
                 self._missed(self._entry((tenant, each.fact.name, customer_id)), _BUSY)
             return
-        task = asyncio.create_task(self._ask_all(tenant, due, customer_id), name=f"ask for {customer_id}")
+        asking = self._ask_all(tenant, due, customer_id, refresh=refresh)
+        task = asyncio.create_task(asking, name=f"ask for {customer_id}")
         self._running[key] = task
         task.add_done_callback(lambda done: self._done(key, done))
 
@@ -234,7 +237,8 @@ class Connectors:
             return False
         return entry.tried_at is None or not 0 <= now - entry.tried_at < PAUSE_S * 1000
 
-    async def _ask_all(self, tenant: str, due: Sequence[_Connector], customer_id: str) -> None:
+    async def _ask_all(self, tenant: str, due: Sequence[_Connector], customer_id: str, *, refresh: bool) -> None:
+        """Ask these. Of one that was merged into another, the other is asked for, where that is due."""
         try:
             person = await self._person(tenant, customer_id)
         except Unavailable:
@@ -244,6 +248,8 @@ class Connectors:
         if person is None:  # erased, perhaps by another process
             for each in due:
                 self._drop((tenant, each.fact.name, customer_id))
+        elif person.id != customer_id:
+            self._begin(tenant, person.id, refresh=refresh)
         else:
             await asyncio.gather(*(self._ask(tenant, each, person) for each in due))
 

@@ -97,6 +97,8 @@ def judge_anew(turn: Turn, was: Customer, now: Customer) -> None:
         return
     for member in members_of(turn, now):
         for contact in turn.engine.state.open_of(member):
+            if contact.state != "waiting":
+                continue
             fact = turn.known.facts.get(contact.id)
             came = commands.Receive(
                 contact_id=contact.id,

@@ -249,15 +249,16 @@ class TenantLoop:
         if wanted.lately_since is not None:
             wanted.lately_since -= window_ms
         known = await self._parts.store.lookup(self.tenant, wanted) if wanted else Known()
-        since = self._memory.now_ms() - window_ms
-        often = {
-            customer_id
+        now, open_of = self._memory.now_ms(), self._memory.engine.state.open_of
+        since = {
+            customer_id: min((each.created_at for each in open_of(customer_id)), default=now) - window_ms
             for customer_id, recent in known.recent.items()
-            if len(recent) == RECENT_CONTACTS_MAX and recent[-1].created_at >= since
-        } - known.lately.keys()
+            if len(recent) == RECENT_CONTACTS_MAX and customer_id not in known.lately
+        }
+        often = {each for each, begins in since.items() if known.recent[each][-1].created_at >= begins}
         if often:
-            more = await self._parts.store.lookup(self.tenant, Wanted(customers=often, lately_since=since))
-            known.lately |= more.lately
+            wanted = Wanted(customers=often, lately_since=min(since[each] for each in often))
+            known.lately |= (await self._parts.store.lookup(self.tenant, wanted)).lately
         return known
 
     async def _attempt(self, items: Sequence[Item], known: Known) -> None:

@@ -121,6 +121,27 @@ async def test_what_the_crm_knows_is_in_the_offer_and_in_the_view(inward: Client
     assert "very-secret" not in journal
 
 
+async def test_of_merged_customers_the_survivor_is_asked_for_and_once(inward: Client, crm: Crm) -> None:
+    await _connect(inward, crm, url=f"http://127.0.0.1:{crm.port}/customers/{{customer.id}}")
+    one = await inward.contact("1")
+    other = await inward.contact("2", identity={"type": "wechat_openid", "value": "oAnna"})
+    await _external(inward, one["id"])
+    await _external(inward, other["id"])
+    path = f"/v1/customers/{one['customer_id']}"
+    crm.asked.clear()
+    await inward.call("POST", f"{path}/merge", json={"customer_id": other["customer_id"]})
+    again = await inward.contact("3", identity={"type": "wechat_openid", "value": "oAnna"})
+    assert one["customer_id"] == again["customer_id"]
+    assert "gold" == (await _external(inward, again["id"]))["data"]["level"]
+    more = await inward.contact("4", identity={"type": "wechat_openid", "value": "oAnna"})
+    assert "gold" == (await _external(inward, more["id"]))["data"]["level"], "what is fresh is at hand"
+    [asked] = crm.asked
+    assert f"/customers/{one['customer_id']} " in asked
+    await inward.call("POST", f"{path}/unmerge", json={"customer_id": other["customer_id"]})
+    await _external(inward, other["id"])
+    assert any(f"/customers/{other['customer_id']} " in each for each in crm.asked), "nothing is known of it any more"
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [

@@ -96,6 +96,7 @@ OWN: Final = {
     ("channel_cursors", "account"): "'i' || n",
     ("webhook_cursors", "webhook"): "'i' || n",
     ("erasures", "customer_id"): "'i' || lpad(n::text, 9, '0')",
+    ("media_holds", "hash"): "CASE WHEN n % 2 = 0 THEN 'i' || lpad(n::text, 9, '0') ELSE 'x' || n END",
     ("call_notes", "kind"): f"CASE WHEN n % {OPEN} = 0 THEN 'coming' ELSE 'bridged' END",
     ("call_notes", "taken"): f"n % {ROWS // 10} <> 0",  # a few that nobody has taken yet
     ("call_orders", "done"): f"n % {ROWS // 10} <> 0",

@@ -5,6 +5,8 @@ from typing import Any
 from tests.support.floor import acting, answer, do, events, got, present, taken
 from tests.support.service import Client
 
+PHONE = {"type": "phone", "value": "+8613800138000", "proven": True}
+
 
 async def marks(tenant: Client) -> dict[str, set[str]]:
     """The contacts that are put before reviewers, and those that they came behind."""
@@ -130,3 +132,33 @@ async def test_of_a_customer_who_came_often_all_contacts_count(tenant: Client) -
     items = [{**each, "tags": ["order"] if number in (0, 13) else []} for number, each in enumerate(batch)]
     taken = (await tenant.call("POST", "/v1/contacts:batch", json={"items": items}))["items"]
     assert {taken[13]["contact"]["id"]: {taken[0]["contact"]["id"]}}.items() <= (await marks(tenant)).items()
+
+
+OPENED = ("phone", "+8613900139000"), ("wechat_openid", "oAnna"), ("member", "77")
+
+
+async def test_customers_whom_a_contact_ties_together_are_repeats_in_all_that_is_open(tenant: Client) -> None:
+    """Three came each for themselves; one contact, or one message, says that they are one."""
+    names = [{"type": kind, "value": value, "proven": True} for kind, value in OPENED]
+    came = [
+        await tenant.contact(str(number), tags=["refund"], identity=name, channel=f"c{number}")
+        for number, name in enumerate(names)
+    ]
+    assert {} == await marks(tenant)
+    tied = await tenant.contact("tied", tags=["refund"], identity=names[0], identities=names[1:])
+    ids = [each["id"] for each in came]
+    assert 1 == len({(await got(tenant, each))["customer_id"] for each in (*came, tied)})
+    assert {ids[1]: {ids[0]}, ids[2]: {*ids[:2]}, tied["id"]: {*ids}} == await marks(tenant)
+    assert 3 == len(await events(tenant, "customer.repeat")), "each once"
+
+
+async def test_what_is_open_for_long_is_judged_by_what_came_before_it(tenant: Client) -> None:
+    """Also where its customer has come so often since that this is far behind."""
+    phone = {"type": "phone", "value": "+8613900139000", "proven": True}
+    first = await tenant.contact("first", tags=["refund"])
+    other = await tenant.contact("other", tags=["refund"], identity=phone)
+    for number in range(12):
+        await tenant.contact(str(number))
+        await tenant.contact(f"o{number}", identity=phone)
+    await tenant.contact("tied", identity=phone, identities=[PHONE])
+    assert {other["id"]: {first["id"]}} == await marks(tenant)
