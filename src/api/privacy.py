@@ -90,7 +90,7 @@ def _kept(kind: str, days: int | None, progress: Progress, at: int | None) -> vi
 async def export_customer(customer_id: Id, ctx: Ctx) -> Response:
     """Everything that is stored of a customer, as JSON: `items` of `{"kind", "value"}`, as they stand in the tables.
 
-    Times are milliseconds since the epoch. An answer that is broken off is no valid JSON.
+    Times are milliseconds since the epoch, what is in files is base64. An answer that is broken off is no valid JSON.
     """
     ctx.principal.need("admin")
     members = [each.id for each in await CustomerQueries(ctx.services.queries).members(ctx.tenant, customer_id)]

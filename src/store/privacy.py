@@ -6,7 +6,8 @@ goes with it, in steps that no commit waits for.
 
 # ruff: noqa: S608 - made of the names in the schema alone: values are parameters
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -116,6 +117,11 @@ async def _erase(connection: asyncpg.Connection, tenant: str, customer_id: str) 
         await connection.execute(_DONE, tenant, customer_id)
 
 
+def _steps(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), CONTACTS_A_STEP):
+        yield ids[start : start + CONTACTS_A_STEP]
+
+
 class PersonQueries:
     """Reads of everything that is stored of a customer. Any may raise `Unavailable`."""
 
@@ -131,8 +137,10 @@ class PersonQueries:
     async def everything(self, tenant: str, members: Sequence[str]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """All rows about a family of customers, each with its table's name; then the events that name them.
 
-        Rows are by the names of their columns; times are milliseconds since the epoch. It is read page by page.
+        Rows are by the names of their columns; times are milliseconds since the epoch, bytes are in base64. It is read
+        page by page, files one by one.
         """
+        held: set[str] = set()
         for table, columns in BY_CUSTOMER.items():
             which = or_(*(table.c[column].in_(members) for column in columns))
             async for each in self._rows(table, tenant, which):
@@ -142,9 +150,11 @@ class PersonQueries:
             while found := await self._contacts(tenant, member, last):
                 async for each in self._of_contacts(tenant, found):
                     yield each
+                    if each[0] == str(tables.assignments.name):
+                        held.add(each[1]["id"])
                 last = found[-1]
-        async for event in self._events(tenant, members):
-            yield "events", event
+        async for each in self._events(tenant, members, held):
+            yield each
 
     async def _contacts(self, tenant: str, customer_id: str, after: str) -> list[str]:
         each = tables.contacts.c
@@ -169,6 +179,13 @@ class PersonQueries:
         for table, condition in which:
             async for each in self._rows(table, tenant, condition):
                 yield each
+        file, body = tables.media.c, tables.media_contents.c
+        named = select(file.hash).distinct().where(file.tenant == tenant, file.contact_id.in_(ids))
+        for (hashed,) in await self._queries.all_rows(named.where(file.hash.is_not(None))):
+            content = select(body.body).where(body.tenant == tenant, body.hash == hashed)
+            row = await self._queries.one_row(content)
+            if row is not None:
+                yield "media_contents", {"hash": hashed, "body": b64encode(row[0]).decode()}
 
     async def _rows(
         self, table: Table, tenant: str, which: ColumnElement[bool]
@@ -183,7 +200,10 @@ class PersonQueries:
                 {name: rows.load(value) if name in parsed else value for name, value in named.items()},
             )
 
-    async def _events(self, tenant: str, members: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+    async def _events(
+        self, tenant: str, members: Sequence[str], told: set[str]
+    ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """The events, and the assignments that they speak of and that are not yet `told`."""
         each, head, contact = tables.journal.c, tables.tenant_heads.c, tables.contacts.c
         theirs = select(contact.id).where(contact.tenant == tenant, contact.customer_id.in_(members))
         row = await self._queries.one_row(select(head.seq).where(head.tenant == tenant))
@@ -195,9 +215,14 @@ class PersonQueries:
                 each.seq <= after + EVENTS_A_STEP,
                 or_(each.customer_id.in_(members), each.contact_id.in_(theirs)),
             )
-            for found in await self._queries.all_rows(query.order_by(each.seq)):
-                event = rows.event_from(found)
-                yield {
+            events = [rows.event_from(found) for found in await self._queries.all_rows(query.order_by(each.seq))]
+            spoken = {event.data["assignment_id"] for event in events if event.data.get("assignment_id")} - told
+            told |= spoken
+            for some in _steps(sorted(spoken)):
+                async for held in self._rows(tables.assignments, tenant, tables.assignments.c.id.in_(some)):
+                    yield held
+            for event in events:
+                value = {
                     "seq": event.seq,
                     "type": event.type,
                     "at": event.at,
@@ -206,3 +231,4 @@ class PersonQueries:
                     "customer_id": event.customer_id,
                     "data": event.data,
                 }
+                yield "events", value

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import random
+from base64 import b64decode
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -80,6 +81,7 @@ async def dump(url: str, but: AbstractSet[str] = frozenset()) -> str:
 async def _served(client: Client) -> dict[str, Any]:
     """A customer who called, told a private story, and was served; all that can be known of it is written down."""
     await client.agent("anna", channels={"voice": {"cost": 100}, "wechat": {"cost": 10}})
+    await client.call("PUT", "/v1/queues/default", json={"reoffer_after_s": 0})
     name = "Zhang San"
     identity = {"type": "phone", "value": "+8613800138000", "display_name": name}
     async with client.desktop("anna", status="available") as anna:
@@ -87,6 +89,8 @@ async def _served(client: Client) -> dict[str, Any]:
             contact = await client.contact(
                 f"x{number}", text=text, attributes={"account_no": "my-account-77"}, identity=identity
             )
+            offer = (await anna.event("contact.offered"))["data"]
+            assert (await anna.ask(type="decline", assignment_id=offer["assignment_id"]))["ok"]
             offer = (await anna.event("contact.offered"))["data"]
             assert (await anna.ask(type="accept", assignment_id=offer["assignment_id"]))["ok"]
             said = {"text": "a private story, continued", "kind": "text"}
@@ -138,6 +142,7 @@ async def test_everything_comes_out_and_then_nothing_is_left(client: Client) -> 
     assert other["id"] not in text
     kinds = {each["kind"] for each in exported["items"]}
     assert {"customers", "identities", "contacts", "messages", "notes", "collaboration_words", "events"} <= kinds
+    _has_files_and_assignments(exported["items"])
     supervisor = {"authorization": f"Bearer {await client.token('anna', 'supervisor')}"}
     await client.call("GET", f"/v1/customers/{customer_id}/export", 403, headers=supervisor)
     await client.call("POST", f"/v1/customers/{customer_id}/erase", 403, headers=supervisor)
@@ -171,6 +176,14 @@ async def test_everything_comes_out_and_then_nothing_is_left(client: Client) -> 
     assert [customer_id, again["customer_id"]] == [each["data"]["name"] for each in gone]
     tenant = await client.services.queries.tenant_by_name("default")
     assert tenant is not None
+
+
+def _has_files_and_assignments(items: list[dict[str, Any]]) -> None:
+    """What is in the files, and each assignment that there was."""
+    files = [each["value"] for each in items if each["kind"] == "media_contents"]
+    assert {("h1", b"picture"), ("h2", b"picture")} == {(each["hash"], b64decode(each["body"])) for each in files}
+    given = [each["value"]["state"] for each in items if each["kind"] == "assignments"]
+    assert ["completed", "completed", "declined", "declined"] == sorted(given)
 
 
 async def settled(url: str) -> None:
