@@ -29,9 +29,10 @@ run: $(SERVICE) ## start the service (settings: CORDBOARD_*; more options: ARGS=
 simulate: $(SERVICE) ## a contact centre's worth of customers and agents against a running service (options: ARGS=...)
 	@exec $(BIN)/cordboard simulate $(ARGS)
 
-# Most tests wait for something most of the time: files run beside one another (all in one process: ARGS="-n 0").
+# Most tests wait for something most of the time: files run beside one another, in more processes than a small machine has
+# cores (all in one process: ARGS="-n 0").
 test: $(DEV) ## every test (a part of them: ARGS=tests/unit)
-	@exec $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@exec $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-faults: $(DEV) ## kill, pause, cut off and fill up several processes under load (all of it twenty times: TIMES=20)
 	@failed=0; for round in $$(seq $(or $(TIMES),1)); do \

@@ -18,7 +18,7 @@ from src.app.gathering import GatheringHttp, GatheringWebSocket
 from src.app.ground import Notice, database
 from src.app.service import service
 from src.app.upkeep import within
-from src.cluster.internal import SignalFreeServer
+from src.cluster.internal import KEEP_ALIVE_S, SignalFreeServer
 from src.config import Settings
 from src.dispatch.owner import Owner
 from src.errors import StartupError
@@ -142,6 +142,7 @@ def http_server(api: FastAPI) -> HttpServer:
         proxy_headers=False,  # nothing looks at who is behind a proxy
         access_log=False,
         log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S_MAX,
     )
     return HttpServer(config)

@@ -103,6 +103,10 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(chunks)
 
 
+KEEP_ALIVE_S: Final = 90
+"""So long a connection may be idle: longer than clients and load balancers keep theirs, or a request meets its end."""
+
+
 class SignalFreeServer(uvicorn.Server):
     """Leaves signals to whoever runs it, so that what stands behind it can be stopped in order."""
 
@@ -140,7 +144,15 @@ class InternalServer:
     @contextlib.asynccontextmanager
     async def serving(self, app: InternalApp) -> AsyncIterator[None]:
         """Serve for as long as the context lasts."""
-        config = uvicorn.Config(app, http="httptools", ws="none", lifespan="off", access_log=False, log_config=None)
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
         server = SignalFreeServer(config)
         task = asyncio.create_task(server.serve([self._socket]), name="internal server")
         try:

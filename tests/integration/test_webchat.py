@@ -57,11 +57,13 @@ async def test_a_visitor_waits_is_served_and_leaves(client: Client) -> None:
 async def test_an_agent_answers_and_hears_that_it_arrived(client: Client) -> None:
     browser = await website(client)
     await client.agent("anna", name="Anna", skills={}, channels=CHATS)
+    await client.agent("bob", skills={}, channels=CHATS)
     async with browser.socket() as visitor, client.desktop("anna", status="available") as anna:
         await visitor.say("hello")
         offered = (await anna.event("contact.offered"))["data"]
         contact_id = offered["contact"]["id"]
-        await anna.ask(type="typing", contact_id=contact_id)  # not hers yet: nobody is told
+        async with client.desktop("bob") as bob:
+            await bob.ask(type="typing", contact_id=contact_id)  # not his: nobody is told
         await anna.ask(type="accept", assignment_id=offered["assignment_id"])
         await visitor.shows(state="active")
         assert "typing" not in [each["type"] for each in visitor.frames]

