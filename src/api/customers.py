@@ -273,7 +273,10 @@ async def post_identity(customer_id: Id, body: IdentifyBody, ctx: Ctx) -> Respon
 
 @router.post("/customers/{customer_id}/merge")
 async def merge_customers(customer_id: Id, body: MergeBody, ctx: Ctx) -> Response:
-    """Merge another customer into this one. It can be undone; its id goes on to answer, with this customer."""
+    """Merge another customer into this one. It can be undone; its id goes on to answer, with this customer.
+
+    Contacts of either that wait are judged anew, by what is known of both.
+    """
     ctx.principal.need("contacts:write", supervisor=True)
     return await _who_is_who(
         ctx, jobs.Merge(customer_id, body.customer_id, ctx.principal.id), customer_id, body.customer_id

@@ -31,8 +31,7 @@ class PatchCustomer:
 
     def wants(self, wanted: Wanted, state: State) -> None:
         wanted.customers.add(self.customer_id)
-        for each in (self.customer_id, *self.others):
-            wanted.contacts.update(contact.id for contact in state.open_of(each) if contact.state == "waiting")
+        people.want_waiting(wanted, state, (self.customer_id, *self.others))
 
     def run(self, turn: Turn) -> Customer:
         survivor = people.survivor_of(turn, self.customer_id)
@@ -40,7 +39,7 @@ class PatchCustomer:
         customer = replace(survivor, **self.changes)
         turn.decide(commands.Note("customer.updated", customer.id, customer.id))
         turn.write(customer)
-        people.judge_anew(turn, was, people.known_as(turn, customer))
+        people.judge_anew(turn, was, people.known_as(turn, customer), people.members_of(turn, customer))
         return customer
 
 
@@ -83,6 +82,7 @@ class Identify:
         wanted.identities.add(self.identity.key)
         wanted.whole = True
         repeats.want_joined(wanted, state, (self.customer_id,))
+        people.want_waiting(wanted, state, (self.customer_id,))
 
     def run(self, turn: Turn) -> str:
         people.survivor_of(turn, self.customer_id)
@@ -109,6 +109,7 @@ class Merge:
     def wants(self, wanted: Wanted, state: State) -> None:
         wanted.customers.update((self.customer_id, self.other_id))
         repeats.want_joined(wanted, state, (self.customer_id, self.other_id))
+        people.want_waiting(wanted, state, (self.customer_id, self.other_id))
 
     def run(self, turn: Turn) -> str:
         if self.customer_id == self.other_id:
@@ -132,8 +133,9 @@ class Unmerge:
     other_id: str
     by: str
 
-    def wants(self, wanted: Wanted, _: State) -> None:
+    def wants(self, wanted: Wanted, state: State) -> None:
         wanted.customers.update((self.customer_id, self.other_id))
+        people.want_waiting(wanted, state, (self.customer_id, self.other_id))
 
     def run(self, turn: Turn) -> str:
         survivor, other = (people.survivor_of(turn, each) for each in (self.customer_id, self.other_id))
@@ -178,6 +180,7 @@ class SettleConflict:
         wanted.conflicts.add(self.conflict_id)
         wanted.customers.update(self.customers)
         repeats.want_joined(wanted, state, self.customers)
+        people.want_waiting(wanted, state, self.customers)
 
     def run(self, turn: Turn) -> ConflictFact:
         conflict = turn.known.conflicts.get(self.conflict_id)

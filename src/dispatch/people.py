@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from src.dispatch.ports import ConflictFact, Customer, IdentityFact
+from src.dispatch.ports import ConflictFact, Customer, IdentityFact, Wanted
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Gone, NotFound
 from src.profile.identities import Identity, disagreement
@@ -19,6 +19,7 @@ from src.router import commands
 from src.router import events as ev
 from src.router.handlers.customers import FLAGGED_REPEAT
 from src.router.model import TagRequest
+from src.router.state import State
 
 FAMILY_MAX: Final = 50
 """So many customers may be merged into one: all of them are looked at with each."""
@@ -91,13 +92,16 @@ def known_as(turn: Turn, survivor: Customer) -> Customer:
     return whole([turn.known.customers[each] for each in members_of(turn, survivor)])
 
 
-def judge_anew(turn: Turn, was: Customer, now: Customer) -> None:
-    """More is known of a customer: what waits of it is judged by that, as far as its texts are at hand."""
+def judge_anew(turn: Turn, was: Customer, now: Customer, members: Iterable[str], but: str | None = None) -> None:
+    """More is known of these customers, who are one: what waits of them is judged by that, `but` one contact.
+
+    It is as far as the texts of their contacts are at hand: to look them up is the job's affair.
+    """
     if (was.tier, was.preferred_agent_id, was.attributes) == (now.tier, now.preferred_agent_id, now.attributes):
         return
-    for member in members_of(turn, now):
+    for member in members:
         for contact in turn.engine.state.open_of(member):
-            if contact.state != "waiting":
+            if contact.state != "waiting" or contact.id == but:
                 continue
             fact = turn.known.facts.get(contact.id)
             came = commands.Receive(
@@ -110,7 +114,7 @@ def judge_anew(turn: Turn, was: Customer, now: Customer) -> None:
                 language=contact.language,
                 attributes={} if fact is None else fact.attributes,
                 recent_tags=frozenset(contact.tags if FLAGGED_REPEAT in contact.flags else ()),
-                survivor_id=now.id,
+                survivor_id=was.id,
             )
             turn.decide(commands.Rejudge(*(_of(came, each) for each in (was, now))))
 
@@ -294,8 +298,19 @@ def _fact(turn: Turn, identity: Identity, customer_id: str) -> IdentityFact:
     )
 
 
-def carry_out(turn: Turn, sighting: Sighting, contact_id: str | None, by: str | None = None) -> None:
-    """Write down what a sighting says. `contact_id` is the contact that it came with."""
+def want_waiting(wanted: Wanted, state: State, customer_ids: Iterable[str]) -> None:
+    """What must be known to judge anew what waits of these."""
+    for each in customer_ids:
+        wanted.contacts.update(contact.id for contact in state.open_of(each) if contact.state == "waiting")
+
+
+def carry_out(
+    turn: Turn, sighting: Sighting, contact_id: str | None, by: str | None = None, *, opens: bool = False
+) -> None:
+    """Write down what a sighting says. `contact_id` is the contact that it came with.
+
+    `opens`: that one was opened by it, and has been judged by all that is known of whoever is one by then.
+    """
     for customer in sighting.made:
         turn.write(customer)
     new = {each.id for each in sighting.made}
@@ -306,7 +321,7 @@ def carry_out(turn: Turn, sighting: Sighting, contact_id: str | None, by: str | 
             turn.decide(commands.Record(ev.CUSTOMER_IDENTIFIED, fact.customer_id, data))
     for meeting in sighting.meetings:
         if meeting.obstacle is None:
-            unite(turn, meeting.survivor, meeting.other, "linked", by)
+            unite(turn, meeting.survivor, meeting.other, "linked", by, contact_id if opens else None)
         else:
             _clash(turn, meeting, contact_id)
 
@@ -334,8 +349,10 @@ def keep_apart(turn: Turn, customer_id: str, other_id: str) -> None:
         turn.write(replace(customer, apart=(*customer.apart, other_id)))
 
 
-def unite(turn: Turn, survivor_id: str, other_id: str, reason: str, by: str | None) -> None:
+def unite(turn: Turn, survivor_id: str, other_id: str, reason: str, by: str | None, judged: str | None = None) -> None:
     """Merge the second customer's family into the first's. Both are survivors, and not the same.
+
+    What waits of either is judged by what is known of both; `judged` is a contact for which that was done.
 
     Raises:
         Conflict: the family would be too large.
@@ -343,6 +360,7 @@ def unite(turn: Turn, survivor_id: str, other_id: str, reason: str, by: str | No
     known = turn.known
     survivor, other = known.customers[survivor_id], known.customers[other_id]
     members, joining = members_of(turn, survivor), members_of(turn, other)
+    parts = [(known_as(turn, survivor), members), (known_as(turn, other), joining)]
     if len(members) + len(joining) > FAMILY_MAX:
         raise Conflict(f"no more than {FAMILY_MAX} customers can be merged into one")
     turn.decide(commands.Record(ev.CUSTOMER_MERGED, survivor_id, {"merged_id": other_id, "reason": reason, "by": by}))
@@ -350,6 +368,9 @@ def unite(turn: Turn, survivor_id: str, other_id: str, reason: str, by: str | No
     turn.write(replace(other, merged=merged))
     _regroup(turn, (*members, *joining))
     _move(turn, joining, survivor_id, "merged")
+    now = known_as(turn, known.customers[survivor_id])
+    for was, theirs in parts:
+        judge_anew(turn, was, now, theirs, judged)
 
 
 def divide(turn: Turn, customer_id: str, by: str | None) -> None:
@@ -365,14 +386,18 @@ def divide(turn: Turn, customer_id: str, by: str | None) -> None:
     survivor_id, into = customer.survivor_id, customer.merged["into"]
     everyone = known.families[survivor_id]
     branch = _branch(turn, customer_id, everyone)
+    rest = tuple(each for each in everyone if each not in branch)
+    was = known_as(turn, known.customers[survivor_id])
     data = {"unmerged_id": customer_id, "by": by}
     turn.decide(commands.Record(ev.CUSTOMER_UNMERGED, survivor_id, data))
     turn.write(replace(customer, merged=None))
     keep_apart(turn, customer_id, into)
     known.families.pop(survivor_id)
-    _regroup(turn, tuple(each for each in everyone if each not in branch))
+    _regroup(turn, rest)
     _regroup(turn, branch)
     _move(turn, branch, customer_id, "unmerged")
+    for theirs in (rest, branch):
+        judge_anew(turn, was, known_as(turn, known.customers[theirs[0]]), theirs)
 
 
 def _branch(turn: Turn, customer_id: str, everyone: Sequence[str]) -> tuple[str, ...]:

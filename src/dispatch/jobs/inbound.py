@@ -110,7 +110,7 @@ class TakeMessage:
             message_id = turn.new_id()
             seq = turn.decide(commands.Message(thread.id, message_id, inbound.kind)).events[0].seq
             _say(turn, message_id, thread.id, thread.customer_id, inbound, seq)
-            _carry_out(turn, sighting, thread.id)
+            _carry_out(turn, sighting, thread.id, opens=False)
             if inbound.leaves:
                 turn.write(VisitFact(thread.id, inbound.account, turn.now, leaves=True))
             return Taken(thread.id, created=False, message_id=message_id, seq=seq)
@@ -315,7 +315,7 @@ def _open(
     )
     turn.opened(customer_id, fact)
     if sighting.made or inbound.also:
-        _carry_out(turn, sighting, contact_id)
+        _carry_out(turn, sighting, contact_id, opens=True)
     turn.write(fact)
     message_id, seq = None, decision.events[0].seq
     if inbound.text is not None or payload:
@@ -334,9 +334,9 @@ def _open(
     return Taken(contact_id, created=True, snapshot=turn.snapshot(contact_id), message_id=message_id, seq=seq)
 
 
-def _carry_out(turn: Turn, sighting: Sighting, contact_id: str) -> None:
+def _carry_out(turn: Turn, sighting: Sighting, contact_id: str, *, opens: bool) -> None:
     """Write down what a sighting says; customers who turn out to be one are judged for repeats in all that is open."""
-    people.carry_out(turn, sighting, contact_id)
+    people.carry_out(turn, sighting, contact_id, opens=opens)
     if sighting.meetings:
         repeats.joined(turn, sighting.customer_id)
 

@@ -293,3 +293,25 @@ async def test_first_contacts_at_the_same_moment_are_one_customer(client: Client
             came(client, "voice", shared),
         )
         assert 1 == len({each["customer_id"] for each in found}), json.dumps(found)
+
+
+async def test_whoever_waits_is_judged_anew_where_customers_turn_out_to_be_one(client: Client) -> None:
+    await client.call("PUT", "/v1/settings", json={"tiers": {"gold": {"priority": 600}}})
+    rule = {"when": {"customer_attributes": {"city": ["Xi'an"]}, "text": ["refund"]}, "then": {"priority": 50}}
+    await client.call("PUT", "/v1/rules/city", json=rule)
+    known = await came(client, "mail", {"type": "member", "value": "1"})
+    gold = {"tier": "gold", "attributes": {"city": "Xi'an"}}
+    await client.call("PATCH", f"/v1/customers/{known['customer_id']}", json=gold)
+    waits = await came(client, "webchat", USER, text="my refund")
+    assert 0 == waits["priority"]
+
+    async def priorities(*contacts: dict[str, Any]) -> list[int]:
+        return [(await client.call("GET", f"/v1/contacts/{each['id']}"))["priority"] for each in contacts]
+
+    await merged(client, waits["customer_id"], known["customer_id"])
+    assert [600, 650] == await priorities(known, waits)
+    await unmerged(client, waits["customer_id"], known["customer_id"])
+    assert [600, 0] == await priorities(known, waits), "and it is undone with the merge"
+    other = await came(client, "webchat", {**USER, "value": "other"})
+    both = await came(client, "voice", {"type": "member", "value": "1"}, {**USER, "value": "other"}, text="refund")
+    assert [600, 600, 650, 0] == await priorities(known, other, both, waits), "each once"
