@@ -3,7 +3,10 @@
     note    what happened to a call, as its system told it: written once, under the system's own id of the event
     order   what is to be done with a call: kept until the system has it
 
-Neither holds who calls: ids, codes and agents' telephones alone.
+Neither holds who calls or is called: ids, codes and agents' telephones alone.
+
+A call in which we dial the customer has an id of ours, one for each time that it is tried: `attempt_of` says which. So
+what has ended has ended there, too, whatever comes behind it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,14 +15,33 @@ from typing import Any, Final
 
 ENDED: Final = frozenset({"ended", "abandoned"})
 
+OUT: Final = "out-"
+"""What the ids of calls begin with in which we dial the customer; behind it stands the contact's."""
+
+
+def attempt_of(call_id: str, leg_id: str) -> str:
+    """The id of a call with a customer, of this time that it is tried: first for this agent's side."""
+    return f"{call_id}.{leg_id}"
+
+
+def tried_by(attempt: str) -> str:
+    """The id of the call that this attempt is one at; any other call is its own."""
+    return attempt.rpartition(".")[0] if attempt.startswith(OUT) else attempt
+
+
+def contact_of(attempt: str) -> str | None:
+    """The contact whose customer is dialled; None for callers."""
+    return tried_by(attempt).removeprefix(OUT) if attempt.startswith(OUT) else None
+
 
 @dataclass(frozen=True, slots=True)
 class CallNote:
     """Something happened to a call.
 
-    `kind` is `offered`, `queued`, `agent_ringing`, … as in `channels/voice/calls`; and `coming`, which is written
-    before a call's contact is, as `offered` is behind it. `leg_id` is the agent's side that it concerns, `ref` the
-    system's own id of that side, where it has one. `cause` is a Q.850 number, `at` the time in milliseconds since the
+    `kind` is `offered`, `queued`, `agent_ringing`, … as in `channels/voice/calls`; `coming`, which is written before a
+    call's contact is, as `offered` is behind it; and `dialled`, `reached` of customers, `coming` before. `leg_id` is
+    the agent's side that it concerns, None: the customer's; `ref` the system's own id of that side, where it has one
+    that is not the call's. `cause` is a Q.850 number, `at` the time in milliseconds since the
     epoch.
     """
 
@@ -34,10 +56,10 @@ class CallNote:
 
 @dataclass(frozen=True, slots=True)
 class CallOrder:
-    """Something is to be done with a call. `kind` is `hold`, `announce`, `ring`, `bridge`, `hang_up` or `drop`.
+    """Something is to be done with a call. `kind` is `hold`, `announce`, `ring`, `dial`, `bridge`, `hang_up` or `drop`.
 
-    `data` is what belongs to the kind: `phone` and `timeout_s` of a ring, `position` of an announcement. `at` is when
-    it was ordered, in milliseconds since the epoch.
+    `data` is what belongs to the kind: `phone` and `timeout_s` of a ring, `timeout_s` of a dial (whom, is read when it
+    is given), `position` of an announcement. `at` is when it was ordered, in milliseconds since the epoch.
     """
 
     id: str
@@ -50,7 +72,7 @@ class CallOrder:
 
 @dataclass(slots=True)
 class NotedLeg:
-    """An agent's side: whether it was answered, whether it is gone, when it was rung, and for how many seconds."""
+    """A side of a call: whether it was answered, whether it is gone, when it was rung, and for how many seconds."""
 
     answered: bool = False
     ended: bool = False
@@ -62,13 +84,22 @@ class NotedLeg:
 
 @dataclass(slots=True)
 class NotedCall:
-    """What notes and orders add up to, in whatever order they are read. `heard_at` is when the last note came."""
+    """What notes and orders add up to, in whatever order they are read. `heard_at` is when the last note came.
+
+    `customer` is the side of a customer whom we dial.
+    """
 
     id: str
     offered: bool = False
     ended: bool = False
     heard_at: int = 0
     legs: dict[str, NotedLeg] = field(default_factory=dict)
+    customer: NotedLeg = field(default_factory=NotedLeg)
+
+    @property
+    def out(self) -> bool:
+        """Whether it is one in which we dial the customer."""
+        return self.id.startswith(OUT)
 
     def leg(self, leg_id: str) -> NotedLeg:
         """A leg, known from now on."""
@@ -81,23 +112,21 @@ class NotedCall:
         self.heard_at = max(self.heard_at, note.at)
         self.offered = self.offered or note.kind == "offered"
         self.ended = self.ended or note.kind in ENDED
-        if note.leg_id is None:
-            return
-        leg = self.leg(note.leg_id)
+        leg = self.customer if note.leg_id is None else self.leg(note.leg_id)
         leg.ref = leg.ref or note.ref
-        leg.answered = leg.answered or note.kind in ("agent_answered", "bridged")
+        leg.answered = leg.answered or note.kind in ("agent_answered", "bridged", "reached")
         leg.talked = leg.talked or note.kind == "bridged"
         leg.ended = leg.ended or note.kind == "agent_ended"
 
     def is_of_another(self, note: CallNote) -> bool:
-        """Whether a note is of a second ringing of the same leg: the first one counts."""
-        leg = None if note.leg_id is None else self.legs.get(note.leg_id)
+        """Whether a note is of a second ringing of the same side: the first one counts."""
+        leg = self.customer if note.leg_id is None else self.legs.get(note.leg_id)
         return leg is not None and leg.ref is not None and note.ref not in (None, leg.ref)
 
     def order(self, order: CallOrder) -> None:
-        """Take an order: a leg that is to ring is there until its end is told."""
-        if order.kind == "ring" and order.leg_id is not None:
-            leg = self.leg(order.leg_id)
+        """Take an order: a side that is to ring is there until its end is told."""
+        if order.kind in ("ring", "dial"):
+            leg = self.customer if order.leg_id is None else self.leg(order.leg_id)
             leg.rung_at, leg.rings_s = order.at, int(order.data.get("timeout_s", 0))
 
 

@@ -25,7 +25,7 @@ from src.channels.voice.hook_line import frame_of_note, frame_of_standing, order
 from src.connectors.outward import Failed, Outward
 from src.delivery.hub import encode
 from src.dispatch import jobs, signatures
-from src.dispatch.callnotes import CallNote, CallOrder, folded
+from src.dispatch.callnotes import OUT, CallNote, CallOrder, folded
 from src.errors import NotFound, Refused, StoreUnreachable
 
 ROUND_S: Final = 2.0
@@ -57,6 +57,7 @@ UNREACHABLE: Final = 3
 NO_ANSWER: Final = 19
 """Q.850 causes, for agents' sides that never came to be."""
 
+GONE: Final = 404
 _OK: Final = range(200, 300)
 _REFUSED: Final = range(400, 500)
 _UNAUTHORIZED: Final = frozenset({401, 403})
@@ -128,15 +129,31 @@ class _BookPipe:
             notes = await book.take(self._tenant, self._account)
             if not self._begun:
                 self._begun = True
-                self._frames.append(frame_of_standing(*await book.standing(self._tenant, self._account)))
+                self._frames.append(await self._standing(notes))
             elif not notes:
                 await book.changed(self._tenant, self._account, LOOK_AGAIN_S)
             self._frames.extend(map(frame_of_note, notes))
         return self._frames.pop(0)
 
+    async def _standing(self, untaken: Sequence[CallNote]) -> str:
+        """What stands. What has become of customers whom we dial while nobody had the line is told behind it."""
+        book, key = self._found.call_book, (self._tenant, self._account)
+        notes, orders = await book.standing(*key)
+        dialled = {each.call_id for each in untaken if each.call_id.startswith(OUT)}
+        if dialled:
+            then = await book.standing(*key, sorted(dialled))
+            news = {each.id for each in untaken}
+            notes = [each for each in notes if each.call_id not in dialled]
+            notes.extend(each for each in then[0] if each.id not in news)
+            orders = [*(each for each in orders if each.call_id not in dialled), *then[1]]
+        return frame_of_standing(notes, orders)
+
     async def send(self, text: str) -> None:
-        """Keep an order."""
+        """Keep an order. A call in which we dial stands from the first one on."""
         order = replace(order_of(text), id=self._found.new_id())
+        if order.kind == "ring" and order.call_id.startswith(OUT):
+            coming = CallNote(f"{order.call_id} coming", order.call_id, "coming", order.at)
+            await self._found.call_book.note(self._tenant, self._account, [coming])
         await self._found.call_book.order(self._tenant, self._account, order)
 
     async def close(self, code: int, reason: str) -> None:
@@ -186,7 +203,7 @@ class Orders:
         if silent and not self._silent:
             await self._report("line_silent")
         self._silent = silent
-        late = [each for each in orders if each.kind == "ring" and now_ms - each.at > RING_MS_MAX]
+        late = [each for each in orders if each.kind in ("ring", "dial") and now_ms - each.at > RING_MS_MAX]
         for each in late:
             await self._failed(each, TEMPORARY)
             await self._book.done(*self._key, [each.id])
@@ -214,7 +231,10 @@ class Orders:
 
     async def _post(self, order: CallOrder) -> int:
         account = self._account
-        body = encode((await shown(self._found, account, [order]))[0])
+        given = await shown(self._found, account, [order])
+        if not given:
+            return GONE
+        body = encode(given[0])
         at_s = self._found.clock.now_ms() // 1000
         headers = signatures.headers(order.id, at_s, body, [account.secrets["secret"]])
         status, _ = await self._outward.post(str(account.settings["commands_url"]), body, headers)
@@ -232,7 +252,10 @@ class Orders:
         return True
 
     async def _failed(self, order: CallOrder, cause: int) -> None:
-        """An order was refused: where it was to bring an agent to the telephone, that agent is not there."""
+        """An order was refused: where it was to bring somebody to the telephone, nobody is there."""
+        if order.kind == "dial":
+            note = self._note(f"{order.id} failed", order.call_id, "ended")
+            await self._book.note(*self._key, [replace(note, cause=cause)])
         if order.kind in ("ring", "bridge") and order.leg_id is not None:
             note = self._note(f"{order.id} failed", order.call_id, "agent_ended")
             await self._book.note(*self._key, [replace(note, leg_id=order.leg_id, cause=cause)])
@@ -240,14 +263,16 @@ class Orders:
     # -- what is not told ---------------------------------------------------------------------------------------
 
     async def _sweep(self) -> None:
-        """An agent's side that should have rung itself out, and of which nothing was heard, is gone."""
+        """A side that should have rung itself out, and of which nothing was heard, is gone."""
         now_s, now_ms = self._found.clock.monotonic(), self._found.clock.now_ms()
         calls = list(folded(*await self._book.standing(*self._key)).values())
         for call in calls:
-            for leg_id, leg in call.legs.items():
-                rang_ms = -1 if leg.rung_at is None else now_ms - leg.rung_at - leg.rings_s * 1000
-                if rang_ms > RANG_MORE_MS and not (leg.answered or leg.ended):
-                    note = self._note(f"{leg_id} silent", call.id, "agent_ended")
+            sides = [("agent_ended", each) for each in call.legs.items()]
+            for kind, (leg_id, leg) in (*sides, ("ended", (None, call.customer))):
+                if leg.rung_at is None or leg.answered or leg.ended or call.ended:
+                    continue
+                if now_ms - leg.rung_at - leg.rings_s * 1000 > RANG_MORE_MS:
+                    note = self._note(f"{leg_id or call.id} silent", call.id, kind)
                     await self._book.note(*self._key, [replace(note, leg_id=leg_id, cause=NO_ANSWER)])
         if now_s - self._looked_at >= LOOK_AFTER_S:
             if self._twilio is not None:

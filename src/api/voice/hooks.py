@@ -12,11 +12,12 @@ from src.api.inflow import take
 from src.api.voice import twilio
 from src.api.voice.line import CHANNEL
 from src.channels.base import Account, Receipt, Reply
+from src.channels.voice import dial_of, shown_to_customers
 from src.channels.voice import twilio as spoken
 from src.channels.voice.hook import Poll, Stand
 from src.channels.voice.hook_line import as_json
 from src.delivery.hub import encode
-from src.dispatch.callnotes import CallNote, CallOrder, folded
+from src.dispatch.callnotes import CallNote, CallOrder, contact_of, folded
 from src.dispatch.inbound import InboundHangup
 
 LOOK_AGAIN_S: Final = 0.5
@@ -50,13 +51,30 @@ async def settle(found: Services, account: Account, receipt: Receipt) -> Reply:
 
 
 async def shown(found: Services, account: Account, orders: Sequence[CallOrder]) -> Sequence[dict[str, object]]:
-    """Orders as a system is given them, with the numbers that agents' telephones show."""
-    rung = {each.call_id for each in orders if each.kind == "ring"}
-    numbers = {}
-    if rung:
-        reads = await found.queries.calls(account.tenant, CHANNEL, account.name, call_ids=rung)
-        numbers = {each.call_id: each.number for each in reads}
-    return [as_json(each, numbers.get(each.call_id)) for each in orders]
+    """Orders as a system is given them, with the numbers that telephones show, and those that are dialled.
+
+    An order to dial somebody whose number is not known any more is left out.
+    """
+    ringing = {each.call_id for each in orders if each.kind in ("ring", "dial")}
+    out = {contact_id for each in ringing if (contact_id := contact_of(each)) is not None}
+    where = account.tenant, CHANNEL, account.name
+    reads = [
+        *(await found.queries.calls(*where, call_ids=ringing) if ringing else ()),
+        *(await found.queries.calls(*where, out) if out else ()),
+    ]
+    read_of = {key: each for each in reads for key in (each.call_id, each.contact_id)}
+    given = []
+    for each in orders:
+        read = read_of.get(contact_of(each.call_id) or each.call_id)
+        if each.kind == "ring":
+            given.append(as_json(each, None if read is None else read.number))
+        elif each.kind == "dial":
+            phone = None if read is None else dial_of(account, read.dial)
+            if phone is not None:
+                given.append(as_json(each, shown_to_customers(account), phone))
+        else:
+            given.append(as_json(each))
+    return given
 
 
 async def _orders(found: Services, account: Account, poll: Poll) -> Reply:
@@ -76,11 +94,14 @@ async def _stand(found: Services, account: Account, stand: Stand) -> None:
     """What is not there any more has ended, unless the system has not been told of it yet."""
     tenant, name, book, now_ms = account.tenant, account.name, found.call_book, found.clock.now_ms()
     notes, orders = await book.standing(tenant, name)
-    untold = {each.leg_id for each in await book.due(tenant, name) if each.kind == "ring"}
+    untold = {each.leg_id or each.call_id for each in await book.due(tenant, name) if each.kind in ("ring", "dial")}
     gone: list[CallNote] = []
     for call in folded(notes, orders).values():
         if call.offered and call.id not in stand.calls:
             await take(found, account, [InboundHangup(CHANNEL, name, call.id)])
+            gone.append(CallNote(f"{stand.event_id} {call.id}", call.id, "ended", now_ms))
+            continue
+        if call.customer.rung_at is not None and call.id not in untold.union(stand.calls):
             gone.append(CallNote(f"{stand.event_id} {call.id}", call.id, "ended", now_ms))
             continue
         for leg_id, leg in call.legs.items():

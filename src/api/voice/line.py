@@ -23,8 +23,8 @@ from src.api.context import Services
 from src.api.inflow import take
 from src.api.sockets import GONE, until_first
 from src.channels.base import Account, Conversation
-from src.channels.voice import dial_of, phone_of, switchboard_of
-from src.channels.voice.calls import OUT, CallCommand, CallEvent, Replaced, inbound_of
+from src.channels.voice import dial_of, phone_of, shown_to_customers, switchboard_of
+from src.channels.voice.calls import CallCommand, CallEvent, Replaced, inbound_of
 from src.channels.voice.switchboard import (
     Act,
     Answered,
@@ -40,6 +40,7 @@ from src.channels.voice.switchboard import (
 )
 from src.delivery.hub import Subscriber
 from src.dispatch import jobs
+from src.dispatch.callnotes import OUT
 from src.dispatch.inbound import InboundDigits, InboundHangup
 from src.errors import Refused, StoreUnreachable, Unavailable
 from src.router import commands
@@ -125,7 +126,7 @@ def wishes_of(read: CallRead, account: Account) -> Sequence[Wish]:
         state, asked = ("closed", ()) if read.call_back else (read.state, legs)
         wishes.append(Wish(read.contact_id, read.call_id, state, asked, read.number))
     if dial is not None:
-        shows = str(account.settings.get("shows", ""))
+        shows = shown_to_customers(account)
         call_id = f"{OUT}{read.contact_id}"
         wishes.append(Wish(read.contact_id, call_id, read.state, legs, read.number, dial=dial, shows=shows))
     return wishes

@@ -146,6 +146,11 @@ def dial_of(account: Account, number: str | None) -> str | None:
     return trunk.replace("{number}", number)
 
 
+def shown_to_customers(account: Account) -> str:
+    """The number that customers see whom we dial; empty where the telephone system chooses."""
+    return str(account.settings.get("shows", account.settings.get("number", "")))
+
+
 def _check_connected(settings: Mapping[str, object], secrets: Mapping[str, str]) -> None:
     freeswitch = str(settings.get("url", "")).startswith("esl:")
     check_strings("settings", settings, known=_SETTINGS, needed=("url" if freeswitch else "username",))
@@ -156,8 +161,6 @@ def _check_connected(settings: Mapping[str, object], secrets: Mapping[str, str])
         raise Malformed("music must be one word, such as local_stream://moh", field="settings.music")
     if not str(settings.get("language", "en")).isalpha() or ("language" in settings and not freeswitch):
         raise Malformed("language must be a module of FreeSWITCH's mod_say, such as en", field="settings.language")
-    if "{number}" not in str(settings.get("trunk", "{number}")):
-        raise Malformed("trunk must say where the customer's number goes: {number}", field="settings.trunk")
     check_calls(settings, PHONES)
     if "url" in settings:
         _check_url(settings)

@@ -28,7 +28,6 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from src.channels.voice.calls import (
-    OUT,
     Abandoned,
     AgentAnswered,
     AgentEnded,
@@ -42,6 +41,7 @@ from src.channels.voice.calls import (
     Reached,
     Replaced,
 )
+from src.dispatch.callnotes import OUT
 from src.errors import Malformed
 
 FRAME_CHARS_MAX: Final = 262_144

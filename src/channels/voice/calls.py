@@ -20,9 +20,6 @@ from src.profile.identities import VALUE_CHARS_MAX, Identity
 
 DISPLAY_NAME_CHARS_MAX: Final = 128
 
-OUT: Final = "out-"
-"""What the ids of calls begin with in which we dial the customer; behind it stands the contact's."""
-
 _WITHHELD: Final = frozenset({"", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld"})
 """What telephone systems write in the place of a number or name that the caller does not show."""
 

@@ -28,7 +28,7 @@ def check_strings(where: str, given: Mapping[str, object], *, known: frozenset[s
 
 
 def check_calls(settings: Mapping[str, object], phones: str) -> None:
-    """Look at what all systems have: `default_region`, `phones` (else as given here), `ring`.
+    """Look at what all systems have: `default_region`, `phones` (else as given here), `trunk`, `ring`.
 
     Raises:
         Malformed: one is unusable.
@@ -37,6 +37,8 @@ def check_calls(settings: Mapping[str, object], phones: str) -> None:
         raise Malformed("default_region must be an ISO 3166 code, such as CN", field="settings.default_region")
     if "{phone}" not in str(settings.get("phones", phones)):
         raise Malformed("phones must say where the agent's telephone goes: {phone}", field="settings.phones")
+    if "{number}" not in str(settings.get("trunk", "{number}")):
+        raise Malformed("trunk must say where the customer's number goes: {number}", field="settings.trunk")
     if settings.get("ring", "offer") not in ("offer", "accept"):
         raise Malformed("ring must be offer or accept", field="settings.ring")
 

@@ -7,6 +7,8 @@ Both are signed by Standard Webhooks with the account's secret: `webhook-id`, `w
 `webhook-signature`. The id of an event is that of its webhook: it counts once, however often it is posted. Events may
 come in any order: what has ended has ended, whatever comes behind it.
 
+Calls in which the system is to dial a customer have ids of ours, which commands name first.
+
 `standing` says how it is after the system was away: which calls and agents' sides there are. Whatever is not in it is
 gone.
 """
@@ -17,14 +19,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from src.channels.base import Account, ChannelRequest, Receipt, Reply
-from src.channels.voice.calls import OUT, Abandoned, CallEvent, Dtmf, Ended, Offered, inbound_of
+from src.channels.voice.calls import Abandoned, CallEvent, Dtmf, Ended, Offered, inbound_of
 from src.channels.voice.checks import check_calls, check_strings, check_url
 from src.channels.voice.signed import verified
-from src.dispatch.callnotes import CallNote
+from src.dispatch.callnotes import OUT, CallNote
 from src.dispatch.signatures import key_of
 from src.errors import Malformed, NotFound
 
-SETTINGS: Final = frozenset({"system", "default_region", "music", "phones", "ring", "commands_url"})
+SETTINGS: Final = frozenset({"system", "default_region", "music", "phones", "trunk", "shows", "ring", "commands_url"})
 SECRETS: Final = frozenset({"secret", "previous_secret"})
 PHONES: Final = "{phone}"
 
@@ -36,6 +38,7 @@ EVENTS: Final = frozenset(
         "agent_answered",
         "agent_ended",
         "bridged",
+        "reached",
         "ended",
         "abandoned",
         "dtmf",
@@ -101,7 +104,7 @@ def receive(request: ChannelRequest, account: Account, now_ms: int) -> Receipt:
         raise Malformed(f"type must be one of {', '.join(sorted(EVENTS))}", field="type")
     if kind == "standing":
         return _standing(body, account, event_id, now_ms)
-    call_id = _call_id(body)
+    call_id = _call_id(body) if kind == "offered" else _checked(body.get("call_id"), "call_id")
     cause = _cause(body)
     note = CallNote(
         id=event_id,
@@ -116,6 +119,9 @@ def receive(request: ChannelRequest, account: Account, now_ms: int) -> Receipt:
 
 
 def _told(kind: str, body: Mapping[str, Any], call_id: str, now_ms: int) -> CallEvent | None:
+    """What the tenant hears of an event at once. Of a call in which we dial, the line tells it."""
+    if call_id.startswith(OUT):
+        return None
     match kind:
         case "offered":
             return _offered(body, call_id, now_ms)
@@ -139,11 +145,16 @@ def _standing(body: Mapping[str, Any], account: Account, event_id: str, now_ms: 
         raise Malformed(f"calls must be a list of at most {STANDING_MAX} objects", field="calls")
     if not isinstance(legs, dict) or len(legs) > STANDING_MAX:
         raise Malformed(f"legs must be an object of at most {STANDING_MAX}: the agent's side, its call", field="legs")
-    found = [_offered(each, _call_id(each), now_ms) for each in calls]
+    there = [_checked(each.get("call_id"), "call_id") for each in calls]
+    found = [
+        _offered(each, call_id, now_ms)
+        for each, call_id in zip(calls, there, strict=True)
+        if not call_id.startswith(OUT)
+    ]
     sides = {_checked(leg_id, "legs"): _checked(call_id, "legs") for leg_id, call_id in legs.items()}
     notes = [CallNote(f"{event_id} {number}", each.call_id, "offered", now_ms) for number, each in enumerate(found)]
     inbound = [each for each in (inbound_of(call, account) for call in found) if each is not None]
-    return Receipt(_EMPTY, inbound, notes=notes, asked=Stand(event_id, [each.call_id for each in found], sides))
+    return Receipt(_EMPTY, inbound, notes=notes, asked=Stand(event_id, there, sides))
 
 
 def _poll(body: Mapping[str, Any]) -> Poll:

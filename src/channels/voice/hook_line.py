@@ -19,21 +19,24 @@ from src.channels.voice.calls import (
     Bridged,
     CallCommand,
     CallEvent,
+    Dial,
     Drop,
     Ended,
     HangUp,
     Hold,
     Offered,
     Queued,
+    Reached,
     Ring,
     Standing,
 )
-from src.dispatch.callnotes import ENDED, CallNote, CallOrder, NotedCall, folded
+from src.dispatch.callnotes import ENDED, OUT, CallNote, CallOrder, NotedCall, attempt_of, folded, tried_by
 
 KINDS: Final[Mapping[type[CallCommand], str]] = {
     Hold: "hold",
     Announce: "announce",
     Ring: "ring",
+    Dial: "dial",
     Bridge: "bridge",
     HangUp: "hang_up",
     Drop: "drop",
@@ -72,12 +75,17 @@ def order_of(frame: str) -> CallOrder:
 
 
 class HookLine:
-    """See `Conversation`. `without` are the kinds of orders that the system needs not be given."""
+    """See `Conversation`. `without` are the kinds of orders that the system needs not be given.
+
+    Calls in which we dial have one id for whoever has the line, and another one in notes and orders each time that they
+    are tried: it begins when the first agent's telephone is rung for it, and ends with the call.
+    """
 
     def __init__(self, without: Collection[str] = ()) -> None:
         self._without = frozenset(without)
         self._calls: dict[str, NotedCall] = {}
         self._call_of_leg: dict[str, str] = {}
+        self._attempts: dict[str, str] = {}
         self.waits_since_ms: int | None = None
 
     def begin(self, now_ms: int) -> Sequence[str]:  # noqa: ARG002  # nothing need be asked: it was noted
@@ -97,26 +105,41 @@ class HookLine:
 
     def tell(self, command: CallCommand, now_ms: int) -> Sequence[str]:
         """See `Conversation.tell`."""
+        if isinstance(command, Drop) and command.leg_id.startswith(OUT):
+            command = HangUp(command.leg_id)
         kind, leg_id, data = KINDS[type(command)], None, {}
         match command:
             case Ring():
-                leg_id, call_id = command.leg_id, command.call_id
+                leg_id, call_id = command.leg_id, self._tried(command.call_id, command.leg_id)
                 data = {"phone": command.phone, "timeout_s": command.timeout_s}
                 _remembered(self._call_of_leg, leg_id, call_id)
             case Bridge():
-                leg_id, call_id = command.leg_id, command.call_id
+                leg_id, call_id = command.leg_id, self._tried(command.call_id)
             case Drop():
                 leg_id, call_id = command.leg_id, self._call_of_leg.get(command.leg_id, "")
             case Announce():
-                call_id, data = command.call_id, {"position": command.position}
+                call_id, data = self._tried(command.call_id), {"position": command.position}
+            case Dial():
+                call_id, data = self._tried(command.call_id), {"timeout_s": command.timeout_s}
             case _:
-                call_id = command.call_id
+                call_id = self._tried(command.call_id)
         call = self._calls.get(call_id)
         gone = call is not None and call.ended and leg_id is None
         if kind in self._without or gone or (kind == "drop" and self._leg_ended(call_id, command)):
             return ()
         order = CallOrder("", call_id, kind, now_ms, leg_id, data)
+        if call is not None and kind == "dial":
+            call.order(order)
         return [msgspec.json.encode(order).decode()]
+
+    def _tried(self, call_id: str, leg_id: str | None = None) -> str:
+        """The call's id in notes and orders; `leg_id` begins an attempt where there is none."""
+        if not call_id.startswith(OUT):
+            return call_id
+        if call_id not in self._attempts and leg_id is not None:
+            self._attempts[call_id] = attempt = attempt_of(call_id, leg_id)
+            _remembered(self._calls, attempt, NotedCall(attempt))
+        return self._attempts.get(call_id, "")
 
     def _leg_ended(self, call_id: str, command: CallCommand) -> bool:
         call = self._calls.get(call_id)
@@ -124,30 +147,37 @@ class HookLine:
 
     def _standing(self, notes: Sequence[CallNote], orders: Sequence[CallOrder]) -> Standing:
         known = [each for each in folded(notes, orders).values() if not each.ended]
-        self._calls = {each.id: each for each in known if each.offered}
+        self._calls = {each.id: each for each in known if each.offered or each.out}
+        self._attempts = {tried_by(each.id): each.id for each in self._calls.values() if each.out}
+        dialled = [each for each in self._calls.values() if each.customer.rung_at is not None]
         self._call_of_leg = {leg_id: each.id for each in self._calls.values() for leg_id in each.legs}
         legs = [(call.id, *each) for call in self._calls.values() for each in call.legs.items() if not each[1].ended]
         return Standing(
-            tuple(_offered(each) for each in self._calls.values()),
-            {leg_id: leg.answered for _, leg_id, leg in legs},
-            frozenset((call_id, leg_id) for call_id, leg_id, leg in legs if leg.talked),
+            tuple(_offered(each) for each in self._calls.values() if each.offered or each.customer.answered),
+            {tried_by(each.id): False for each in dialled if not each.customer.answered}
+            | {leg_id: leg.answered for _, leg_id, leg in legs},
+            frozenset((tried_by(call_id), leg_id) for call_id, leg_id, leg in legs if leg.talked),
             frozenset(each.id for each in known if not each.offered),
         )
 
     def _noted(self, note: CallNote) -> Sequence[CallEvent]:
         """What is news; what is over stays so, whatever comes behind it."""
         call = _remembered(self._calls, note.call_id, NotedCall(note.call_id))
-        if call.is_of_another(note):
+        if call.is_of_another(note) or (call.out and self._attempts.get(tried_by(call.id)) != call.id):
             return ()
-        was_offered, was_ended = call.offered, call.ended
+        was_reached, was_offered, was_ended = call.customer.answered, call.offered, call.ended
         leg_was = None if note.leg_id is None else (call.leg(note.leg_id).answered, call.leg(note.leg_id).ended)
         call.note(note)
+        if call.ended and call.out:
+            del self._attempts[tried_by(call.id)]
         if note.kind in ENDED or was_ended:
             if note.kind == "offered" or not was_ended:
                 return [_end_of(call, note)]
             return ()
         if note.kind == "offered":
             return () if was_offered else [_offered(call, note.at)]
+        if note.kind == "reached" and call.out:
+            return () if was_reached else [Reached(tried_by(note.call_id), note.at)]
         if note.leg_id is None or leg_was is None:
             return [Queued(note.call_id, note.at)] if note.kind == "queued" else ()
         _remembered(self._call_of_leg, note.leg_id, note.call_id)
@@ -163,34 +193,37 @@ def _remembered(kept: dict[str, Value], key: str, value: Value) -> Value:
 def _of_leg(note: CallNote, leg_id: str, *, answered: bool, ended: bool) -> Sequence[CallEvent]:
     if ended:
         return ()
+    call_id = tried_by(note.call_id)
     events: list[CallEvent] = []
     if note.kind in ("agent_answered", "bridged") and not answered:
-        events.append(AgentAnswered(note.call_id, note.at, leg_id))
+        events.append(AgentAnswered(call_id, note.at, leg_id))
     if note.kind == "bridged":
-        events.append(Bridged(note.call_id, note.at, leg_id))
+        events.append(Bridged(call_id, note.at, leg_id))
     if note.kind == "agent_ringing":
-        events.append(AgentRinging(note.call_id, note.at, leg_id))
+        events.append(AgentRinging(call_id, note.at, leg_id))
     if note.kind == "agent_ended":
-        events.append(AgentEnded(note.call_id, note.at, leg_id, note.cause))
+        events.append(AgentEnded(call_id, note.at, leg_id, note.cause))
     return events
 
 
 def _offered(call: NotedCall, at_ms: int = 0) -> Offered:
     """A caller whose contact is there: whoever calls stands in it, and not in the note."""
-    return Offered(call.id, at_ms, "")
+    return Offered(tried_by(call.id), at_ms, "")
 
 
 def _end_of(call: NotedCall, note: CallNote) -> CallEvent:
-    talked = any(each.talked for each in call.legs.values())
+    there = call.customer.answered if call.out else any(each.talked for each in call.legs.values())
     cause = note.cause if note.kind in ENDED else None
-    return (Ended if talked else Abandoned)(call.id, note.at, cause)
+    return (Ended if there else Abandoned)(tried_by(call.id), note.at, cause)
 
 
-def as_json(order: CallOrder, number: str | None) -> dict[str, Any]:
-    """An order as a system is given it; `number` is what an agent's telephone shows."""
+def as_json(order: CallOrder, number: str | None = None, phone: str | None = None) -> dict[str, Any]:
+    """An order as a system is given it; `number` is what the telephone shows that rings, `phone` the customer's."""
     shown: dict[str, Any] = {"id": order.id, "type": order.kind, "call_id": order.call_id, **order.data}
     if order.leg_id is not None:
         shown["leg_id"] = order.leg_id
-    if order.kind == "ring" and number is not None:
+    if order.kind in ("ring", "dial") and number:
         shown["number"] = number
+    if order.kind == "dial":
+        shown["phone"] = phone
     return shown

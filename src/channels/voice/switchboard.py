@@ -29,7 +29,6 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from src.channels.voice.calls import (
-    OUT,
     Abandoned,
     AgentAnswered,
     AgentEnded,
@@ -48,6 +47,7 @@ from src.channels.voice.calls import (
     Ring,
     Standing,
 )
+from src.dispatch.callnotes import OUT
 
 NORMAL: Final = frozenset({None, 16, 31, 32})
 """Q.850 causes with which somebody simply hung up: normal clearing, normal unspecified; 32 is Asterisk's own."""

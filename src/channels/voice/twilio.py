@@ -29,9 +29,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from xml.sax.saxutils import escape, quoteattr
 
 from src.channels.base import Account, ChannelRequest, Receipt, Reply
-from src.channels.voice.calls import OUT, Ended, Offered, Ring, inbound_of
+from src.channels.voice.calls import Ended, Offered, Ring, inbound_of
 from src.channels.voice.checks import check_calls, check_strings, check_url
-from src.dispatch.callnotes import CallNote
+from src.dispatch.callnotes import OUT, CallNote
 from src.errors import BadSignature, Malformed, NotFound
 
 BASE: Final = "/twilio"

@@ -30,13 +30,16 @@ def named(tenant: Client) -> str:
     return "pbx-" + sha256(tenant.http.headers["authorization"].encode()).hexdigest()[:12]
 
 
-async def account(tenant: Client, **settings: Any) -> None:
-    body = {
+def body_of(**settings: Any) -> dict[str, Any]:
+    return {
         "channel": "voice",
         "settings": {"system": "webhook", "default_region": "CN", **settings},
         "secrets": {"secret": SECRET},
     }
-    shown = await tenant.call("PUT", f"/v1/channels/{named(tenant)}", json=body)
+
+
+async def account(tenant: Client, **settings: Any) -> None:
+    shown = await tenant.call("PUT", f"/v1/channels/{named(tenant)}", json=body_of(**settings))
     assert SECRET not in json.dumps(shown)
 
 
@@ -163,6 +166,85 @@ async def test_a_transfer_drops_one_phone_and_rings_the_next_and_an_agents_hang_
             await gateway.command("hang_up")
             await gateway.tell("ended", "c1", cause=16)
             await until_state(tenant, "closed", "customer_left")
+
+
+async def follow_up(tenant: Client) -> str:
+    """A contact with which anna is to reach a customer by telephone."""
+    number = {"type": "phone", "value": "+8613800138000", "proven": True}
+    earlier = await tenant.contact("m-1", channel="sms", identity=number)
+    body = {"channel": "voice", "account": named(tenant), "agent_id": "anna"}
+    return str((await tenant.call("POST", f"/v1/contacts/{earlier['id']}/follow-up", json=body))["id"])
+
+
+DIALS = {"trunk": "SIP/{number}@trunk", "shows": "+861012345678"}
+
+
+async def test_a_follow_up_rings_its_agent_then_has_the_customer_dialled_and_the_two_bridged(tenant: Client) -> None:
+    await agent(tenant, "anna")
+    async with connected(tenant, **DIALS) as gateway, tenant.desktop("anna", status="available") as anna:
+        contact_id = await follow_up(tenant)
+        ring = await gateway.command("ring", phone="8anna", number="+8613800138000")
+        call, leg = ring["call_id"], ring["leg_id"]
+        assert call.startswith(f"out-{contact_id}")
+        await gateway.tell("agent_answered", call, leg_id=leg)
+        assert contact_id == (await anna.event("contact.active"))["contact_id"]
+        dial = await gateway.command("dial", call_id=call)
+        expected = {"phone": "SIP/+8613800138000@trunk", "number": "+861012345678", "timeout_s": 45}
+        assert expected.items() <= dial.items()
+        for _ in range(2):
+            await gateway.tell("reached", call, "r1")
+        assert contact_id == (await anna.event("call.answered"))["contact_id"]
+        await gateway.command("bridge", call_id=call, leg_id=leg)
+        await gateway.tell("bridged", call, leg_id=leg)
+        known = len(gateway.commands)
+        stands = {"type": "standing", "calls": [{"call_id": call}], "legs": {leg: call}}
+        assert 200 == (await gateway.post("", stands)).status_code
+        await tenant.call(
+            "PUT", f"/v1/channels/{named(tenant)}", json=body_of(**DIALS)
+        )  # another line, which reads anew
+        await gateway.tell("ended", call, cause=16)
+        assert {"cause": 16} == (await anna.event("call.ended"))["data"]
+        await anna.event("assignment.completed")
+        assert {"drop"} >= {each["type"] for each in gateway.commands[known:]}
+        assert "customer_left" == (await tenant.call("GET", f"/v1/contacts/{contact_id}"))["outcome"]
+
+
+async def test_a_customer_who_is_busy_is_dialled_under_another_id_when_the_contact_is_taken_again(
+    tenant: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await agent(tenant, "anna")
+    await tenant.call(
+        "PUT", "/v1/queues/default", json={"hours": {"time_zone": "UTC", "closed": {"action": "callback"}}}
+    )
+    async with connected(tenant, **DIALS) as gateway, tenant.desktop("anna", status="available") as anna:
+        await gateway.tell("offered", "c1", number="13800138000")
+        await gateway.command("hang_up", call_id="c1")
+        contact_id = (await tenant.call("GET", "/v1/contacts"))["items"][0]["id"]
+        await tenant.call("PUT", "/v1/queues/default", json={})
+        await tenant.call("POST", f"/v1/contacts/{contact_id}/resume", json={})
+        first = await gateway.command("ring")
+        await gateway.tell("agent_answered", first["call_id"], leg_id=first["leg_id"])
+        await gateway.command("dial", call_id=first["call_id"])
+        await gateway.tell("ended", "c1", cause=16)  # late
+        await gateway.tell("abandoned", first["call_id"], cause=17)
+        while {"cause": 17} != (await anna.event("call.ended"))["data"]:
+            pass
+        await gateway.command("drop", leg_id=first["leg_id"])
+        assert "active" == (await tenant.call("GET", f"/v1/contacts/{contact_id}"))["state"]
+        until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        await tenant.call("POST", f"/v1/contacts/{contact_id}/park", json={"until": until})
+        await tenant.call("POST", f"/v1/contacts/{contact_id}/resume", json={})
+        again = await gateway.until(lambda: [each for each in gateway.commands if each["type"] == "ring"][1:])
+        call, leg = again[0]["call_id"], again[0]["leg_id"]
+        assert (call, leg) != (first["call_id"], first["leg_id"])
+        await gateway.tell("agent_answered", call, leg_id=leg)
+        await gateway.command("dial", call_id=call)
+        monkeypatch.setattr(hooked, "RANG_MORE_MS", -60_000)
+        monkeypatch.setattr(hooked, "SWEEP_S", 0.1)  # nothing more is heard of it
+        while {"cause": 19} != (await anna.event("call.ended"))["data"]:
+            pass
+        await gateway.command("drop", leg_id=leg)
+        assert "active" == (await tenant.call("GET", f"/v1/contacts/{contact_id}"))["state"]
 
 
 async def test_events_in_any_order_come_to_the_same_end(tenant: Client) -> None:
@@ -329,7 +411,7 @@ async def test_bad_requests_have_names_and_change_nothing(tenant: Client) -> Non
         {"call_id": "c1"},
         {"type": "offered"},
         {"type": "offered", "call_id": "x" * 200},
-        {"type": "ended", "call_id": "out-1"},
+        {"type": "offered", "call_id": "out-1"},
         {"type": "offered", "call_id": "c1", "number": 1},
         {"type": "agent_answered", "call_id": "c1"},
         {"type": "ended", "call_id": "c1", "cause": 200},
@@ -337,7 +419,6 @@ async def test_bad_requests_have_names_and_change_nothing(tenant: Client) -> Non
         {"type": "dtmf", "call_id": "c1", "digits": "1" * 65},
         {"type": "standing"},
         {"type": "standing", "calls": [{}]},
-        {"type": "standing", "calls": [{"call_id": "out-1"}]},
         {"type": "standing", "calls": [], "legs": {"a": None}},
         [],
         "x",
