@@ -170,5 +170,5 @@ $(SERVICE): requirements/service.txt pyproject.toml $(MADE)
 
 $(DEV): requirements/dev.txt $(SERVICE)
 	@echo "Installing what the tests and checks need"
-	@$(PIP) install $(LOCKED) --requirement requirements/dev.txt
+	@$(PIP) install --no-compile $(LOCKED) --requirement requirements/dev.txt
 	@touch $@
