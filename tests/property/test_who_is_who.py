@@ -10,7 +10,7 @@ import pytest
 
 from src.dispatch import customers, jobs
 from src.dispatch.inbound import Identity, InboundContact
-from src.dispatch.ports import Known, Parts, Wanted
+from src.dispatch.ports import ConflictFact, Customer, Known, Parts, Wanted
 from src.dispatch.tenant import TenantLoop
 from src.errors import Refused
 from src.router.journal import Event
@@ -188,6 +188,75 @@ def test_an_unmerge_undoes_just_its_merge(seed: int) -> None:
                         await shop.do(customers.Unmerge(one, other, "anna"))
                         assert before == await seen(shop)
             assert [] == await compare(shop.store, shop.tenant)
+
+    run(main())
+
+
+SINGLE = tuple(Identity("wechat_unionid", f"u{each}", scope="main") for each in range(3))
+WEAK = tuple(Identity("email", f"{each}@x.cn") for each in range(3))
+BY_HAND = frozenset({"requested", "suggested", "settled"})
+
+
+def anything(chance: random.Random, everybody: Sequence[str], conflicts: Sequence[ConflictFact]) -> Any:
+    """One more thing that may happen: identities of every kind come, and people say who is who, well or badly."""
+    what = chance.choice(("see", "see", "see", "tell", "merge", "unmerge", "unmerge", "dismiss", "settle"))
+    if what == "settle" and conflicts:
+        conflict = chance.choice(conflicts)
+        pair = (conflict.customer_id, conflict.other_id)
+        return customers.SettleConflict(conflict.id, pair, chance.choice(("merge", "apart")), "anna")
+    if what == "see" or len(everybody) < 2:
+        return sighting(chance.sample(PEOPLE + SINGLE + WEAK, chance.choice((1, 2, 2, 3))))
+    one, other = chance.choices(everybody, k=2)
+    if what == "tell":
+        return customers.Identify(one, chance.choice(PEOPLE + SINGLE + WEAK), "anna")
+    if what == "merge":
+        return customers.Merge(one, other, "anna", chance.choice(("requested", "suggested")))
+    return (customers.Unmerge if what == "unmerge" else customers.Dismiss)(one, other, "anna")
+
+
+def hold_together(known: Known) -> None:
+    """What is true of everybody at any time."""
+    held = [(fact.type, fact.value) for facts in known.held.values() for fact in facts if fact.strong]
+    assert len(held) == len(set(held)), "two customers hold one strong identity"
+    families: dict[str, list[Customer]] = {}
+    for each in known.customers.values():
+        root = each
+        while root.merged is not None:
+            root = known.customers[root.merged["into"]]
+        families.setdefault(root.id, []).append(each)
+    for root_id, family in families.items():
+        survivors = {each.survivor_id for each in family}
+        assert survivors == {root_id if len(family) > 1 else None}, "a family is not what its merges make of it"
+        if not any(each.merged is not None and each.merged["reason"] in BY_HAND for each in family):
+            ids = {each.id for each in family}
+            assert all(ids.isdisjoint(each.apart) for each in family), "told apart, and one without a person's word"
+            facts = [fact for each in ids for fact in known.held.get(each, ())]
+            only = {fact.value for fact in facts if fact.strong and fact.type == "wechat_unionid"}
+            assert len(only) <= 1, "a conflict was settled in silence"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_comes_nobody_is_two_and_no_conflict_is_settled_in_silence(seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def main() -> None:
+        async with Shop() as shop:
+            took, conflicts = 0, dict[str, ConflictFact]()
+            for _ in range(40):
+                known = await shop.known(PEOPLE + SINGLE + WEAK)
+                everybody = sorted(known.customers)
+                asked = [anything(chance, everybody, list(conflicts.values())) for _ in range(chance.randint(1, 4))]
+                done = await shop.do(*asked)
+                assert all(isinstance(each, Refused) for each in done if isinstance(each, Exception)), done
+                took += sum(isinstance(each, jobs.Taken) for each in done)
+                for event in await shop.store.events(shop.tenant, 0, 100_000):
+                    if event.type == "customer.conflict":
+                        found = await shop.store.lookup(shop.tenant, Wanted(conflicts={event.data["conflict_id"]}))
+                        conflicts |= found.conflicts
+                hold_together(await shop.known(PEOPLE + SINGLE + WEAK))
+            assert [] == await compare(shop.store, shop.tenant)
+            events = await shop.store.events(shop.tenant, 0, 100_000)
+            assert took == sum(each.type == "contact.received" for each in events), "a contact has got lost"
 
     run(main())
 
