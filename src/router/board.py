@@ -16,7 +16,7 @@ from src.router.answers import ContactKey, Standing
 from src.router.config import Config
 from src.router.deadlines import SOONER, collaboration_due_at, contact_due_at
 from src.router.desk import Desk
-from src.router.entities import Agent, Assignment, Collaboration, Contact, requirement_json, terms_json
+from src.router.entities import Agent, Assignment, Collaboration, Contact, requirements_json, terms_json
 from src.router.fit import Need, primary
 from src.router.index import Index
 from src.router.journal import Event
@@ -157,22 +157,22 @@ class Board:
 
         `contact_id` names a contact that may have ended, and is not looked at.
         """
-        state = self.state
+        state, means = self.state, _MEANS.get(kind, 0)
         if contact is not None:
             contact_id, customer_id = contact.id, contact.customer_id
             self.told[contact_id] = kind
-            if kind in _ARRIVES or (kind == ev.CONTACT_RECLASSIFIED and data["queue"] != contact.queue):
+            if means & _ARRIVES or (kind == ev.CONTACT_RECLASSIFIED and data["queue"] != contact.queue):
                 self.arrivals[contact_id] = kind
-            if kind not in _CONTACT_STAYS:
+            if not means & _CONTACT_STAYS:
                 self._contacts[contact_id] = contact
         if assignment is not None:
             self._assignments[assignment.id] = assignment
-        if agent_id is not None and kind not in _AGENT_STAYS:
+        if agent_id is not None and not means & _AGENT_STAYS:
             self._agents[agent_id] = None
         event = Event(state.seq + 1, kind, self.now, contact_id, agent_id, customer_id, data)
         self.decision.events.append(event)
         state.apply(event)
-        if contact is not None and kind in _TRACED:
+        if contact is not None and means & _TRACED:
             shown = {name: data[name] for name in _TRACED_DATA if data.get(name) is not None}
             if agent_id is not None:
                 shown["agent_id"] = agent_id
@@ -226,7 +226,8 @@ class Board:
 
     def close(self, contact: Contact, outcome: str, reason: str | None) -> None:
         """The contact ends, and with it what others were asked to do for it."""
-        for collaboration in list(self.state.helps.get(contact.id, {}).values()):
+        helps = self.state.helps.get(contact.id)
+        for collaboration in list(helps.values()) if helps else ():
             self.say_help(ev.COLLABORATION_CLOSED, collaboration, reason="contact_closed", by=None)
         self.emit(ev.CONTACT_CLOSED, {"outcome": outcome, "reason": reason}, contact=contact)
 
@@ -492,7 +493,7 @@ class Board:
     def queue_is(self, contact: Contact) -> str:
         """The same in a word: open, paused or closed."""
         policy = self.policy(contact)
-        if policy.paused or self.config.queue(contact.queue).paused:
+        if policy.paused or (contact.pilot is not None and self.config.queue(contact.queue).paused):
             return "paused"
         if policy.hours is None or contact.answered_at is not None or contact.target_kind == "pinned":
             return "open"
@@ -541,10 +542,10 @@ class Board:
         return None if position is None else self.waits.estimate(contact.queue, position)
 
 
-_ARRIVES: Final = frozenset({ev.CONTACT_OVERFLOWED, ev.CONTACT_TRANSFERRED})
+_THAT_ARRIVE: Final = frozenset({ev.CONTACT_OVERFLOWED, ev.CONTACT_TRANSFERRED})
 """With these a contact comes to a queue, as with being received: it may be one too many, and is told its wait."""
 
-_TRACED: Final = frozenset(
+_THAT_ARE_TRACED: Final = frozenset(
     {
         ev.CONTACT_RECLASSIFIED,
         ev.CONTACT_RELAXED,
@@ -606,12 +607,12 @@ _SAID: Final = frozenset(
     }
 )
 
-_CONTACT_STAYS: Final = (
+_THAT_LEAVE_CONTACTS: Final = (
     frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING}) | ev.ALARMS | _SAID | ev.OF_CUSTOMERS
 )
 """Events that name a contact, but change nothing that it is looked at for."""
 
-_AGENT_STAYS: Final = frozenset(
+_THAT_LEAVE_AGENTS: Final = frozenset(
     {
         ev.AGENT_ALARM,
         ev.CONTACT_ACTIVE,
@@ -633,6 +634,20 @@ _AGENT_STAYS: Final = frozenset(
     }
 )
 """The same for agents: it is told, but has no more and no less room than before."""
+
+_ARRIVES: Final = 1
+_TRACED: Final = 2
+_CONTACT_STAYS: Final = 4
+_AGENT_STAYS: Final = 8
+
+_MEANS: Final = {
+    kind: _ARRIVES * (kind in _THAT_ARRIVE)
+    | _TRACED * (kind in _THAT_ARE_TRACED)
+    | _CONTACT_STAYS * (kind in _THAT_LEAVE_CONTACTS)
+    | _AGENT_STAYS * (kind in _THAT_LEAVE_AGENTS)
+    for kind in ev.KNOWN
+}
+"""All of this of each type of event, in one look."""
 
 _FITTING: Final = frozenset({"conversation", "dedicated", "last", "rule"})
 """Kinds of target that must fit as anybody must. The others are somebody's decision."""
@@ -687,7 +702,7 @@ def need_json(contact: Contact) -> dict[str, Any]:
         "priority": contact.priority,
         "language": contact.language,
         "tags": list(contact.tags),
-        "requirements": [requirement_json(each) for each in contact.requirements],
+        "requirements": requirements_json(contact.requirements),
         "target_agent_id": contact.target_agent_id,
         "target_kind": contact.target_kind,
         "target_until": contact.target_until,

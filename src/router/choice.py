@@ -16,9 +16,9 @@ from src.router.pages import Group, ProfilePage, Signature
 from src.router.ranking import Ranking, value_of
 from src.router.slices import Slices
 
-GATHERED_MAX: Final = 32
+GATHERED_MAX: Final = 8
 """Up to so many heads that suit are gathered rather than walked to."""
-WALKED_PER_GATHERED: Final = 4
+WALKED_PER_GATHERED: Final = 2
 """So many heads are passed in the time in which one is gathered, where there are many."""
 
 STRIDE: Final = 8
@@ -47,7 +47,7 @@ class Choice:
         places: Collection[object],
         signature: Signature,
         ranking: Ranking[Group],
-        is_barred: Callable[[str], bool],
+        is_barred: Callable[[str], bool] | None,
         *,
         by_skill: bool,
         weights: Weights | None,

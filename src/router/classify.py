@@ -98,9 +98,9 @@ class Rules:
     """
 
     def __init__(self, rules: Iterable[RuleConfig]) -> None:
-        self._rules = [(rule, _conditions(rule)) for rule in sorted(rules, key=attrgetter("order", "name"))]
+        self._rules = [_Conditions(rule) for rule in sorted(rules, key=attrgetter("order", "name"))]
         self._finders: tuple[TagFinder, ...] | None = None
-        if sum(len(rule.text) for rule, _ in self._rules) > PHRASES_MAX:
+        if sum(len(each.rule.text) for each in self._rules) > PHRASES_MAX:
             raise Malformed(f"rules have more than {PHRASES_MAX} phrases", field="when.text")
 
     def __bool__(self) -> bool:
@@ -113,14 +113,11 @@ class Rules:
             return NOTHING_HELD
         case = _Case(facts, self)
         held: list[RuleConfig] = []
-        for rule, conditions in self._rules:
-            for holds in conditions:
-                if not holds(case):
-                    break
-            else:
-                held.append(rule)
-                if rule.add_tags:
-                    case.tags.update(rule.add_tags)
+        for each in self._rules:
+            if each.hold(case):
+                held.append(each.rule)
+                if each.rule.add_tags:
+                    case.tags = case.tags.union(each.rule.add_tags)
         return _verdict(facts, held) if held else NOTHING_HELD
 
     def spoken_of(self, text: str | None) -> frozenset[str]:
@@ -128,7 +125,7 @@ class Rules:
         if not text:
             return frozenset()
         if self._finders is None:
-            self._finders = _finders([rule for rule, _ in self._rules if rule.text])
+            self._finders = _finders([each.rule for each in self._rules if each.rule.text])
         return frozenset(name for finder in self._finders for name in finder.find(text))
 
 
@@ -139,81 +136,77 @@ NOTHING_HELD: Final = Verdict()
 class _Case:
     """One judging: the facts at hand, the tags so far, and what the text says once somebody has asked."""
 
-    __slots__ = (
-        *("account", "attributes", "channel", "customer_attributes", "language", "now", "repeat", "tags", "tier"),
-        *("_found", "_rules", "_text"),
-    )
+    __slots__ = ("_found", "_rules", "facts", "tags")
 
     def __init__(self, facts: Facts, rules: Rules) -> None:
-        self.channel = facts.channel
-        self.account = facts.account
-        self.tags = set(facts.tags)
-        self.tier = facts.tier
-        self.language = None if facts.language is None else primary(facts.language)
-        self.attributes = facts.attributes
-        self.customer_attributes = facts.customer_attributes
-        self.repeat = facts.repeat
-        self.now = facts.now
-        self._text = facts.text
+        self.facts: Final = facts
+        self.tags = facts.tags
         self._rules = rules
         self._found: frozenset[str] | None = None
 
     def found(self) -> frozenset[str]:
         """The names of the rules with a phrase that stands in the text."""
         if self._found is None:
-            self._found = self._rules.spoken_of(self._text)
+            self._found = self._rules.spoken_of(self.facts.text)
         return self._found
 
 
-_Condition = Callable[[_Case], bool]
+_OfAttributes = Callable[[Mapping[str, Any]], bool]
 
 
-def _conditions(rule: RuleConfig) -> tuple[_Condition, ...]:
-    """The conditions that are set, the cheap ones first: most rules do not hold for most contacts."""
-    return (*_on_origin(rule), *_on_tags(rule), *_on_more(rule))
+class _Conditions:
+    """A rule, and the conditions that it sets, made ready once; an empty set is none."""
 
+    __slots__ = (
+        *("_accounts", "_attributes", "_channels", "_customer_attributes", "_every", "_hours", "_languages"),
+        *("_none", "_repeat", "_some", "_tiers", "rule"),
+    )
 
-def _on_origin(rule: RuleConfig) -> Iterator[_Condition]:
-    channels, accounts, tiers = frozenset(rule.channels), frozenset(rule.accounts), frozenset(rule.customer_tiers)
-    languages, repeat = frozenset(map(primary, rule.languages)), rule.repeat
-    if channels:
-        yield lambda case: case.channel in channels
-    if accounts:
-        yield lambda case: case.account in accounts
-    if tiers:
-        yield lambda case: case.tier in tiers
-    if languages:
-        yield lambda case: case.language in languages
-    if repeat is not None:
-        yield lambda case: case.repeat is repeat
+    def __init__(self, rule: RuleConfig) -> None:
+        self.rule: Final = rule
+        self._channels = frozenset(rule.channels)
+        self._accounts = frozenset(rule.accounts)
+        self._tiers = frozenset(rule.customer_tiers)
+        self._languages = frozenset(map(primary, rule.languages))
+        self._repeat = rule.repeat
+        self._some = frozenset(rule.tags_any)
+        self._every = frozenset(rule.tags_all)
+        self._none = frozenset(rule.tags_none)
+        self._attributes: list[_OfAttributes] = [among(*each) for each in rule.attributes.items()]
+        self._customer_attributes: list[_OfAttributes] = [among(*each) for each in rule.customer_attributes.items()]
+        self._hours = None if rule.time is None else hours_of(rule.time)
 
+    def hold(self, case: _Case) -> bool:
+        """Whether all of them do. The cheap ones are looked at first: most rules do not hold for most contacts."""
+        facts = case.facts
+        if self._channels and facts.channel not in self._channels:
+            return False
+        if self._accounts and facts.account not in self._accounts:
+            return False
+        if self._tiers and facts.tier not in self._tiers:
+            return False
+        return self._hold_of_tags(case.tags) and self._hold_of_more(case)
 
-def _on_tags(rule: RuleConfig) -> Iterator[_Condition]:
-    some, every, none = frozenset(rule.tags_any), frozenset(rule.tags_all), frozenset(rule.tags_none)
-    if some:
-        yield lambda case: not some.isdisjoint(case.tags)
-    if every:
-        yield lambda case: every <= case.tags
-    if none:
-        yield lambda case: none.isdisjoint(case.tags)
+    def _hold_of_tags(self, tags: frozenset[str]) -> bool:
+        if self._some and not any(each in self._some for each in tags):
+            return False
+        if self._every and not self._every <= tags:
+            return False
+        return not self._none or self._none.isdisjoint(tags)
 
-
-def _on_more(rule: RuleConfig) -> Iterator[_Condition]:
-    name = rule.name
-    for each in rule.attributes.items():
-        yield _on_attribute(attrgetter("attributes"), *each)
-    for each in rule.customer_attributes.items():
-        yield _on_attribute(attrgetter("customer_attributes"), *each)
-    if rule.time is not None:
-        hours = hours_of(rule.time)
-        yield lambda case: is_open(hours, case.now)
-    if rule.text:
-        yield lambda case: name in case.found()
-
-
-def _on_attribute(of: Callable[[_Case], Mapping[str, Any]], name: str, values: Iterable[Any]) -> _Condition:
-    holds = among(name, values)
-    return lambda case: holds(of(case))
+    def _hold_of_more(self, case: _Case) -> bool:
+        facts = case.facts
+        if self._languages and (facts.language is None or primary(facts.language) not in self._languages):
+            return False
+        if self._repeat is not None and facts.repeat is not self._repeat:
+            return False
+        if not all(holds(facts.attributes) for holds in self._attributes):
+            return False
+        if not all(holds(facts.customer_attributes) for holds in self._customer_attributes):
+            return False
+        if self._hours is not None and not is_open(self._hours, facts.now):
+            return False
+        return not self.rule.text or self.rule.name in case.found()
 
 
 def among(name: str, values: Iterable[Any]) -> Callable[[Mapping[str, Any]], bool]:

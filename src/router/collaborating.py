@@ -5,7 +5,7 @@ from typing import Final
 
 from src.router import events as ev
 from src.router.board import Board, need_of
-from src.router.entities import Collaboration, Contact, deadlines_json, requirement_json
+from src.router.entities import Collaboration, Contact, deadlines_json, requirements_json
 from src.router.fit import misfit
 from src.router.model import NO_TERMS, CollaborationKind, Deadlines, DepartmentConfig, Requirement
 
@@ -19,9 +19,11 @@ def ask_for_shared(board: Board, contact: Contact, lead_id: str) -> None:
     What is shared is worked out anew for each lead: what it covers itself needs no help any more, and what it lacks is
     asked for, also where an earlier lead covered it. A helper that has become the lead helps no more.
     """
-    split = any(each.shared for each in contact.requirements)
+    split, helps = any(each.shared for each in contact.requirements), board.state.helps.get(contact.id)
+    if not split and not helps:
+        return
     asked: set[str] = set()
-    for collaboration in list(board.state.helps.get(contact.id, {}).values()):
+    for collaboration in list((helps or {}).values()):
         if collaboration.agent_id == lead_id:
             board.say_help(ev.COLLABORATION_CLOSED, collaboration, reason="helper_leads", by=None)
         elif split and _is_for_a_share(board, collaboration) and _covers(board, lead_id, collaboration.requirements):
@@ -81,7 +83,7 @@ def request(
         "collaboration_id": collaboration_id,
         "kind": kind,
         "department": None if department is None else department.name,
-        "requirements": [requirement_json(each) for each in requirements],
+        "requirements": requirements_json(requirements),
         "deadlines": deadlines_json(deadlines),
         "feedback_by": _after(board, deadlines.feedback_s),
         "asked_until": asked_until,

@@ -29,8 +29,9 @@ def contact_due_at(board: "Board", contact: Contact) -> int | None:
     """The earliest of everything that is due for a contact."""
     if contact.state == "parked":
         return returns_at(board, contact)
-    due = sla_due_at(board, contact)
-    flag = flag_due_at(board, contact)
+    policy = board.policy(contact)
+    due = _sla_due_at(policy, contact)
+    flag = flag_due_at(board, contact, policy)
     if flag is not None and (due is None or flag < due):
         due = flag
     if contact.parked_until is not None and (due is None or contact.parked_until < due):
@@ -51,25 +52,30 @@ def contact_due_at(board: "Board", contact: Contact) -> int | None:
 
 def sla_due_at(board: "Board", contact: Contact) -> int | None:
     """When the next warning or breach of the service level comes, unless it is answered before."""
+    return _sla_due_at(board.policy(contact), contact)
+
+
+def _sla_due_at(policy: QueueConfig, contact: Contact) -> int | None:
     if contact.answered_at is not None or contact.sla_stage >= BREACHED:
         return None
-    within_ms = board.policy(contact).within_s * 1000
+    within_ms = policy.within_s * 1000
     ms = int(within_ms * SLA_WARNING_SHARE) if contact.sla_stage == 0 else within_ms
-    return _waited_at(board, contact, contact.created_at, ms)
+    return waited_at(policy, contact.created_at, ms)
 
 
 def is_in_time(board: "Board", contact: Contact) -> bool:
     """Whether a contact that is answered now for the first time is answered in time."""
-    within_at = _waited_at(board, contact, contact.created_at, board.policy(contact).within_s * 1000)
+    policy = board.policy(contact)
+    within_at = _waited_at(policy, contact, contact.created_at, policy.within_s * 1000)
     return within_at is None or board.now <= within_at
 
 
-def _waited_at(board: "Board", contact: Contact, since: int, ms: int) -> int | None:
+def _waited_at(policy: QueueConfig, contact: Contact, since: int, ms: int) -> int | None:
     """When a contact has waited for so long; None: never. While its queue is closed, nobody waits.
 
     Hours are for those who come: who was answered before waits all the time.
     """
-    return since + ms if contact.answered_at is not None else waited_at(board.policy(contact), since, ms)
+    return since + ms if contact.answered_at is not None else waited_at(policy, since, ms)
 
 
 def waited_at(policy: QueueConfig, since: int, ms: int) -> int | None:
@@ -77,19 +83,20 @@ def waited_at(policy: QueueConfig, since: int, ms: int) -> int | None:
     return since + ms if policy.hours is None else hours.after(policy.hours, since, ms)
 
 
-def flag_due_at(board: "Board", contact: Contact) -> int | None:
-    """When the contact has waited for so long that it is marked."""
+def flag_due_at(board: "Board", contact: Contact, policy: QueueConfig) -> int | None:
+    """When the contact has waited for so long, under this policy of its queue, that it is marked."""
     if LONG_WAIT in contact.flags:
         return None
-    return _waited_at(board, contact, contact.entered_at, board.config.settings.wait_flag_s * 1000)
+    return _waited_at(policy, contact, contact.entered_at, board.config.settings.wait_flag_s * 1000)
 
 
 def step_due_at(board: "Board", contact: Contact, done: int) -> int | None:
     """When the next step of the queue is due, after so many."""
-    steps = board.policy(contact).steps
+    policy = board.policy(contact)
+    steps = policy.steps
     if done >= len(steps):
         return None
-    return _waited_at(board, contact, contact.entered_at, steps[done].after_s * 1000)
+    return _waited_at(policy, contact, contact.entered_at, steps[done].after_s * 1000)
 
 
 def max_wait_due_at(board: "Board", contact: Contact) -> int | None:
@@ -97,7 +104,7 @@ def max_wait_due_at(board: "Board", contact: Contact) -> int | None:
     policy = board.policy(contact)
     if policy.max_wait_s is None or not can_overflow(board, contact, policy.overflow):
         return None
-    return _waited_at(board, contact, contact.entered_at, policy.max_wait_s * 1000)
+    return _waited_at(policy, contact, contact.entered_at, policy.max_wait_s * 1000)
 
 
 def can_overflow(board: "Board", contact: Contact, where: Overflow | None) -> bool:

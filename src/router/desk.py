@@ -20,7 +20,7 @@ class Desk:
     room for with nothing to do.
     """
 
-    __slots__ = ("ability", "all_free", "config", "is_plain", "now", "until")
+    __slots__ = ("_free_with", "ability", "all_free", "config", "is_plain", "now", "until")
 
     def __init__(self, config: AgentConfig, now: AgentConfig, until: int | None) -> None:
         self.config: Final = config
@@ -31,6 +31,7 @@ class Desk:
         self.is_plain: Final = channels is not None and not any(
             each.excludes or each.interruptible for each in channels.values()
         )
+        self._free_with: dict[str, tuple[str, ...]] = {}
         self.all_free: tuple[str, ...] = (ANY_CHANNEL,) if now.capacity else ()
         if channels is not None:
             self.all_free = tuple(name for name, limit in channels.items() if limit.cost <= now.capacity)
@@ -58,6 +59,13 @@ class Desk:
             return self.all_free
         channels = self.now.channels
         if self.is_plain and channels is not None:
+            if len(agent.open) == 1:
+                for only in agent.open.values():
+                    if only.present and not only.wanted and only.cost == self.now.cost(only.channel):
+                        free = self._free_with.get(only.channel)
+                        if free is None:
+                            free = self._free_with[only.channel] = self._plain_free(agent, channels)
+                        return free
             return self._plain_free(agent, channels)
         present = [each for each in agent.open.values() if each.present]
         owed = [each for each in agent.open.values() if each.wanted]

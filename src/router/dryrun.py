@@ -13,7 +13,7 @@ from src.router.answers import ContactKey
 from src.router.board import Board
 from src.router.commands import Receive
 from src.router.deadlines import can_overflow
-from src.router.entities import FOREVER, Contact, requirement_json, requirements_from, terms_from, terms_json
+from src.router.entities import FOREVER, Contact, requirements_from, requirements_json, terms_from, terms_json
 from src.router.fit import Need, preference
 from src.router.handlers.contacts import preferred
 from src.router.intake import Intake
@@ -61,7 +61,7 @@ def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
         "priority": found.priority,
         "language": found.language,
         "tags": [each.tag for each in found.tags],
-        "requirements": [requirement_json(each) for each in found.requirements],
+        "requirements": requirements_json(found.requirements),
         "terms": terms_json(found.terms),
         "pilot": found.pilot,
         "preferred": None if target is None else {"agent_id": named, "kind": target["target_kind"]},
@@ -73,8 +73,8 @@ def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
         "split": None
         if split is None
         else {
-            "lead": [requirement_json(each) for each in split.lead],
-            "shared": [requirement_json(each) for each in split.shared],
+            "lead": requirements_json(split.lead),
+            "shared": requirements_json(split.shared),
         },
         **_outlook(board, (board.now - found.priority * 1000, command.contact_id), found.queue),
         **agents,
@@ -114,7 +114,7 @@ def of_contact(board: Board, contact: Contact) -> dict[str, Any]:
         "priority": contact.priority,
         "language": contact.language,
         "tags": list(contact.tags),
-        "requirements": [requirement_json(each) for each in contact.requirements],
+        "requirements": requirements_json(contact.requirements),
         "terms": terms_json(contact.terms),
         "pilot": contact.pilot,
         "preferred": preferred_agent,

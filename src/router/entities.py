@@ -28,6 +28,29 @@ REQUIREMENTS_MAX: Final = 10_000
 _known: Final[dict[tuple[Any, ...], Requirement]] = {}
 _equal: Final[dict[tuple[Any, ...], tuple[Any, ...]]] = {}
 
+
+class _Shown:
+    """Requirements, and their JSON form."""
+
+    __slots__ = ("data", "requirements")
+
+    def __init__(self, requirements: tuple[Requirement, ...], data: list[dict[str, Any]]) -> None:
+        self.requirements: Final = requirements
+        self.data: Final = data
+
+
+class _Latest:
+    """What was shown last: an event that says it is folded at once, and need not be read anew."""
+
+    __slots__ = ("shown",)
+
+    def __init__(self) -> None:
+        self.shown = _Shown((), [])
+
+
+_shown: Final[dict[tuple[Requirement, ...], _Shown]] = {}
+_latest: Final = _Latest()
+
 T = TypeVar("T")
 
 NO_ALARMS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -525,8 +548,22 @@ def requirement_json(requirement: Requirement) -> dict[str, Any]:
     return shown
 
 
-def requirements_from(data: list[Mapping[str, Any]]) -> tuple[Requirement, ...]:
-    """The inverse of a list of `requirement_json`."""
+def requirements_json(requirements: tuple[Requirement, ...]) -> list[dict[str, Any]]:
+    """The JSON form of all of them: one list for all contacts that have them, which nobody may change."""
+    shown = _shown.get(requirements)
+    if shown is None:
+        if len(_shown) >= REQUIREMENTS_MAX:
+            _shown.clear()
+        shown = _shown[requirements] = _Shown(_one(requirements), [requirement_json(each) for each in requirements])
+    _latest.shown = shown
+    return shown.data
+
+
+def requirements_from(data: list[dict[str, Any]]) -> tuple[Requirement, ...]:
+    """The inverse of `requirements_json`."""
+    shown = _latest.shown
+    if data is shown.data:
+        return shown.requirements
     return _one(tuple([_requirement_from(each) for each in data])) if data else ()
 
 
@@ -610,7 +647,7 @@ def deadlines_from(data: Mapping[str, int | None]) -> Deadlines:
 
 @lru_cache(maxsize=4096)
 def _requirements_text(requirements: tuple[Requirement, ...]) -> str:
-    return dump([requirement_json(each) for each in requirements])
+    return dump(requirements_json(requirements))
 
 
 def dump(value: object) -> str:

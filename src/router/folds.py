@@ -37,31 +37,34 @@ FLAGGED_CALLBACK: Final = "callback"
 
 
 def _move_contact(state: "State", event: Event) -> Contact:
-    assert event.contact_id is not None
-    contact = state.contacts[event.contact_id]
+    contact_id, at = event.contact_id, event.at
+    assert contact_id is not None
+    contact = state.contacts[contact_id]
     contact.state = CONTACT[(contact.state, event.type)]
-    contact.updated_at = event.at
+    contact.updated_at = at
     if contact.bars:
-        contact.bars = {agent: until for agent, until in contact.bars.items() if until > event.at} or NONE
-    state.changed_contacts[contact.id] = contact
+        contact.bars = {agent: until for agent, until in contact.bars.items() if until > at} or NONE
+    state.changed_contacts[contact_id] = contact
     return contact
 
 
 def _move_assignment(state: "State", event: Event) -> Assignment:
-    assignment = state.assignments[event.data["assignment_id"]]
+    data = event.data
+    assignment = state.assignments[data["assignment_id"]]
     before = assignment.state
     assignment.state = after = ASSIGNMENT[(before, event.type)]
     state.changed_assignments[assignment.id] = assignment
     if before == "offered":
         state.forget_offer(assignment)
     if after not in OPEN_ASSIGNMENT:
-        assignment.ended_at = event.at
+        at = event.at
+        assignment.ended_at = at
         assignment.released = assignment.wanted = False
         del state.assignments[assignment.id]
         agent = state.agents[assignment.agent_id]
         del agent.open[assignment.id]
-        if before != "parked" and event.data.get("reason") != "taken_by_another":
-            agent.idle_since = event.at
+        if before != "parked" and data.get("reason") != "taken_by_another":
+            agent.idle_since = at
         state.changed_agents[agent.id] = None
     return assignment
 
@@ -105,20 +108,20 @@ def _bar(contact: Contact, agent_id: str, data: Mapping[str, Any]) -> None:
 
 
 def _received(state: "State", event: Event) -> None:
-    assert event.contact_id is not None
-    assert event.customer_id is not None
-    data = event.data
+    contact_id, customer_id, at, data = event.contact_id, event.customer_id, event.at, event.data
+    assert contact_id is not None
+    assert customer_id is not None
     contact = Contact(
-        event.contact_id,
-        event.customer_id,
+        contact_id,
+        customer_id,
         data["channel"],
         data["account"],
-        event.at,
+        at,
         CONTACT[(None, event.type)],
     )
     contact.queue, contact.priority, contact.language = data["queue"], data["priority"], data["language"]
     contact.tags, contact.requirements = tags_from(data["tags"]), requirements_from(data["requirements"])
-    contact.updated_at = event.at
+    contact.updated_at = at
     if event.version > 1:
         contact.pilot = data["pilot"]
         contact.target_agent_id, contact.target_kind = data["target_agent_id"], data["target_kind"]
@@ -132,36 +135,37 @@ def _moved(state: "State", event: Event) -> None:
 
 def _offered(state: "State", event: Event) -> None:
     contact = _move_contact(state, event)
-    assert event.agent_id is not None
-    data = event.data
+    agent_id, at, data = event.agent_id, event.at, event.data
+    assert agent_id is not None
     assignment = Assignment(
         data["assignment_id"],
         contact.id,
-        event.agent_id,
+        agent_id,
         data["channel"],
         data["cost"],
-        event.at,
+        at,
         data["expires_at"],
         ASSIGNMENT[(None, event.type)],
     )
     if contact.assignment_id is None:
         contact.assignment_id = assignment.id
     state.open_assignment(assignment)
-    agent = state.agents[event.agent_id]
+    agent = state.agents[agent_id]
     if data.get("one_of", 1) == 1:
-        agent.idle_since = event.at  # of several, only the one who takes it has something to do
+        agent.idle_since = at  # of several, only the one who takes it has something to do
     if event.version > 1:
-        agent.turn_at = event.at
-    state.changed_agents[agent.id] = None
+        agent.turn_at = at
+    state.changed_agents[agent_id] = None
 
 
 def _accepted(state: "State", event: Event) -> None:
     contact, assignment = _move_contact(state, event), _move_assignment(state, event)
-    assignment.accepted_at = event.at
+    at = event.at
+    assignment.accepted_at = at
     contact.assignment_id = assignment.id
     contact.target_agent_id = contact.target_kind = contact.target_until = contact.parked_until = None
     if contact.answered_at is None:
-        contact.answered_at = event.at
+        contact.answered_at = at
     agent = state.agents[assignment.agent_id]
     if agent.misses or agent.idle_since < assignment.offered_at:
         agent.misses = 0
@@ -337,9 +341,9 @@ def _units(state: "State", event: Event) -> None:
 
 
 def _completed(state: "State", event: Event) -> None:
-    assignment = _move_assignment(state, event)
-    assignment.resolved = event.data["resolved"]
-    assignment.disposition = event.data["disposition"]
+    assignment, data = _move_assignment(state, event), event.data
+    assignment.resolved = data["resolved"]
+    assignment.disposition = data["disposition"]
 
 
 def _wrapping_up(state: "State", event: Event) -> None:

@@ -213,9 +213,10 @@ class Index:
 
     def remove_waiting(self, contact_id: str) -> bool:
         """Say that a contact waits no longer; true if that is news."""
-        entry = self._waiting.pop(contact_id, None)
+        entry = self._waiting.get(contact_id)
         if entry is None:
             return False
+        del self._waiting[contact_id]
         line: WaitingLine = entry[-1]
         if line.matchable and not line.owner.need.agents:
             self._waiting_heads.remove(entry)
@@ -338,6 +339,7 @@ class Index:
         self._learn(signature)
         if not self._is_anybody_free(signature):
             return []
+        is_barred = barred.__contains__ if barred else None
         ranking, places = self._ranking(distribution, weights), self._places.taking(signature.need.channel)
         by_skill = bool(signature.asked) and (distribution == "best_skilled" if weights is None else weights.skill > 0)
         if by_skill or weights is not None or signature.need.preferred:
@@ -346,13 +348,13 @@ class Index:
                 places,
                 signature,
                 ranking,
-                barred.__contains__,
+                is_barred,
                 by_skill=by_skill,
                 weights=weights,
             )
             return choice.best(self._free(signature), count, sure)
         heads = heads_of(signature, ranking, places, signature.fitting, (0, None))
-        return [(each[-2], 0, None) for each in first(heads, count, barred.__contains__, sure)[0]]
+        return [(each[-2], 0, None) for each in first(heads, count, is_barred, sure)[0]]
 
     def _is_anybody_free(self, signature: Signature) -> bool:
         channel, pages = signature.need.channel, self._profile_pages
@@ -590,7 +592,8 @@ class Index:
                 yield code, slices.total(page.agents, profiles), page.example(profiles)
             for place, tally in page.tallies.items():
                 if not place.available and fits & tally.some:
-                    yield place.status, slices.total(tally.counts, fits), page.example(fits & tally.some, place)
+                    profiles = fits & tally.some
+                    yield place.status, tally.total(profiles), page.example(profiles, place)
 
     def _busy(self, signature: Signature) -> Exclusion | None:
         """Those who are there and fit, but have no room for the channel."""
@@ -601,7 +604,7 @@ class Index:
                 for place, tally in page.busy(channel):
                     profiles = fits & tally.some
                     if profiles:
-                        count += slices.total(tally.counts, profiles)
+                        count += tally.total(profiles)
                         example = example or page.example(profiles, place)
         return ("no_capacity", count, example) if count else None
 

@@ -4,9 +4,8 @@ Whoever may take one member of a line may take all. So the first that suits is t
 and nobody looks behind the head of a line that does not.
 """
 
-from array import array
 from bisect import bisect_left, insort
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
@@ -14,6 +13,8 @@ from src.router.ordered import BLOCK_MAX, Entry, Sorted, delete, insert
 
 PAGE_BITS: Final = 12
 """Sets of lines are kept in pages of 2 ** 12, so that their ints stay short: changing one bit costs a copy."""
+
+_NO_BITS: Final = bytes((1 << PAGE_BITS) // 8)
 
 WALK_UNREMEMBERED_MAX: Final = 32
 """A walk over more heads than this that do not suit leaves a bookmark behind."""
@@ -77,16 +78,18 @@ class Wanted:
         in_set = self.sets.get(line.number >> PAGE_BITS, 0) >> (line.number & (1 << PAGE_BITS) - 1) & 1
         return bool(in_set) and (self.kinds is None or line.kind in self.kinds)
 
+    def bits(self, page: int) -> bytes:
+        """The set of a page, bit by bit from the lowest: to look at one costs no arithmetic on long ints."""
+        things = self.sets.get(page, 0)
+        return things.to_bytes((1 << PAGE_BITS) + 7 >> 3, "little") if things else _NO_BITS
+
 
 class _Block:
-    """Some heads that stand together, and the numbers of their lines: these lie side by side in memory.
-
-    To pass a head by its number costs a tenth of what it costs to look at the head and its line where there are many.
-    """
+    """Some heads that stand together, and the numbers of their lines: to pass a head, no more is read."""
 
     __slots__ = ("entries", "numbers")
 
-    def __init__(self, entries: list[Entry], numbers: "array[int]") -> None:
+    def __init__(self, entries: list[Entry], numbers: list[int]) -> None:
         self.entries = entries
         self.numbers = numbers
 
@@ -102,7 +105,7 @@ class Heads(Generic[T]):
     def __init__(self) -> None:
         self.steps = 0
         self._size = 0
-        self._blocks = [_Block([], array("L"))]
+        self._blocks = [_Block([], [])]
         self._lasts: list[Entry] = []  # what each block but the last one goes up to, without a line
         self._far: Entry | None = None
         self._late: list[Entry] = []
@@ -145,13 +148,14 @@ class Heads(Generic[T]):
         at = self._at(entry)
         block = self._blocks[at]
         entries, numbers = block.entries, block.numbers
+        line: Line[T] = entry[-1]
         if not entries or entries[-1] < entry:
             entries.append(entry)
-            numbers.append(entry[-1].number)
+            numbers.append(line.number)
         else:
             i = bisect_left(entries, entry)
             entries.insert(i, entry)
-            numbers.insert(i, entry[-1].number)
+            numbers.insert(i, line.number)
         if len(entries) > BLOCK_MAX:
             half = len(entries) // 2
             self._blocks.insert(at + 1, _Block(entries[half:], numbers[half:]))
@@ -171,47 +175,28 @@ class Heads(Generic[T]):
         """Which block an entry belongs to."""
         return bisect_left(self._lasts, entry[:-1]) if self._lasts else 0
 
-    def walk(self, wanted: Wanted) -> Iterator[Entry]:
+    def walk(self, wanted: Wanted) -> "Walk":
         """The heads of the lines that suit, first ones first, with milestones between them."""
-        sets, kinds, bookmarks, mask = wanted.sets, wanted.kinds, wanted.bookmarks, (1 << PAGE_BITS) - 1
-        start, passed, counted = None, 0, 0
-        if bookmarks is not None and wanted.purpose in bookmarks:
-            start, passed = self._reopen(bookmarks[wanted.purpose], wanted)
-        first_block, begin = self._place(start)
-        for block in islice(self._blocks, first_block, None):
-            for i, number in enumerate(islice(block.numbers, begin, None) if begin else block.numbers, begin):
-                passed += 1
-                if sets.get(number >> PAGE_BITS, 0) >> (number & mask) & 1:
-                    entry = block.entries[i]
-                    if kinds is None or entry[-1].kind in kinds:
-                        if bookmarks is not None and passed > WALK_UNREMEMBERED_MAX:
-                            bookmarks[wanted.purpose] = self._bookmark(entry[:-1])
-                        bookmarks = None
-                        self.steps += passed - counted
-                        counted = passed
-                        yield entry
-                        continue
-                if passed - counted > MILESTONE_AFTER:
-                    self.steps += passed - counted
-                    counted = passed
-                    yield (*block.entries[i][:-1], NOBODY)
-            begin = 0
+        return Walk(self, wanted)
 
-    def _place(self, entry: Entry | None) -> tuple[int, int]:
+    def block(self, at: int) -> _Block | None:
+        """The heads that stand together as the block of this number, if there is one."""
+        return self._blocks[at] if at < len(self._blocks) else None
+
+    def place(self, entry: Entry) -> tuple[int, int]:
         """The block and the place in it of the first entry that is not before this one."""
-        if entry is None:
-            return 0, 0
         at = bisect_left(self._lasts, entry)
         return at, bisect_left(self._blocks[at].entries, entry)
 
-    def _reopen(self, bookmark: Bookmark, wanted: Wanted) -> tuple[Entry | None, int]:
+    def reopen(self, bookmark: Bookmark, wanted: Wanted) -> tuple[Entry | None, int]:
         """Where a walk may begin, and how many heads were looked at to know."""
         if bookmark.edition is not self._edition:
             return None, 0
         late = self._late[bookmark.late :]
         return min([bookmark.entry, *(each[:-1] for each in late if wanted.suits(each[-1]))]), len(late)
 
-    def _bookmark(self, entry: Entry) -> Bookmark:
+    def bookmark(self, entry: Entry) -> Bookmark:
+        """A mark at an entry, before which no line suits."""
         if self._far is None or self._far < entry:
             self._far = entry
         return Bookmark(self._edition, len(self._late), entry)
@@ -224,10 +209,81 @@ class Heads(Generic[T]):
             self._far = None
 
 
+class Walk:
+    """One walk along the heads. Nothing may change them before it is over.
+
+    It is a class and no generator, because whoever walks passes many heads for each that suits: here that takes a few
+    steps of the machine once it is compiled.
+    """
+
+    __slots__ = ("_at", "_bits", "_block", "_bookmarks", "_counted", "_heads", "_i", "_page", "_passed", "_wanted")
+
+    def __init__(self, heads: Heads[Any], wanted: Wanted) -> None:
+        self._heads = heads
+        self._wanted = wanted
+        self._bookmarks = wanted.bookmarks
+        self._passed = self._counted = 0
+        self._at = self._i = 0
+        self._page, self._bits = -1, _NO_BITS
+        if self._bookmarks is not None and wanted.purpose in self._bookmarks:
+            start, self._passed = heads.reopen(self._bookmarks[wanted.purpose], wanted)
+            if start is not None:
+                self._at, self._i = heads.place(start)
+        self._block: _Block | None = heads.block(self._at)
+
+    def __iter__(self) -> "Walk":
+        """Itself."""
+        return self
+
+    def __next__(self) -> Entry:
+        """The next head that suits, or a milestone."""
+        kinds, i, page, bits = self._wanted.kinds, self._i, self._page, self._bits
+        mask, milestone = (1 << PAGE_BITS) - 1, MILESTONE_AFTER + self._counted - self._passed + i
+        while self._block is not None:
+            block, begin = self._block, i
+            numbers, size = block.numbers, len(block.numbers)
+            while i < size:
+                number = numbers[i]
+                i += 1
+                if number >> PAGE_BITS != page:
+                    page = number >> PAGE_BITS
+                    bits = self._wanted.bits(page)
+                if bits[(number & mask) >> 3] >> (number & mask & 7) & 1:
+                    entry = block.entries[i - 1]
+                    if kinds is None or entry[-1].kind in kinds:
+                        self._stop(i, begin, page, bits)
+                        self._remember(entry)
+                        return entry
+                if i > milestone:
+                    self._stop(i, begin, page, bits)
+                    return (*block.entries[i - 1][:-1], NOBODY)
+            self._passed += i - begin
+            milestone -= i
+            self._at, i = self._at + 1, 0
+            self._block = self._heads.block(self._at)
+        raise StopIteration
+
+    def _stop(self, i: int, begin: int, page: int, bits: bytes) -> None:
+        """Know where to go on, and how far it has come."""
+        self._passed += i - begin
+        self._heads.steps += self._passed - self._counted
+        self._counted = self._passed
+        self._i, self._page, self._bits = i, page, bits
+
+    def _remember(self, entry: Entry) -> None:
+        """Leave a bookmark at the first line that suits, where it was far."""
+        if self._bookmarks is not None:
+            if self._passed > WALK_UNREMEMBERED_MAX:
+                self._bookmarks[self._wanted.purpose] = self._heads.bookmark(entry[:-1])
+            self._bookmarks = None
+
+
 def first(
-    heads: Iterable[Entry], count: int, is_barred: Callable[[str], bool], sure: int | None = None
+    heads: Iterable[Entry], count: int, is_barred: Callable[[str], bool] | None, sure: int | None = None
 ) -> tuple[list[Entry], bool]:
     """The first `count` entries that are not barred of the lines that begin with these heads, which come in order.
+
+    `is_barred` None: nobody is.
 
     With `sure`, so many are enough where further ones are not near: then it is true that it gave up.
     """
@@ -242,7 +298,7 @@ def first(
                 break
             continue
         lines.append(line)
-        if not is_barred(head[-2]):
+        if is_barred is None or not is_barred(head[-2]):
             found.append(head)
             if len(found) == count:
                 break
@@ -254,12 +310,12 @@ def first(
 
 
 def _fill_up(
-    found: list[Entry], members: Sorted, count: int, is_barred: Callable[[str], bool], end: Entry | None
+    found: list[Entry], members: Sorted, count: int, is_barred: Callable[[str], bool] | None, end: Entry | None
 ) -> None:
     """Find a place among the first ones for members of a line that stand behind its head, but in front of `end`."""
     for entry in islice(members, 1, None):
         if (found[-1] < entry) if len(found) == count else (end is not None and end < entry):
             break
-        if not is_barred(entry[-2]):
+        if is_barred is None or not is_barred(entry[-2]):
             insort(found, entry)
             del found[count:]

@@ -222,7 +222,8 @@ def take(board: Board, assignment: Assignment, *, by: str | None = None, why: st
     `by` is the supervisor who assigned what was offered already, `why` the reason given.
     """
     contact = board.state.contacts[assignment.contact_id]
-    for other in list(board.state.offers.get(contact.id, {}).values()):
+    offers = board.state.offers[contact.id]
+    for other in list(offers.values()) if len(offers) > 1 else ():
         if other is not assignment:
             board.say(ev.OFFER_REVOKED, other, reason="taken_by_another")
     if board.state.agents[assignment.agent_id].idle_since < assignment.offered_at:

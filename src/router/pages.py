@@ -102,18 +102,22 @@ class Group:
 
     def enter(self, agent_id: str) -> None:
         """An agent stands here now."""
-        tally, mask = self.tally, self.profile.mask
+        tally, shift = self.tally, self.profile.shift
         self.agents[agent_id] = None
-        slices.one_more(tally.counts, mask)
-        tally.some |= mask
+        if shift >= len(tally.counts):
+            tally.counts.extend([0] * (shift + 1 - len(tally.counts)))
+        count = tally.counts[shift]
+        tally.counts[shift] = count + 1
+        if count == 0:
+            tally.some |= self.profile.mask
 
     def leave(self, agent_id: str) -> None:
         """An agent stands here no longer."""
-        tally, mask = self.tally, self.profile.mask
+        tally, shift = self.tally, self.profile.shift
         del self.agents[agent_id]
-        slices.one_less(tally.counts, mask)
+        tally.counts[shift] -= 1
         if not self.agents:
-            tally.some ^= mask
+            tally.some ^= self.profile.mask
 
 
 class Profile:
@@ -147,7 +151,14 @@ class Tally:
 
     def __init__(self) -> None:
         self.some = 0
-        self.counts: Slices = []
+        self.counts: list[int] = []
+
+    def total(self, profiles: int) -> int:
+        """How many agents have one of these profiles here."""
+        count = 0
+        for shift in slices.members(profiles):
+            count += self.counts[shift]
+        return count
 
 
 class ProfilePage:

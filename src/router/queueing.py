@@ -11,7 +11,7 @@ from src.router import hours
 from src.router.board import Board, need_of
 from src.router.classify import relaxed
 from src.router.deadlines import can_overflow, max_wait_due_at, opens_at
-from src.router.entities import FOREVER, Contact, own_terms_json, requirement_json, terms_json
+from src.router.entities import FOREVER, Contact, own_terms_json, requirements_json, terms_json
 from src.router.fit import Need
 from src.router.folds import FLAGGED_ASKED_ALL, FLAGGED_CALLBACK
 from src.router.model import ALL, Overflow, Requirement, Step, Terms
@@ -97,8 +97,8 @@ def drop_lapsed(board: Board, contact: Contact) -> bool:
             break
     else:
         return False
-    left = [each for each in contact.requirements if each.lapses_at is None or each.lapses_at > board.now]
-    board.reclassify(contact, "requirement_lapsed", requirements=[requirement_json(each) for each in left])
+    left = tuple([each for each in contact.requirements if each.lapses_at is None or each.lapses_at > board.now])
+    board.reclassify(contact, "requirement_lapsed", requirements=requirements_json(left))
     return True
 
 
@@ -178,7 +178,7 @@ class Loosened:
     def json(self) -> dict[str, Any]:
         """The same, as events say it."""
         return {
-            "requirements": [requirement_json(each) for each in self.requirements],
+            "requirements": requirements_json(self.requirements),
             "language": self.language,
             "terms": terms_json(self.terms),
             "priority": self.priority,
@@ -241,6 +241,6 @@ def split(board: Board, contact: Contact) -> bool:
     found = parted(board, contact)
     if found is None:
         return False
-    marked = [requirement_json(each) for each in found.mark(contact.requirements)]
+    marked = requirements_json(found.mark(contact.requirements))
     board.reclassify(contact, "split", requirements=marked)
     return True

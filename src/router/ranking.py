@@ -58,28 +58,31 @@ class Ranking(Generic[T]):
         self.lines: dict[T, Line[T]] = {}
         self.tables: dict[tuple[object, int], list[Entry | None]] = {}
         self.key = key
+        self._by_idle = name == "longest_idle"  # the order of nearly all queues
         self._entries: dict[str, Entry] = {}
 
     def put(self, agent_id: str, standing: Standing, group: T, number: int, kind: object) -> None:
         """Say where an agent stands; it is taken out of where it stood."""
-        key = self.key(standing)
+        by_idle, idle_since = self._by_idle, standing.idle_since
+        key = () if by_idle else self.key(standing)
         old = self._entries.get(agent_id)
         if old is not None:
-            if old[-1].owner is group and old[:-2] == key:
+            if old[-1].owner is group and (old[0] == idle_since if by_idle else old[:-2] == key):
                 return
             self.remove(agent_id)
         line = self.lines.get(group)
         if line is None:
             line = self.lines[group] = Line(group, number, kind)
-        entry: Entry = (*key, agent_id, line)
+        entry: Entry = (idle_since, agent_id, line) if by_idle else (*key, agent_id, line)
         self._entries[agent_id] = entry
         if self.heads.add(entry):
             self._tabulate(line)
 
     def remove(self, agent_id: str) -> None:
         """Take an agent out, if it is there."""
-        entry = self._entries.pop(agent_id, None)
+        entry = self._entries.get(agent_id)
         if entry is not None:
+            del self._entries[agent_id]
             line: Line[T] = entry[-1]
             if self.heads.remove(entry):
                 self._tabulate(line)

@@ -85,11 +85,12 @@ class State:
 
     def apply(self, event: Event) -> None:
         """Fold one event. Its number must be the next one."""
-        assert event.seq == self.seq + 1, f"event {event.seq} after {self.seq}"
-        assert event.at >= self.at, "time went back"
-        self.seq, self.at = event.seq, event.at
-        if event.contact_id is not None:
-            self.at_hand = event.contact_id
+        seq, at, contact_id = event.seq, event.at, event.contact_id
+        assert seq == self.seq + 1, f"event {seq} after {self.seq}"
+        assert at >= self.at, "time went back"
+        self.seq, self.at = seq, at
+        if contact_id is not None:
+            self.at_hand = contact_id
         fold = FOLDS.get(event.type)
         if fold is not None:
             fold(self, event)

@@ -21,7 +21,8 @@ class Timers:
         if due is None:
             due = self._due[kind] = {}
         if due_at is None:
-            due.pop(entity_id, None)
+            if entity_id in due:
+                del due[entity_id]
         elif due.get(entity_id) != due_at:
             due[entity_id] = due_at
             heappush(self._heap, (due_at, kind, entity_id))

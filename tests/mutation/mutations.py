@@ -15,7 +15,7 @@ class Mutation(NamedTuple):
 MUTATIONS: Final = (
     Mutation(
         "board.py",
-        "if policy.paused or self.config.queue(contact.queue).paused:",
+        "if policy.paused or (contact.pilot is not None and self.config.queue(contact.queue).paused):",
         "if False:",
         "a paused queue offers its contacts",
     ),
@@ -45,7 +45,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "folds.py",
-        "if until > event.at} or NONE",
+        "if until > at} or NONE",
         "if False} or NONE",
         "an agent that declined is asked again at once",
     ),

@@ -59,19 +59,22 @@ def complete(room: Room, command: commands.Complete) -> None:
     if assignment is None:
         return
     contact = board.state.contacts[assignment.contact_id]
-    required = board.policy(contact).required_fields
-    if required:
-        given = set(command.fields)
-        given |= {"resolved"} if command.resolved is not None else set()
-        given |= {"disposition"} if command.disposition is not None else set()
-        missing = [each for each in required if each not in given]
-        if missing:
-            raise FieldsMissing(f"this queue wants {', '.join(missing)} at completion", fields=missing)
+    missing = [each for each in board.policy(contact).required_fields if not _is_given(command, each)]
+    if missing:
+        raise FieldsMissing(f"this queue wants {', '.join(missing)} at completion", fields=missing)
     if assignment.state == "parked":
         board.say(ev.ASSIGNMENT_COMPLETED, assignment, resolved=command.resolved, disposition=command.disposition)
         board.close(contact, "completed", None)
     else:
         end_active(board, assignment, "completed", command.resolved, command.disposition)
+
+
+def _is_given(command: commands.Complete, field: str) -> bool:
+    if field in command.fields:
+        return True
+    return (field == "resolved" and command.resolved is not None) or (
+        field == "disposition" and command.disposition is not None
+    )
 
 
 def finish_wrap_up(room: Room, command: commands.FinishWrapUp) -> None:
@@ -88,7 +91,7 @@ def end_active(
     contact = board.state.contacts[assignment.contact_id]
     policy = board.policy(contact)
     wrap_up_s = policy.wrap_up_s
-    if policy.breather_s and not set(policy.breather_tags).isdisjoint(contact.tags):
+    if policy.breather_s and any(each in policy.breather_tags for each in contact.tags):
         wrap_up_s += policy.breather_s
     if wrap_up_s > 0:
         board.say(

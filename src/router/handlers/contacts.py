@@ -8,7 +8,7 @@ from src.router import events as ev
 from src.router.board import NO_TARGET, Board, need_json, need_of
 from src.router.classify import requirements_of, uncovered
 from src.router.deadlines import LONG_WAIT, waited_at
-from src.router.entities import Agent, Assignment, Contact, own_terms_json, requirement_json, terms_json
+from src.router.entities import Agent, Assignment, Contact, own_terms_json, requirements_json, terms_json
 from src.router.fit import misfit
 from src.router.folds import FLAGGED_CALLBACK, FLAGGED_ESCALATED
 from src.router.handlers.assignments import end_active
@@ -39,7 +39,7 @@ def receive(room: Room, command: commands.Receive) -> None:
         "priority": found.priority,
         "language": found.language,
         "tags": [each.tag for each in found.tags],
-        "requirements": [requirement_json(each) for each in found.requirements],
+        "requirements": requirements_json(found.requirements),
         "terms": terms_json(found.terms),
         "rules": list(found.rules),
         "pilot": found.pilot,
@@ -171,7 +171,7 @@ def transferred(room: Room, command: commands.Transfer) -> tuple[Contact, Assign
         changed["terms"] = own_terms_json(contact.terms)
     if command.to_tags is not None:
         requirements = requirements_of(command.to_tags, board.config.tags, board.now)
-        changed["requirements"] = [requirement_json(each) for each in requirements]
+        changed["requirements"] = requirements_json(requirements)
         changed["tags"] = [each.tag for each in command.to_tags]
         changed["anew"] = True
     if command.to_agent_id is not None:
@@ -261,7 +261,7 @@ def reclassify(room: Room, command: commands.Reclassify) -> None:
     if command.tags is not None:
         requirements = requirements_of(command.tags, board.config.tags, board.now)
         changed["tags"] = [each.tag for each in command.tags]
-        changed["requirements"] = [requirement_json(each) for each in requirements]
+        changed["requirements"] = requirements_json(requirements)
         changed["anew"] = contact.state == "waiting" or None
     if command.queue is not None:
         changed["queue"] = command.queue
@@ -299,7 +299,7 @@ def rejudge(room: Room, command: commands.Rejudge) -> None:
     if added:
         more = requirements_of(added, board.config.tags, board.now)
         changed["tags"] = [*contact.tags, *(each.tag for each in added)]
-        changed["requirements"] = [requirement_json(each) for each in uncovered((*contact.requirements, *more))]
+        changed["requirements"] = requirements_json(uncovered((*contact.requirements, *more)))
     if found.terms != was.terms:
         changed["terms"] = terms_json(joined(contact.terms, found.terms))
     if found.preferred != was.preferred and contact.target_agent_id is None:
