@@ -6,6 +6,8 @@
     │   ├── Malformed             malformed: the input itself is wrong
     │   │   ├── UnknownReference    unknown_reference: it names something that is not there (a queue, an agent)
     │   │   ├── FieldsMissing       fields_missing: the queue wants more at completion
+    │   │   ├── UnknownParameter    unknown_parameter: the address asks for something that there is not
+    │   │   ├── BadCursor           bad_cursor: no page of this list ends there
     │   │   └── IdempotencyMismatch idempotency_mismatch: the same key, another body
     │   ├── Unauthenticated       unauthenticated: no credential, or a bad one
     │   │   ├── BadSignature        bad_signature
@@ -87,6 +89,18 @@ class FieldsMissing(Malformed):
     """The queue wants more to be said at completion; `fields` names what is missing."""
 
     code = "fields_missing"
+
+
+class UnknownParameter(Malformed):
+    """The address has a query parameter that there is none of here."""
+
+    code = "unknown_parameter"
+
+
+class BadCursor(Malformed):
+    """The cursor is none that a page of this list was answered with."""
+
+    code = "bad_cursor"
 
 
 class IdempotencyMismatch(Malformed):

@@ -74,7 +74,7 @@ async def list_accounts(ctx: Ctx, paging: Paged) -> Response:
     """All channel accounts, without their secrets."""
     ctx.principal.need("config:write", supervisor=True)
     items = [_account(each) for each in await ctx.services.queries.accounts(ctx.tenant)]
-    return page_of(items, "account", paging)
+    return page_of(ctx, items, "account", paging)
 
 
 @router.delete("/channels/{account}", status_code=204)

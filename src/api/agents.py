@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from src.api.contacts import LIMIT_MAX
-from src.api.context import Context, Ctx, Json, OnlyIf, Paged, Services, page_of, tagged
+from src.api.context import Context, Ctx, Cursor, Json, OnlyIf, Paged, Services, page_of, tagged
 from src.api.schemas import AgentBody, CompleteBody, DeclineBody, Id, Name, PresenceBody, ReasonBody
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -81,14 +81,12 @@ async def delete_agent(agent_id: Name, ctx: Ctx, only_if: OnlyIf) -> Response:
 
 
 @router.get("/agents")
-async def list_agents(
-    ctx: Ctx, limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 50, cursor: str | None = None
-) -> Response:
+async def list_agents(ctx: Ctx, cursor: Cursor, limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 50) -> Response:
     """Agents by id."""
     ctx.principal.need("agents:read", supervisor=True)
     page = await ctx.services.queries.agents(ctx.tenant, limit=limit, cursor=cursor)
     items = [agent(each.id, each.body, each.state, each.assignments) for each in page.items]
-    return Json({"items": items, "next_cursor": page.next_cursor})
+    return Json({"items": items, "next_cursor": ctx.following(page.next_cursor)})
 
 
 @router.get("/agents/{agent_id}")
@@ -173,7 +171,7 @@ async def list_assignments(
                     await subscriber.heard()
     finally:
         ctx.services.hub.detach(subscriber)
-    return page_of(items, "id", paging)
+    return page_of(ctx, items, "id", paging)
 
 
 async def _held(ctx: Context, agent_id: str, state: str | None) -> list[views.Json]:

@@ -67,6 +67,7 @@ FORMS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "readyz": measures.Ready,
     "stats": measures.Stats,
     "compare_pilot": measures.Comparison,
+    "list_reports": measures.ReportLine,
     "get_trace": measures.Trace,
     "explain_routing": measures.Explanation,
     "get_conversation": frames.Stand,

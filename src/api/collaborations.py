@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from src.api.contacts import Limit, readable
-from src.api.context import Context, Ctx, Json
+from src.api.context import Context, Ctx, Cursor, Json
 from src.api.schemas import (
     CloseBody,
     CollaborateBody,
@@ -114,9 +114,7 @@ def _render_collaboration(status: int, row: Row) -> tuple[int, views.Json]:
 
 
 @router.get("/contacts/{contact_id}/collaborations")
-async def list_contact_collaborations(
-    contact_id: Id, ctx: Ctx, limit: Limit = 50, cursor: str | None = None
-) -> Response:
+async def list_contact_collaborations(contact_id: Id, ctx: Ctx, cursor: Cursor, limit: Limit = 50) -> Response:
     """All help with a contact, newest first, without what was written."""
     await readable(ctx, contact_id)
     return await _page(ctx, contact_id=contact_id, limit=limit, cursor=cursor)
@@ -139,11 +137,11 @@ async def get_collaboration(collaboration_id: Id, ctx: Ctx) -> Response:
 @router.get("/collaborations")
 async def list_collaborations(
     ctx: Ctx,
+    cursor: Cursor,
     agent_id: Annotated[Name | None, Query()] = None,
     state: State | None = None,
     department: Annotated[Name | None, Query()] = None,
     limit: Limit = 50,
-    cursor: str | None = None,
 ) -> Response:
     """Collaborations, newest first, without what was written.
 
@@ -158,7 +156,8 @@ async def list_collaborations(
 
 async def _page(ctx: Context, **asked: Any) -> Response:
     page = await ctx.services.queries.collaborations(ctx.tenant, **asked)
-    return Json({"items": [views.collaboration(each) for each in page.items], "next_cursor": page.next_cursor})
+    items = [views.collaboration(each) for each in page.items]
+    return Json({"items": items, "next_cursor": ctx.following(page.next_cursor)})
 
 
 async def _helps_in(ctx: Context, department: str | None) -> bool:

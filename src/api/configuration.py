@@ -119,7 +119,7 @@ async def _list(ctx: Context, kind: str, paging: Paging) -> Response:
     default = {name: body for (of, name), body in DEFAULTS.items() if of == kind}
     stored = default | {fact.name: fact.body or {} for fact in await ctx.services.queries.config(ctx.tenant, kind)}
     items = [{"name": name, **whole(kind, body)} for name, body in sorted(stored.items())]
-    return page_of(items, "name", paging)
+    return page_of(ctx, items, "name", paging)
 
 
 async def _delete(ctx: Context, kind: Kind, name: str, only_if: Precondition | None) -> Response:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from src.api import problems
 from src.api.budgets import with_budget
-from src.api.context import Context, Ctx, Json, default_region
+from src.api.context import Context, Ctx, Cursor, Json, default_region
 from src.api.schemas import (
     BatchBody,
     CancelBody,
@@ -313,6 +313,7 @@ async def get_contact(contact_id: Id, ctx: Ctx) -> Response:
 @router.get("/contacts")
 async def list_contacts(  # noqa: PLR0917  # one parameter for each filter
     ctx: Ctx,
+    cursor: Cursor,
     state: ContactState | None = None,
     queue: str | None = None,
     channel: str | None = None,
@@ -320,7 +321,6 @@ async def list_contacts(  # noqa: PLR0917  # one parameter for each filter
     agent_id: str | None = None,
     tag: str | None = None,
     limit: Limit = 50,
-    cursor: str | None = None,
 ) -> Response:
     """Contacts, newest first. An agent sees those that it holds or held."""
     if ctx.principal.role == "agent":
@@ -338,7 +338,7 @@ async def list_contacts(  # noqa: PLR0917  # one parameter for each filter
         limit=limit,
         cursor=cursor,
     )
-    return Json({"items": await _all_shown(ctx, page.items), "next_cursor": page.next_cursor})
+    return Json({"items": await _all_shown(ctx, page.items), "next_cursor": ctx.following(page.next_cursor)})
 
 
 @router.patch("/contacts/{contact_id}")

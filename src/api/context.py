@@ -1,12 +1,14 @@
 """What every endpoint is handed: the parts of the service, who is asking, and the way into the tenant's loop."""
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Annotated, Any, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, cast
 
 from fastapi import Depends, Header, Query, Request
+from fastapi.dependencies.models import Dependant
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -27,17 +29,22 @@ from src.dispatch.owner import Owner
 from src.dispatch.ports import Actor, Answer, Clock, Store
 from src.dispatch.turn import Job, Once, Repeated
 from src.dispatch.versions import ANY, Precondition, Versioned, version
-from src.errors import Malformed
+from src.errors import BadCursor, Malformed, StartupError, UnknownParameter
 from src.profile.masking import masked
 from src.router.model import Settings
 from src.store.callbook import CallBook
 from src.store.contents import Contents
 from src.store.queries import Queries
+from src.store.reports import Reports
 from src.store.seal import Sealer
 from src.store.visits import Visits
 
+if TYPE_CHECKING:
+    from fastapi.routing import APIRoute
+
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
 CONDITION_CHARS_MAX: Final = 1_024
+CURSOR_CHARS_MAX: Final = 2_048
 
 _TAG: Final = re.compile(r'(W/)?"([!#-~\x80-\xff]*)"')
 _TAGS: Final = re.compile(rf"[ \t,]*(?:{_TAG.pattern}[ \t]*(?:,[ \t,]*|$))+")
@@ -79,6 +86,7 @@ class Services:
     show_typing: Callable[[str, str, str, str, bool], Awaitable[None]]
     connectors: Connectors
     progress_links: ProgressLinks
+    reports: Reports
     redis_answers: Callable[[], Awaitable[bool]] | None = None
 
 
@@ -124,6 +132,17 @@ class Context:
         """Who asks, for the audit trail."""
         role: Any = self.principal.role
         return Actor(role or "key", self.principal.id)
+
+    def following(self, key: str | None, of: str | None = None) -> str | None:
+        """The cursor behind the last item of a page, by that item's key; None: there is no further page.
+
+        It is sealed: it says nothing to whoever has it, and nobody makes one up. `of` is the address of the list, where
+        it is not the one that was asked.
+        """
+        if key is None:
+            return None
+        list_ = of or self.request.scope["route"].path
+        return self.services.sealer.seal(json.dumps([list_, self.tenant, key]))
 
     def _signed(self, job: Job[T]) -> Job[T]:
         """The job; a change of configuration with the name of whoever asks for it."""
@@ -174,12 +193,34 @@ async def context(request: Request) -> Context:
     Raises:
         Unauthenticated: no credential, or a bad one.
         RateLimited: it asks for too much.
+        UnknownParameter: it asks for something that is not there.
     """
     found = services(request)
     principal = await found.auth.bearer(request.headers.get("authorization"))
     found.limits.take(principal, request.scope)
     request.scope[_HIDDEN_IN] = await hidden_in(found, principal)
+    if request.scope["query_string"]:
+        _insist_on_known(request)
     return Context(request, found, principal)
+
+
+def _insist_on_known(request: Request) -> None:
+    route: APIRoute = request.scope["route"]
+    known = _KNOWN.get(route.unique_id)
+    if known is None:
+        known = _KNOWN[route.unique_id] = frozenset(_query_parameters(route.dependant))
+    unknown = sorted(request.query_params.keys() - known)
+    if unknown:
+        there_are = ", ".join(sorted(known)) or "none"
+        raise UnknownParameter(f"there is no such query parameter here; there are: {there_are}", unknown=unknown[:20])
+
+
+_KNOWN: Final[dict[str, frozenset[str]]] = {}
+"""The names of the query parameters of each operation that was asked for some."""
+
+
+def _query_parameters(dependant: Dependant) -> set[str]:
+    return {each.alias for each in dependant.query_params}.union(*map(_query_parameters, dependant.dependencies))
 
 
 Ctx = Annotated[Context, Depends(context)]
@@ -215,6 +256,22 @@ def tagged(fact: Versioned | None) -> dict[str, str]:
     return {"etag": f'"{version(fact)}"'}
 
 
+def _cursor(ctx: Ctx, cursor: Annotated[str | None, Query(max_length=CURSOR_CHARS_MAX)] = None) -> str | None:
+    if cursor is None:
+        return None
+    try:
+        list_, tenant, key = json.loads(ctx.services.sealer.open(cursor))
+    except StartupError:
+        list_, tenant, key = "", "", ""
+    if (list_, tenant) != (ctx.request.scope["route"].path, ctx.tenant):
+        raise BadCursor("cursor must be the `next_cursor` of a page of this list", field="cursor")
+    return str(key)
+
+
+Cursor = Annotated[str | None, Depends(_cursor)]
+"""The key of the last item of the page before, out of the cursor that it was answered with; None: the first page."""
+
+
 @dataclass(frozen=True, slots=True)
 class Paging:
     """Which page of a list is asked for: `limit` None, all of it; `cursor` None, from its beginning."""
@@ -224,8 +281,8 @@ class Paging:
 
 
 def _paging(
+    cursor: Cursor,
     limit: Annotated[int | None, Query(ge=1, le=1_000, description="all, where it is left out")] = None,
-    cursor: Annotated[str | None, Query(max_length=256)] = None,
 ) -> Paging:
     return Paging(limit, cursor)
 
@@ -233,11 +290,11 @@ def _paging(
 Paged = Annotated[Paging, Depends(_paging)]
 
 
-def page_of(items: Sequence[Mapping[str, Any]], key: str, paging: Paging) -> "Json":
+def page_of(ctx: Context, items: Sequence[Mapping[str, Any]], key: str, paging: Paging) -> "Json":
     """One page of a list that is short enough to be read whole; its items are in the order of `key`."""
     rest = [each for each in items if paging.cursor is None or each[key] > paging.cursor]
     shown = rest[: paging.limit]
-    return Json({"items": shown, "next_cursor": shown[-1][key] if len(shown) < len(rest) else None})
+    return Json({"items": shown, "next_cursor": ctx.following(shown[-1][key] if len(shown) < len(rest) else None)})
 
 
 class Json(Response):

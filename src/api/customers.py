@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from src.api.contacts import Limit, identity_of, region
-from src.api.context import Context, Ctx, Json
+from src.api.context import Context, Ctx, Cursor, Json
 from src.api.privacy import missing
 from src.api.schemas import (
     ConflictVerdict,
@@ -33,7 +33,9 @@ from src.store.queries import ContactRead
 
 router = APIRouter(prefix="/v1", tags=["customers"])
 
-Cursor = Annotated[str | None, Query(max_length=64)]
+
+TIMELINE: Final = "/v1/customers/{customer_id}/timeline"
+"""Where the timeline of a view goes on."""
 
 
 def shown(ctx: Context, found: CustomerRead) -> views.Json:
@@ -79,7 +81,7 @@ def shown(ctx: Context, found: CustomerRead) -> views.Json:
         "satisfaction": {"rated": count, "mean": mean},
         "timeline": {
             "items": [_moment(each, customer_id) for each in found.timeline.items],
-            "next_cursor": found.timeline.next_cursor,
+            "next_cursor": ctx.following(found.timeline.next_cursor, TIMELINE),
         },
     }
 
@@ -189,7 +191,7 @@ async def get_customer(customer_id: Id, ctx: Ctx) -> Response:
 
 
 @router.get("/customers/{customer_id}/timeline")
-async def get_timeline(customer_id: Id, ctx: Ctx, limit: Limit = 20, cursor: Cursor = None) -> Response:
+async def get_timeline(customer_id: Id, ctx: Ctx, cursor: Cursor, limit: Limit = 20) -> Response:
     """Contacts over every channel, newest first, each with its newest messages and what came of it."""
     await _may_see(ctx, customer_id)
     members = await _people(ctx).members(ctx.tenant, customer_id)
@@ -197,7 +199,9 @@ async def get_timeline(customer_id: Id, ctx: Ctx, limit: Limit = 20, cursor: Cur
         raise await missing(ctx, customer_id)
     ids = [each.id for each in members]
     page = await _people(ctx).timeline(ctx.tenant, ids, limit=limit, cursor=cursor)
-    return Json({"items": [_moment(each, ids[0]) for each in page.items], "next_cursor": page.next_cursor})
+    return Json(
+        {"items": [_moment(each, ids[0]) for each in page.items], "next_cursor": ctx.following(page.next_cursor)}
+    )
 
 
 async def _may_see(ctx: Context, customer_id: str) -> None:
@@ -326,11 +330,11 @@ def _render_id(customer_id: str) -> tuple[int, Mapping[str, Any]]:
 
 
 @router.get("/customer-conflicts")
-async def list_conflicts(ctx: Ctx, *, settled: bool = False, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def list_conflicts(ctx: Ctx, cursor: Cursor, *, settled: bool = False, limit: Limit = 50) -> Response:
     """Pairs of customers of whom identities say that they are one, and something else that they are not."""
     ctx.principal.need("contacts:read", supervisor=True)
     page = await _people(ctx).conflicts(ctx.tenant, settled=settled, limit=limit, cursor=cursor)
-    return Json({"items": [conflict(each) for each in page.items], "next_cursor": page.next_cursor})
+    return Json({"items": [conflict(each) for each in page.items], "next_cursor": ctx.following(page.next_cursor)})
 
 
 @router.post("/customer-conflicts/{conflict_id}/settle")
@@ -352,11 +356,11 @@ def _render_conflict(fact: ConflictFact) -> tuple[int, views.Json]:
 
 
 @router.get("/reviews")
-async def list_reviews(ctx: Ctx, *, settled: bool = False, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def list_reviews(ctx: Ctx, cursor: Cursor, *, settled: bool = False, limit: Limit = 50) -> Response:
     """Contacts that people who watch over quality are to look at, newest first: repeats."""
     ctx.principal.need("contacts:read", supervisor=True)
     page = await _people(ctx).reviews(ctx.tenant, settled=settled, limit=limit, cursor=cursor)
-    return Json({"items": [review(*each) for each in page.items], "next_cursor": page.next_cursor})
+    return Json({"items": [review(*each) for each in page.items], "next_cursor": ctx.following(page.next_cursor)})
 
 
 @router.post("/reviews/{contact_id}/settle")

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from src.api.context import Ctx, Json
+from src.api.context import Ctx, Cursor, Json
 from src.delivery import views
 from src.delivery.hub import Subscriber
 from src.dispatch.ports import Known
@@ -22,15 +22,15 @@ WAIT_S_MAX: Final = 60
 @router.get("/events")
 async def list_events(
     ctx: Ctx,
+    cursor: Cursor,
     after: Annotated[int, Query(ge=0, le=2**62)] = 0,
-    cursor: Annotated[int | None, Query(ge=0, le=2**62)] = None,
     limit: Annotated[int, Query(ge=1, le=EVENTS_MAX)] = 100,
     wait_s: Annotated[int, Query(ge=0, le=WAIT_S_MAX)] = 0,
 ) -> Response:
     """Events behind a number, in the order of the journal; with `wait_s`, answered once there is one."""
     ctx.principal.need("events:read", supervisor=True)
     services = ctx.services
-    after = after if cursor is None else cursor
+    after = after if cursor is None else int(cursor)
     subscriber = Subscriber(ctx.tenant, None)
     services.hub.attach(subscriber)
     try:
@@ -55,4 +55,6 @@ async def list_events(
     now = services.clock.now_ms()
     items = [views.event(ctx.tenant, each, known, now, personal=ctx.principal.may("contacts:read")) for each in found]
     following = str(found[-1].seq) if len(found) == limit else None
-    return Json({"items": items, "next_cursor": following, "last_seq": found[-1].seq if found else after})
+    return Json(
+        {"items": items, "next_cursor": ctx.following(following), "last_seq": found[-1].seq if found else after}
+    )

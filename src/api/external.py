@@ -80,7 +80,7 @@ async def list_connectors(ctx: Ctx, paging: Paged) -> Response:
     """All connectors, without their secrets."""
     ctx.principal.need("config:write", supervisor=True)
     items = [_shown(each) for each in await ctx.services.queries.connectors(ctx.tenant)]
-    return page_of(items, "name", paging)
+    return page_of(ctx, items, "name", paging)
 
 
 @router.delete("/connectors/{name}", tags=["configuration"], status_code=204)

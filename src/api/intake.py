@@ -34,7 +34,8 @@ class Intake:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in _ENDPOINTS:
+        plain = scope["type"] == "http" and scope["method"] == "POST" and not scope["query_string"]
+        if not plain or scope["path"] not in _ENDPOINTS:
             await self._app(scope, receive, send)
             return
         model, endpoint = _ENDPOINTS[scope["path"]]

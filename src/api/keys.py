@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from src.api.auth import new_key
 from src.api.contacts import LIMIT_MAX
-from src.api.context import Ctx, Json, Paged, page_of
+from src.api.context import Ctx, Cursor, Json, Paged, page_of
 from src.api.schemas import Id, KeyBody, RotateBody, TokenBody
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -71,7 +71,7 @@ async def post_key(body: KeyBody, ctx: Ctx) -> Response:
 async def list_keys(ctx: Ctx, paging: Paged) -> Response:
     """All API keys, without the keys themselves."""
     ctx.principal.need("admin")
-    return page_of([_key(each) for each in await ctx.services.queries.keys(ctx.tenant)], "id", paging)
+    return page_of(ctx, [_key(each) for each in await ctx.services.queries.keys(ctx.tenant)], "id", paging)
 
 
 @router.post("/keys/{key_id}/rotate")
@@ -185,13 +185,11 @@ async def post_token(body: TokenBody, ctx: Ctx) -> Response:
 
 
 @router.get("/audit")
-async def list_audit(
-    ctx: Ctx, limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 50, cursor: str | None = None
-) -> Response:
+async def list_audit(ctx: Ctx, cursor: Cursor, limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 50) -> Response:
     """Who made, rotated and revoked keys, minted tokens and changed configuration; newest first, for 400 days."""
     ctx.principal.need("admin")
     page = await ctx.services.queries.audit(ctx.tenant, limit=limit, cursor=cursor)
-    return Json({"items": [_line(each) for each in page.items], "next_cursor": page.next_cursor})
+    return Json({"items": [_line(each) for each in page.items], "next_cursor": ctx.following(page.next_cursor)})
 
 
 def _line(fact: AuditFact) -> views.Json:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from src.api.auth import Principal
 from src.api.budgets import with_budget
 from src.api.contacts import Limit, read, readable, render_message
-from src.api.context import Context, Ctx, Json, Services
+from src.api.context import Context, Ctx, Cursor, Json, Services
 from src.api.media import insist_on_media
 from src.api.schemas import ChannelName, Id, MessageBody, ReceiptBody
 from src.api.schemas.messages import AnyMessage, MediaMessage
@@ -30,9 +30,9 @@ PLACE_MAX: Final = 2**62
 async def list_messages(
     contact_id: Id,
     ctx: Ctx,
+    cursor: Cursor,
     conversation: Annotated[bool, Query()] = False,  # a query parameter
     limit: Limit = 50,
-    cursor: str | None = None,
 ) -> Response:
     """What was said, oldest first; with `conversation` over all channels on which the customer went on."""
     shown = await readable(ctx, contact_id)
@@ -40,7 +40,7 @@ async def list_messages(
     ids = await queries.conversation(ctx.tenant, shown["conversation_id"]) if conversation else (contact_id,)
     page = await queries.messages(ctx.tenant, ids, limit=limit, cursor=cursor)
     items = [views.message(message, outgoing) for message, outgoing in page.items]
-    return Json({"items": items, "next_cursor": page.next_cursor})
+    return Json({"items": items, "next_cursor": ctx.following(page.next_cursor)})
 
 
 @router.post("/contacts/{contact_id}/messages", status_code=201)
@@ -166,21 +166,20 @@ async def get_message(message_id: Id, ctx: Ctx) -> Response:
 @router.get("/messages")
 async def list_waiting(
     ctx: Ctx,
+    cursor: Cursor,
     channel: ChannelName | None = None,
     after: Annotated[int, Query(ge=0, le=PLACE_MAX)] = 0,
-    cursor: Annotated[int | None, Query(ge=0, le=PLACE_MAX)] = None,
     limit: Annotated[int, Query(ge=1, le=WAITING_MAX)] = 50,
 ) -> Response:
     """Messages that a gateway is to send, in order: what it reads at its start, before it follows `message.queued`.
 
-    Each comes with whom it is for. `after` is the last `place` seen, as `cursor` is; what has a receipt is no longer
-    there.
+    Each comes with whom it is for. `after` is the last `place` seen; what has a receipt is no longer there.
     """
     ctx.principal.need("contacts:read")
-    after = after if cursor is None else cursor
+    after = after if cursor is None else int(cursor)
     found = await ctx.services.store.outgoing(ctx.tenant, after, limit, native=False, channel=channel)
     following = str(found[-1].fact.place) if len(found) == limit else None
-    return Json({"items": [views.waiting(each) for each in found], "next_cursor": following})
+    return Json({"items": [views.waiting(each) for each in found], "next_cursor": ctx.following(following)})
 
 
 @router.post("/messages/{message_id}/receipt")

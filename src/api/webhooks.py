@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from src.api.context import Context, Ctx, Json, OnlyIf, Paged, page_of, tagged
+from src.api.context import Context, Ctx, Cursor, Json, OnlyIf, Paged, page_of, tagged
 from src.api.schemas import Name, ReplayBody, RotateWebhookBody, WebhookBody
 from src.cluster.wire import forwardable
 from src.connectors.template import check_address
@@ -14,7 +14,6 @@ from src.delivery import views
 from src.dispatch import jobs, signatures
 from src.dispatch.ports import Answer, DeliveryFact, WebhookCursor, WebhookFact
 from src.errors import InUse, NotFound
-from src.store.queries import Page
 
 router = APIRouter(prefix="/v1/webhooks", tags=["configuration"])
 
@@ -106,7 +105,7 @@ async def list_webhooks(ctx: Ctx, paging: Paged) -> Response:
     """All webhooks."""
     ctx.principal.need("config:write", supervisor=True)
     found = sorted(await ctx.services.store.webhooks(ctx.tenant), key=lambda each: each[0].name)
-    return page_of([_shown(*each) for each in found], "id", paging)
+    return page_of(ctx, [_shown(*each) for each in found], "id", paging)
 
 
 @router.delete("/{webhook_id}", status_code=204)
@@ -140,16 +139,16 @@ async def rotate_webhook(webhook_id: Name, ctx: Ctx, body: RotateWebhookBody | N
 async def list_deliveries(
     webhook_id: Name,
     ctx: Ctx,
+    cursor: Cursor,
     state: Literal["dead", "pending"] = "dead",
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 50,
-    cursor: Annotated[int, Query(ge=0, le=2**53)] = 0,
 ) -> Response:
     """Events that the webhook has not taken, by number: those that were given up (`dead`), or are tried again."""
     fact, _ = await _own(ctx, webhook_id)
-    after = max(cursor, fact.since)
+    after = max(int(cursor or 0), fact.since)
     found = await ctx.services.store.deliveries(ctx.tenant, webhook_id, state, after, limit + 1)
-    page = Page(found[:limit], str(found[limit - 1].seq) if len(found) > limit else None)
-    return Json({"items": [_delivery(ctx.tenant, each) for each in page.items], "next_cursor": page.next_cursor})
+    following = ctx.following(str(found[limit - 1].seq) if len(found) > limit else None)
+    return Json({"items": [_delivery(ctx.tenant, each) for each in found[:limit]], "next_cursor": following})
 
 
 @forwardable

@@ -31,6 +31,7 @@ from src.api import (
     privacy,
     problems,
     reference,
+    reports,
     stream,
     trust,
     wallboard,
@@ -89,6 +90,7 @@ from src.profile.identities import plain
 from src.router.journal import Event
 from src.store.customers import CustomerQueries
 from src.store.queries import Queries
+from src.store.reports import Reports
 
 POSTED_MAX: Final = 1_000
 """Connections to webhooks at a time: each webhook has only a few, so that slow ones leave enough to the others."""
@@ -128,6 +130,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         webhooks,
         whole_configuration,
         events,
+        reports,
         directline,
         rest,
         socket,
@@ -221,6 +224,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             visits=visits,
             connectors=connectors,
             progress_links=ProgressLinks(secrets),
+            reports=Reports(queries),
             redis_answers=None if redis is None else partial(_redis_answers, redis),
         )
         notice = await first_start(settings, store, queries, sealer)

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from src.api.forms.answers import Assignment, Configured, Contact, Customer, Held, Json, Message, Outgoing
 from src.api.forms.events import Event
+from src.api.forms.measures import ReportLine
 from src.client.http import Http, Query
 from src.client.stream import Desktop, Stream
 
@@ -177,6 +178,10 @@ class Client(Http):
             for event in await self.events(after, JOURNAL_PAGE, JOURNAL_WAIT_S):
                 yield event
                 after = event.seq
+
+    def reports(self, **asked: str) -> AsyncIterator[ReportLine]:
+        """What became of contacts: `period` (`day`, `week`, `month`), `by`, `from`, `until`, `time_zone`."""
+        return self._pages("/v1/reports", ReportLine, **asked)
 
     async def lookup_customer(self, kind: str, value: str, account: str = "") -> Json:
         """A customer by an identity: the whole view."""

@@ -84,7 +84,7 @@ class Measures:
         contacts, held = tables.contacts.c, tables.assignments.c
         arms: dict[str, Literal["trial", "control"]] = {f"{name}:trial": "trial", f"{name}:control": "control"}
         wait_s = (contacts.answered_at - contacts.created_at) / literal_column("1000.0", Float)
-        within_ms = _by_queue(contacts, within_s_of, within_s)
+        within_ms = by_queue(contacts, within_s_of, within_s)
         not_kept = or_(contacts.outcome == "overflowed", contacts.more["overflows"].astext.is_not(None))
         query = (
             select(
@@ -92,15 +92,15 @@ class Measures:
                 contacts.queue,
                 func.count(),
                 func.count(contacts.answered_at),
-                _count(_answered_within(contacts, within_ms)),
+                count_of(answered_within(contacts, within_ms)),
                 func.avg(wait_s),
                 func.percentile_cont(0.5).within_group(wait_s),
-                _count(contacts.outcome == "abandoned"),
-                _count(not_kept),
-                _count(held.resolved.is_(True)),
-                _count(held.resolved.is_(False)),
+                count_of(contacts.outcome == "abandoned"),
+                count_of(not_kept),
+                count_of(held.resolved.is_(True)),
+                count_of(held.resolved.is_(False)),
                 func.sum(contacts.transfers),
-                _count(contacts.flags.cast(JSONB).has_key("escalated")),
+                count_of(contacts.flags.cast(JSONB).has_key("escalated")),
             )
             .select_from(
                 tables.contacts.outerjoin(
@@ -140,12 +140,12 @@ class Measures:
         return Stats(queues, channels, tags, {row[0]: row[1] for row in agents})
 
 
-def _answered_within(contacts: Any, within_ms: ColumnElement[int]) -> ColumnElement[bool]:  # noqa: ANN401  # columns
+def answered_within(contacts: Any, within_ms: ColumnElement[int]) -> ColumnElement[bool]:  # noqa: ANN401  # columns
     """Whether a contact had its first answer within a time from its creation; not, if it had none."""
     return and_(contacts.answered_at.is_not(None), contacts.answered_at - contacts.created_at <= within_ms)
 
 
-def _by_queue(contacts: Any, seconds: Mapping[str, int], default_s: int) -> ColumnElement[int]:  # noqa: ANN401
+def by_queue(contacts: Any, seconds: Mapping[str, int], default_s: int) -> ColumnElement[int]:  # noqa: ANN401
     """Milliseconds by a contact's queue."""
     default_ms = literal_column(str(default_s * 1000), BigInteger)
     if not seconds:
@@ -153,7 +153,8 @@ def _by_queue(contacts: Any, seconds: Mapping[str, int], default_s: int) -> Colu
     return case({queue: each * 1000 for queue, each in seconds.items()}, value=contacts.queue, else_=default_ms)
 
 
-def _count(which: ColumnElement[bool]) -> ColumnElement[int]:
+def count_of(which: ColumnElement[bool]) -> ColumnElement[int]:
+    """How many rows are so."""
     return func.count().filter(which)
 
 

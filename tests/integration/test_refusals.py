@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import websockets
 
+from tests.integration.test_tenants_apart import asked_of, body_of, operations, things_of_the_first
 from tests.support.service import Client
 
 JSON = {"content-type": "application/json"}
@@ -65,6 +66,31 @@ async def test_every_list_is_paged(client: Client) -> None:
         ids = [[each.get("id", each.get("place")) for each in page["items"]] for page in (whole, first, second)]
         assert ids[0] == ids[1] + ids[2], path
         assert None is whole["next_cursor"]
+
+
+async def test_what_is_asked_for_and_is_not_there_is_refused_everywhere(client: Client) -> None:
+    ids = await things_of_the_first(client)
+    await client.contact("c-9", identity={"type": "phone", "value": "+8613800138009"})
+    elsewhere = (await client.call("GET", "/v1/contacts?limit=1"))["next_cursor"]
+    lists = 0
+    for method, path, name, operation in operations():
+        if not path.startswith("/v1/"):
+            continue
+        address, query = asked_of(path, operation, ids)
+        body = body_of(name, ids)
+        more = {} if body is None else {"json": body}
+        answer = await client.http.request(method, address, params={**query, "page": "2"}, **more)
+        _problem(answer, 422, "unknown_parameter")
+        assert ["page"] == answer.json()["unknown"]
+        if "cursor" in {each["name"] for each in operation.get("parameters", ())}:
+            lists += 1
+            for cursor in ("", "1", ids["contact_id"], "é", "x" * 200, elsewhere):
+                if cursor != elsewhere or path != "/v1/contacts":
+                    answer = await client.http.get(address, params={**query, "cursor": cursor})
+                    _problem(answer, 422, "bad_cursor")
+    assert lists > 20
+    _problem(await client.http.get("/v1/contacts?cursor=" + "x" * 3_000), 422, "malformed")
+    assert 404 == (await client.http.get("/v1/nowhere?page=2")).status_code
 
 
 async def test_a_supervisor_need_be_no_agent_and_narrows_its_stream_by_kinds_of_events(client: Client) -> None:

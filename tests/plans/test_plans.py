@@ -25,6 +25,7 @@ from src.store.customers import CustomerQueries
 from src.store.partitions import WEEK_MS, make_ahead, partitions
 from src.store.postgres import PostgresStore
 from src.store.queries import _PLANS, Queries
+from src.store.reports import Reports
 from src.store.writes import SECTIONS, Section
 from tests.support.writer import Writer
 
@@ -276,6 +277,8 @@ async def read_by(queries: Queries) -> list[Asked]:
 
     event.listen(queries._engine.sync_engine, "before_cursor_execute", note)
     people = CustomerQueries(queries)
+    # Ids here do not begin with a time: those between which it is looked for are given.
+    reports = Reports(queries, lambda from_at, until_at: (key(from_at), key(until_at)))
     calls: dict[str, Any] = {
         "contact": lambda: queries.contact(TENANT, key(7)),
         "contacts by id": lambda: queries.contacts_by_id(TENANT, [key(7), key(8), key(ROWS - 3)]),
@@ -313,6 +316,10 @@ async def read_by(queries: Queries) -> list[Asked]:
         "audit": lambda: queries.audit(TENANT, limit=50, cursor=key(500)),
         "account": lambda: queries.account(key(7)),
         "tenant": lambda: queries.tenant(key(1)),
+        **{
+            f"report by {by}": lambda by=by: reports.lines(TENANT, [100, 120, 140], by, within_s_of={})
+            for by in (None, "queue", "channel", "tag", "region", "agent", "team")
+        },
         "tenant by name": lambda: queries.tenant_by_name(key(1)),
     }
     for name, call in calls.items():  # noqa: B007 - `note` reads it
@@ -321,6 +328,9 @@ async def read_by(queries: Queries) -> list[Asked]:
     paged = {"contacts": 500, "conflicts": 500, "reviews": 500}
     own = {**paged, "position": 2 * ROWS // OPEN // 20, "assignments": 2 * ROWS // 500}
     own["silent"] = own["a call"] = 3 * ROWS // OPEN  # all that agents hold
+    own |= {
+        each: 40 * 25 for each in calls if each.startswith("report")
+    }  # forty contacts, each with what belongs to it
     return [Asked(f"read {each}", text, arguments, own.get(each, 0)) for each, (text, arguments) in seen]
 
 

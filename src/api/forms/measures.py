@@ -95,6 +95,51 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     control: Arm
 
 
+class ReportLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened in one period, in one group. Means are in seconds, but that of scores; null: there is none.
+
+    Of the contacts that came: waits run from their creation; `answered_within` and `responded_within` (in writing, for
+    the first time) are by the service level of the queue. `resolved` is by the word of who had it last, and
+    `resolved_first` are those of them that were no repeat; `low_scores` are ratings of 3 or less, of 5. Of the offers
+    that were made: `missed` ran out, `mean_held_s` is from acceptance to the end of the work after it. Of the help that
+    was asked for: `collaborations_refused` are approvals, `collaborations_unanswered` were closed without an answer.
+    """
+
+    since: Time = msgspec.field(name="from")
+    until: Time
+    group: str | None
+    contacts: int
+    answered: int
+    answered_within: int
+    mean_wait_s: float | None
+    responded: int
+    responded_within: int
+    mean_first_response_s: float | None
+    abandoned: int
+    overflowed: int
+    closed: int
+    mean_open_s: float | None
+    resolved: int
+    resolved_first: int
+    unresolved: int
+    repeats: int
+    transferred: int
+    escalated: int
+    rated: int
+    mean_score: float | None
+    low_scores: int
+    offers: int
+    accepted: int
+    declined: int
+    missed: int
+    mean_accept_s: float | None
+    mean_held_s: float | None
+    collaborations: int
+    collaborations_answered: int
+    collaborations_refused: int
+    collaborations_unanswered: int
+
+
 # -- why -------------------------------------------------------------------------------------------------------------
 
 
