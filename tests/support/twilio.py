@@ -127,6 +127,9 @@ class Twilio:
         room, call.status, call.hears = call.hears, status, ""
         self._change()
         await self._tell(call)
+        await self._left(room)
+
+    async def _left(self, room: str) -> None:
         if room not in ("", "wait"):
             for other in [each for each in self.calls.values() if each.hears == room]:
                 await (self._fetch(other, other.next_url) if other.next_url else self.end(other.sid))
@@ -203,7 +206,9 @@ class Twilio:
         return 200, {"sid": call.sid, "status": call.status}
 
     async def _redirect(self, call: Call, url: str) -> None:
-        call.next_url = ""
+        """Whoever is sent elsewhere leaves its conference, which ends with that."""
+        room, call.next_url, call.hears = call.hears, "", ""
+        await self._left(room)
         await self._fetch(call, url)
 
     def _ring(self, form: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:

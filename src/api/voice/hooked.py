@@ -223,7 +223,7 @@ class Orders:
         """Try once; whether nothing more is to be done about it."""
         try:
             async with asyncio.timeout(CALL_S_MAX):
-                status = await (self._post(order) if self._twilio is None else self._twilio.give(order))
+                status = await (self._post(order) if self._twilio is None else self._ask_twilio(self._twilio, order))
                 return await self._judged(order, status)
         except (Failed, TimeoutError) as error:
             _log.info("order.not_given", account=self._account.name, order=order.id, error=type(error).__name__)
@@ -239,6 +239,12 @@ class Orders:
         headers = signatures.headers(order.id, at_s, body, [account.secrets["secret"]])
         status, _ = await self._outward.post(str(account.settings["commands_url"]), body, headers)
         return status
+
+    async def _ask_twilio(self, calls: TwilioCalls, order: CallOrder) -> int:
+        if order.kind != "dial":
+            return await calls.give(order)
+        given = await shown(self._found, self._account, [order])
+        return await calls.dial(order, str(given[0]["phone"])) if given else GONE
 
     async def _judged(self, order: CallOrder, status: int) -> bool:
         """What an answer means: taken, refused for good, or to be tried again."""

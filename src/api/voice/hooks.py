@@ -45,6 +45,8 @@ async def settle(found: Services, account: Account, receipt: Receipt) -> Reply:
             await _stand(found, account, receipt.asked)
         case spoken.Round():
             return await twilio.next_round(found, account, receipt.asked)
+        case spoken.Reaches():
+            return await twilio.reached(found, account, receipt.asked)
         case spoken.Joins():
             return await twilio.joined(found, account, receipt.asked)
     return receipt.reply

@@ -14,11 +14,11 @@ from src.api.context import Services
 from src.api.inflow import take
 from src.api.voice.line import CHANNEL, wishes_of
 from src.channels.base import Account, Reply
-from src.channels.voice import twilio
-from src.channels.voice.calls import Ring
+from src.channels.voice import shown_to_customers, twilio
+from src.channels.voice.calls import Dial, Ring
 from src.channels.voice.switchboard import Wish
 from src.connectors.outward import Failed, Outward
-from src.dispatch.callnotes import CallNote, CallOrder, NotedCall, folded
+from src.dispatch.callnotes import CallNote, CallOrder, NotedCall, contact_of, folded, tried_by
 from src.dispatch.inbound import InboundHangup
 from src.errors import StoreUnreachable, Unavailable
 
@@ -46,12 +46,24 @@ async def next_round(found: Services, account: Account, asked: twilio.Round) -> 
         for leg in wish.legs:
             noted = call.legs.get(leg.id)
             if leg.state in ("active", "parked") and noted is not None and noted.answered and not noted.ended:
-                return twilio.talk(leg.id, account)
+                note = twilio.bridged(call.id, leg.id, found.clock.now_ms())
+                await found.call_book.note(account.tenant, account.name, [note])
+                return twilio.talk(call.id, leg.id, account)
         outlook = await found.owner.outlook(account.tenant, [wish.contact_id]) if wish.state == "waiting" else {}
         position = outlook[wish.contact_id][0] if wish.contact_id in outlook else None
     except (Unavailable, StoreUnreachable):
         position = None
-    return twilio.wait(account, position, first=asked.first)
+    return twilio.wait(account, asked.call_id, position, first=asked.first)
+
+
+async def reached(found: Services, account: Account, asked: twilio.Reaches) -> Reply:
+    """A customer whom we dialled picked up: it hears its agent, unless nobody wants it, or it is called twice."""
+    call, wish = await _stands(found, account, asked.call_id)
+    if call.ended or call.customer.ref not in (None, asked.ref) or wish is None or wish.over:
+        return twilio.hang_up()
+    note = CallNote(f"{asked.ref} reached", call.id, "reached", found.clock.now_ms(), None, asked.ref)
+    await found.call_book.note(account.tenant, account.name, [note])
+    return await next_round(found, account, twilio.Round(asked.call_id))
 
 
 async def joined(found: Services, account: Account, asked: twilio.Joins) -> Reply:
@@ -91,46 +103,73 @@ class TwilioCalls:
                     await self._book.note(*self._key, [note])
                 return status
             case "bridge":
-                return await self._change(order.call_id, twilio.talk_form(leg_id, account))
+                call = await self._noted(order.call_id)
+                if call.leg(leg_id).talked:  # it asked what next before: to be sent again would end the conference
+                    return DONE
+                return await self._change(call, twilio.talk_form(call.id, leg_id, account), order.at)
             case "hang_up":
-                return await self._change(order.call_id, twilio.END_FORM)
+                return await self._change(await self._noted(order.call_id), twilio.END_FORM, order.at)
             case "drop":
                 return await self._drop(order.call_id, leg_id, order.at)
         return DONE
+
+    async def dial(self, order: CallOrder, phone: str) -> int:
+        """Have Twilio call a customer; see `give`."""
+        account = self._account
+        dial = Dial(order.call_id, phone, int(order.data["timeout_s"]), shown_to_customers(account))
+        status, body = await self._ask("POST", None, twilio.dial_form(dial, account))
+        if status in OK and (sid := _text(body, "sid")):
+            note = CallNote(f"{sid} dialled", order.call_id, "dialled", self._found.clock.now_ms(), None, sid)
+            await self._book.note(*self._key, [note])
+        return status
 
     async def look_after(self, calls: Sequence[NotedCall]) -> None:
         """Ask for calls, and note those that have ended."""
         now_ms = self._found.clock.now_ms()
         for call in calls[:LOOKED_AFTER_MAX]:
-            await self._look_at(call.id)
+            await self._look_at(call)
             for leg_id, leg in call.legs.items():
                 if leg.ref is not None and not leg.ended:
                     status = await self._status_of(leg.ref)
                     notes = twilio.leg_notes(call.id, leg_id, leg.ref, status, now_ms)
                     await self._book.note(*self._key, notes)
 
-    async def _change(self, call_id: str, form: twilio.Params) -> int:
-        status, _ = await self._ask("POST", call_id, form)
+    async def _noted(self, call_id: str) -> NotedCall:
+        return folded(*await self._book.standing(*self._key, [call_id])).get(call_id, NotedCall(call_id))
+
+    async def _change(self, call: NotedCall, form: twilio.Params, at_ms: int) -> int:
+        if call.ended:
+            return DONE
+        ref = call.customer.ref if call.out else call.id
+        if ref is None:
+            return self._unknown(at_ms)
+        status, _ = await self._ask("POST", ref, form)
         if status in REFUSED and status != TOO_MANY:  # the caller may have hung up meanwhile
-            await self._look_at(call_id)
+            await self._look_at(call)
             return DONE
         return status
 
+    def _unknown(self, at_ms: int) -> int:
+        """It is not known yet which of Twilio's calls a side is."""
+        return DONE if self._found.clock.now_ms() - at_ms > RING_MS_MAX else NOT_YET
+
     async def _drop(self, call_id: str, leg_id: str, at_ms: int) -> int:
-        calls = folded(*await self._book.standing(*self._key, [call_id]))
-        leg = calls[call_id].legs.get(leg_id) if call_id in calls else None
+        leg = (await self._noted(call_id)).legs.get(leg_id)
         if leg is None or leg.ended:
             return DONE
-        if leg.ref is None:  # it is not known yet which of Twilio's calls it is
-            return DONE if self._found.clock.now_ms() - at_ms > RING_MS_MAX else NOT_YET
+        if leg.ref is None:
+            return self._unknown(at_ms)
         status, _ = await self._ask("POST", leg.ref, twilio.END_FORM)
         return DONE if status in REFUSED and status != TOO_MANY else status
 
-    async def _look_at(self, call_id: str) -> None:
-        """Ask for a caller; one that is gone has ended."""
-        status = await self._status_of(call_id)
-        if status in twilio.FINAL:
-            now_ms = self._found.clock.now_ms()
+    async def _look_at(self, call: NotedCall) -> None:
+        """Ask for a caller, or a customer whom we dialled; one that is gone has ended."""
+        call_id, ref = call.id, call.customer.ref if call.out else call.id
+        status = "" if ref is None else await self._status_of(ref)
+        now_ms = self._found.clock.now_ms()
+        if call.out and ref is not None:
+            await self._book.note(*self._key, twilio.customer_notes(call_id, ref, status, now_ms))
+        elif status in twilio.FINAL:
             hangup = InboundHangup(CHANNEL, self._account.name, call_id, twilio.FINAL[status])
             await take(self._found, self._account, [hangup])
             await self._book.note(*self._key, [twilio.ended(call_id, now_ms, status)])
@@ -156,8 +195,12 @@ class TwilioCalls:
 async def _stands(found: Services, account: Account, call_id: str) -> tuple[NotedCall, Wish | None]:
     """What is known of a call, and how it is to be."""
     calls = folded(*await found.call_book.standing(account.tenant, account.name, [call_id]))
-    reads = await found.queries.calls(account.tenant, CHANNEL, account.name, call_ids=[call_id])
-    wishes = [wish for each in reads for wish in wishes_of(each, account) if wish.call_id == call_id]
+    contact_id, queries = contact_of(call_id), found.queries
+    if contact_id is None:
+        reads = await queries.calls(account.tenant, CHANNEL, account.name, call_ids=[call_id])
+    else:
+        reads = await queries.calls(account.tenant, CHANNEL, account.name, [contact_id])
+    wishes = [wish for each in reads for wish in wishes_of(each, account) if wish.call_id == tried_by(call_id)]
     return calls.get(call_id, NotedCall(call_id)), wishes[0] if wishes else None
 
 

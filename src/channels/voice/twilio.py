@@ -6,11 +6,14 @@
     POST /twilio/agent?…      an agent's telephone was answered
     POST /twilio/leg?…        what becomes of an agent's telephone
     POST /twilio/status       the number's status callback: the caller is gone
+    POST /twilio/customer?…   a customer whom we dialled has picked up
+    POST /twilio/called?…     what becomes of a customer's telephone
 
 Whoever waits is in a loop of ours: music for `ROUND_S`, then Twilio asks what next. So how it stands is looked at once
 in a round, whatever was lost meanwhile, and no queue of Twilio's has to be kept in step with ours. An agent's telephone
 that answers enters a conference named for the agent's side; the caller is sent there to talk. A conference is made by
 being entered and gone when it is empty; one that the agent leaves sends the caller back to us, and to the loop.
+Customers whom we dial have an id of Twilio's that is not the call's: that one stands in the addresses.
 
 A request is Twilio's if it is signed with the account's token: HMAC-SHA1 over the whole address and the sorted
 parameters, without any time. All that it can say is said once: a repeat changes nothing.
@@ -21,6 +24,7 @@ Sources: twilio.com/docs/usage/security, /docs/voice/twiml, /docs/voice/api/call
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,7 +33,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from xml.sax.saxutils import escape, quoteattr
 
 from src.channels.base import Account, ChannelRequest, Receipt, Reply
-from src.channels.voice.calls import Ended, Offered, Ring, inbound_of
+from src.channels.voice.calls import Dial, Ended, Offered, Ring, inbound_of
 from src.channels.voice.checks import check_calls, check_strings, check_url
 from src.dispatch.callnotes import OUT, CallNote
 from src.errors import BadSignature, Malformed, NotFound
@@ -42,6 +46,7 @@ API: Final = "https://api.twilio.com"
 FIELDS_MAX: Final = 200
 TEXT_CHARS_MAX: Final = 256
 SID_CHARS_MAX: Final = 64
+CALL_ID_CHARS_MAX: Final = 150
 FINAL: Final = {"completed": 16, "busy": 17, "no-answer": 19, "canceled": 16, "failed": 3}
 """The states in which a call of Twilio's has ended, and the Q.850 causes that stand for them."""
 
@@ -63,6 +68,8 @@ SETTINGS: Final = frozenset(
         "place_text",
         "music",
         "phones",
+        "trunk",
+        "shows",
         "ring",
         "api_base_url",
     }
@@ -87,6 +94,14 @@ class Joins:
 
     call_id: str
     leg_id: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reaches:
+    """A customer whom we dialled has picked up. `ref` is Twilio's id of that side."""
+
+    call_id: str
     ref: str
 
 
@@ -120,18 +135,22 @@ def receive(request: ChannelRequest, account: Account, now_ms: int) -> Receipt:
             assert inbound is not None
             return Receipt(_NOTHING, (inbound,), notes=[CallNote(sid, sid, "offered", now_ms)], asked=Round(sid, True))
         case "/wait":
-            return Receipt(_NOTHING, asked=Round(sid))
+            return Receipt(_NOTHING, asked=Round(_call_id(request.query.get("call", sid))))
         case "/talk":
-            leg_id = _sid(request.query.get("leg"), "leg")
-            note = CallNote(f"{leg_id} bridged", sid, "bridged", now_ms, leg_id)
-            return Receipt(talk(leg_id, account), notes=[note])
+            leg_id, call_id = _sid(request.query.get("leg"), "leg"), _call_id(request.query.get("call", sid))
+            return Receipt(talk(call_id, leg_id, account), notes=[bridged(call_id, leg_id, now_ms)])
         case "/status":
             if status not in FINAL:
                 return Receipt(_EMPTY)
             inbound = inbound_of(Ended(sid, now_ms, FINAL[status]), account)
             assert inbound is not None
             return Receipt(_EMPTY, (inbound,), notes=[ended(sid, now_ms, status)])
-    call_id, leg_id = _sid(request.query.get("call"), "call"), _sid(request.query.get("leg"), "leg")
+    call_id = _call_id(request.query.get("call"))
+    if path == "/customer":
+        return Receipt(_NOTHING, asked=Reaches(call_id, sid))
+    if path == "/called":
+        return Receipt(_EMPTY, notes=customer_notes(call_id, sid, status, now_ms))
+    leg_id = _sid(request.query.get("leg"), "leg")
     if path == "/agent":
         return Receipt(_NOTHING, asked=Joins(call_id, leg_id, sid))
     return Receipt(_EMPTY, notes=leg_notes(call_id, leg_id, sid, status, now_ms))
@@ -140,6 +159,20 @@ def receive(request: ChannelRequest, account: Account, now_ms: int) -> Receipt:
 def ended(call_id: str, now_ms: int, status: str) -> CallNote:
     """A caller is gone, as a state of Twilio's says."""
     return CallNote(f"{call_id} ended", call_id, "ended", now_ms, cause=FINAL[status])
+
+
+def bridged(call_id: str, leg_id: str, now_ms: int) -> CallNote:
+    """Caller and agent hear each other."""
+    return CallNote(f"{leg_id} bridged", call_id, "bridged", now_ms, leg_id)
+
+
+def customer_notes(call_id: str, sid: str, status: str, now_ms: int) -> Sequence[CallNote]:
+    """What a state of Twilio's says of a customer whom we dial."""
+    if status in FINAL:
+        return [CallNote(f"{sid} ended", call_id, "ended", now_ms, None, sid, FINAL[status])]
+    if status == "ringing":
+        return [CallNote(f"{sid} dialled", call_id, "dialled", now_ms, None, sid)]
+    return []
 
 
 def leg_notes(call_id: str, leg_id: str, sid: str, status: str, now_ms: int) -> Sequence[CallNote]:
@@ -154,7 +187,7 @@ def leg_notes(call_id: str, leg_id: str, sid: str, status: str, now_ms: int) -> 
 # -- TwiML ---------------------------------------------------------------------------------------------------------
 
 
-def wait(account: Account, position: int | None, *, first: bool) -> Reply:
+def wait(account: Account, call_id: str, position: int | None, *, first: bool) -> Reply:
     """A round of waiting: a greeting, the caller's place, music; then Twilio asks again."""
     settings = account.settings
     language = str(settings.get("language", LANGUAGE))
@@ -167,12 +200,14 @@ def wait(account: Account, position: int | None, *, first: bool) -> Reply:
     said = "".join(f"<Say language={quoteattr(language)}>{escape(each)}</Say>" for each in texts)
     music = settings.get("music")
     plays = f'<Pause length="{ROUND_S}"/>' if music is None else f"<Play>{escape(str(music))}</Play>"
-    return _twiml(f'{said}{plays}<Redirect method="POST">{escape(address(account, "/wait"))}</Redirect>')
+    return _twiml(
+        f'{said}{plays}<Redirect method="POST">{escape(address(account, "/wait", _named(call_id)))}</Redirect>'
+    )
 
 
-def talk(leg_id: str, account: Account) -> Reply:
+def talk(call_id: str, leg_id: str, account: Account) -> Reply:
     """The caller enters the agent's conference; it goes on waiting when that is over and it is still there."""
-    action = quoteattr(address(account, "/wait"))
+    action = quoteattr(address(account, "/wait", _named(call_id)))
     room = f'<Conference beep="false" endConferenceOnExit="true">{escape(leg_id)}</Conference>'
     return _twiml(f'<Dial action={action} method="POST">{room}</Dial>')
 
@@ -208,21 +243,33 @@ def calls_url(account: Account, sid: str | None = None) -> str:
 def ring_form(ring: Ring, account: Account) -> Params:
     """What has Twilio ring an agent's telephone, and tell of it."""
     ids = {"call": ring.call_id, "leg": ring.leg_id}
+    answered, told = address(account, "/agent", ids), address(account, "/leg", ids)
+    return _call_form(ring.phone, str(account.settings["number"]), ring.timeout_s, answered, told)
+
+
+def dial_form(dial: Dial, account: Account) -> Params:
+    """What has Twilio call a customer, and tell of it."""
+    ids = {"call": dial.call_id}
+    answered, told = address(account, "/customer", ids), address(account, "/called", ids)
+    return _call_form(dial.phone, dial.number, dial.timeout_s, answered, told)
+
+
+def _call_form(number: str, shown: str, timeout_s: int, answered: str, told: str) -> Params:
     return [
-        ("To", ring.phone),
-        ("From", str(account.settings["number"])),
-        ("Timeout", str(ring.timeout_s)),
-        ("Url", address(account, "/agent", ids)),
+        ("To", number),
+        ("From", shown),
+        ("Timeout", str(timeout_s)),
+        ("Url", answered),
         ("Method", "POST"),
-        ("StatusCallback", address(account, "/leg", ids)),
+        ("StatusCallback", told),
         ("StatusCallbackMethod", "POST"),
         *(("StatusCallbackEvent", each) for each in ("ringing", "answered", "completed")),
     ]
 
 
-def talk_form(leg_id: str, account: Account) -> Params:
-    """What sends a caller to an agent."""
-    return [("Url", address(account, "/talk", {"leg": leg_id})), ("Method", "POST")]
+def talk_form(call_id: str, leg_id: str, account: Account) -> Params:
+    """What sends a caller, or a customer, to an agent."""
+    return [("Url", address(account, "/talk", {"leg": leg_id} | _named(call_id))), ("Method", "POST")]
 
 
 END_FORM: Final[Params] = (("Status", "completed"),)
@@ -283,6 +330,18 @@ def _sid(value: str | None, name: str) -> str:
     return value
 
 
+def _call_id(value: str | None) -> str:
+    """A call's id in an address: Twilio's own, or ours."""
+    if value is not None and value.startswith(OUT) and len(value) <= CALL_ID_CHARS_MAX and _CALL_ID.fullmatch(value):
+        return value
+    return _sid(value, "call")
+
+
+def _named(call_id: str) -> dict[str, str]:
+    """What an address says of a call whose id is not Twilio's."""
+    return {"call": call_id} if call_id.startswith(OUT) else {}
+
+
 def _clean(value: str | None) -> str:
     return (value or "").replace("\0", "\ufffd")[:TEXT_CHARS_MAX]
 
@@ -292,6 +351,7 @@ _HIDDEN: Final = frozenset(
 )
 """What Twilio writes in the place of a number that is not shown: words, as they are dialled on a keypad."""
 
-_PATHS: Final = frozenset({"", "/wait", "/talk", "/agent", "/leg", "/status"})
+_CALL_ID: Final = re.compile(r"[A-Za-z0-9.\-]+")
+_PATHS: Final = frozenset({"", "/wait", "/talk", "/agent", "/leg", "/status", "/customer", "/called"})
 _NOTHING: Final = _twiml("")
 _EMPTY: Final = Reply(b"", status=204)

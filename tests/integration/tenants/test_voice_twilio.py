@@ -228,6 +228,79 @@ async def test_a_wrong_credential_is_told(tenant: Client) -> None:
         assert "bad_credential" in [each["data"].get("reason") for each in found if each["type"] == "channel.trouble"]
 
 
+async def follow_up(tenant: Client, twilio: Twilio) -> str:
+    """A contact with which 01 is to reach a customer by telephone."""
+    number = {"type": "phone", "value": "+8613800138000", "proven": True}
+    earlier = await tenant.contact("m-1", channel="sms", identity=number)
+    body = {"channel": "voice", "account": twilio.account, "agent_id": "01"}
+    return str((await tenant.call("POST", f"/v1/contacts/{earlier['id']}/follow-up", json=body))["id"])
+
+
+async def test_a_follow_up_rings_its_agent_then_calls_the_customer_and_bridges_them(tenant: Client) -> None:
+    await agent(tenant, "01")
+    async with connected(tenant, trunk="{number}") as twilio, tenant.desktop("01", status="available") as anna:
+        twilio.phones |= {"+861390001": "ring", "+8613800138000": "ring"}
+        contact_id = await follow_up(tenant, twilio)
+        leg = (await twilio.until(lambda: twilio.legs("ringing")))[0]
+        assert "+861390001" == leg.number
+        await twilio.pick_up(leg.sid)
+        assert contact_id == (await anna.event("contact.active"))["contact_id"]
+        called = (await twilio.until(lambda: twilio.legs("ringing")))[0]
+        assert ("+8613800138000", ["+861012345678"], ["45"]) == (
+            called.number,
+            called.form["From"],
+            called.form["Timeout"],
+        )
+        await twilio.pick_up(called.sid)
+        assert contact_id == (await anna.event("call.answered"))["contact_id"]
+        await twilio.until(lambda: twilio.talking() == [{called.sid, leg.sid}])
+        twilio._ring(called.form)  # as after a crash between the request and its note
+        again = (await twilio.until(lambda: twilio.legs("ringing")))[0]
+        await twilio.pick_up(again.sid)
+        assert ("completed", [{called.sid, leg.sid}]) == (again.status, twilio.talking())
+        await twilio.end(called.sid)
+        assert {"cause": 16} == (await anna.event("call.ended"))["data"]
+        await anna.event("assignment.completed")
+        await twilio.until(lambda: not twilio.legs("ringing", "in-progress"))
+    assert "customer_left" == (await tenant.call("GET", f"/v1/contacts/{contact_id}"))["outcome"]
+
+
+async def test_whom_a_closed_queue_lets_go_is_called_and_a_transfer_goes_on_with_the_call(tenant: Client) -> None:
+    await agent(tenant, "01")
+    await agent(tenant, "02")
+    closed = {"time_zone": "UTC", "closed": {"action": "callback"}}
+    await tenant.call("PUT", "/v1/queues/default", json={"hours": closed})
+    async with (
+        connected(tenant, trunk="{number}", shows="+861087654321") as twilio,
+        tenant.desktop("01", status="available") as anna,
+    ):
+        twilio.phones |= {"+861390001": "answer", "+861390002": "answer", "+8613800138000": "busy"}
+        caller = await twilio.call("+8613800138000")
+        await twilio.until(lambda: "completed" == twilio.calls[caller].status)
+        contact_id = (await tenant.call("GET", "/v1/contacts"))["items"][0]["id"]
+        await tenant.call("PUT", "/v1/queues/default", json={})
+        await tenant.call("POST", f"/v1/contacts/{contact_id}/resume", json={})
+        await anna.event("contact.active")
+        while {"cause": 17} != (await anna.event("call.ended"))["data"]:
+            pass
+        await twilio.until(lambda: not twilio.legs("ringing", "in-progress"))
+        twilio.phones["+8613800138000"] = "answer"
+        async with tenant.desktop("02", status="available") as bert:
+            transfer = f"/v1/contacts/{contact_id}/transfer"
+            await tenant.call("POST", transfer, json={"to": {"agent_id": "02"}})
+            await bert.event("contact.active")
+            first = (await twilio.until(twilio.talking))[0]
+            called = next(each for each in twilio.legs("in-progress") if each.number == "+8613800138000")
+            assert ["+861087654321"] == called.form["From"]
+            assert called.sid in first
+            await tenant.call("POST", transfer, json={"to": {"agent_id": "01"}})
+            second = (await twilio.until(lambda: [each for each in twilio.talking() if each != first]))[0]
+            assert called.sid in second
+            await twilio.end(next(iter(second - {called.sid})))
+            await twilio.until(lambda: "completed" == called.status)
+            await until_state(tenant, "closed", "customer_left")
+
+
 async def test_bad_requests_have_names_and_change_nothing(tenant: Client) -> None:
     async with connected(tenant) as twilio:
         url = f"{PUBLIC}/channels/voice/{twilio.account}/twilio"
