@@ -183,6 +183,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             connectors.known,
             lambda tenant: stored_settings(queries, tenant, owner.settings(tenant)),
         )
+        book = store.call_book(None if announcer is None else announcer.announce_call)
         peers, internal = None, None
         if settings.database_url:  # there may be other processes
             peers = await stack.enter_async_context(HttpPeers(process, secret))
@@ -215,7 +216,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             sends=sender.sends,
             show_typing=sender.typing,
             contents=store.contents(),
-            call_book=store.call_book(),
+            call_book=book,
             door=Door(clock),
             visitor_tokens=VisitorTokens(secrets),
             paces=Paces(clock),
@@ -247,7 +248,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         if announcer is not None:
             tasks.append(always(announcer.run))
         if peers is not None:
-            tasks.append(always(Follower(hub, store, redis).run))
+            tasks.append(always(Follower(hub, store, redis, book.woken).run))
         try:
             yield build_api(found), notice
         finally:

@@ -8,7 +8,7 @@ Redis away that comparison alone goes on: everything is told, up to a second lat
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +28,9 @@ CHANNEL: Final = "cordboard:events:"
 SIGNALS: Final = "cordboard:signals:"
 """The same for what is worth telling at once and not worth keeping."""
 
+CALLS: Final = "cordboard:calls"
+"""Where it is told in which accounts' books of calls something was written: a tenant and an account."""
+
 COMPARE_S: Final = 1.0
 """How often the heads of the tenants with subscribers are compared with what was told."""
 
@@ -46,6 +49,7 @@ PATIENCE_S: Final = 5.0
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(list[Event])
+_CALL_DECODER: Final = msgspec.msgpack.Decoder(tuple[str, str])
 _SIGNAL_DECODER: Final = msgspec.msgpack.Decoder(Signal)
 _log = structlog.get_logger(__name__)
 
@@ -80,7 +84,7 @@ class Announcer:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._waiting: deque[tuple[str, Sequence[Event] | Signal]] = deque(maxlen=ANNOUNCED_MAX)
+        self._waiting: deque[tuple[str, Sequence[Event] | Signal | Sequence[str]]] = deque(maxlen=ANNOUNCED_MAX)
         self._wake = asyncio.Event()
 
     def announce(self, tenant: str, events: Sequence[Event]) -> None:
@@ -91,7 +95,11 @@ class Announcer:
         """Tell of a signal, soon and perhaps."""
         self._put(SIGNALS + tenant, signal)
 
-    def _put(self, channel: str, told: Sequence[Event] | Signal) -> None:
+    def announce_call(self, tenant: str, account: str) -> None:
+        """Tell whoever waits for it that a book of calls has something new, soon and perhaps."""
+        self._put(CALLS, (tenant, account))
+
+    def _put(self, channel: str, told: Sequence[Event] | Signal | Sequence[str]) -> None:
         if len(self._waiting) == ANNOUNCED_MAX:
             metrics.UNANNOUNCED.inc()
         self._waiting.append((channel, told))
@@ -116,9 +124,15 @@ class Announcer:
 
 
 class Follower:
-    """Hears what other processes committed, for the subscribers of this one. `redis` None: by comparison alone."""
+    """Hears what other processes committed, for the subscribers of this one. `redis` None: by comparison alone.
 
-    def __init__(self, hub: Hub, store: Store, redis: Redis | None) -> None:
+    `woken` hears in whose books of calls they wrote.
+    """
+
+    def __init__(
+        self, hub: Hub, store: Store, redis: Redis | None, woken: Callable[[str, str], None] | None = None
+    ) -> None:
+        self._woken = woken
         self._hub = hub
         self._store = store
         self._redis = redis
@@ -170,7 +184,9 @@ class Follower:
         while True:
             try:
                 async with redis.pubsub() as pubsub:  # what confirms a subscription is a sign of life too
-                    await pubsub.subscribe(CHANNEL)  # nobody speaks there: it holds the connection
+                    await pubsub.subscribe(
+                        CHANNEL, CALLS
+                    )  # in the first one nobody speaks there: it holds the connection
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._subscribe(pubsub))
                         group.create_task(self._receive(pubsub))
@@ -208,6 +224,10 @@ class Follower:
         channel = message["channel"].decode()
         tenant = channel.removeprefix(SIGNALS).removeprefix(CHANNEL)
         try:
+            if channel == CALLS:
+                if self._woken is not None:
+                    self._woken(*_CALL_DECODER.decode(message["data"]))
+                return
             if channel.startswith(SIGNALS):
                 self._hub.signalled(tenant, _SIGNAL_DECODER.decode(message["data"]))
                 return

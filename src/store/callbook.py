@@ -5,8 +5,8 @@ every note once. What it had taken and not yet worked off when it died is found 
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -66,11 +66,17 @@ DUE_MAX: Final = 100
 
 
 class CallBook:
-    """Notes and orders of calls, by tenant and account. Any method may raise `StoreUnreachable`."""
+    """Notes and orders of calls, by tenant and account. Any method that reads or writes may raise `StoreUnreachable`.
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    `announce` tells other processes in whose book something was written (tenant and account). It must not wait, and may
+    be lost.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, announce: Callable[[str, str], None] | None = None) -> None:
         self._pool = pool
+        self._announce = announce
         self._waiting: defaultdict[tuple[str, str], set[asyncio.Event]] = defaultdict(set)
+        self._written: Counter[tuple[str, str]] = Counter()
 
     # -- what happened ------------------------------------------------------------------------------------------
 
@@ -127,8 +133,14 @@ class CallBook:
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
-    async def changed(self, tenant: str, account: str, wait_s: float) -> None:
-        """Wait until something is written here in this process, at most so long."""
+    def seen(self, tenant: str, account: str) -> int:
+        """What `changed` is to be told, if asked for before the book is read."""
+        return self._written[tenant, account]
+
+    async def changed(self, tenant: str, account: str, seen: int, wait_s: float) -> None:
+        """Wait until something has been written since then, as far as this process knows, at most so long."""
+        if self._written[tenant, account] != seen:
+            return
         event, waiting = asyncio.Event(), self._waiting[tenant, account]
         waiting.add(event)
         try:
@@ -142,6 +154,13 @@ class CallBook:
                 self._waiting.pop((tenant, account), None)
 
     def _wake(self, tenant: str, account: str) -> None:
+        self.woken(tenant, account)
+        if self._announce is not None:
+            self._announce(tenant, account)
+
+    def woken(self, tenant: str, account: str) -> None:
+        """Something was written, here or in another process."""
+        self._written[tenant, account] += 1
         for each in self._waiting.get((tenant, account), ()):
             each.set()
 

@@ -79,9 +79,9 @@ class PostgresStore:
         """What is in media, over the same connections."""
         return Contents(self._pool)
 
-    def call_book(self) -> CallBook:
+    def call_book(self, announce: Callable[[str, str], None] | None = None) -> CallBook:
         """Calls of telephone systems without a connection, over the same connections."""
-        return CallBook(self._pool)
+        return CallBook(self._pool, announce)
 
     def visits(self) -> Visits:
         """Who chats on websites, and was when seen there, over the same connections."""

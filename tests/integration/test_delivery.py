@@ -81,6 +81,28 @@ async def test_announcements_flow_again_after_each_reset_of_redis(tmp_path: Path
     assert told.close_code is None
 
 
+async def test_who_waits_for_a_book_of_calls_is_woken_by_whoever_writes_in_another_process(tmp_path: Path) -> None:
+    server, journal = RedisServer(tmp_path), Journal()
+    await server.start()
+    url = f"redis://127.0.0.1:{server.port}/0"
+    heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    try:
+        async with connect(url) as one, connect(url) as two:
+            announcer = Announcer(one)
+            follower = Follower(Hub(journal, SystemClock()), journal, two, lambda *which: heard.put_nowait(which))
+            tasks = [asyncio.create_task(each) for each in (announcer.run(), follower.run())]
+            async with asyncio.timeout(20):
+                while heard.empty():  # until it listens
+                    announcer.announce_call("t", "pbx")
+                    await asyncio.sleep(0.05)
+            assert ("t", "pbx") == heard.get_nowait()
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        server.kill()
+
+
 async def test_where_the_journal_is_gone_who_listens_begins_anew_and_hears_what_follows() -> None:
     journal = Journal()
     hub = Hub(journal, SystemClock())

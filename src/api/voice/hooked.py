@@ -16,7 +16,7 @@ import structlog
 
 from src.api.context import Services
 from src.api.inflow import account_of
-from src.api.voice.hooks import TEMPORARY, shown
+from src.api.voice.hooks import LOOK_AGAIN_S, TEMPORARY, shown
 from src.api.voice.line import CHANNEL, Line
 from src.api.voice.twilio import TwilioCalls
 from src.channels.base import Account
@@ -30,9 +30,6 @@ from src.errors import NotFound, Refused, StoreUnreachable
 
 ROUND_S: Final = 2.0
 """How often it is looked for accounts that are new, and for tenants that came or went."""
-
-LOOK_AGAIN_S: Final = 0.2
-"""How often it is looked for what other processes write."""
 
 PAUSE_S_MIN: Final = 0.5
 PAUSE_S_MAX: Final = 15.0
@@ -126,12 +123,13 @@ class _BookPipe:
         """What stands, then what happens."""
         book = self._found.call_book
         while not self._frames:
+            seen = book.seen(self._tenant, self._account)
             notes = await book.take(self._tenant, self._account)
             if not self._begun:
                 self._begun = True
                 self._frames.append(await self._standing(notes))
             elif not notes:
-                await book.changed(self._tenant, self._account, LOOK_AGAIN_S)
+                await book.changed(self._tenant, self._account, seen, LOOK_AGAIN_S)
             self._frames.extend(map(frame_of_note, notes))
         return self._frames.pop(0)
 
@@ -176,12 +174,15 @@ class Orders:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            seen = self._book.seen(*self._key)
             try:
                 await self._once()
             except (Refused, StoreUnreachable) as error:
                 _log.warning("orders.interrupted", account=self._account.name, error=str(error))
                 await asyncio.sleep(PAUSE_S_MIN)
-            await self._book.changed(*self._key, LOOK_AGAIN_S)
+            now_s = self._found.clock.monotonic()
+            again_s = min((at_s - now_s for at_s, _ in self._again.values() if at_s > now_s), default=LOOK_AGAIN_S)
+            await self._book.changed(*self._key, seen, min(LOOK_AGAIN_S, SWEEP_S, again_s))
 
     async def _once(self) -> None:
         orders = await self._in_time(await self._book.due(*self._key))

@@ -20,8 +20,8 @@ from src.delivery.hub import encode
 from src.dispatch.callnotes import CallNote, CallOrder, contact_of, folded
 from src.dispatch.inbound import InboundHangup
 
-LOOK_AGAIN_S: Final = 0.5
-"""How often it is looked for orders that another process writes, while a system waits for them."""
+LOOK_AGAIN_S: Final = 1.0
+"""How often it is looked for what another process wrote, if that is not heard of: as often as journals are compared."""
 
 TEMPORARY: Final = 41
 """Q.850: temporary failure, for an agent's side that is gone and nobody knows why."""
@@ -84,11 +84,13 @@ async def _orders(found: Services, account: Account, poll: Poll) -> Reply:
     if poll.done:
         await book.done(account.tenant, account.name, poll.done)
     until_s = clock.monotonic() + poll.wait_s
+    seen = book.seen(account.tenant, account.name)
     while not (orders := await book.due(account.tenant, account.name)):
         left_s = until_s - clock.monotonic()
         if left_s <= 0:
             break
-        await book.changed(account.tenant, account.name, min(LOOK_AGAIN_S, left_s))
+        await book.changed(account.tenant, account.name, seen, min(LOOK_AGAIN_S, left_s))
+        seen = book.seen(account.tenant, account.name)
     return Reply(encode({"commands": await shown(found, account, orders)}), "application/json")
 
 
