@@ -202,7 +202,7 @@ def _is_versioned(path: str, method: str) -> bool:
     """Whether it reads a piece of configuration that has a version."""
     parts = path.split("/")
     named = len(parts) == 4 and parts[2] in _VERSIONED  # noqa: PLR2004
-    return method == "get" and (named or path in ("/v1/settings", "/v1/configuration"))
+    return method == "get" and (named or path in ("/v1/settings", "/v1/configuration", "/v1/token-trust"))
 
 
 def _content(name: str) -> Json:

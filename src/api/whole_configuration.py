@@ -21,7 +21,7 @@ from src.delivery.hub import encode
 from src.dispatch import jobs, signatures
 from src.dispatch.config import SETTINGS_NAME
 from src.dispatch.ports import AccountFact, ConfigFact, ConnectorFact, WebhookFact
-from src.dispatch.versions import ANY, Precondition, Versioned, version
+from src.dispatch.versions import ANY, Named, Precondition, version
 from src.errors import InUse, Malformed, PreconditionFailed, Refused, UnknownReference
 from src.router import commands
 from src.router.model import DEFAULT_QUEUE
@@ -59,8 +59,8 @@ class _Change:
     """
 
     key: Key
-    before: Versioned | None
-    after: Versioned | None
+    before: Named | None
+    after: Named | None
     secrets: tuple[str, ...] = ()
 
     @property
@@ -141,13 +141,13 @@ async def put_configuration(
 # -- what is stored, and how it is shown -------------------------------------------------------------------------------
 
 
-async def _stored(ctx: Context) -> dict[Key, Versioned]:
+async def _stored(ctx: Context) -> dict[Key, Named]:
     """Everything that is stored, in the order of sections and names."""
-    queries, found = ctx.services.queries, dict[Key, Versioned]()
+    queries, found = ctx.services.queries, dict[Key, Named]()
     for section, kind in _KINDS.items():
         for fact in sorted(await queries.config(ctx.tenant, kind), key=lambda each: each.name):
             found[section, fact.name] = fact
-    others: Mapping[str, list[Versioned]] = {
+    others: Mapping[str, list[Named]] = {
         "channels": list(await queries.accounts(ctx.tenant)),
         "connectors": list(await queries.connectors(ctx.tenant)),
         "webhooks": [fact for fact, _ in await ctx.services.store.webhooks(ctx.tenant)],
@@ -157,16 +157,16 @@ async def _stored(ctx: Context) -> dict[Key, Versioned]:
     return found
 
 
-def _tag(stored: Mapping[Key, Versioned]) -> dict[str, str]:
+def _tag(stored: Mapping[Key, Named]) -> dict[str, str]:
     """The entity tag of the whole."""
     return {"etag": f'"{_version(stored)}"'}
 
 
-def _version(stored: Mapping[Key, Versioned]) -> str:
+def _version(stored: Mapping[Key, Named]) -> str:
     return sha256(encode([[*key, version(fact)] for key, fact in stored.items()])).hexdigest()[:32]
 
 
-def _insist(only_if: Precondition | None, stored: Mapping[Key, Versioned]) -> None:
+def _insist(only_if: Precondition | None, stored: Mapping[Key, Named]) -> None:
     if only_if is None:
         return
     if only_if.absent:
@@ -175,7 +175,7 @@ def _insist(only_if: Precondition | None, stored: Mapping[Key, Versioned]) -> No
         raise PreconditionFailed("the configuration has changed since it was read: look at the plan again")
 
 
-def _document(stored: Mapping[Key, Versioned], *, defaults: bool) -> views.Json:
+def _document(stored: Mapping[Key, Named], *, defaults: bool) -> views.Json:
     document: dict[str, Any] = {section: {} for section in ("settings", *_KINDS, *_OTHERS)}
     for key in _DEFAULTS:
         document[key[0]][key[1]] = _entry(key[0], _default(key), defaults=defaults)
@@ -184,7 +184,7 @@ def _document(stored: Mapping[Key, Versioned], *, defaults: bool) -> views.Json:
     return {**document, "settings": document["settings"][SETTINGS_NAME]}
 
 
-def _entry(section: str, fact: Versioned, *, defaults: bool) -> views.Json:
+def _entry(section: str, fact: Named, *, defaults: bool) -> views.Json:
     """One entry, as it would be put; its secrets are null."""
     model: type[BaseModel] = KINDS[fact.kind].body if isinstance(fact, ConfigFact) else _SHOWN[section]
     body = (fact.body or {}) if isinstance(fact, ConfigFact) else _body(fact)
@@ -218,7 +218,7 @@ def _differences(before: Any, after: Any, path: str) -> Iterator[views.Json]:  #
 # -- what is to be changed ---------------------------------------------------------------------------------------------
 
 
-async def _puts(ctx: Context, body: ConfigurationBody, stored: Mapping[Key, Versioned]) -> list[_Change]:
+async def _puts(ctx: Context, body: ConfigurationBody, stored: Mapping[Key, Named]) -> list[_Change]:
     """What of the body is not so yet."""
     changes = []
     for key, asked in _asked(body):
@@ -241,7 +241,7 @@ def _asked(body: ConfigurationBody) -> Iterator[tuple[Key, BaseModel]]:
             yield from (((section, name), each) for name, each in (given or {}).items())
 
 
-async def _fact(ctx: Context, key: Key, asked: BaseModel, before: Versioned | None) -> Versioned:
+async def _fact(ctx: Context, key: Key, asked: BaseModel, before: Named | None) -> Named:
     section, name = key
     if isinstance(asked, KeptAccountBody):
         assert before is None or isinstance(before, AccountFact)
@@ -268,7 +268,7 @@ def _given(secrets: Mapping[str, str | None], before: AccountFact | ConnectorFac
     return {name: value for name, value in secrets.items() if value is not None}
 
 
-def _new_secrets(ctx: Context, before: Versioned | None, after: Versioned) -> tuple[str, ...]:
+def _new_secrets(ctx: Context, before: Named | None, after: Named) -> tuple[str, ...]:
     """Names of the secrets that will be others than they are."""
     if isinstance(after, ConfigFact):
         return ()
@@ -283,7 +283,7 @@ def _new_secrets(ctx: Context, before: Versioned | None, after: Versioned) -> tu
     )
 
 
-def _missing(body: ConfigurationBody, stored: Mapping[Key, Versioned]) -> list[_Change]:
+def _missing(body: ConfigurationBody, stored: Mapping[Key, Named]) -> list[_Change]:
     """What is stored, and not in the body's section of it. What is there without having been put stays."""
     return [
         _Change(key, fact, None)
@@ -292,7 +292,7 @@ def _missing(body: ConfigurationBody, stored: Mapping[Key, Versioned]) -> list[_
     ]
 
 
-def _check_bounds(stored: Mapping[Key, Versioned], changes: list[_Change]) -> None:
+def _check_bounds(stored: Mapping[Key, Named], changes: list[_Change]) -> None:
     """Refuse what no single entry shows: too many, and accounts whose queue will not be there."""
     target = {**stored, **{each.key: each.after for each in changes}}
     there = {key for key, fact in target.items() if fact is not None} | {*_DEFAULTS}

@@ -296,6 +296,10 @@ class TrustFact:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+TRUST: Final = "token_trust"
+"""A tenant has one: its name where others are known by names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who does something: a key, or an agent or supervisor with a token."""
@@ -522,7 +526,7 @@ class Wanted:
 
     `recent_since`: also the contacts since then of the customers whose identities are found (of all customers found, if
     no identity is wanted); None: none. `lately_since`: also what is tagged of all contacts since then, of all customers
-    found. `whole`: also every identity of the customers found.
+    found. `whole`: also every identity of the customers found. `token_trusts` are asked for by the tenant's own id.
     """
 
     identities: set[IdentityKey] = field(default_factory=set)
@@ -538,6 +542,7 @@ class Wanted:
     config: set[tuple[str, str]] = field(default_factory=set)
     accounts: set[str] = field(default_factory=set)
     connectors: set[str] = field(default_factory=set)
+    token_trusts: set[str] = field(default_factory=set)
     webhooks: set[str] = field(default_factory=set)
     api_keys: set[str] = field(default_factory=set)
     answers: set[str] = field(default_factory=set)
@@ -609,6 +614,7 @@ class Known:
     config: dict[tuple[str, str], ConfigFact] = field(default_factory=dict)
     accounts: dict[str, AccountFact] = field(default_factory=dict)
     connectors: dict[str, ConnectorFact] = field(default_factory=dict)
+    token_trusts: dict[str, TrustFact] = field(default_factory=dict)
     webhooks: dict[str, WebhookFact] = field(default_factory=dict)
     api_keys: dict[str, KeyFact] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)

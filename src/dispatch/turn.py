@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 from src.dispatch import remarks
 from src.dispatch.ports import (
     RECENT_CONTACTS_MAX,
+    TRUST,
     AccountFact,
     Answer,
     ConfigFact,
@@ -26,6 +27,7 @@ from src.dispatch.ports import (
     RemarkFact,
     ReviewFact,
     Tagged,
+    TrustFact,
     Wanted,
     WebhookFact,
 )
@@ -41,6 +43,7 @@ from src.router.waits import Estimate
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
+_Configuration = ConfigFact | AccountFact | ConnectorFact | KeyFact | TrustFact | WebhookFact
 K = TypeVar("K")
 
 
@@ -175,17 +178,19 @@ class Turn:
                 self.known.external_messages[(fact.channel, fact.account, fact.external_id)] = fact
         elif isinstance(fact, RemarkFact):
             self.known.remarks[fact.id] = fact.text
-        elif isinstance(fact, ConfigFact | AccountFact | ConnectorFact | KeyFact | WebhookFact):
+        elif isinstance(fact, _Configuration):
             self._write_configuration(fact)
         else:
             self._write_for_channels(fact)
 
-    def _write_configuration(self, fact: ConfigFact | AccountFact | ConnectorFact | KeyFact | WebhookFact) -> None:
+    def _write_configuration(self, fact: _Configuration) -> None:
         known = self.known
         if isinstance(fact, ConfigFact):
             _keep(known.config, (fact.kind, fact.name), fact, gone=fact.body is None)
         elif isinstance(fact, AccountFact):
             _keep(known.accounts, fact.name, fact, gone=fact.deleted)
+        elif isinstance(fact, TrustFact):
+            known.token_trusts[TRUST] = fact
         elif isinstance(fact, KeyFact):
             _keep(known.api_keys, fact.id, fact, gone=False)
         elif isinstance(fact, WebhookFact):

@@ -6,10 +6,13 @@ from typing import Any, Final
 
 import msgspec
 
-from src.dispatch.ports import AccountFact, ConfigFact, ConnectorFact, WebhookFact
+from src.dispatch.ports import AccountFact, ConfigFact, ConnectorFact, TrustFact, WebhookFact
 from src.errors import PreconditionFailed
 
-Versioned = ConfigFact | AccountFact | ConnectorFact | WebhookFact
+Named = ConfigFact | AccountFact | ConnectorFact | WebhookFact
+"""What is configured under a name: a tenant's configuration as a whole."""
+
+Versioned = Named | TrustFact
 
 ANY: Final = "*"
 """Whatever version there is, as long as there is one."""
@@ -25,7 +28,7 @@ def version(fact: Versioned | None) -> str:
             values = [fact.body]
         case AccountFact():
             values = [fact.channel, fact.settings, fact.secrets, fact.queue, fact.enabled]
-        case ConnectorFact() | WebhookFact():
+        case ConnectorFact() | WebhookFact() | TrustFact():
             values = [fact.body, fact.secrets]
     return sha256(_ENCODER.encode(values)).hexdigest()[:32]
 

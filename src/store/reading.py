@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from src.dispatch.ports import Customer, Known, Recent, Tagged
+from src.dispatch.ports import TRUST, Customer, Known, Recent, Tagged
 from src.store import rows
 
 Pair = tuple[Any, Any]
@@ -36,6 +36,7 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "config": _keyed(rows.config_from, lambda each: (each.kind, each.name)),
     "accounts": _keyed(rows.account_from, lambda each: each.name),
     "connectors": _keyed(rows.connector_from, lambda each: each.name),
+    "token_trusts": lambda row: (TRUST, rows.trust_from(row)),
     "api_keys": _keyed(rows.key_from, lambda each: each.id),
     "webhooks": _keyed(rows.webhook_from, lambda each: each.name),
     "answers": _keyed(rows.answer_from, lambda each: each.scope),

@@ -289,6 +289,7 @@ SOUGHT: Final = (
     Sought("config", tables.config, ("kind", "name")),
     Sought("accounts", tables.channel_accounts, ("name",)),
     Sought("connectors", tables.connectors, ("name",)),
+    Sought("token_trusts", tables.token_trusts, ("tenant",)),
     Sought("api_keys", tables.api_keys, ("id",)),
     Sought("webhooks", tables.webhooks, ("name",)),
     Sought("answers", tables.answers, ("scope",)),

@@ -10,6 +10,7 @@ import pytest
 
 from src.dispatch.clock import SystemClock
 from src.dispatch.ports import (
+    TRUST,
     AccountFact,
     Answer,
     Batch,
@@ -31,6 +32,7 @@ from src.dispatch.ports import (
     Recent,
     Survey,
     Tagged,
+    TrustFact,
     Wanted,
 )
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
@@ -115,6 +117,7 @@ EVERYTHING = Wanted(
     config={(CONFIG.kind, CONFIG.name), (CONFIG.kind, "other")},
     accounts={ACCOUNT.name, "other"},
     connectors={"other"},
+    token_trusts={"t"},
     webhooks={"other"},
     answers={ANSWER.scope, "other"},
 )
@@ -590,8 +593,17 @@ async def test_everything_is_found_by_its_keys(store: AnyStore, writer: Writer) 
     assert {(CONFIG.kind, CONFIG.name): CONFIG} == known.config
     assert {ACCOUNT.name: ACCOUNT} == known.accounts
     assert {} == known.connectors
+    assert {} == known.token_trusts, "by another id than the tenant's own none is found"
     assert {} == known.webhooks
     assert {ANSWER.scope: ANSWER} == known.answers
+
+
+async def test_whose_tokens_a_tenant_trusts_is_found_by_the_tenant(store: AnyStore, writer: Writer) -> None:
+    trust = TrustFact({"algorithms": ["HS256"]}, {"current": "sealed"})
+    writer.contact()
+    await store.commit(writer.batch(trust))
+    for tenant, found in ((writer.tenant, {TRUST: trust}), ("t", {})):
+        assert found == (await store.lookup(writer.tenant, Wanted(token_trusts={tenant}))).token_trusts
 
 
 async def test_what_is_found_brings_what_belongs_to_it(store: AnyStore, writer: Writer) -> None:

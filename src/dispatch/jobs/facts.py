@@ -5,6 +5,7 @@ from typing import Any
 
 from src.dispatch.config import SETTINGS_NAME
 from src.dispatch.ports import (
+    TRUST,
     AccountFact,
     Actor,
     AuditFact,
@@ -28,12 +29,14 @@ class Configure:
     """A change of configuration: a command for the engine, and the fact to write with it.
 
     With `only_if` it is made only where what is stored is what the caller has seen. `by` goes into the audit trail.
+    `tenant` is whose it is, where that is what it is found by: of a trust in tokens.
     """
 
     command: Command
     fact: ConfigFact | KeyFact | AccountFact | ConnectorFact | TrustFact
     only_if: Precondition | None = None
     by: Actor | None = None
+    tenant: str = ""
 
     def wants(self, wanted: Wanted, _: State) -> None:
         """What is stored, if it matters; else configuration is checked against the engine's own."""
@@ -45,6 +48,8 @@ class Configure:
                     wanted.accounts.add(name)
                 case ConnectorFact(name):
                     wanted.connectors.add(name)
+                case TrustFact():
+                    wanted.token_trusts.add(self.tenant)
 
     def check(self, turn: Turn) -> None:
         """Compare with what is stored.
@@ -91,15 +96,21 @@ def _stored(fact: Fact, known: Known) -> Versioned | None:
             return known.accounts.get(name)
         case ConnectorFact(name):
             return known.connectors.get(name)
+        case TrustFact():
+            return known.token_trusts.get(TRUST)
     return None
 
 
 def _has_default(fact: Fact) -> bool:
-    """Whether there is something though nothing was put: the default queue, the settings."""
-    return isinstance(fact, ConfigFact) and (fact.kind, fact.name) in {
-        ("queue", DEFAULT_QUEUE),
-        ("settings", SETTINGS_NAME),
-    }
+    """Whether there is something though nothing was put: the default queue, the settings, the trust in tokens."""
+    return isinstance(fact, TrustFact) or (
+        isinstance(fact, ConfigFact)
+        and (fact.kind, fact.name)
+        in {
+            ("queue", DEFAULT_QUEUE),
+            ("settings", SETTINGS_NAME),
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)

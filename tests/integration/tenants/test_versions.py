@@ -1,8 +1,10 @@
 """Configuration that several people change: nobody overwrites what they have not read."""
 
 import asyncio
+import time
 
 import httpx
+import jwt
 import pytest
 
 from tests.support.service import Client
@@ -54,7 +56,7 @@ async def test_a_change_is_made_only_to_what_was_read(client: Client) -> None:
 
 
 async def test_what_is_there_by_default_has_a_version_too(client: Client) -> None:
-    for path in ("/v1/queues/default", "/v1/settings"):
+    for path in ("/v1/queues/default", "/v1/settings", "/v1/token-trust"):
         default = (await client.http.get(path)).headers["etag"]
         assert FAILED == code(await client.http.put(path, json={}, headers={"if-none-match": "*"}))
         put = await client.http.put(path, json={}, headers={"if-match": default})
@@ -83,3 +85,28 @@ async def test_a_condition_that_is_none_is_refused(client: Client, condition: st
     answer = await client.http.put("/v1/queues/refunds", json={}, headers={"if-match": condition})
     assert (422, "malformed") == code(answer)
     await client.call("GET", "/v1/queues/refunds", 404)
+
+
+async def test_of_a_trust_in_tokens_nothing_is_lost_whoever_changes_it_at_the_same_time(client: Client) -> None:
+    path = "/v1/token-trust"
+    read = (await client.http.get(path)).headers["etag"]
+    changes = [client.http.put(path, json={}, headers={"if-match": read}) for _ in range(4)]
+    answers = await asyncio.gather(*changes)
+    assert [200, 412, 412, 412] == sorted(each.status_code for each in answers)
+    assert FAILED == code(await client.http.put(path, json={}, headers={"if-match": f"W/{read}"}))
+    both = {"algorithms": ["HS256", "RS256"], "jwks_url": "https://idp.example/keys"}
+    rotated, put, again = await asyncio.gather(
+        client.http.post(f"{path}/rotate", json={"overlap_s": 60}),
+        client.http.put(path, json=both),
+        client.http.post(f"{path}/rotate", json={"overlap_s": 60}),
+    )
+    assert [200] * 3 == [each.status_code for each in (rotated, put, again)]
+    shown = await client.http.get(path)
+    assert both["algorithms"] == shown.json()["algorithms"]
+    assert shown.json()["previous_secret_until"] is not None
+    assert read != shown.headers["etag"]
+    await client.agent("anna")
+    claims = {"sub": "anna", "role": "agent", "tenant": shown.json()["tenant"], "exp": time.time() + 60}
+    for secret in (rotated.json()["secret"], again.json()["secret"]):  # the later one, and the one before
+        bearer = {"authorization": f"Bearer {jwt.encode(claims, secret, 'HS256')}"}
+        await client.call("GET", "/v1/agents/anna/assignments", headers=bearer)
