@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-directline test-js test-faults test-stream test-storm test-tapes test-mutations test-fuzz test-genesis test-live test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
+.PHONY: help run simulate test test-directline test-js test-faults test-stream test-storm test-tapes test-mutations test-fuzz test-asyncari test-genesis test-live test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -77,6 +77,12 @@ test-genesis: $(DEV) ## the double of FreeSWITCH with somebody else's client, ge
 	@test -x $(GENESIS)/bin/python || $(PYTHON) -m venv $(GENESIS)
 	@$(GENESIS)/bin/python -m pip -qq --disable-pip-version-check install --only-binary :all: genesis==2026.10.18
 	@CORDBOARD_TEST_GENESIS=$(CURDIR)/$(GENESIS)/bin/python exec $(BIN)/python -m pytest -v -n 0 $(ARGS) tests/integration/test_genesis.py
+
+ASYNCARI := $(VENV)/asyncari
+test-asyncari: $(DEV) ## the double of Asterisk with somebody else's client, asyncari
+	@test -x $(ASYNCARI)/bin/python || $(PYTHON) -m venv $(ASYNCARI)
+	@$(ASYNCARI)/bin/python -m pip -qq --disable-pip-version-check install --only-binary :all: asyncari==0.20.6
+	@CORDBOARD_TEST_ASYNCARI=$(CURDIR)/$(ASYNCARI)/bin/python exec $(BIN)/python -m pytest -v -n 0 $(ARGS) tests/integration/test_asyncari.py
 
 # Exact versions, and nothing of theirs runs while they are installed.
 DIRECTLINE := $(VENV)/directline

@@ -87,7 +87,7 @@ class Asterisk:
                     subprotocols=[websockets.Subprotocol("ari")],
                     additional_headers={"Authorization": f"Basic {credential}"},
                 ) as socket:
-                    await self._talk(socket, ready)
+                    await self.talk(socket, ready)
             if not again:
                 return
             await asyncio.sleep(0.1)
@@ -108,12 +108,13 @@ class Asterisk:
         async def serve(socket: Any) -> None:
             if self._socket is not None:
                 await self._tell({"type": "ApplicationReplaced"})
-            await self._talk(socket, asyncio.Event())
+            await self.talk(socket, asyncio.Event())
 
         async with websockets.serve(serve, "127.0.0.1", port, process_request=admit) as server:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
-    async def _talk(self, socket: Any, ready: asyncio.Event) -> None:
+    async def talk(self, socket: Any, ready: asyncio.Event) -> None:
+        """Tell events over a connection, and answer what is asked over it, until it is closed."""
         self._socket = socket
         await self._tell({"type": "ApplicationRegistered"})
         ready.set()
@@ -229,6 +230,11 @@ class Asterisk:
             "video_mode": "talker",
         }
 
+    async def _leave(self, bridge: Bridge, channel: Channel) -> None:
+        bridge.channels.remove(channel.id)
+        shown = {"bridge": self._shown_bridge(bridge), "channel": self._shown(channel)}
+        await self._tell({"type": "ChannelLeftBridge", **shown})
+
     async def _end(self, channel_id: str, cause: int) -> None:
         channel = self.channels.pop(channel_id, None)
         if channel is None:
@@ -236,9 +242,7 @@ class Asterisk:
         self._timers.pop(channel_id, asyncio.create_task(asyncio.sleep(0))).cancel()
         for bridge in self.bridges.values():
             if channel_id in bridge.channels:
-                bridge.channels.remove(channel_id)
-                shown = {"bridge": self._shown_bridge(bridge), "channel": self._shown(channel)}
-                await self._tell({"type": "ChannelLeftBridge", **shown})
+                await self._leave(bridge, channel)
         if channel.args is not None:
             await self._tell({"type": "StasisEnd", "channel": self._shown(channel)})
         if channel.name.startswith("PJSIP/agent-"):
@@ -257,7 +261,7 @@ class Asterisk:
             return
         later: list[Callable[[], Any]] = []
         parts = [unquote(each) for each in frame["uri"].split("/")]
-        status, body = await self._do(frame["method"], parts, query, later)
+        status, body = await self.do(frame["method"], parts, query, later)
         answer = {
             "type": "RESTResponse",
             "transaction_id": frame["transaction_id"],
@@ -275,7 +279,7 @@ class Asterisk:
         for each in later:
             await each()
 
-    async def _do(  # noqa: C901, PLR0912  # one line for each thing that can be asked
+    async def do(  # noqa: C901, PLR0912  # one line for each thing that can be asked
         self, method: str, parts: list[str], query: dict[str, str], later: list[Callable[[], Any]]
     ) -> tuple[int, Any]:
         match method, *parts:
@@ -353,13 +357,12 @@ class Asterisk:
             if any(each not in bridge.channels for each in channel_ids):
                 return 422, {"message": "Channel not in this bridge"}
             for each in channel_ids:
-                bridge.channels.remove(each)
-            self._change()
+                await self._leave(bridge, self.channels[each])
             return 204, None
         for each in channel_ids:
             for other in self.bridges.values():
                 if each in other.channels:
-                    other.channels.remove(each)
+                    await self._leave(other, self.channels[each])
             bridge.channels.append(each)
             shown = {"bridge": self._shown_bridge(bridge), "channel": self._shown(self.channels[each])}
             await self._tell({"type": "ChannelEnteredBridge", **shown})
