@@ -8,6 +8,7 @@ from statistics import median
 from typing import Final
 
 from bench.machine import ADMIN_KEY, Postgres, Program, start, start_service
+from bench.receiver import LOOPBACK
 from bench.traffic import Desk, Figures, Traffic, skills_of
 from bench.wire import Http
 
@@ -64,7 +65,8 @@ async def hire(program: Program, count: int, name: str = "agent", key: str = ADM
 
 async def service(postgres: Postgres, folder: Path, name: str = "service", profile: Path | None = None) -> System:
     """The service as an operator starts it, with its agents available."""
-    program = start_service(name, await postgres.database(name), folder, profile)
+    url = await postgres.database(name)
+    program = start_service(name, url, folder, profile, CORDBOARD_WEBHOOK_NETWORKS=LOOPBACK)
     await program.answers("/readyz")
     return System(name, program, postgres, await staffed(program, ADMIN_KEY, name))
 

@@ -224,7 +224,7 @@ def main(arguments: list[str]) -> int:
     goals.sort(key=lambda each: each.id)
     show(goals, console)
     show_costs(systems, console)
-    console.print("P5 and P8 are measured without webhooks.")
+    console.print("All but P5 is measured without webhooks.")
     if given.into is not None:
         (given.into / "performance.svg").write_text(chart(rates, "Cordboard"), "utf-8")
         (given.into / "performance-table.md").write_text(markdown(goals), "utf-8")

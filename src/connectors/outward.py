@@ -10,6 +10,7 @@ import ipaddress
 import random
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Final, Self
 
 import httpcore
@@ -22,6 +23,8 @@ from src.tls import trusted
 ANSWER_BYTES_MAX: Final = 256 * 1024
 ANSWER_DEPTH_MAX: Final = 32
 CONNECTIONS_MAX: Final = 64
+DROPPED_BYTES_MAX: Final = 64 * 1024
+DROPPED_S_MAX: Final = 1.0
 PAUSE_S: Final = 0.1
 _PASSING: Final = frozenset({429, 502, 503, 504})
 _OK: Final = 200
@@ -29,6 +32,10 @@ _NOT_FOUND: Final = 404
 _AT_FAULT: Final = 500
 _REDIRECTS: Final = range(300, 400)
 _CREDENTIAL: Final = frozenset({401, 403})
+_BROKEN_OFF: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+
+_OPENED: Final = ContextVar("opened", default=False)
+"""Whether what is being asked had a connection opened for it."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -108,6 +115,7 @@ class _Guarded(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Resolve, look, connect."""
+        _OPENED.set(True)
         try:
             address = await resolved(host, port, self._also)
         except ForbiddenAddressError:
@@ -171,13 +179,28 @@ class Outward:
         raise AssertionError("there is at least one try")
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str | None]:
-        """Post JSON once; the answer's status and its `Retry-After`. Its body is not read.
+        """Post JSON; the answer's status and its `Retry-After`. Its body says nothing.
+
+        Where the connection was there before and is broken off before an answer, it is posted once more over a new
+        one: the other side may have closed it for having been idle, while this was on its way.
 
         Raises:
             Failed: as `unreachable` (nobody there), `failed` (broken off) or `forbidden_address`.
         """
         sent = {"content-type": "application/json", "user-agent": "Cordboard", "accept-encoding": "identity", **headers}
-        async with self._sent("POST", url, sent, body) as answer:
+        opened = _OPENED.set(False)
+        try:
+            return await self._posted(url, sent, body)
+        except Failed as failed:
+            if _OPENED.get() or not isinstance(failed.__cause__, _BROKEN_OFF):
+                raise
+            return await self._posted(url, sent, body)
+        finally:
+            _OPENED.reset(opened)
+
+    async def _posted(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str | None]:
+        async with self._sent("POST", url, headers, body) as answer:
+            await _drop(answer)
             return answer.status_code, answer.headers.get("retry-after")
 
     async def call(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
@@ -238,6 +261,17 @@ def _look_at(answer: httpx.Response) -> None:
     encoding = answer.headers.get("content-encoding", "identity").strip().lower()
     if (kind != "application/json" and not kind.endswith("+json")) or encoding != "identity":
         raise Failed("wrong_content")
+
+
+async def _drop(answer: httpx.Response) -> None:
+    """Read what an answer has to say, if it is short and there: only then its connection is good for another."""
+    size = 0
+    with contextlib.suppress(httpx.HTTPError, OSError, TimeoutError):
+        async with asyncio.timeout(DROPPED_S_MAX):
+            async for chunk in answer.aiter_raw():
+                size += len(chunk)
+                if size > DROPPED_BYTES_MAX:
+                    return
 
 
 async def _read(answer: httpx.Response) -> bytes:
