@@ -596,17 +596,37 @@ class Index:
                     yield place.status, tally.total(profiles), page.example(profiles, place)
 
     def _busy(self, signature: Signature) -> Exclusion | None:
-        """Those who are there and fit, but have no room for the channel."""
-        channel, count, example = signature.need.channel, 0, None
-        for number, page in enumerate(self._profile_pages):
-            fits = signature.fits[number]
-            if fits:
-                for place, tally in page.busy(channel):
-                    profiles = fits & tally.some
-                    if profiles:
-                        count += tally.total(profiles)
-                        example = example or page.example(profiles, place)
-        return ("no_capacity", count, example) if count else None
+        """Those who are there and fit, but have no room for the channel: all but those who have.
+
+        Where a contact has to wait, nobody has, and there is nothing to count but who came or went.
+        """
+        channel, pages = signature.need.channel, self._profile_pages
+        count = self._available(signature)
+        for number, fits in signature.fitting:
+            for _, tally in pages[number].taking(channel):
+                profiles = fits & tally.some
+                if profiles:
+                    count -= tally.total(profiles)
+        if not count:
+            return None
+        for number, fits in signature.fitting:
+            for place, tally in pages[number].busy(channel):
+                profiles = fits & tally.some
+                if profiles:
+                    return "no_capacity", count, pages[number].example(profiles, place)
+        raise AssertionError("somebody is busy and stands nowhere")
+
+    def _available(self, signature: Signature) -> int:
+        """How many fit and are there, whatever they have room for; kept until somebody comes, goes, or turns away."""
+        kept = signature.available
+        if kept is None or kept[0] != self._presence_version:
+            count = 0
+            for number, fits in signature.fitting:
+                for place, tally in self._profile_pages[number].tallies.items():
+                    if place.available:
+                        count += tally.total(fits & tally.some)
+            kept = signature.available = (self._presence_version, count)
+        return kept[1]
 
     def _kept_off(self, code: str, signature: Signature, agents: Iterable[str]) -> list[Exclusion]:
         """Those of these agents who would be candidates."""

@@ -230,8 +230,10 @@ def take(board: Board, assignment: Assignment, *, by: str | None = None, why: st
         board.note_agent(assignment.agent_id)  # one of several who were asked: from now on it has something to do
     if contact.answered_at is None and contact.sla_stage < BREACHED:
         board.levels.count(contact.queue, board.now, within=is_in_time(board, contact))
-    said = {} if by is None else {"by": by, "why": why}
-    board.say(ev.CONTACT_ACTIVE, assignment, **said)
+    if by is None:
+        board.say(ev.CONTACT_ACTIVE, assignment)
+    else:
+        board.say(ev.CONTACT_ACTIVE, assignment, by=by, why=why)
     others_wait = board.index.length(contact.queue) > 0
     left = board.waits.left(contact.id, contact.queue, board.now, others_wait=others_wait)
     if left is not None:

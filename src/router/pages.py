@@ -334,6 +334,7 @@ class Signature:
     __slots__ = (
         "absent",
         "asked",
+        "available",
         "bookmarks",
         "counted",
         "fits",
@@ -360,6 +361,7 @@ class Signature:
         self.fitting: list[tuple[int, int]] = []
         self.scores: dict[int, Slices] = {}
         self.masteries: dict[int, Slices] = {}
+        self.available: tuple[int, int] | None = None
         self.absent: tuple[int, tuple[tuple[str, int, str | None], ...]] | None = None
         self.counted: tuple[tuple[tuple[str, int, str | None], ...], int] | None = None
         self.bookmarks: dict[Any, Bookmark] = {}
