@@ -388,7 +388,7 @@ class _Reclassify:
 
 @router.post("/contacts/{contact_id}/cancel")
 async def cancel_contact(contact_id: Id, ctx: Ctx, body: CancelBody | None = None) -> Response:
-    """The customer gave up, or hung up."""
+    """The customer gave up, or hung up. What was promised to it stays parked, unless another reason is given."""
     ctx.principal.need("contacts:write", supervisor=True)
     command = commands.Cancel(contact_id, (body or CancelBody()).reason)
     return await on_contact(ctx, contact_id, command)

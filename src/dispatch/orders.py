@@ -57,15 +57,16 @@ class Peers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outlook(Look[Mapping[str, tuple[int | None, Estimate | None]]]):
-    """Position and estimated wait of waiting contacts, by id."""
+    """Position and estimated wait of waiting contacts, by id; from `now` on (milliseconds since the epoch)."""
 
     contact_ids: Sequence[str]
+    now: int | None = None
 
     def look(self, engine: Engine | None) -> Mapping[str, tuple[int | None, Estimate | None]]:
         """Those that are not there have neither."""
         if engine is None:
             return {}
-        return {each: (engine.position(each), engine.estimate(each)) for each in self.contact_ids}
+        return {each: (engine.position(each), engine.estimate(each, self.now)) for each in self.contact_ids}
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,9 @@ class Owner:
         self, tenant: str, contact_ids: Collection[str]
     ) -> Mapping[str, tuple[int | None, Estimate | None]]:
         """Position and estimated wait of waiting contacts, as far as the owner answers; the others have neither."""
-        found = await self._look(tenant, Outlook(tuple(contact_ids)), {}) if contact_ids else {}
+        found = (
+            await self._look(tenant, Outlook(tuple(contact_ids), self._parts.clock.now_ms()), {}) if contact_ids else {}
+        )
         return {each: found.get(each, NO_OUTLOOK) for each in contact_ids}
 
     async def staffing(self, tenant: str, queue: str, channel: str) -> str:

@@ -415,6 +415,9 @@ class Board:
         for contact_id in self.index.waiting_in(name):
             self._contacts[contact_id] = self.state.contacts[contact_id]
         self.set_hours(name)
+        policy = self.config.queues.get(name)
+        if policy is not None:
+            self.waits.turned(name, self.now, is_open=policy.hours is None or hours.is_open(policy.hours, self.now))
         self._sweep_all.add(name)
         self.sweep_queue(name)
 
@@ -495,9 +498,13 @@ class Board:
         policy = self.policy(contact)
         if policy.paused or (contact.pilot is not None and self.config.queue(contact.queue).paused):
             return "paused"
-        if policy.hours is None or contact.answered_at is not None or contact.target_kind == "pinned":
+        if policy.hours is None or not self.keeps_hours(contact):
             return "open"
         return "open" if hours.is_open(policy.hours, self.now) else "closed"
+
+    def keeps_hours(self, contact: Contact) -> bool:
+        """Whether opening hours concern a contact."""
+        return contact.answered_at is None and contact.target_kind != "pinned"
 
     def need(self, contact: Contact) -> Need:
         """What a contact asks of an agent now."""
@@ -536,10 +543,21 @@ class Board:
         """How long a contact does not come back to the agent from whom it was taken, or who handed it on."""
         return max(self.bar_ms(contact), HANDED_ON_MS)
 
-    def estimate(self, contact: Contact) -> Estimate | None:
-        """How long a waiting contact will likely wait from now; None if unknown, or not waiting."""
-        position = self.index.position(contact.id)
-        return None if position is None else self.waits.estimate(contact.queue, position)
+    def estimate(self, contact: Contact, position: int, now: int | None = None) -> Estimate | None:
+        """How long a contact that waits, or would, at this place of its queue will likely wait; None if unknown.
+
+        While the queue is closed nobody moves up.
+        """
+        found, policy = self.waits.estimate(contact.queue, position), self.policy(contact)
+        if found is None or policy.hours is None or not self.keeps_hours(contact):
+            return found
+        now = self.now if now is None else max(now, self.now)
+        opens_at = hours.next_opening(policy.hours, now)
+        if opens_at is None:
+            return None
+        at = [hours.after(policy.hours, opens_at, each * 1000) for each in (found.wait_s, found.low_s, found.high_s)]
+        waits_s = [(each - now) // 1000 for each in at if each is not None]
+        return Estimate(waits_s[0], waits_s[1], waits_s[2]) if len(waits_s) == len(at) else None
 
 
 _THAT_ARRIVE: Final = frozenset({ev.CONTACT_OVERFLOWED, ev.CONTACT_TRANSFERRED})

@@ -76,7 +76,7 @@ def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
             "lead": requirements_json(split.lead),
             "shared": requirements_json(split.shared),
         },
-        **_outlook(board, (board.now - found.priority * 1000, command.contact_id), found.queue),
+        **_outlook(board, contact, (board.now - found.priority * 1000, command.contact_id)),
         **agents,
         "steps": _steps(board, Loosened.of(contact), policy, command.channel, 0),
     }
@@ -121,7 +121,7 @@ def of_contact(board: Board, contact: Contact) -> dict[str, Any]:
         "open": board.is_open(contact),
         "queue_is": board.queue_is(contact),
         "step": contact.step,
-        **_outlook(board, contact.key, contact.queue, waits=contact.state == "waiting"),
+        **_outlook(board, contact, contact.key, waits=contact.state == "waiting"),
         **_agents(board, board.need(contact), board.barred(contact), policy),
         "steps": _steps(board, Loosened.of(contact), policy, contact.channel, contact.step),
     }
@@ -155,10 +155,10 @@ def _overflow_json(where: Overflow, reason: str) -> dict[str, Any]:
     }
 
 
-def _outlook(board: Board, key: ContactKey, queue: str, *, waits: bool = True) -> dict[str, Any]:
-    """The place in the queue and the likely wait, for one that waits or would."""
-    position = board.index.place(key, queue) if waits else None
-    return {"position": position, "estimate": None if position is None else board.waits.estimate(queue, position)}
+def _outlook(board: Board, contact: Contact, key: ContactKey, *, waits: bool = True) -> dict[str, Any]:
+    """The place in the queue and the likely wait, for one that waits or would, with this key."""
+    position = board.index.place(key, contact.queue) if waits else None
+    return {"position": position, "estimate": None if position is None else board.estimate(contact, position)}
 
 
 def _steps(board: Board, loosened: Loosened, policy: QueueConfig, channel: str, done: int) -> list[dict[str, Any]]:

@@ -80,10 +80,12 @@ class Engine:
         """The contact's place in its queue, from 1; None unless waiting."""
         return self._board.index.position(contact_id)
 
-    def estimate(self, contact_id: str) -> Estimate | None:
-        """How long a waiting contact will likely wait from now; None if unknown, or not waiting."""
-        contact = self.state.contacts.get(contact_id)
-        return None if contact is None else self._board.estimate(contact)
+    def estimate(self, contact_id: str, now: int | None = None) -> Estimate | None:
+        """How long a waiting contact will likely wait from now, or from the last decision; None if unknown."""
+        contact, position = self.state.contacts.get(contact_id), self.position(contact_id)
+        if contact is None or position is None:
+            return None
+        return self._board.estimate(contact, position, now)
 
     def staffing(self, queue: str, channel: str) -> str:
         """What a contact of this channel would find in the queue now: `open`, `closed`, or `nobody` who is there.

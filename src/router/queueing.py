@@ -46,12 +46,19 @@ def keep(board: Board, contact: Contact) -> None:
             return
     arrived = board.arrivals.pop(contact.id, None)
     if arrived is not None:
-        position = board.index.position(contact.id) or 1
-        told = board.waits.waiting(contact.id, contact.queue, position, board.now)
-        if arrived == ev.CONTACT_RECEIVED:
-            estimate = None if told is None else {"wait_s": told.wait_s, "low_s": told.low_s, "high_s": told.high_s}
-            data = {"queue": contact.queue, "position": position, "estimate": estimate}
-            board.emit(ev.CONTACT_WAITING, data, contact=contact)
+        _tell_wait(board, contact, arrived)
+
+
+def _tell_wait(board: Board, contact: Contact, arrived: str) -> None:
+    """What a contact that has come to its queue may expect; who is new is told, all are held against what comes."""
+    position = board.index.position(contact.id) or 1
+    told = board.estimate(contact, position)
+    if told is not None:
+        board.waits.told(contact.id, told, board.now)
+    if arrived == ev.CONTACT_RECEIVED:
+        estimate = None if told is None else {"wait_s": told.wait_s, "low_s": told.low_s, "high_s": told.high_s}
+        data = {"queue": contact.queue, "position": position, "estimate": estimate}
+        board.emit(ev.CONTACT_WAITING, data, contact=contact)
 
 
 def _send_on(board: Board, contact: Contact, where: Overflow | None, reason: str) -> bool:

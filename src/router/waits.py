@@ -1,8 +1,9 @@
 """How long a contact will likely wait: from its place and the pace at which the queue has moved. Pure arithmetic.
 
-The pace is the mean time between the queue's latest departures while somebody waited. If departures come at random
-(exponential times between them), the wait of the contact at place p is the sum of p such times: its mean is p times the
-mean time, its standard deviation √p times (the Erlang distribution). The range told holds four of five such waits.
+The pace is the mean time between the queue's latest departures while it was open and somebody waited. If departures
+come at random (exponential times between them), the wait of the contact at place p is the sum of p such times: its mean
+is p times the mean time, its standard deviation √p times (the Erlang distribution). The range told holds four of five
+such waits. Whoever waits over hours in which the queue is closed waits so much longer; the board knows those.
 """
 
 from collections import deque
@@ -40,6 +41,7 @@ class Accuracy:
 @dataclass(slots=True)
 class _Flow:
     departures: deque[int] = field(default_factory=lambda: deque(maxlen=DEPARTURES))
+    closed_at: int | None = None
     accuracy: Accuracy = field(default_factory=Accuracy)
 
 
@@ -59,19 +61,30 @@ class Waits:
         wait, spread = position * pace_s, SPREAD * sqrt(position) * pace_s
         return Estimate(round(wait), round(max(0.0, wait - spread)), round(wait + spread))
 
-    def waiting(self, contact_id: str, queue: str, position: int, at: int) -> Estimate | None:
-        """A contact begins to wait: what it is told, to be compared with what comes."""
-        told = self.estimate(queue, position)
-        if told is not None:
-            self._told[contact_id] = (at, told)
-        return told
+    def told(self, contact_id: str, estimate: Estimate, at: int) -> None:
+        """What a contact is told when it begins to wait, to be compared with what comes."""
+        self._told[contact_id] = (at, estimate)
+
+    def turned(self, queue: str, at: int, *, is_open: bool) -> None:
+        """A queue has opened or closed, or was looked at: its pace goes on in the morning where it stopped."""
+        flow = self._flows.get(queue)
+        if flow is None:
+            return
+        if not is_open:
+            flow.closed_at = at if flow.closed_at is None else flow.closed_at
+        elif flow.closed_at is not None:
+            closed_ms = at - flow.closed_at
+            flow.departures = deque([each + closed_ms for each in flow.departures], maxlen=DEPARTURES)
+            flow.closed_at = None
 
     def left(self, contact_id: str, queue: str, at: int, *, others_wait: bool) -> tuple[Estimate, int] | None:
         """A contact is offered: what it was told when it began to wait, and how long it then waited, in seconds."""
         flow = self._flows.get(queue)
         if flow is None:
             flow = self._flows[queue] = _Flow()
-        if others_wait:
+        if flow.closed_at is not None:
+            pass  # who is served out of hours says nothing of how fast the others are
+        elif others_wait:
             flow.departures.append(at)
         elif flow.departures:
             flow.departures.clear()  # time without demand says nothing of how fast a queue moves

@@ -93,8 +93,23 @@ def test_parked_work_can_be_completed_and_cancelled(centre: Centre) -> None:
     assert "closed" == centre.state("x")
     centre.active("y")
     centre.do(c.Park("y", by="owner", until=centre.now + 60_000))
-    centre.do(c.Cancel("y"))
+    centre.do(c.Cancel("y", "withdrawn"))
     assert "closed" == centre.state("y")
+
+
+@pytest.mark.parametrize("reason", ["promised", "department"])
+def test_what_was_promised_is_kept_though_the_customer_hangs_up(centre: Centre, reason: str) -> None:
+    park(centre, 600, reason=reason)
+    centre.do(c.Cancel("x"))
+    assert "parked" == centre.state("x")
+    centre.later(600)
+    assert "owner" == centre.holder("x")
+
+
+def test_who_was_to_answer_and_leaves_is_not_waited_for(centre: Centre) -> None:
+    park(centre, 600, reason="customer")
+    centre.do(c.Cancel("x"))
+    assert "closed" == centre.state("x")
 
 
 def test_nothing_is_parked_until_yesterday(centre: Centre) -> None:

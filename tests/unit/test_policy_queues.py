@@ -400,3 +400,29 @@ def test_the_estimate_is_a_range_and_is_held_against_what_came(centre: Centre) -
     centre.accept("late")
     accuracy = centre.engine.accuracy()["default"]
     assert (1, 1, 0) == (accuracy.contacts, accuracy.within, accuracy.error_s)
+
+
+def test_the_estimate_counts_opening_hours_alone_and_keeps_its_pace_over_night(centre: Centre) -> None:
+    centre.now = 10 * 3_600_000  # ten in the morning
+    centre.queue(hours=Hours("UTC", dict.fromkeys(EVERY_DAY, ((540, 1020),))))
+    centre.agent("a", capacity=25)
+    centre.do(c.SetPresence("a", "available", lease_s=10 * 86_400))
+    centre.active("now")
+    for number in range(4):
+        centre.contact(f"x{number}")
+    for name, after in (("now", "x0"), ("x0", "x1"), ("x1", "x2")):
+        centre.later(3600)
+        centre.do(c.Complete(centre.assignment_id(name) or ""))
+        centre.accept(after)
+    assert 3600 == centre.engine.estimated_wait_s("x3"), "it is one o'clock, and one departs in an hour"
+    centre.contact("late", priority=-1)
+    assert (2, 7200) == (centre.engine.position("late"), centre.engine.estimated_wait_s("late"))
+    for later_h, closed_h, when in (
+        (3.5, 16, "half past four: half an hour, a night, and the rest"),
+        (13, 3.5, "closed, and nothing has happened for hours"),
+        (4, 0, "open again: the night was no time in which it stood still"),
+    ):
+        centre.later(later_h * 3600)
+        told = centre.engine.estimate("late", centre.now)
+        assert told is not None
+        assert (2 + closed_h) * 3600 == told.wait_s, when

@@ -19,6 +19,8 @@ from src.router.model import QueueConfig, Terms
 
 FLAGGED_TRANSFERS = "transfers"
 _HAD = ("active", "parked", "wrap_up")
+_PROMISES = ("promised", "department")
+"""Parked for these reasons, a contact is owed an answer, whether or not the customer stays on the line."""
 
 
 def receive(room: Room, command: commands.Receive) -> None:
@@ -132,7 +134,8 @@ def message(room: Room, command: commands.Message) -> None:
 def cancel(room: Room, command: commands.Cancel) -> None:
     """The customer gave up or hung up, or somebody withdrew the contact.
 
-    One who is to be called back may hang up: the contact stays. Who is merely away is given up on in the queue alone.
+    One who is to be called back, or was promised an answer, may hang up: the contact stays. Who is merely away is given
+    up on in the queue alone.
     """
     board, contact = room.board, room.contact(command.contact_id)
     if contact.state in ("closed", "wrap_up"):
@@ -142,6 +145,8 @@ def cancel(room: Room, command: commands.Cancel) -> None:
     assignment = board.current(contact)
     gave_up = command.reason in commands.GAVE_UP
     if gave_up and contact.state != "active" and FLAGGED_CALLBACK in contact.flags:
+        return
+    if gave_up and contact.state == "parked" and contact.park_reason in _PROMISES:
         return
     if assignment is not None and contact.state == "active":
         end_active(board, assignment, "customer_left", resolved=None, disposition=None)
