@@ -69,6 +69,18 @@ UNANNOUNCED: Final = _counter("announcements_dropped", "Commits that were not an
 SLOW_CLOSED: Final = _counter("slow_consumers", "Streams that were closed because they read too slowly")
 CONNECTOR_ANSWERS: Final = _counter("connector_answers", "What came of asking other systems, by code", ["code"])
 WEBHOOK_DELIVERIES: Final = _counter("webhook_deliveries", "What came of posting events to webhooks, by code", ["code"])
+REPEATS: Final = _counter(
+    "repeats",
+    "What came again and changed nothing (contact, message, answer to an idempotency key, order of another process), or"
+    " was sent again because it had not been taken (webhook, outgoing message)",
+    ["what"],
+)
+IN_DOUBT: Final = _counter(
+    "in_doubt",
+    "What was found unfinished when a tenant was taken up, and may have been sent before: at most so many"
+    " went twice from one process to the next",
+    ["what"],
+)
 LOOP_DELAY_S: Final = _histogram("event_loop_delay_seconds", "How much later than asked for the loop wakes", _QUICK)
 
 # -- what is so --------------------------------------------------------------------------------------------------------

@@ -107,11 +107,15 @@ class Outbox:
 
     async def run(self) -> None:
         """Send what waits, and what comes; until cancelled."""
+        doubted = False
         try:
             while True:
                 self._woken.clear()
                 try:
                     await self._read()
+                    if not doubted:
+                        metrics.IN_DOUBT.labels("outgoing").inc(self.waiting()[0])
+                        doubted = True
                 except StoreUnreachable as error:
                     _log.warning("outbox.store_unreachable", tenant=self._tenant, error=str(error))
                     await asyncio.sleep(READ_AGAIN_S)
@@ -196,6 +200,7 @@ class Outbox:
             )
             await self._until(until)
             pause_s = min(PAUSE_S_MAX, pause_s * 2)
+            metrics.REPEATS.labels("outgoing").inc()
 
     async def _end_one(self, ended: Ended) -> None:
         if self._parts.lease_good():

@@ -300,6 +300,7 @@ def _run_once(job: Job[T], once: Once[T], turn: Turn) -> T | Repeated:
     if stored is not None:
         if stored.body_hash != once.body_hash:
             raise IdempotencyMismatch("this idempotency key was used with another body")
+        metrics.REPEATS.labels("answer" if once.given else "order").inc()
         return Repeated(stored)
     result = job.run(turn)
     status, body = once.render(result)

@@ -170,6 +170,7 @@ class _Courier:
         self._poster = poster
         self._submit = submit
         self._place = max(cursor.seq, webhook.since)
+        self._doubting = True  # what is found at first may have been posted by whoever served the tenant before
         self._failing, self._failing_since = cursor.failing, cursor.failing_since
         self._fresh: dict[int, None] = {}
         self._lines: dict[str, deque[_Item]] = {}
@@ -227,6 +228,7 @@ class _Courier:
             try:
                 await self._resume()
                 await self._read()
+                self._doubting = False
             except StoreUnreachable as error:
                 _log.warning("webhooks.store_unreachable", tenant=self._tenant, error=str(error))
                 await asyncio.sleep(READ_AGAIN_S)
@@ -270,6 +272,8 @@ class _Courier:
         self._changed.set()
 
     def _add(self, item: _Item) -> None:
+        if self._doubting:
+            metrics.IN_DOUBT.labels("webhook").inc()
         self.items[item.seq] = item
         line = self._lines.get(item.key)
         if line is None:
@@ -321,6 +325,8 @@ class _Courier:
                 if not found or found[0].seq != item.seq:
                     return Delivered(DROPPED)
                 event = found[0]
+            if item.attempts:
+                metrics.REPEATS.labels("webhook").inc()
             return await self._poster.post(self._tenant, self.webhook, event)
         except StoreUnreachable:
             return None

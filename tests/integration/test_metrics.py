@@ -12,6 +12,7 @@ LABELS = {
     "type": KNOWN,
     "at": {"edge", "tenant", "door", "orders"},
     "of": {"agents", "others"},
+    "what": {"contact", "message", "answer", "order", "webhook", "outgoing"},
     "code": {
         "ok",
         "timeout",
@@ -53,6 +54,10 @@ async def test_what_goes_on_is_counted(database: str, tmp_path: Path) -> None:
                 await anna.frame()
             for each in offers:
                 assert (await anna.ask(type="accept", assignment_id=each["data"]["assignment_id"]))["ok"]
+            await client.contact("c0", channel="webchat")
+            for _ in range(2):
+                keyed = {"headers": {"idempotency-key": "k"}}
+                await client.call("POST", f"/v1/contacts/{offers[0]['contact_id']}/escalate", json={}, **keyed)
             after = await scraped(client)
 
     def more(name: str) -> float:
@@ -60,12 +65,13 @@ async def test_what_goes_on_is_counted(database: str, tmp_path: Path) -> None:
 
     assert 3 == more("cordboard_events_total contact.received")
     assert 3 == more("cordboard_events_total contact.offered")
+    assert (1, 1) == (more("cordboard_repeats_total contact"), more("cordboard_repeats_total answer"))
     assert 3 == more("cordboard_contact_wait_seconds_count")
     assert 3 >= more("cordboard_contact_wait_seconds_sum") >= 0
     assert more("cordboard_commit_jobs_sum") >= 8, "an agent, a socket, a presence, three contacts and accepts"
     assert more("cordboard_commit_seconds_count") >= 6
     assert more("cordboard_commit_seconds_sum") > 0
-    assert 3 == more("cordboard_intake_seconds_count")
+    assert 4 == more("cordboard_intake_seconds_count")
     assert 3 == more("cordboard_offer_seconds_count")
     assert 3 >= more("cordboard_offer_seconds_sum") >= 0
     assert more("cordboard_decision_seconds_count") >= 6

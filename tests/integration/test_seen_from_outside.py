@@ -1,10 +1,12 @@
 """What is seen of two processes from outside: traces from a gateway's request to the desktop's frame, and logs."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,10 @@ class Two:
     def logs(self) -> str:
         """What both processes have logged, a line of JSON for each event."""
         return (self.folder / "service.log").read_text()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The same, read: every line that is whole is JSON."""
+        return [json.loads(each) for each in self.logs().splitlines(keepends=True) if each.endswith("}\n")]
 
 
 @pytest.fixture
@@ -136,5 +142,13 @@ async def _nobody_is_seen(two: Two) -> None:
             await asyncio.sleep(0.05)
     exported = b"".join(two.collector.traces).decode("latin-1")
     assert [] == [each for each in MARKS if each in exported], "nor do they of paths"
-    logged = two.logs()
-    assert [] == [each for each in MARKS if each in logged], "nor do logs"
+    two.wechat.refuse["/cgi-bin/message/custom/send"] = [-1]  # busy: it is tried again, which is said
+    (contact,) = (await two.owner.call("GET", "/v1/contacts"))["items"]
+    said = {"from": "agent", "text": MARKS[2]}
+    await two.owner.call("POST", f"/v1/contacts/{contact['id']}/messages", json=said)
+    async with asyncio.timeout(10):
+        while not [each for each in two.lines() if each["event"] == "message.tried"]:
+            await asyncio.sleep(0.05)
+    (tried,) = [each for each in two.lines() if each["event"] == "message.tried"]
+    assert {"tenant", "message_id", "reason", "level", "timestamp"} <= tried.keys()
+    assert [] == [each for each in MARKS if each in two.logs()], "nor do logs"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from src import metrics
 from src.dispatch import jobs, outbox
 from src.dispatch.inbound import Identity, InboundMessage
 from src.dispatch.ports import ConfigFact, Ended, Known, Outcome, Outgoing, Parts, Wanted
@@ -179,6 +180,10 @@ async def test_so_many_are_sent_at_a_time(centre: Centre) -> None:
     await running.kill()
 
 
+def in_doubt() -> float:
+    return metrics.REGISTRY.get_sample_value("cordboard_in_doubt_total", {"what": "outgoing"}) or 0
+
+
 @virtual
 async def test_killed_between_storing_and_sending_it_is_sent_by_the_next(centre: Centre) -> None:
     running = await centre.start()
@@ -203,9 +208,11 @@ async def test_killed_between_sending_and_recording_it_is_sent_again_under_its_i
     await asyncio.sleep(0.1)  # it is out; the record has not been made
     await running.kill()
     assert {posted.message.id: "queued"} == running.states()
+    before = in_doubt()
     running = await centre.start()
     await asyncio.sleep(1)
     assert ["1", "1"] == centre.post.handed
+    assert 1 == in_doubt() - before, "which is counted"
     assert {posted.message.id: "sent"} == running.states()
     await running.kill()
 

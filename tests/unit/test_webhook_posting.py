@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from src import metrics
 from src.dispatch import jobs, webhooks
 from src.dispatch.inbound import Identity, InboundMessage
 from src.dispatch.ports import Actor, Delivered, Known, Parts, WebhookFact
@@ -24,6 +25,15 @@ DAY_S = 86_400
 RECEIVED = "contact.received"
 
 Answer = Callable[[Event], Delivered]
+
+
+def counted() -> tuple[float, float]:
+    """What was posted again because it was not taken, and what may have been posted by the process before."""
+    found = [metrics.REGISTRY.get_sample_value(f"cordboard_{name}_total", {"what": "webhook"}) for name in COUNTED]
+    return found[0] or 0, found[1] or 0
+
+
+COUNTED = ("repeats", "in_doubt")
 
 
 class Told:
@@ -253,6 +263,7 @@ async def test_nothing_is_missing_though_it_is_killed_again_and_again(centre: Ce
     tries = count()
     centre.receiver.answer = lambda _: BAD if next(tries) % 3 == 0 else TAKEN
     centre.receiver.takes_s = lambda event: 0.05 * (event.seq % 7)
+    before = counted()
     for each in range(12):
         for contact_id in contacts:
             await running.say(contact_id)
@@ -263,6 +274,10 @@ async def test_nothing_is_missing_though_it_is_killed_again_and_again(centre: Ce
     await asyncio.sleep(3 * DAY_S)
     assert set(await centre.journal()) == set(centre.receiver.seqs())
     assert centre.receiver.in_order()
+    twice = len(centre.receiver.seqs()) - len(set(centre.receiver.seqs()))
+    again, in_doubt = (now - then for now, then in zip(counted(), before, strict=True))
+    assert 0 < twice <= in_doubt, "each that went twice, from one process to the next, is counted as such"
+    assert again > 0
     assert [] == await centre.pending() + await centre.pending("dead")
 
 

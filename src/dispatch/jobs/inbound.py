@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from src import metrics
 from src.dispatch import people, repeats
 from src.dispatch.inbound import Inbound, InboundContact, InboundDigits, InboundHangup, InboundMessage
 from src.dispatch.people import Sighting
@@ -74,6 +75,7 @@ class TakeContact:
         if inbound.external_id is not None:
             known = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
             if known is not None:
+                metrics.REPEATS.labels("contact").inc()
                 return Taken(known, created=False)
         sighting = people.seen(turn, inbound.identity, inbound.also)
         return _open(turn, inbound, sighting, ("text", {}, None), aside=self.set_aside)
@@ -103,6 +105,7 @@ class TakeMessage:
         inbound = self.inbound
         seen = turn.known.external_messages.get((inbound.channel, inbound.account, inbound.external_id))
         if seen is not None:
+            metrics.REPEATS.labels("message").inc()
             return Taken(seen.contact_id, created=False, message_id=seen.id, seq=seen.seq)
         sighting = people.seen(turn, inbound.identity, inbound.also)
         thread = _thread(turn, inbound, sighting.members)

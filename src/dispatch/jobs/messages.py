@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from src import metrics
 from src.dispatch import people
 from src.dispatch.jobs.inbound import TakeMessage
 from src.dispatch.ports import (
@@ -47,6 +48,7 @@ class PostMessage:
             if seen is not None and seen.contact_id != self.contact_id:
                 raise Conflict("another contact has a message with this external_id")
             if seen is not None:
+                metrics.REPEATS.labels("message").inc()
                 return seen, False
         contact = turn.engine.state.contact(self.contact_id)
         if contact is None and self.contact_id not in turn.known.contacts:
@@ -113,6 +115,7 @@ class SendMessage:
             if seen is not None and (seen.contact_id != self.contact_id or seen.sender == "customer"):
                 raise Conflict("another message has this external_id")
             if seen is not None:
+                metrics.REPEATS.labels("message").inc()
                 return Posted(seen, turn.known.outgoing.get(seen.id), created=False)
         message_id = turn.new_id()
         command = commands.SendMessage(self.contact_id, message_id, self.kind, self.by, self.acting)
