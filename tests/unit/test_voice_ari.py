@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.channels.base import Account, ChannelRequest, Conversation
-from src.channels.voice import CHANNEL, ari
+from src.channels.voice import CHANNEL, lines
 from src.channels.voice.ari import FRAME_CHARS_MAX, AriCalls
 from src.channels.voice.calls import (
     Abandoned,
@@ -236,7 +236,7 @@ class TestCalls:
         assert 42 == offered.at_ms or timestamp == "0001-01-01T00:00:00+23:59"
 
     def test_what_is_kept_in_mind_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ari, "CALLS_MAX", 3)
+        monkeypatch.setattr(lines, "CALLS_MAX", 3)
         calls = AriCalls()
         events_of([started(f"1.{n}") for n in range(10)] + [agent_started(f"leg-{n}", "1.9") for n in range(10)], calls)
         assert (3, 3) == (len(calls._calls), len(calls._legs))

@@ -32,8 +32,9 @@ from src.channels.voice.calls import (
     Ring,
     Standing,
 )
-from src.channels.voice.esl import CALLS_MAX, HEADER_BYTES_MAX, Framing
+from src.channels.voice.esl import HEADER_BYTES_MAX, Framing
 from src.channels.voice.esl_line import EslLine
+from src.channels.voice.lines import CALLS_MAX
 from src.errors import Malformed
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

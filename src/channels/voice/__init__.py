@@ -7,7 +7,8 @@ any system that posts signed events and takes commands (`hook`), and Twilio (`tw
 
 `calls` says what happens to a call and what can be done with it, in words of no system; `switchboard` decides what is
 to be done; `ari` and `ari_line` turn Asterisk's words into those and back, `esl` and `esl_line` FreeSWITCH's,
-`hook_line` the notes of systems without a connection. `api/voice` joins them to the tenant.
+`hook_line` the notes of systems without a connection; `lines` is what these have in common. `api/voice` joins them to
+the tenant.
 """
 
 import re

@@ -25,7 +25,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final
 
 from src.channels.voice.calls import (
     Abandoned,
@@ -41,6 +41,7 @@ from src.channels.voice.calls import (
     Reached,
     Replaced,
 )
+from src.channels.voice.lines import remember
 from src.dispatch.callnotes import OUT
 from src.errors import Malformed
 
@@ -48,15 +49,10 @@ FRAME_CHARS_MAX: Final = 262_144
 CHANNEL_ID_CHARS_MAX: Final = 150
 """Characters of a channel's id; Asterisk's own limit is 149."""
 
-CALLS_MAX: Final = 20_000
-"""Calls, and likewise agents' legs, that one connection keeps in mind. Beyond it the oldest is forgotten: its end is
-then still told, but no longer whether it had been answered."""
-
 DETAIL_CHARS_MAX: Final = 256
 Q850_CAUSE_MAX: Final = 127
 
 Frame = Mapping[str, object]
-Value = TypeVar("Value")
 
 
 @dataclass(slots=True)
@@ -139,11 +135,11 @@ class AriCalls:
 
     def dialled(self, leg_id: str, call_id: str) -> None:
         """An agent's leg is being dialled: its end is to be told, also if it never answers."""
-        _remember(self._dialled, leg_id, call_id)
+        remember(self._dialled, leg_id, call_id)
 
     def dialled_out(self, call_id: str) -> None:
         """A customer is being dialled: the end is to be told, also if it never answers."""
-        _remember(self._out, call_id, None)
+        remember(self._out, call_id, None)
 
     def out_failed(self, call_id: str, at_ms: int, cause: int) -> tuple[CallEvent, ...]:
         """A customer could not be dialled."""
@@ -153,14 +149,14 @@ class AriCalls:
         """What a channel is that Asterisk lists: a caller, whose call is known from now on, or the id of another."""
         found = _channel({"channel": channel}, "channel")
         if found.is_agent:
-            _remember(self._legs, found.id, (found.args or ())[1] if len(found.args or ()) > 1 else "")
+            remember(self._legs, found.id, (found.args or ())[1] if len(found.args or ()) > 1 else "")
             return found.id
         if found.args is None:
             if found.id.startswith(OUT):
                 self.dialled_out(found.id)
             return found.id
         if found.id not in self._calls:
-            _remember(self._calls, found.id, _Call(found.id, began_here=False))
+            remember(self._calls, found.id, _Call(found.id, began_here=False))
         return _offered(found, 0, {})
 
     def talk(self, channel_ids: Sequence[str]) -> set[tuple[str, str]]:
@@ -182,7 +178,7 @@ class AriCalls:
         call = self._calls.pop(call_id, None)
         if call is None:
             return ()
-        _remember(self._ended, call_id, None)
+        remember(self._ended, call_id, None)
         return (Ended(call.call_id, at_ms, None),) if call.talked_to else (Abandoned(call.call_id, at_ms, None),)
 
     def leg_failed(self, leg_id: str, at_ms: int, cause: int) -> tuple[CallEvent, ...]:
@@ -197,14 +193,14 @@ class AriCalls:
         if channel.is_customer and channel.id not in self._calls:
             self._out.pop(channel.id, None)
             self._ended.pop(channel.id, None)
-            _remember(self._calls, channel.id, _Call(channel.id))
+            remember(self._calls, channel.id, _Call(channel.id))
             return (Reached(channel.id, at_ms),)
         if "replace_channel" in frame and self._continues(_channel(frame, "replace_channel").id, channel.id):
             return ()
         if channel.id in self._calls:
             return ()
         self._ended.pop(channel.id, None)
-        _remember(self._calls, channel.id, _Call(channel.id))
+        remember(self._calls, channel.id, _Call(channel.id))
         details = {"asterisk_id": _text(frame, "asterisk_id"), "application": _text(frame, "application")}
         return (_offered(channel, at_ms, details),)
 
@@ -212,7 +208,7 @@ class AriCalls:
         if leg.id in self._legs:
             return ()
         call_id = (leg.args or ())[1] if len(leg.args or ()) > 1 else ""
-        _remember(self._legs, leg.id, call_id)
+        remember(self._legs, leg.id, call_id)
         return (AgentAnswered(call_id, at_ms, leg.id),) if call_id else ()
 
     def _continues(self, old_id: str, new_id: str) -> bool:
@@ -220,7 +216,7 @@ class AriCalls:
         old = self._calls.get(old_id)
         if old is None or old.replaced:
             return False
-        _remember(self._calls, new_id, replace(old, cause=None))
+        remember(self._calls, new_id, replace(old, cause=None))
         old.replaced = True
         return True
 
@@ -258,7 +254,7 @@ class AriCalls:
         channel = _channel(frame, "channel")
         cause = _cause_of(frame)
         if cause is not None and (channel.id in self._legs or channel.id in self._dialled or channel.id in self._out):
-            _remember(self._causes, channel.id, cause)
+            remember(self._causes, channel.id, cause)
         call = self._call_or_stranger(channel)
         if call is not None:
             call.cause = _cause_of(frame) or call.cause
@@ -277,7 +273,7 @@ class AriCalls:
         if call is None:
             return ()
         self._calls.pop(channel.id, None)
-        _remember(self._ended, channel.id, None)
+        remember(self._ended, channel.id, None)
         if call.replaced:
             return ()
         cause = _cause_of(frame) or call.cause
@@ -293,7 +289,7 @@ class AriCalls:
         if channel.id in self._legs or channel.id in self._ended:
             return None
         stranger = _Call(channel.id, began_here=False)
-        _remember(self._calls, channel.id, stranger)
+        remember(self._calls, channel.id, stranger)
         return stranger
 
     def _pressed(self, frame: Frame, at_ms: int) -> tuple[CallEvent, ...]:
@@ -326,13 +322,6 @@ def frame_of(text: str) -> Frame:
     if not isinstance(frame, dict):
         raise Malformed("an ARI frame is a JSON object")
     return frame
-
-
-def _remember(kept: dict[str, Value], key: str, value: Value) -> None:
-    """Keep a value under a key, forgetting the oldest if there are too many."""
-    if len(kept) >= CALLS_MAX:
-        del kept[next(iter(kept))]
-    kept[key] = value
 
 
 def _channel(frame: Frame, name: str, *, entered_with: object = None) -> _Channel:

@@ -14,7 +14,6 @@ Sources: docs.asterisk.org, "ARI REST over WebSocket", and the recordings in `te
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -30,8 +29,8 @@ from src.channels.voice.calls import (
     Hold,
     Offered,
     Ring,
-    Standing,
 )
+from src.channels.voice.lines import Asked, Listing, Moved, object_of
 from src.errors import Malformed
 
 HOLDING: Final = "cordboard-hold"
@@ -41,28 +40,6 @@ NO_ROUTE: Final = 3
 TEMPORARY: Final = 41
 """Q.850 causes that stand for what Asterisk says with an HTTP status."""
 
-Moved = tuple[Sequence[CallEvent], Sequence[str]]
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A request that waits for its answer: since when (ms), and what its failure means for which call and leg."""
-
-    at_ms: int
-    what: str = ""
-    call_id: str = ""
-    leg_id: str = ""
-
-
-@dataclass(slots=True)
-class _Listing:
-    """What has been found to stand so far."""
-
-    calls: list[Offered] = field(default_factory=list)
-    legs: dict[str, bool] = field(default_factory=dict)
-    bridges: list[list[str]] = field(default_factory=list)
-    open: int = 0
-
 
 class AriLine:
     """See `Conversation`. `app` None: the one that Asterisk names first."""
@@ -71,9 +48,10 @@ class AriLine:
         self._app = app
         self._music = music
         self._calls = AriCalls(app)
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, Asked] = {}
         self._number = 0
-        self._listing: _Listing | None = None
+        self._listing: Listing | None = None
+        self._bridges: list[list[str]] = []
         self._hold_made = False
         self._mixed: set[str] = set()
         self.waits_since_ms: int | None = None
@@ -82,7 +60,7 @@ class AriLine:
         """Ask what stands, if it is known where."""
         if self._app is None or self._listing is not None:
             return ()
-        self._listing = _Listing(open=1)
+        self._listing, self._bridges = Listing(open=1), []
         return [self._request("GET", f"applications/{quote(self._app, safe='')}", now_ms, what="app")]
 
     def ping(self, now_ms: int) -> Sequence[str]:
@@ -133,7 +111,7 @@ class AriLine:
     ) -> str:
         self._number += 1
         transaction_id = f"c{self._number}"
-        self._asked[transaction_id] = _Asked(now_ms, what, call_id, leg_id)
+        self._asked[transaction_id] = Asked(now_ms, what, call_id, leg_id)
         if self.waits_since_ms is None:
             self.waits_since_ms = now_ms
         frame: dict[str, Any] = {
@@ -218,7 +196,7 @@ class AriLine:
         good = 200 <= status < 300  # noqa: PLR2004  # HTTP's classes
         match asked.what:
             case "app" | "channel" | "bridge_listed":
-                return self._listed(asked.what, _body(frame) if good else {}, now_ms)
+                return self._listed(asked.what, object_of(frame.get("message_body")) if good else {}, now_ms)
             case "call" if status == 404:  # noqa: PLR2004
                 return self._calls.gone(asked.call_id, now_ms), ()
             case "dial" if not good and status != 409:  # noqa: PLR2004
@@ -243,16 +221,16 @@ class AriLine:
         elif what == "channel" and body:
             self._channel_stands(listing, body)
         elif body.get("bridge_type") == "mixing":
-            listing.bridges.append(_texts(body.get("channels")))
+            self._bridges.append(_texts(body.get("channels")))
         listing.open += len(frames)
         if listing.open:
             return (), frames
         self._listing = None
-        talking = frozenset(pair for each in listing.bridges for pair in self._calls.talk(each))
-        self._mixed.update(leg_id for _, leg_id in talking)
-        return [Standing(tuple(listing.calls), listing.legs, talking)], frames
+        listing.talking.update(pair for each in self._bridges for pair in self._calls.talk(each))
+        self._mixed.update(leg_id for _, leg_id in listing.talking)
+        return [listing.standing()], frames
 
-    def _channel_stands(self, listing: _Listing, body: Frame) -> None:
+    def _channel_stands(self, listing: Listing, body: Frame) -> None:
         try:
             found = self._calls.stands(body)
         except Malformed:
@@ -274,15 +252,6 @@ def _thereare(before: int) -> str:
 def _bare(text: str) -> str:
     """What may stand in a caller's id: Asterisk reads quotes and brackets in it."""
     return "".join(each for each in text if each.isprintable() and each not in '"<>\\,')[:80]
-
-
-def _body(frame: Frame) -> Frame:
-    raw = frame.get("message_body")
-    try:
-        body = json.loads(raw) if isinstance(raw, str) else None
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _texts(value: object) -> list[str]:

@@ -22,7 +22,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import unquote
 
 from src.channels.voice.calls import (
@@ -37,14 +37,12 @@ from src.channels.voice.calls import (
     Offered,
     Reached,
 )
+from src.channels.voice.lines import remember
 from src.errors import Malformed
 
 HEADER_BYTES_MAX: Final = 65_536
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 """A list of some thousand channels is the longest that FreeSWITCH has to say."""
-
-CALLS_MAX: Final = 20_000
-"""Calls, and likewise agents' legs, that one connection keeps in mind. Beyond it the oldest is forgotten."""
 
 DETAIL_CHARS_MAX: Final = 256
 Q850_CAUSE_MAX: Final = 127
@@ -84,7 +82,6 @@ _ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:@-]{0,149}")
 _LENGTH: Final = re.compile(rb"[0-9]{1,8}")
 
 Fields = Mapping[str, object]
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,11 +235,11 @@ class EslCalls:
 
     def dialled(self, leg_id: str, call_id: str) -> None:
         """An agent's leg is being dialled: its end is to be told, also if it never answers."""
-        _remember(self._dialled, leg_id, call_id)
+        remember(self._dialled, leg_id, call_id)
 
     def dialled_out(self, call_id: str) -> None:
         """A customer is being dialled: the end is to be told, also if it never answers."""
-        _remember(self._out, call_id, None)
+        remember(self._out, call_id, None)
 
     def out_failed(self, call_id: str, at_ms: int, cause: int | None) -> tuple[CallEvent, ...]:
         """A customer could not be dialled, or did not answer."""
@@ -261,7 +258,7 @@ class EslCalls:
             if not self._is_caller(fields):
                 return None
             if channel_id not in self._calls:
-                _remember(self._calls, channel_id, _Call(began_here=False))
+                remember(self._calls, channel_id, _Call(began_here=False))
             return _offered(channel_id, fields, 0)
         if call_id is None:
             return None
@@ -270,9 +267,9 @@ class EslCalls:
             if not answered:
                 self.dialled_out(call_id)
                 return channel_id, False, None
-            _remember(self._calls, call_id, _Call())
+            remember(self._calls, call_id, _Call())
             return _offered(call_id, fields, 0)
-        _remember(self._legs if answered else self._dialled, channel_id, call_id)
+        remember(self._legs if answered else self._dialled, channel_id, call_id)
         return channel_id, answered, id_of(fields.get("variable_signal_bond")) if answered else None
 
     def talk(self, pairs: Iterable[tuple[str, str]]) -> None:
@@ -294,7 +291,7 @@ class EslCalls:
         call = self._calls.pop(call_id, None)
         if call is None:
             return ()
-        _remember(self._ended, call_id, None)
+        remember(self._ended, call_id, None)
         ended = Ended if call.talked_to or not call.began_here else Abandoned
         return (ended(call_id, at_ms, cause),)
 
@@ -314,7 +311,7 @@ class EslCalls:
             if channel_id in self._calls or not self._is_caller(fields):
                 return ()
             self._ended.pop(channel_id, None)
-            _remember(self._calls, channel_id, _Call())
+            remember(self._calls, channel_id, _Call())
             return (_offered(channel_id, fields, at_ms),)
         call_id = self._dialled.pop(channel_id, None) or id_of(fields.get(f"variable_{CALL_VARIABLE}"))
         if channel_id in self._out or channel_id == call_id:
@@ -322,11 +319,11 @@ class EslCalls:
             if channel_id in self._calls:
                 return ()
             self._ended.pop(channel_id, None)
-            _remember(self._calls, channel_id, _Call())
+            remember(self._calls, channel_id, _Call())
             return (Reached(channel_id, at_ms),)
         if call_id is None or channel_id in self._legs:
             return ()
-        _remember(self._legs, channel_id, call_id)
+        remember(self._legs, channel_id, call_id)
         return (AgentAnswered(call_id, at_ms, channel_id),)
 
     def _bridged(self, fields: Fields, at_ms: int) -> tuple[CallEvent, ...]:
@@ -350,7 +347,7 @@ class EslCalls:
         stranger = channel_id not in self._calls and channel_id not in self._ended
         ours = self._is_caller(fields) if _inbound(fields) else fields.get(f"variable_{CALL_VARIABLE}") == channel_id
         if stranger and ours:
-            _remember(self._calls, channel_id, _Call(began_here=False))
+            remember(self._calls, channel_id, _Call(began_here=False))
         return self.gone(channel_id, at_ms, cause)
 
     def _job_done(self, fields: Fields, at_ms: int) -> tuple[CallEvent, ...]:
@@ -405,10 +402,3 @@ def _text(fields: Fields, name: str) -> str:
     if not isinstance(value, str):
         return ""
     return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")[:DETAIL_CHARS_MAX]
-
-
-def _remember(kept: dict[str, Value], key: str, value: Value) -> None:
-    """Keep a value under a key, forgetting the oldest if there are too many."""
-    if len(kept) >= CALLS_MAX:
-        del kept[next(iter(kept))]
-    kept[key] = value

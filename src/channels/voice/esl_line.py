@@ -8,17 +8,14 @@ Nothing is replayed after a lost connection: so the first thing is to ask what s
 that as one `Standing`.
 """
 
-import json
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from src.channels.voice.calls import (
     Announce,
     Bridge,
     CallCommand,
-    CallEvent,
     Dial,
     Drop,
     HangUp,
@@ -26,9 +23,9 @@ from src.channels.voice.calls import (
     Offered,
     Queued,
     Ring,
-    Standing,
 )
 from src.channels.voice.esl import CALL_VARIABLE, TEMPORARY, EslCalls, Frame, fields_of, frame_of, id_of
+from src.channels.voice.lines import Asked, Listing, Moved, object_of
 from src.errors import Malformed
 
 MUSIC: Final = "local_stream://moh"
@@ -41,28 +38,6 @@ _EVENTS: Final = (
     "CHANNEL_HANGUP_COMPLETE BACKGROUND_JOB DTMF"
 )
 
-Moved = tuple[Sequence[CallEvent], Sequence[str]]
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A command that waits for its answer: since when (ms), and what its failure means for which call and leg."""
-
-    at_ms: int
-    what: str = ""
-    call_id: str = ""
-    leg_id: str = ""
-
-
-@dataclass(slots=True)
-class _Listing:
-    """What has been found to stand so far; `open`: channels that have been asked about and not answered yet."""
-
-    calls: list[Offered] = field(default_factory=list)
-    legs: dict[str, bool] = field(default_factory=dict)
-    talking: set[tuple[str, str]] = field(default_factory=set)
-    open: int = 0
-
 
 class EslLine:
     """See `Conversation`. `music` is what may be broadcast to a channel, `language` a module of mod_say."""
@@ -71,8 +46,8 @@ class EslLine:
         self._calls = EslCalls(app)
         self._music = music or MUSIC
         self._language = language or LANGUAGE
-        self._asked: deque[_Asked] = deque()
-        self._listing: _Listing | None = None
+        self._asked: deque[Asked] = deque()
+        self._listing: Listing | None = None
 
     @property
     def waits_since_ms(self) -> int | None:
@@ -81,7 +56,7 @@ class EslLine:
 
     def begin(self, now_ms: int) -> Sequence[str]:
         """See `Conversation.begin`."""
-        self._listing = _Listing()
+        self._listing = Listing()
         return [
             self._command(f"event json {_EVENTS}", now_ms),
             self._command("api show channels as json", now_ms, what="list"),
@@ -137,7 +112,7 @@ class EslLine:
 
     def _command(self, line: str, now_ms: int, *, what: str = "", call_id: str = "", leg_id: str = "") -> str:
         assert line.isprintable() or "\nJob-UUID: " in line, "one command is one line"
-        self._asked.append(_Asked(now_ms, what, call_id, leg_id))
+        self._asked.append(Asked(now_ms, what, call_id, leg_id))
         return f"{line}\n\n"
 
     def _broadcast(self, call_id: str, what: str, now_ms: int) -> str:
@@ -216,21 +191,21 @@ class EslLine:
         return (), ()
 
     def _listed(self, body: str, now_ms: int) -> Moved:
-        rows = _object(body).get("rows", [])
+        rows = object_of(body).get("rows", [])
         if not body or not isinstance(rows, list):
             raise Malformed("show channels is answered by a list of channels")
         found = [id_of(each.get("uuid")) for each in rows if isinstance(each, dict)]
         frames = [
             self._command(f"api uuid_dump {each} json", now_ms, what="dump") for each in found if each is not None
         ]
-        listing = self._listing = self._listing or _Listing()
+        listing = self._listing = self._listing or Listing()
         listing.open = len(frames)
         return ((), frames) if frames else self._stands()
 
     def _dumped(self, body: str) -> Moved:
         listing = self._listing
         assert listing is not None, "channels are dumped while they are listed"
-        stands = self._calls.stands(_object(body))
+        stands = self._calls.stands(object_of(body))
         if isinstance(stands, Offered):
             listing.calls.append(stands)
         elif stands is not None:
@@ -245,16 +220,7 @@ class EslLine:
         listing, self._listing = self._listing, None
         assert listing is not None
         self._calls.talk(listing.talking)
-        return [Standing(tuple(listing.calls), listing.legs, frozenset(listing.talking))], ()
-
-
-def _object(body: str) -> dict[str, object]:
-    """A JSON object, empty where there is none."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return [listing.standing()], ()
 
 
 def _bare(text: str) -> str:

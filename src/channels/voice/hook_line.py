@@ -5,7 +5,7 @@ them (`order_of`).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -30,6 +30,7 @@ from src.channels.voice.calls import (
     Ring,
     Standing,
 )
+from src.channels.voice.lines import remember
 from src.dispatch.callnotes import ENDED, OUT, CallNote, CallOrder, NotedCall, attempt_of, folded, tried_by
 
 KINDS: Final[Mapping[type[CallCommand], str]] = {
@@ -43,17 +44,11 @@ KINDS: Final[Mapping[type[CallCommand], str]] = {
 }
 
 
-CALLS_MAX: Final = 20_000
-"""Calls, and likewise agents' sides, that are kept in mind; beyond it the oldest is forgotten."""
-
-
 class _Frame(msgspec.Struct):
     standing: bool
     notes: list[CallNote]
     orders: list[CallOrder] = []
 
-
-Value = TypeVar("Value")
 
 _read: Final = msgspec.json.Decoder(_Frame).decode
 _read_order: Final = msgspec.json.Decoder(CallOrder).decode
@@ -112,7 +107,7 @@ class HookLine:
             case Ring():
                 leg_id, call_id = command.leg_id, self._tried(command.call_id, command.leg_id)
                 data = {"phone": command.phone, "timeout_s": command.timeout_s}
-                _remembered(self._call_of_leg, leg_id, call_id)
+                remember(self._call_of_leg, leg_id, call_id)
             case Bridge():
                 leg_id, call_id = command.leg_id, self._tried(command.call_id)
             case Drop():
@@ -138,7 +133,7 @@ class HookLine:
             return call_id
         if call_id not in self._attempts and leg_id is not None:
             self._attempts[call_id] = attempt = attempt_of(call_id, leg_id)
-            _remembered(self._calls, attempt, NotedCall(attempt))
+            remember(self._calls, attempt, NotedCall(attempt))
         return self._attempts.get(call_id, "")
 
     def _leg_ended(self, call_id: str, command: CallCommand) -> bool:
@@ -162,7 +157,10 @@ class HookLine:
 
     def _noted(self, note: CallNote) -> Sequence[CallEvent]:
         """What is news; what is over stays so, whatever comes behind it."""
-        call = _remembered(self._calls, note.call_id, NotedCall(note.call_id))
+        call = self._calls.get(note.call_id)
+        if call is None:
+            call = NotedCall(note.call_id)
+            remember(self._calls, call.id, call)
         if call.is_of_another(note) or (call.out and self._attempts.get(tried_by(call.id)) != call.id):
             return ()
         was_reached, was_offered, was_ended = call.customer.answered, call.offered, call.ended
@@ -180,14 +178,9 @@ class HookLine:
             return () if was_reached else [Reached(tried_by(note.call_id), note.at)]
         if note.leg_id is None or leg_was is None:
             return [Queued(note.call_id, note.at)] if note.kind == "queued" else ()
-        _remembered(self._call_of_leg, note.leg_id, note.call_id)
+        if note.leg_id not in self._call_of_leg:
+            remember(self._call_of_leg, note.leg_id, note.call_id)
         return _of_leg(note, note.leg_id, answered=leg_was[0], ended=leg_was[1])
-
-
-def _remembered(kept: dict[str, Value], key: str, value: Value) -> Value:
-    if key not in kept and len(kept) >= CALLS_MAX:
-        del kept[next(iter(kept))]
-    return kept.setdefault(key, value)
 
 
 def _of_leg(note: CallNote, leg_id: str, *, answered: bool, ended: bool) -> Sequence[CallEvent]:
