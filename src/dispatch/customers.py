@@ -88,7 +88,7 @@ class Identify:
         people.survivor_of(turn, self.customer_id)
         sighting = people.told(turn, self.customer_id, self.identity)
         people.carry_out(turn, sighting, None, self.by)
-        if sighting.meetings:
+        if sighting.unites:
             repeats.joined(turn, self.customer_id)
         return people.survivor_of(turn, self.customer_id).id
 

@@ -159,6 +159,11 @@ class Sighting:
     learnt: list[IdentityFact] = field(default_factory=list)
     meetings: list[_Meeting] = field(default_factory=list)
 
+    @property
+    def unites(self) -> bool:
+        """Whether customers are one by it that were not."""
+        return any(each.obstacle is None for each in self.meetings)
+
 
 def seen(turn: Turn, identity: Identity, also: Sequence[Identity] = ()) -> Sighting:
     """What it says that somebody came with this identity, and with others beside it, all in normal form.
@@ -343,10 +348,15 @@ def _clash(turn: Turn, meeting: _Meeting, contact_id: str | None) -> None:
 
 
 def keep_apart(turn: Turn, customer_id: str, other_id: str) -> None:
-    """Nothing but a person's word makes these two one."""
-    customer = turn.known.customers[customer_id]
-    if other_id not in customer.apart:
-        turn.write(replace(customer, apart=(*customer.apart, other_id)))
+    """Nothing but a person's word makes these two one.
+
+    It is noted down with the one that has fewer such notes: many may be told apart from whoever has a number that
+    they share.
+    """
+    one, other = (turn.known.customers[each] for each in (customer_id, other_id))
+    if other_id not in one.apart and customer_id not in other.apart:
+        fewer, more = (one, other) if len(one.apart) <= len(other.apart) else (other, one)
+        turn.write(replace(fewer, apart=(*fewer.apart, more.id)))
 
 
 def unite(turn: Turn, survivor_id: str, other_id: str, reason: str, by: str | None, judged: str | None = None) -> None:

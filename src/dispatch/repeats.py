@@ -19,8 +19,12 @@ from src.router.state import State
 
 def before(turn: Turn, members: Sequence[str], at: int) -> list[Tagged]:
     """The contacts of a customer, by its family, after which one that came at this moment may be a repeat."""
+    return _before(turn, turn.lately(members), at)
+
+
+def _before(turn: Turn, lately: Sequence[Tagged], at: int) -> list[Tagged]:
     since = at - turn.engine.config.settings.repeat_window_s * 1000
-    return [each for each in turn.lately(members) if each.tags and since <= each.created_at <= at]
+    return [each for each in lately if each.tags and since <= each.created_at <= at]
 
 
 def tags_repeated(turn: Turn, lately: Sequence[Tagged]) -> frozenset[str]:
@@ -55,10 +59,11 @@ def retagged(turn: Turn, contact: Contact) -> None:
     """
     members = members_of(turn, survivor_of(turn, contact.customer_id))
     window_ms = turn.engine.config.settings.repeat_window_s * 1000
-    others = [each for each in turn.lately(members) if each.contact_id != contact.id]
+    lately = turn.lately(members)
+    others = [each for each in lately if each.contact_id != contact.id]
     behind = [each.contact_id for each in others if _order(each) > (contact.created_at, contact.id)]
     open_ones = [contact, *filter(None, map(turn.engine.state.contacts.get, behind))]
-    marked = [_judged(turn, one, members) for one in open_ones]
+    marked = [_judged(turn, one, lately) for one in open_ones]
     if not any(marked):
         around = [each for each in others if abs(each.created_at - contact.created_at) <= window_ms]
         mark(turn, contact, around, tags_repeated(turn, around))
@@ -74,12 +79,13 @@ def joined(turn: Turn, customer_id: str) -> None:
     """Somebody has made this customer one with another: judge anew what is open of theirs."""
     members = members_of(turn, survivor_of(turn, customer_id))
     open_ones = [each for member in members for each in turn.engine.state.open_of(member)]
+    lately = turn.lately(members)
     for one in sorted(open_ones, key=lambda each: (each.created_at, each.id)):
-        _judged(turn, one, members)
+        _judged(turn, one, lately)
 
 
-def _judged(turn: Turn, one: Contact, members: Sequence[str]) -> bool:
-    lately = [each for each in before(turn, members, one.created_at) if _order(each) < (one.created_at, one.id)]
+def _judged(turn: Turn, one: Contact, found: Sequence[Tagged]) -> bool:
+    lately = [each for each in _before(turn, found, one.created_at) if _order(each) < (one.created_at, one.id)]
     return mark(turn, one, lately, tags_repeated(turn, lately))
 
 

@@ -32,6 +32,9 @@ MESSAGES_MAX: Final = 20
 
 _CLOSED_AT: Final = CONTACT_COLUMNS.index("closed_at")
 
+CONFLICTS_MAX: Final = 50
+"""The newest conflicts of a customer that come with it: many may share a number; the list of all has the others."""
+
 SUGGESTIONS_MAX: Final = 20
 """So many customers are suggested to be the same one."""
 
@@ -283,14 +286,20 @@ class CustomerQueries:
     # -- what people have to settle -----------------------------------------------------------------------------
 
     async def _open_conflicts(self, tenant: str, members: Sequence[str]) -> list[ConflictFact]:
+        """The newest, oldest first, of those whose customers are not one by now."""
         each = tables.customer_conflicts.c
-        query = select(*_of(tables.customer_conflicts)).where(
+        is_open = select(each.id).where(
             each.tenant == tenant,
-            or_(each.customer_id.in_(members), each.other_id.in_(members)),
             each.settled_at.is_(None),
+            or_(each.customer_id.not_in(members), each.other_id.not_in(members)),
         )
-        found = [rows.conflict_from(row) for row in await self._queries.all_rows(query.order_by(each.id))]
-        return [each for each in found if not {each.customer_id, each.other_id} <= set(members)]
+        newest = [
+            select(self._newest(is_open, whose, each.id, members, CONFLICTS_MAX).subquery())
+            for whose in (each.customer_id, each.other_id)
+        ]
+        query = select(*_of(tables.customer_conflicts)).where(each.tenant == tenant, each.id.in_(union_all(*newest)))
+        ordered = query.order_by(each.id.desc()).limit(CONFLICTS_MAX)
+        return [rows.conflict_from(row) for row in await self._queries.all_rows(ordered)][::-1]
 
     async def conflict(self, tenant: str, conflict_id: str) -> ConflictFact | None:
         """One conflict."""

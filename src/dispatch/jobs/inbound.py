@@ -340,7 +340,7 @@ def _open(
 def _carry_out(turn: Turn, sighting: Sighting, contact_id: str, *, opens: bool) -> None:
     """Write down what a sighting says; customers who turn out to be one are judged for repeats in all that is open."""
     people.carry_out(turn, sighting, contact_id, opens=opens)
-    if sighting.meetings:
+    if sighting.unites:
         repeats.joined(turn, sighting.customer_id)
 
 

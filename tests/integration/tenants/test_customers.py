@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from src.dispatch.ports import Wanted
+from src.store.customers import CONFLICTS_MAX
 from tests.support.service import Client, Desktop
 
 PHONE = {"type": "phone", "value": "13800138000", "proven": True}
@@ -315,3 +317,26 @@ async def test_whoever_waits_is_judged_anew_where_customers_turn_out_to_be_one(c
     other = await came(client, "webchat", {**USER, "value": "other"})
     both = await came(client, "voice", {"type": "member", "value": "1"}, {**USER, "value": "other"}, text="refund")
     assert [600, 600, 650, 0] == await priorities(known, other, both, waits), "each once"
+
+
+async def test_many_who_share_a_number_are_told_apart_and_nobody_carries_them_all(client: Client) -> None:
+    """An office's line: each has a number of its own at the gateway, and none is merged with another."""
+    many = 2 * CONFLICTS_MAX
+    identities = [{"type": "external_id", "value": str(each)} for each in range(many)]
+    items = [
+        {"channel": "voice", "external_id": each["value"], "identity": PHONE, "identities": [each], "tags": []}
+        for each in identities
+    ]
+    for _ in range(2):  # said again, nothing is new
+        answer = await client.call("POST", "/v1/contacts:batch", json={"items": items})
+        [who] = {each["contact"]["customer_id"] for each in answer["items"]}
+    assert CONFLICTS_MAX == len((await customer(client, who))["conflicts"])
+    told = (await client.call("GET", "/v1/customer-conflicts?limit=200"))["items"]
+    assert many - 1 == len(told), "each once, and the first is the customer's own"
+    found = await client.services.store.lookup(await tenant_of(client), Wanted(customers={who}))
+    assert len(found.customers[who].apart) <= 1
+
+
+async def tenant_of(client: Client) -> str:
+    [first] = (await client.call("GET", "/v1/events?limit=1"))["items"]
+    return str(first["tenant"])
