@@ -87,6 +87,9 @@ class Identify:
     def run(self, turn: Turn) -> str:
         people.survivor_of(turn, self.customer_id)
         sighting = people.told(turn, self.customer_id, self.identity)
+        held = {(each.type, each.value) for each in turn.known.held.get(self.customer_id, ())}
+        if not self.identity.strong and not sighting.learnt and self.identity.key not in held:
+            raise Conflict(f"a customer has no more than {people.IDENTITIES_MAX} identities")
         people.carry_out(turn, sighting, None, self.by)
         if sighting.unites:
             repeats.joined(turn, self.customer_id)

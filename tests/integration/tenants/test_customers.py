@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from src.dispatch.people import IDENTITIES_MAX
 from src.dispatch.ports import Wanted
 from src.store.customers import CONFLICTS_MAX
 from tests.support.service import Client, Desktop
@@ -335,6 +336,19 @@ async def test_many_who_share_a_number_are_told_apart_and_nobody_carries_them_al
     assert many - 1 == len(told), "each once, and the first is the customer's own"
     found = await client.services.store.lookup(await tenant_of(client), Wanted(customers={who}))
     assert len(found.customers[who].apart) <= 1
+
+
+async def test_more_identities_than_a_customer_may_have_are_refused_and_not_dropped_in_silence(client: Client) -> None:
+    who = (await came(client, "voice", PHONE))["customer_id"]
+    typed = [{"type": "email", "value": f"{each}@x.cn"} for each in range(IDENTITIES_MAX)]
+    path = f"/v1/customers/{who}/identities"
+    for each in typed[:-1]:
+        shown = await client.call("POST", path, json=each)
+    assert IDENTITIES_MAX == len(shown["identities"])
+    assert "conflict" == (await client.call("POST", path, 409, json=typed[-1]))["code"]
+    await client.call("POST", path, json=typed[0])  # it has that one already
+    shown = await client.call("POST", path, json={"type": "member", "value": "1", "proven": True})
+    assert ["too_many"] == [each["kind"] for each in shown["conflicts"]], "who is proven is not lost"
 
 
 async def tenant_of(client: Client) -> str:
