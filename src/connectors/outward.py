@@ -10,21 +10,19 @@ import ipaddress
 import random
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from typing import Any, Final, Self
 
 import httpcore
 import httpx
 import msgspec
 
+from src.connectors.posts import BrokenOffError, NotConnectedError, Posts
 from src.connectors.template import Asked
 from src.tls import trusted
 
 ANSWER_BYTES_MAX: Final = 256 * 1024
 ANSWER_DEPTH_MAX: Final = 32
 CONNECTIONS_MAX: Final = 64
-DROPPED_BYTES_MAX: Final = 64 * 1024
-DROPPED_S_MAX: Final = 1.0
 PAUSE_S: Final = 0.1
 _PASSING: Final = frozenset({429, 502, 503, 504})
 _OK: Final = 200
@@ -32,10 +30,6 @@ _NOT_FOUND: Final = 404
 _AT_FAULT: Final = 500
 _REDIRECTS: Final = range(300, 400)
 _CREDENTIAL: Final = frozenset({401, 403})
-_BROKEN_OFF: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
-
-_OPENED: Final = ContextVar("opened", default=False)
-"""Whether what is being asked had a connection opened for it."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -115,7 +109,6 @@ class _Guarded(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Resolve, look, connect."""
-        _OPENED.set(True)
         try:
             address = await resolved(host, port, self._also)
         except ForbiddenAddressError:
@@ -140,9 +133,13 @@ class _Transport(httpx.AsyncHTTPTransport):
 
 
 class Outward:
-    """A client. Cookies are not kept, and redirects not followed: they would lead anywhere."""
+    """A client: httpx for what is asked, `Posts` for what is told.
+
+    Cookies are not kept, and redirects not followed: they would lead anywhere.
+    """
 
     def __init__(self, also: Sequence[Network] = (), connections_max: int = CONNECTIONS_MAX) -> None:
+        self._posts = Posts(lambda host, port: resolved(host, port, also), connections_max)
         self._client = httpx.AsyncClient(
             transport=_Transport(also, connections_max),
             follow_redirects=False,
@@ -154,6 +151,7 @@ class Outward:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._posts.close()
         await self._client.aclose()
 
     async def fetch(self, asked: Asked, headers: Mapping[str, str], timeout_s: float, retries: int) -> Any:  # noqa: ANN401
@@ -181,27 +179,20 @@ class Outward:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str | None]:
         """Post JSON; the answer's status and its `Retry-After`. Its body says nothing.
 
-        Where the connection was there before and is broken off before an answer, it is posted once more over a new
-        one: the other side may have closed it for having been idle, while this was on its way.
+        Where a connection that was kept is broken off, it is posted once more over a new one (`Posts`).
 
         Raises:
             Failed: as `unreachable` (nobody there), `failed` (broken off) or `forbidden_address`.
         """
         sent = {"content-type": "application/json", "user-agent": "Cordboard", "accept-encoding": "identity", **headers}
-        opened = _OPENED.set(False)
         try:
-            return await self._posted(url, sent, body)
-        except Failed as failed:
-            if _OPENED.get() or not isinstance(failed.__cause__, _BROKEN_OFF):
-                raise
-            return await self._posted(url, sent, body)
-        finally:
-            _OPENED.reset(opened)
-
-    async def _posted(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str | None]:
-        async with self._sent("POST", url, headers, body) as answer:
-            await _drop(answer)
-            return answer.status_code, answer.headers.get("retry-after")
+            return await self._posts.post(url, sent, body)
+        except NotConnectedError as error:
+            if isinstance(error.__cause__, ForbiddenAddressError):
+                raise Failed("forbidden_address") from error
+            raise Failed("unreachable", passing=True) from error
+        except (BrokenOffError, httpx.InvalidURL) as error:
+            raise Failed("failed", passing=True) from error
 
     async def call(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """Ask once; the answer's status and its body.
@@ -261,17 +252,6 @@ def _look_at(answer: httpx.Response) -> None:
     encoding = answer.headers.get("content-encoding", "identity").strip().lower()
     if (kind != "application/json" and not kind.endswith("+json")) or encoding != "identity":
         raise Failed("wrong_content")
-
-
-async def _drop(answer: httpx.Response) -> None:
-    """Read what an answer has to say, if it is short and there: only then its connection is good for another."""
-    size = 0
-    with contextlib.suppress(httpx.HTTPError, OSError, TimeoutError):
-        async with asyncio.timeout(DROPPED_S_MAX):
-            async for chunk in answer.aiter_raw():
-                size += len(chunk)
-                if size > DROPPED_BYTES_MAX:
-                    return
 
 
 async def _read(answer: httpx.Response) -> bytes:

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from redis.exceptions import RedisError
 
+from src.connectors import posts
+from src.connectors.outward import Failed, Outward, networks
 from src.delivery.redis import connect
 from src.errors import StartupError
 from src.store.migrate import upgrade
@@ -248,3 +250,31 @@ async def test_postgres_over_tls(certificates: Certificates, empty_database: str
         for bad in (f"{url}?sslmode=verify-full&sslrootcert={certificates.stranger}", f"{url}?sslmode=disable"):
             with pytest.raises((StartupError, ssl.SSLError)):
                 await upgrade(bad)
+
+
+async def test_posts_go_to_those_whom_an_authority_vouches_for(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while b"\r\n" != await reader.readline():
+            pass
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.certificate, certificates.key)
+    server = await asyncio.start_server(take, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    for authority, host, taken in (
+        (certificates.authority, "127.0.0.1", True),
+        (certificates.authority, "localhost", False),
+        (certificates.stranger, "127.0.0.1", False),
+    ):
+        believed = ssl.create_default_context(cafile=str(authority))
+        monkeypatch.setattr(posts, "trusted", lambda believed=believed: believed)
+        async with Outward(networks("127.0.0.1/32, ::1/128")) as ways:
+            if taken:
+                assert (await ways.post(f"https://{host}:{port}/", b"", {}))[0] == 204
+            else:
+                with pytest.raises(Failed, match="unreachable"):
+                    await ways.post(f"https://{host}:{port}/", b"", {})
+    server.close()
