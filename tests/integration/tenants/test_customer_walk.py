@@ -106,6 +106,25 @@ async def test_one_view_over_three_channels(tenant: Client) -> None:
     assert ["waiting"] == [each["state"] for each in matters]
 
 
+async def test_a_life_in_which_nobody_merges_anything(tenant: Client) -> None:
+    """A message, a visit that the website signs for, a call from the known number: one customer by itself."""
+    browser = await _staffed(tenant)
+    first = await came(tenant, "wechat", OPENID, text="我要退款")
+    await answer(tenant, first, "accept")
+    who, agent = first["customer_id"], first["assignment"]["agent_id"]
+    known = {"type": "web_user", "value": "u-1", "account": browser.address.rsplit("/", 1)[1], "proven": True}
+    await act(tenant, who, "identities", **known)
+    await act(tenant, who, "identities", **PHONE, proven=True)
+    second = await visited(tenant, browser, "u-1", "我要退款")
+    assert (who, []) == (second["customer_id"], second["flags"])
+    await answer(tenant, second, "accept")
+    third = await came(tenant, "voice", PHONE, text="退款")
+    assert (who, ["repeat"], agent) == (third["customer_id"], third["flags"], third["assignment"]["agent_id"])
+    shown = await view(tenant, who)
+    assert [third["id"], second["id"], first["id"]] == [each["id"] for each in shown["timeline"]["items"]]
+    assert [] == shown["merged_from"]
+
+
 async def test_what_was_merged_goes_back_and_what_is_erased_is_gone(tenant: Client) -> None:
     """2, 7: each contact goes back to where it came from; a copy of everything, and then nothing."""
     fourth, third, second, first = await _lived(tenant)
