@@ -79,7 +79,7 @@ class Board:
         self.heard_at: dict[str, int] = {}
         self._contacts: dict[str, Contact] = {}
         self._assignments: dict[str, Assignment] = {}
-        self._agents: dict[str, None] = {}
+        self._agents: dict[str, bool] = {}  # whether something may be due for it at another time
         self._collaborations: dict[str, Collaboration] = {}
         self._desks: dict[str, Desk] = {}
         self._needs: dict[tuple[Any, ...], Need] = {}
@@ -87,7 +87,7 @@ class Board:
         self._sweep_again: set[str] = set()
         self._sweep_all: set[str] = set()
         for agent_id in state.agents:
-            self._look_at_agent(agent_id)
+            self._look_at_agent(agent_id, timed=True)
         for contact in state.contacts.values():
             if contact.id in aside:
                 continue
@@ -168,7 +168,7 @@ class Board:
         if assignment is not None:
             self._assignments[assignment.id] = assignment
         if agent_id is not None and not means & _AGENT_STAYS:
-            self._agents[agent_id] = None
+            self._agents[agent_id] = not means & _LOADS or self._agents.get(agent_id, False)
         event = Event(state.seq + 1, kind, self.now, contact_id, agent_id, customer_id, data)
         self.decision.events.append(event)
         state.apply(event)
@@ -263,7 +263,7 @@ class Board:
 
     def note_agent(self, agent_id: str) -> None:
         """Look again at an agent."""
-        self._agents[agent_id] = None
+        self._agents[agent_id] = True
 
     def note_collaboration(self, collaboration: Collaboration) -> None:
         """Look again at a collaboration."""
@@ -289,8 +289,8 @@ class Board:
             if self._agents:
                 agents, self._agents = self._agents, {}
                 self.state.at_hand = None
-                for agent_id in agents:
-                    self._look_at_agent(agent_id)
+                for agent_id, timed in agents.items():
+                    self._look_at_agent(agent_id, timed=timed)
 
     def look_at_contact(self, contact: Contact) -> None:
         """Whether it waits, where, and when something is due."""
@@ -351,11 +351,11 @@ class Board:
 
     def look_at_agent(self, agent_id: str) -> None:
         """The same for an agent whose own desk may have changed."""
-        self._agents[agent_id] = None
+        self._agents[agent_id] = True
         self.look()
 
-    def _look_at_agent(self, agent_id: str) -> None:
-        """Where the agent stands, what it has room for, and when something is due."""
+    def _look_at_agent(self, agent_id: str, *, timed: bool) -> None:
+        """Where the agent stands, what it has room for, and (`timed`) when something is due."""
         agent, config = self.state.agents.get(agent_id), self.config.agents.get(agent_id)
         if agent is None or config is None:
             self.index.remove_agent(agent_id)
@@ -376,6 +376,8 @@ class Board:
         free = desk.free(agent) if status == "available" else ()
         if self.index.put_agent(agent_id, desk.ability, status, free, Standing(agent.idle_since, agent.turn_at, load)):
             self.idle.add(agent_id)
+        if not timed:
+            return
         due = self.lease_until.get(agent_id)
         if agent.grace_until is not None and (due is None or agent.grace_until < due):
             due = agent.grace_until
@@ -653,16 +655,34 @@ _THAT_LEAVE_AGENTS: Final = frozenset(
 )
 """The same for agents: it is told, but has no more and no less room than before."""
 
+_THAT_LOAD: Final = frozenset(
+    {
+        ev.CONTACT_OFFERED,
+        ev.OFFER_DECLINED,
+        ev.OFFER_EXPIRED,
+        ev.OFFER_REVOKED,
+        ev.ASSIGNMENT_RELEASED,
+        ev.ASSIGNMENT_WANTED,
+        ev.ASSIGNMENT_RETAKEN,
+        ev.ASSIGNMENT_WRAP_UP,
+        ev.ASSIGNMENT_COMPLETED,
+        ev.ASSIGNMENT_LOST,
+    }
+)
+"""With these an agent has more or less to do, and nothing is due for it at another time than before."""
+
 _ARRIVES: Final = 1
 _TRACED: Final = 2
 _CONTACT_STAYS: Final = 4
 _AGENT_STAYS: Final = 8
+_LOADS: Final = 16
 
 _MEANS: Final = {
     kind: _ARRIVES * (kind in _THAT_ARRIVE)
     | _TRACED * (kind in _THAT_ARE_TRACED)
     | _CONTACT_STAYS * (kind in _THAT_LEAVE_CONTACTS)
     | _AGENT_STAYS * (kind in _THAT_LEAVE_AGENTS)
+    | _LOADS * (kind in _THAT_LOAD)
     for kind in ev.KNOWN
 }
 """All of this of each type of event, in one look."""
