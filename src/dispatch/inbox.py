@@ -25,6 +25,10 @@ PRESSING: Final = 4.0
 BATCH_JOBS_MAX: Final = 1_000
 """Jobs that one commit takes."""
 
+QUIET_TURNS: Final = 2
+LET_IN_TURNS_MAX: Final = 20
+"""A batch is complete when so many turns of the event loop have brought no more to it, or when so many have passed."""
+
 T = TypeVar("T")
 
 
@@ -126,6 +130,16 @@ class Inbox:
     async def woken(self) -> None:
         """Wait until something is to be done."""
         await self._wake.wait()
+
+    async def let_in(self) -> None:
+        """Give way to those whose requests are being read already: they ride with the same commit."""
+        seen, quiet = len(self._waiting), 0
+        for _ in range(LET_IN_TURNS_MAX if self._waiting else 0):
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if len(self._waiting) == seen else 0
+            if quiet == QUIET_TURNS:
+                return
+            seen = len(self._waiting)
 
     def looked(self) -> None:
         """What there is to do has been looked at: from now on waking counts anew."""

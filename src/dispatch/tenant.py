@@ -156,6 +156,7 @@ class TenantLoop:
         inbox.wake_at(memory.engine.next_due(), memory.now_ms())
         if not inbox and not self._stopping and not memory.due():
             await inbox.woken()
+        await inbox.let_in()
         inbox.looked()
 
     # -- a batch ------------------------------------------------------------------------------------------------
