@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -282,9 +282,7 @@ async def merge_customers(customer_id: Id, body: MergeBody, ctx: Ctx) -> Respons
     Contacts of either that wait are judged anew, by what is known of both.
     """
     ctx.principal.need("contacts:write", supervisor=True)
-    return await _who_is_who(
-        ctx, jobs.Merge(customer_id, body.customer_id, ctx.principal.id), customer_id, body.customer_id
-    )
+    return await _merged(ctx, customer_id, body.customer_id, "requested")
 
 
 @router.post("/customers/{customer_id}/unmerge")
@@ -303,9 +301,7 @@ async def unmerge_customer(customer_id: Id, body: UnmergeBody, ctx: Ctx) -> Resp
 async def accept_suggestion(customer_id: Id, other_id: Id, ctx: Ctx) -> Response:
     """The two are one: the other is merged into this one."""
     ctx.principal.need("contacts:write", supervisor=True)
-    return await _who_is_who(
-        ctx, jobs.Merge(customer_id, other_id, ctx.principal.id, "suggested"), customer_id, other_id
-    )
+    return await _merged(ctx, customer_id, other_id, "suggested")
 
 
 @router.post("/customers/{customer_id}/suggestions/{other_id}/dismiss")
@@ -313,6 +309,12 @@ async def dismiss_suggestion(customer_id: Id, other_id: Id, ctx: Ctx) -> Respons
     """The two are not one: it is not suggested again, and nothing but a person's word makes them one."""
     ctx.principal.need("contacts:write", supervisor=True)
     return await _who_is_who(ctx, jobs.Dismiss(customer_id, other_id, ctx.principal.id), customer_id, other_id)
+
+
+async def _merged(ctx: Context, customer_id: str, other_id: str, reason: Literal["requested", "suggested"]) -> Response:
+    conflicts = await _people(ctx).conflicts_between(ctx.tenant, customer_id, other_id)
+    job = jobs.Merge(customer_id, other_id, ctx.principal.id, reason, conflicts)
+    return await _who_is_who(ctx, job, customer_id, other_id)
 
 
 async def _who_is_who(ctx: Context, job: Job[str], *customer_ids: str) -> Response:

@@ -100,17 +100,19 @@ class Identify:
 class Merge:
     """Two customers are one: the first answers for both. Said again, nothing happens. The result is the survivor's id.
 
-    A person who says so knows better than any identity: open conflicts between the two are settled with it. Where one
-    was merged before, it is its survivor that is meant. `reason` is `requested` or `suggested`.
+    A person who says so knows better than any identity: open `conflicts` between the two (ids) are settled with it.
+    Where one was merged before, it is its survivor that is meant. `reason` is `requested` or `suggested`.
     """
 
     customer_id: str
     other_id: str
     by: str
     reason: Literal["requested", "suggested"] = "requested"
+    conflicts: tuple[str, ...] = ()
 
     def wants(self, wanted: Wanted, state: State) -> None:
         wanted.customers.update((self.customer_id, self.other_id))
+        wanted.conflicts.update(self.conflicts)
         repeats.want_joined(wanted, state, (self.customer_id, self.other_id))
         people.want_waiting(wanted, state, (self.customer_id, self.other_id))
 
@@ -121,7 +123,22 @@ class Merge:
         if survivor.id != other.id:
             people.unite(turn, survivor.id, other.id, self.reason, self.by)
             repeats.joined(turn, survivor.id)
+            members = people.members_of(turn, people.survivor_of(turn, survivor.id))
+            for conflict in filter(None, map(turn.known.conflicts.get, self.conflicts)):
+                if conflict.verdict is None and {conflict.customer_id, conflict.other_id} <= {*members}:
+                    _settled(turn, conflict, survivor.id, other.id, "merge", self.by)
         return survivor.id
+
+
+def _settled(
+    turn: Turn, conflict: ConflictFact, customer_id: str, other_id: str, verdict: Literal["merge", "apart"], by: str
+) -> ConflictFact:
+    """Write down what a person says of a conflict, which is between these two."""
+    settled = replace(conflict, settled_at=turn.now, settled_by=by, verdict=verdict)
+    data = {"other_id": other_id, "verdict": verdict, "conflict_id": conflict.id, "by": by}
+    turn.decide(commands.Record(ev.CUSTOMER_SETTLED, customer_id, data))
+    turn.write(settled)
+    return settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +216,7 @@ class SettleConflict:
             repeats.joined(turn, survivor.id)
         elif self.verdict == "apart" and survivor.id == other.id:
             raise Conflict("the two have been merged since: unmerge them")
-        settled = replace(conflict, settled_at=turn.now, settled_by=self.by, verdict=self.verdict)
-        data = {"other_id": other.id, "verdict": self.verdict, "conflict_id": conflict.id, "by": self.by}
-        turn.decide(commands.Record(ev.CUSTOMER_SETTLED, survivor.id, data))
-        turn.write(settled)
-        return settled
+        return _settled(turn, conflict, survivor.id, other.id, self.verdict, self.by)
 
 
 @dataclass(frozen=True, slots=True)

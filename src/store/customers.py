@@ -301,6 +301,12 @@ class CustomerQueries:
         ordered = query.order_by(each.id.desc()).limit(CONFLICTS_MAX)
         return [rows.conflict_from(row) for row in await self._queries.all_rows(ordered)][::-1]
 
+    async def conflicts_between(self, tenant: str, customer_id: str, other_id: str) -> tuple[str, ...]:
+        """The ids of the open conflicts between these two and who is one with them, the newest."""
+        some, others = [{each.id for each in await self.members(tenant, whose)} for whose in (customer_id, other_id)]
+        found = await self._open_conflicts(tenant, sorted(some)) if some and others else []
+        return tuple(each.id for each in found if others & {each.customer_id, each.other_id})
+
     async def conflict(self, tenant: str, conflict_id: str) -> ConflictFact | None:
         """One conflict."""
         each = tables.customer_conflicts.c

@@ -233,6 +233,22 @@ async def test_people_settle_what_identities_disagree_about(client: Client) -> N
     await merged(client, one["customer_id"], other["customer_id"])  # a person may think again
 
 
+async def test_a_merge_by_hand_settles_what_identities_disagree_about(client: Client) -> None:
+    """For good: it is not asked again where the two are told apart later."""
+    one = await came(client, "chat", UNIONID, PHONE)
+    other = await came(client, "chat", {**UNIONID, "value": "uMe-2"}, PHONE)
+    await came(client, "chat", {**UNIONID, "value": "uMe-3"}, PHONE)
+    both = one["customer_id"], other["customer_id"]
+    for act in (merged, unmerged):
+        await act(client, *both)
+        [left] = (await client.call("GET", "/v1/customer-conflicts"))["items"]
+        assert other["customer_id"] not in left["customer_ids"], "the third's stays"
+        [settled] = (await client.call("GET", "/v1/customer-conflicts?settled=true"))["items"]
+        assert ("merge", set(both)) == (settled["verdict"], set(settled["customer_ids"]))
+    told = [each["type"] for each in (await client.call("GET", "/v1/events?limit=1000"))["items"]]
+    assert 1 == told.count("customer.settled")
+
+
 @pytest.mark.parametrize(
     "identity",
     [
