@@ -34,8 +34,13 @@ _CREDENTIAL: Final = frozenset({401, 403})
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
-"""IPv6 addresses that stand for IPv4 ones (NAT64): where they lead is not seen from here."""
+_PUBLIC_6: Final = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given out for the whole Internet. What stands for IPv4 addresses (NAT64 of either prefix, and
+IPv4-compatible ones) is outside, and what was once private (`fec0::/10`): `is_global` takes some of it for public.
+"""
+
+_NOWHERE: Final = (ipaddress.ip_network("192.88.99.0/24"), ipaddress.ip_network("3fff::/20"))
+"""The relays of 6to4, which lead to IPv4 addresses unseen; addresses for documents. `is_global` knows neither."""
 
 
 class Failed(Exception):
@@ -70,8 +75,10 @@ def allowed(address: Address, also: Iterable[Network]) -> bool:
     if any(address.version == each.version and address in each for each in also):
         return True
     if isinstance(address, ipaddress.IPv6Address) and (
-        address in _TRANSLATED or address.sixtofour is not None or address.teredo is not None
+        address not in _PUBLIC_6 or address.sixtofour is not None or address.teredo is not None
     ):
+        return False
+    if any(address.version == each.version and address in each for each in _NOWHERE):
         return False
     return address.is_global and not address.is_multicast
 

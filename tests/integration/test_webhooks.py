@@ -219,7 +219,9 @@ async def test_inward_it_is_never_led(database: str, tmp_path: Path, receiver: R
             body = {"url": f"http://{host}:{receiver.port}/in", "types": ["contact.received"]}
             await client.call("PUT", "/v1/webhooks/crm", json=body)
 
-        for number, host in enumerate(("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f000001")):
+        for number, host in enumerate(
+            ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f000001", "[64:ff9b:1::7f00:1]")
+        ):
             await hook(host)
             await client.contact(f"c{number}")
             async with asyncio.timeout(8):

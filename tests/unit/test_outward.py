@@ -5,10 +5,11 @@ import base64
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
 from collections.abc import AsyncIterator, Callable
+from ipaddress import ip_address
 
 import pytest
 
-from src.connectors import posts
+from src.connectors import outward, posts
 from src.connectors.outward import Failed, Outward, networks
 
 TAKEN = "HTTP/1.1 204 No Content\r\n\r\n"
@@ -230,3 +231,24 @@ async def test_no_more_connections_than_allowed() -> None:
     assert ({status for status, _ in answers}, len(other.bodies)) == ({204}, 20)
     assert other.connections <= 2
     server.close()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.0.0.1", "100.64.0.1", "169.254.169.254", "192.88.99.1", "224.0.0.1", "0.0.0.0"),
+        *("::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "fd00::1", "fe80::1", "fec0::1", "ff0e::1", "fe80::1%eth0"),
+        *("64:ff9b::7f00:1", "64:ff9b:1::7f00:1", "2002:7f00:1::1", "2001:0:7f00:1::1", "2001:db8::1", "3fff::1"),
+    ],
+)
+def test_what_is_not_public_is_not_called_however_it_is_written(address: str) -> None:
+    assert not outward.allowed(ip_address(address), ())
+
+
+def test_what_is_public_is_called_and_what_the_operator_allows() -> None:
+    for address in ("1.1.1.1", "::ffff:1.1.1.1", "2001:4860:4860::8888", "2400:3200::1", "2620:fe::fe"):
+        assert outward.allowed(ip_address(address), ()), address
+    also = networks("10.1.0.0/16, fd00::/8, 64:ff9b::/96")
+    for address in ("10.1.2.3", "::ffff:10.1.2.3", "fd00::1", "64:ff9b::101:101"):
+        assert outward.allowed(ip_address(address), also), address
+    assert not outward.allowed(ip_address("10.2.0.1"), also)
