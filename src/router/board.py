@@ -554,6 +554,9 @@ class Board:
         if found is None or policy.hours is None or not self.keeps_hours(contact):
             return found
         now = self.now if now is None else max(now, self.now)
+        high_ms = found.high_s * 1000
+        if high_ms and hours.after(policy.hours, now, high_ms) == now + high_ms:
+            return found  # it is open all the while
         opens_at = hours.next_opening(policy.hours, now)
         if opens_at is None:
             return None
