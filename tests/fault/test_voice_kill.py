@@ -85,3 +85,47 @@ async def test_commands_and_events_of_a_system_without_a_connection_survive_kill
 async def states(client: Client) -> dict[str, str]:
     found = (await client.call("GET", "/v1/contacts"))["items"]
     return {each["external_id"]: each["state"] for each in found}
+
+
+async def test_a_customer_who_is_dialled_is_reached_though_the_service_dies_at_every_step(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    folder, port = tmp_path / "data", free_port()
+    client = Client(f"http://127.0.0.1:{port}", ADMIN_KEY)
+    gateway = Gateway(client.url)
+    async with client.http, gateway.obeying():
+        async with serving_process(folder, port) as process:
+            settings = {"system": "webhook", "trunk": "{number}"}
+            body = {"channel": "voice", "settings": settings, "secrets": {"secret": SECRET}}
+            await client.call("PUT", "/v1/channels/pbx1", json=body)
+            await client.agent("anna", channels=CHANNELS, phone="anna")
+            await client.call("PUT", "/v1/queues/default", json={"offer_timeout_s": 60})
+            await client.call("PUT", "/v1/agents/anna/presence", json={"status": "available"})
+            number = {"type": "phone", "value": "+8613800138000", "proven": True}
+            earlier = await client.contact("m-1", channel="sms", identity=number)
+            path = f"/v1/contacts/{earlier['id']}/follow-up"
+            follow_up = {"channel": "voice", "account": "pbx1", "agent_id": "anna"}
+            contact_id = (await client.call("POST", path, json=follow_up))["id"]
+            ring = await gateway.command("ring", 20)
+            process.kill()
+            process.wait(10)
+        call, leg = ring["call_id"], ring["leg_id"]
+        async with serving_process(folder, port) as process:
+            await gateway.tell("agent_answered", call, leg_id=leg)
+            dial = await gateway.command("dial", 20, call_id=call)
+            assert "+8613800138000" == dial["phone"]
+            process.kill()
+            process.wait(10)
+        async with serving_process(folder, port) as process:
+            await gateway.tell("reached", call)
+            await gateway.command("bridge", 20, call_id=call, leg_id=leg)
+            await gateway.tell("bridged", call, leg_id=leg)
+            process.kill()
+            process.wait(10)
+        async with serving_process(folder, port):
+            await gateway.tell("ended", call, cause=16)
+            async with asyncio.timeout(20):
+                while "closed" != (found := await client.call("GET", f"/v1/contacts/{contact_id}"))["state"]:
+                    await asyncio.sleep(0.1)
+            assert "customer_left" == found["outcome"]
+        assert ["ring", "dial", "bridge"] == [each["type"] for each in gateway.commands if each["type"] != "drop"]
+    assert_replays(folder)

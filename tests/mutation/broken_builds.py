@@ -116,7 +116,7 @@ BUILDS: Final = (
         (
             (
                 "dispatch/jobs/inbound.py",
-                "            if known is not None:\n                return Taken(known, created=False)\n",
+                "                return Taken(known, created=False)\n",
                 "",
             ),
         ),

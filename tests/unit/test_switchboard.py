@@ -152,6 +152,15 @@ def test_an_answer_for_a_call_that_has_gone_is_dropped() -> None:
     assert ([], [Drop("a9")]) == Switchboard().told(AgentAnswered("9.9", NOW, "a9"), NOW)
 
 
+def test_nobody_is_rung_to_reach_a_customer_before_it_is_known_what_stands() -> None:
+    board = Switchboard()
+    out = Wish("c1", "out-c1", "offered", (leg(),), dial="PJSIP/1@trunk")
+    assert () == board.wish(out, NOW)
+    assert () == board.wish(out, NOW)
+    assert ([], [Ring("out-c1", "a1", "PJSIP/anna", 20 + RING_MORE_S)]) == board.told(Standing((), {}), NOW)
+    assert [] == list(board.wish(out, NOW))
+
+
 def test_places_are_told_when_they_change(board: Switchboard) -> None:
     assert ["c1"] == board.waiting()
     assert (Announce("1.1", 2),) == board.place("c1", 2)

@@ -85,13 +85,13 @@ async def _orders(found: Services, account: Account, poll: Poll) -> Reply:
         await book.done(account.tenant, account.name, poll.done)
     until_s = clock.monotonic() + poll.wait_s
     seen = book.seen(account.tenant, account.name)
-    while not (orders := await book.due(account.tenant, account.name)):
+    while not (given := await shown(found, account, await book.due(account.tenant, account.name))):
         left_s = until_s - clock.monotonic()
         if left_s <= 0:
             break
         await book.changed(account.tenant, account.name, seen, min(LOOK_AGAIN_S, left_s))
         seen = book.seen(account.tenant, account.name)
-    return Reply(encode({"commands": await shown(found, account, orders)}), "application/json")
+    return Reply(encode({"commands": given}), "application/json")
 
 
 async def _stand(found: Services, account: Account, stand: Stand) -> None:

@@ -42,7 +42,7 @@ async def next_round(found: Services, account: Account, asked: twilio.Round) -> 
     try:
         call, wish = await _stands(found, account, asked.call_id)
         if wish is None or wish.over or call.ended:
-            return twilio.hang_up()
+            return twilio.turn_away(account) if asked.first else twilio.hang_up()
         for leg in wish.legs:
             noted = call.legs.get(leg.id)
             if leg.state in ("active", "parked") and noted is not None and noted.answered and not noted.ended:

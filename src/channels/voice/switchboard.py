@@ -207,9 +207,9 @@ class Switchboard:
         call = self._calls.get(wish.call_id)
         if call is None and wish.dial is not None and not wish.over:
             call = self._calls[wish.call_id] = _Call(wish.call_id, there=False)
-            if not self._stands:
-                self._wishes[wish.call_id] = wish
-                return ()
+        if wish.dial is not None and call is not None and not self._stands:
+            self._wishes[wish.call_id] = wish  # whom to ring is known once it is known who is rung
+            return ()
         if call is None and (wish.over or self._stands):
             self._wishes.pop(wish.call_id, None)
             return ()

@@ -66,6 +66,7 @@ SETTINGS: Final = frozenset(
         "language",
         "greeting",
         "place_text",
+        "closed_text",
         "music",
         "phones",
         "trunk",
@@ -197,7 +198,7 @@ def wait(account: Account, call_id: str, position: int | None, *, first: bool) -
     if position is not None:
         place = settings.get("place_text", PLACES.get(language[:2].lower(), PLACES["en"]))
         texts.append(str(place).replace("{position}", str(position)))
-    said = "".join(f"<Say language={quoteattr(language)}>{escape(each)}</Say>" for each in texts)
+    said = "".join(_say(account, each) for each in texts)
     music = settings.get("music")
     plays = f'<Pause length="{ROUND_S}"/>' if music is None else f"<Play>{escape(str(music))}</Play>"
     return _twiml(
@@ -221,6 +222,12 @@ def join(leg_id: str) -> Reply:
 def hang_up() -> Reply:
     """The end of a call."""
     return _twiml("<Hangup/>")
+
+
+def turn_away(account: Account) -> Reply:
+    """The end of a call that its queue has not kept: it is closed or full, or calls back."""
+    text = account.settings.get("closed_text")
+    return hang_up() if text is None else _twiml(f"{_say(account, str(text))}<Hangup/>")
 
 
 def address(account: Account, path: str, query: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -315,6 +322,11 @@ def _spelled(url: str) -> Sequence[str]:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     rest = url.split(parts.netloc, 1)[1]
     return [url, f"{parts.scheme}://{host}{rest}", f"{parts.scheme}://{host}:{port}{rest}"]
+
+
+def _say(account: Account, text: str) -> str:
+    language = str(account.settings.get("language", LANGUAGE))
+    return f"<Say language={quoteattr(language)}>{escape(text)}</Say>"
 
 
 def _twiml(inside: str) -> Reply:

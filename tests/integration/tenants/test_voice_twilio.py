@@ -271,12 +271,13 @@ async def test_whom_a_closed_queue_lets_go_is_called_and_a_transfer_goes_on_with
     closed = {"time_zone": "UTC", "closed": {"action": "callback"}}
     await tenant.call("PUT", "/v1/queues/default", json={"hours": closed})
     async with (
-        connected(tenant, trunk="{number}", shows="+861087654321") as twilio,
+        connected(tenant, trunk="{number}", shows="+861087654321", closed_text="明天回电") as twilio,
         tenant.desktop("01", status="available") as anna,
     ):
         twilio.phones |= {"+861390001": "answer", "+861390002": "answer", "+8613800138000": "busy"}
         caller = await twilio.call("+8613800138000")
         await twilio.until(lambda: "completed" == twilio.calls[caller].status)
+        assert ["明天回电"] == twilio.calls[caller].said
         contact_id = (await tenant.call("GET", "/v1/contacts"))["items"][0]["id"]
         await tenant.call("PUT", "/v1/queues/default", json={})
         await tenant.call("POST", f"/v1/contacts/{contact_id}/resume", json={})
