@@ -33,6 +33,7 @@ class Call:
     said: list[str] = field(default_factory=list)
     form: dict[str, list[str]] = field(default_factory=dict)
     next_url: str = ""
+    ends_room: bool = False
 
 
 class Twilio:
@@ -86,7 +87,7 @@ class Twilio:
                 case "Dial":
                     conference = verb.find("Conference")
                     assert conference is not None
-                    assert "true" == conference.get("endConferenceOnExit")
+                    call.ends_room = "true" == conference.get("endConferenceOnExit")
                     call.hears, call.next_url = conference.text or "", verb.get("action", "")
                 case "Hangup":
                     self._change()
@@ -127,10 +128,10 @@ class Twilio:
         room, call.status, call.hears = call.hears, status, ""
         self._change()
         await self._tell(call)
-        await self._left(room)
+        await self._left(call, room)
 
-    async def _left(self, room: str) -> None:
-        if room not in ("", "wait"):
+    async def _left(self, call: Call, room: str) -> None:
+        if room not in ("", "wait") and call.ends_room:
             for other in [each for each in self.calls.values() if each.hears == room]:
                 await (self._fetch(other, other.next_url) if other.next_url else self.end(other.sid))
 
@@ -206,9 +207,9 @@ class Twilio:
         return 200, {"sid": call.sid, "status": call.status}
 
     async def _redirect(self, call: Call, url: str) -> None:
-        """Whoever is sent elsewhere leaves its conference, which ends with that."""
+        """Whoever is sent elsewhere leaves its conference."""
         room, call.next_url, call.hears = call.hears, "", ""
-        await self._left(room)
+        await self._left(call, room)
         await self._fetch(call, url)
 
     def _ring(self, form: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:

@@ -61,9 +61,10 @@ async def reached(found: Services, account: Account, asked: twilio.Reaches) -> R
     call, wish = await _stands(found, account, asked.call_id)
     if call.ended or call.customer.ref not in (None, asked.ref) or wish is None or wish.over:
         return twilio.hang_up()
+    reply = await next_round(found, account, twilio.Round(asked.call_id))  # notes first whom it is sent to
     note = CallNote(f"{asked.ref} reached", call.id, "reached", found.clock.now_ms(), None, asked.ref)
     await found.call_book.note(account.tenant, account.name, [note])
-    return await next_round(found, account, twilio.Round(asked.call_id))
+    return reply
 
 
 async def joined(found: Services, account: Account, asked: twilio.Joins) -> Reply:

@@ -207,9 +207,12 @@ def wait(account: Account, call_id: str, position: int | None, *, first: bool) -
 
 
 def talk(call_id: str, leg_id: str, account: Account) -> Reply:
-    """The caller enters the agent's conference; it goes on waiting when that is over and it is still there."""
+    """The caller enters the agent's conference; it goes on waiting when that is over and it is still there.
+
+    Its leaving does not end the conference: it may be sent there twice, and the agent's side is ended by us.
+    """
     action = quoteattr(address(account, "/wait", _named(call_id)))
-    room = f'<Conference beep="false" endConferenceOnExit="true">{escape(leg_id)}</Conference>'
+    room = f'<Conference beep="false" endConferenceOnExit="false">{escape(leg_id)}</Conference>'
     return _twiml(f'<Dial action={action} method="POST">{room}</Dial>')
 
 
