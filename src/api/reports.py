@@ -137,7 +137,7 @@ def _place(key: str) -> tuple[int, bool, str]:
 
 def _shown(from_at: int, until_at: int, line: Line, region: str | None) -> dict[str, Any]:
     """A line; `region` is where the numbers are read that the caller does not see in what others put there."""
-    values = asdict(line)
+    values = {name: round(each, 3) if isinstance(each, float) else each for name, each in asdict(line).items()}
     del values["period"]
     if region is not None and line.group is not None:
         values["group"] = masked_text(line.group, region)

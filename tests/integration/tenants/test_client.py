@@ -70,6 +70,8 @@ async def test_a_contact_goes_through_gateway_and_desktop(api: Client) -> None:
         await desktop.complete(taken.id, resolved=True)
     assert "closed" == (await api.get_contact(posted.id)).state
     assert [posted.id] == [each.id async for each in api.list_contacts(state="closed")]
+    months = [each async for each in api.reports(period="month", by="channel")]
+    assert [(posted.channel, 1)] == [(each.group, each.closed) for each in months]
 
 
 async def test_forms_have_every_field_that_is_answered(tenant: service.Client, api: Client) -> None:
