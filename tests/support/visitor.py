@@ -38,7 +38,8 @@ class Socket:
             self.messages[frame["message"]["id"]] = frame["message"]
         if "conversation" in frame:
             self.conversation = frame["conversation"]
-        self.number = max(self.number, frame.get("number") or 0)
+        if frame["type"] != "kept":  # what was said before it may come behind it
+            self.number = max(self.number, frame.get("number") or 0)
         return frame
 
     async def until(self, kind: str, timeout_s: float = 5.0) -> dict[str, Any]:
