@@ -26,7 +26,7 @@ def attempt_of(call_id: str, leg_id: str) -> str:
 
 def tried_by(attempt: str) -> str:
     """The id of the call that this attempt is one at; any other call is its own."""
-    return attempt.rpartition(".")[0] if attempt.startswith(OUT) else attempt
+    return attempt.partition(".")[0] if attempt.startswith(OUT) else attempt
 
 
 def contact_of(attempt: str) -> str | None:

@@ -75,7 +75,7 @@ class InboundHangup:
 
 @dataclass(frozen=True, slots=True)
 class InboundDigits:
-    """A caller pressed keys: one or more of `0123456789*#ABCD`, on the contact that `external_id` opened."""
+    """Somebody pressed keys, one or more of `0123456789*#ABCD`, in the call that `external_id` is the id of."""
 
     channel: str
     account: str

@@ -120,7 +120,7 @@ def receive(request: ChannelRequest, account: Account, now_ms: int) -> Receipt:
 
 def _told(kind: str, body: Mapping[str, Any], call_id: str, now_ms: int) -> CallEvent | None:
     """What the tenant hears of an event at once. Of a call in which we dial, the line tells it."""
-    if call_id.startswith(OUT):
+    if call_id.startswith(OUT) and kind != "dtmf":
         return None
     match kind:
         case "offered":

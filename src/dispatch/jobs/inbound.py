@@ -6,6 +6,7 @@ from typing import Final
 
 from src import metrics
 from src.dispatch import people, repeats
+from src.dispatch.callnotes import contact_of
 from src.dispatch.inbound import Inbound, InboundContact, InboundDigits, InboundHangup, InboundMessage
 from src.dispatch.people import Sighting
 from src.dispatch.ports import (
@@ -209,12 +210,18 @@ class TakeDigits:
     inbound: InboundDigits
 
     def wants(self, wanted: Wanted, _: State) -> None:
-        wanted.external_contacts.add((self.inbound.channel, self.inbound.account, self.inbound.external_id))
+        if (dialled := contact_of(self.inbound.external_id)) is None:
+            wanted.external_contacts.add((self.inbound.channel, self.inbound.account, self.inbound.external_id))
+        else:
+            wanted.contacts.add(dialled)
 
     def run(self, turn: Turn) -> Taken:
         inbound = self.inbound
-        contact_id = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
+        known = turn.known.external_contacts.get((inbound.channel, inbound.account, inbound.external_id))
+        contact_id = contact_of(inbound.external_id) or known
         contact = None if contact_id is None else turn.engine.state.contact(contact_id)
+        if contact is not None and (contact.channel, contact.account) != (inbound.channel, inbound.account):
+            contact = contact_id = None  # whoever says so has nothing to do with it
         if contact is None or contact.state not in ("waiting", "offered", "active"):
             return Taken(contact_id, created=False)
         message_id = turn.new_id()

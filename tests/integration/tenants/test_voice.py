@@ -232,6 +232,8 @@ async def test_a_follow_up_rings_its_agent_then_dials_the_customer_and_bridges_t
         await pbx.pick_up(call)
         await pbx.until(lambda: {call, leg} in pbx.talking())
         assert contact_id == (await anna.event("call.answered"))["contact_id"]
+        await pbx.press(call, "5")
+        assert "5" == (await anna.event("message.received"))["data"]["message"]["text"]
         await pbx.drop()
         await pbx.until(lambda: not pbx.online)
         await pbx.until(lambda: pbx.online)

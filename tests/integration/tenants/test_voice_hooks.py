@@ -196,6 +196,8 @@ async def test_a_follow_up_rings_its_agent_then_has_the_customer_dialled_and_the
         assert contact_id == (await anna.event("call.answered"))["contact_id"]
         await gateway.command("bridge", call_id=call, leg_id=leg)
         await gateway.tell("bridged", call, leg_id=leg)
+        await gateway.tell("dtmf", call, digits="5")
+        assert "5" == (await anna.event("message.received"))["data"]["message"]["text"]
         known = len(gateway.commands)
         stands = {"type": "standing", "calls": [{"call_id": call}], "legs": {leg: call}}
         assert 200 == (await gateway.post("", stands)).status_code
