@@ -100,7 +100,7 @@ def receive(request: ChannelRequest, account: Account, now_ms: int) -> Receipt:
     if request.path == "/commands":
         return Receipt(_EMPTY, asked=_poll(body))
     kind = body.get("type")
-    if kind not in EVENTS:
+    if not isinstance(kind, str) or kind not in EVENTS:
         raise Malformed(f"type must be one of {', '.join(sorted(EVENTS))}", field="type")
     if kind == "standing":
         return _standing(body, account, event_id, now_ms)

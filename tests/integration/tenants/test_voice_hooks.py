@@ -410,6 +410,7 @@ async def test_bad_requests_have_names_and_change_nothing(tenant: Client) -> Non
         assert (401, code) == (answer.status_code, answer.json()["code"])
     for wrong in [
         {"type": "levitated", "call_id": "c1"},
+        {"type": {"offered": 1}, "call_id": "c1"},
         {"call_id": "c1"},
         {"type": "offered"},
         {"type": "offered", "call_id": "x" * 200},
