@@ -131,6 +131,7 @@ class Board:
         traces.append((contact.id, seq, trace))
 
     # -- saying -------------------------------------------------------------------------------------------------
+    # No name before a `/` may be one that `data` has: compiled, the value of that name would be lost.
 
     def receive(self, contact_id: str, customer_id: str, data: Mapping[str, Any]) -> None:
         """A new contact."""
@@ -178,17 +179,17 @@ class Board:
                 shown["agent_id"] = agent_id
             self.trace(contact, {"decision": kind.partition(".")[2], "event": kind, "at": self.now, **shown})
 
-    def say(self, kind: str, assignment: Assignment, /, **data: Any) -> None:
+    def say(self, event: str, assignment: Assignment, /, **data: Any) -> None:
         """An event of an assignment: it names the contact, the agent and the customer."""
         data["assignment_id"] = assignment.id
         contact = self.state.contacts[assignment.contact_id]
-        self.emit(kind, data, contact=contact, assignment=assignment, agent_id=assignment.agent_id)
+        self.emit(event, data, contact=contact, assignment=assignment, agent_id=assignment.agent_id)
 
-    def tell(self, kind: str, contact: Contact, /, **data: Any) -> None:
+    def tell(self, event: str, contact: Contact, /, **data: Any) -> None:
         """An event of a contact that concerns its holder, if it has one."""
         assignment = self.current(contact)
         agent_id = assignment.agent_id if assignment is not None else None
-        self.emit(kind, data, contact=contact, agent_id=agent_id)
+        self.emit(event, data, contact=contact, agent_id=agent_id)
 
     def alarm(self, contact: Contact, alarm: Alarm, *, rule: str | None = None, step: int | None = None) -> None:
         """Raise an alarm, once under its name: marked on the contact, and told to each agent who is responsible."""
@@ -206,9 +207,9 @@ class Board:
         for agent_id in alarm.responsible:
             self.emit(ev.AGENT_ALARM, data, contact=contact, agent_id=agent_id)
 
-    def say_need(self, kind: str, contact: Contact, /, **changed: Any) -> None:
+    def say_need(self, event: str, contact: Contact, /, **changed: Any) -> None:
         """What a contact needs is another thing now; what is not named stays."""
-        self.tell(kind, contact, **need_json(contact) | changed)
+        self.tell(event, contact, **need_json(contact) | changed)
 
     def reclassify(self, contact: Contact, reason: str, /, **changed: Any) -> None:
         """The same, for one reason of many."""
