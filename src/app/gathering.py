@@ -14,9 +14,15 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 GATHERED_BYTES_MAX: Final = 64 * 1024
 """With more than this, what waits is written at once: then the transport can say that the other side reads slower."""
 
+UNREAD_S_MAX: Final = 10.0
+"""A connection that is closed is broken off when nothing of what was last written to it is read for so long."""
+
 
 class GatheringTransport(asyncio.Transport):
-    """A transport that keeps what is written until the event loop has gone round. All else it passes on."""
+    """A transport that keeps what is written until the event loop has gone round, and is not closed in vain.
+
+    A transport alone stays for ever where it is closed and the other side reads no more. All else is passed on.
+    """
 
     __slots__ = ("_gathered", "_inner", "_loop", "_size")
 
@@ -50,7 +56,16 @@ class GatheringTransport(asyncio.Transport):
     @override
     def close(self) -> None:
         self._flush()
-        self._inner.close()
+        if not self._inner.is_closing():
+            self._inner.close()
+            self._look_whether_read(None)
+
+    def _look_whether_read(self, before: int | None) -> None:
+        unread = self._inner.get_write_buffer_size()
+        if before is not None and unread >= before:
+            self._inner.abort()
+        elif unread:
+            self._loop.call_later(UNREAD_S_MAX, self._look_whether_read, unread)
 
     @override
     def write_eof(self) -> None:
@@ -59,7 +74,7 @@ class GatheringTransport(asyncio.Transport):
 
     @override
     def abort(self) -> None:
-        self._gathered.clear()
+        self._gathered, self._size = [], 0
         self._inner.abort()
 
     @override
@@ -123,8 +138,28 @@ class GatheringHttp(HttpToolsProtocol):
 
 
 class GatheringWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket: an answer and the events that follow go out together. It takes over an HTTP connection."""
+    """A WebSocket: an answer and the events that follow go out together. It takes over an HTTP connection.
+
+    Whoever pings and reads no answers has no more than one of them kept for it: that to the last ping is enough.
+    """
+
+    _pong: list[bytes] | None = None
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(gathering(transport, self.loop))
+
+    @override
+    def handle_ping(self) -> None:
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            pongs = self.conn.data_to_send()
+            self._pong = pongs[-1:] or self._pong
+
+    @override
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._pong is not None:
+            self.transport.write(b"".join(self._pong))
+            self._pong = None
