@@ -73,7 +73,7 @@ def _seconds(after: str | None, now: int) -> float:
         return min(PAUSE_S_MAX, float(text))
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     return min(PAUSE_S_MAX, max(0.0, (at - datetime.fromtimestamp(now / 1000, UTC)).total_seconds()))

@@ -6,6 +6,7 @@ A general client takes several times the processor time for each post, and a con
 import asyncio
 import base64
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,6 +24,12 @@ BODY_S_MAX: Final = 1.0
 """A connection whose answer has more to say, or takes longer to say it, is given up."""
 
 IDLE_S_MAX: Final = 30.0
+AGE_S_MAX: Final = 60.0
+"""A connection that is older takes no other post: where its host has moved, or is not to be called any more, that is
+noticed so soon however much is posted.
+"""
+
+_LINE: Final = re.compile(r"[\x20-\x7e]*")
 _FINAL: Final = 200
 """Answers below say that another follows."""
 
@@ -58,7 +65,7 @@ def _target(url: str) -> _Target:
     if parsed.userinfo:
         said = base64.b64encode(f"{parsed.username}:{parsed.password}".encode())
         head += [b"authorization: Basic ", said, b"\r\n"]
-    port = parsed.port or (443 if secure else 80)
+    port = parsed.port if parsed.port is not None else 443 if secure else 80
     return _Target((secure, parsed.raw_host.decode("ascii"), port), b"".join(head))
 
 
@@ -69,6 +76,7 @@ class _Line(asyncio.Protocol):
         self.good = False
         self.timer: asyncio.TimerHandle | None = None
         self._lost = lost
+        self._old_at = asyncio.get_running_loop().time() + AGE_S_MAX
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._head: asyncio.Future[tuple[int, str | None]] | None = None
@@ -102,6 +110,12 @@ class _Line(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def give_up(self) -> None:
+        """Hang up at once: what was not sent yet is waited for by nobody, nor is a farewell."""
+        self.good = False
+        if self._transport is not None:
+            self._transport.abort()
+
     def _fail(self, error: BrokenOffError) -> None:
         self.good = False
         if self._head is not None and not self._head.done():
@@ -118,19 +132,19 @@ class _Line(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         if self._end is None or self._end.done():
-            self.close()  # nothing was asked
+            self.give_up()  # nothing was asked
             return
         self._size += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail(BrokenOffError("what came is no answer"))
-            self.close()
+            self.give_up()
             return
         assert self._head is not None
         if self._size > (BODY_BYTES_MAX if self._head.done() else HEAD_BYTES_MAX) and not self._end.done():
             self._fail(BrokenOffError("the answer is too long"))
-            self.close()
+            self.give_up()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -158,7 +172,10 @@ class _Line(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The answer is over."""
         if self._head is not None and self._head.done() and self._end is not None and not self._end.done():
-            self.good = self._parser.should_keep_alive()
+            assert self._transport is not None
+            young = asyncio.get_running_loop().time() < self._old_at
+            sent = not self._transport.get_write_buffer_size()  # or it answers what it has not read
+            self.good = young and sent and self._parser.should_keep_alive()
             self._end.set_result(None)
 
 
@@ -184,12 +201,13 @@ class Posts:
             NotConnectedError: nobody is there, or it may not be called.
             BrokenOffError: no answer came.
             httpx.InvalidURL: it is none.
+            ValueError: a header has more than one line of ASCII.
         """
         target = _target(url)
+        if not all(map(_LINE.fullmatch, (*headers, *headers.values()))):
+            raise ValueError("a header is one line of ASCII")
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        request = b"".join(
-            (target.head, lines.encode("latin-1"), f"content-length: {len(body)}\r\n\r\n".encode(), body)
-        )
+        request = b"".join((target.head, lines.encode("ascii"), f"content-length: {len(body)}\r\n\r\n".encode(), body))
         async with self._room:
             kept = self._kept(target.place)
             if kept is not None:
@@ -237,13 +255,13 @@ class Posts:
         try:
             found = await line.ask(request)
         except BaseException:
-            line.close()
+            line.give_up()
             raise
         if line.good:
             line.timer = asyncio.get_running_loop().call_later(IDLE_S_MAX, line.close)
             self._idle.setdefault(target.place, []).append(line)
         else:
-            line.close()
+            line.give_up()
         return found
 
     def _forget(self, place: tuple[bool, str, int], line: _Line) -> None:

@@ -3,6 +3,7 @@
 A new parser that faces the outside is a function here and a folder of the same name in `corpus/`.
 """
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from src.api.context import conditions
 from src.api.progress.links import ProgressLinks
 from src.api.schemas import ContactBody, PilotBody, QueueBody, RuleBody, TagConfigBody
 from src.api.webchat import bodies, directline, socket
+from src.app.posting import PAUSE_S_MAX, _seconds
 from src.channels.base import Account, ChannelRequest
 from src.channels.tencent.crypto import encrypt, key_of, signature_of
 from src.channels.voice import CHANNEL, line_of, twilio
@@ -30,6 +32,7 @@ from src.channels.wechat import WeChat
 from src.channels.wecom import WeCom
 from src.channels.wecom.normal import read_items
 from src.cluster import wire
+from src.connectors.posts import BrokenOffError, _Line
 from src.connectors.template import TooMuch, check_body, check_url, check_view, shown
 from src.dispatch import signatures
 from src.dispatch.config import pilot_config, queue_config, rule_config, tag_config
@@ -275,6 +278,48 @@ def connector(data: bytes) -> None:
         return
 
 
+def webhook_answers(data: bytes) -> None:
+    """What a receiver of webhooks answers, in pieces as long as the first byte says, and then it hangs up."""
+    asyncio.run(_answered(data[1:], 1 + sum(data[:1])))
+
+
+async def _answered(data: bytes, length: int) -> None:
+    lost: list[_Line] = []
+    line = _Line(lost.append)
+    line.connection_made(_Wire())
+    asking = asyncio.ensure_future(line.ask(b""))
+    await asyncio.sleep(0)
+    for start in range(0, len(data), length):
+        line.data_received(data[start : start + length])
+    line.connection_lost(None)
+    assert lost == [line]
+    try:
+        status, after = await asking
+    except BrokenOffError:
+        return
+    assert 200 <= status <= 999  # three digits, and no answer that another follows
+    assert 0 <= _seconds(after, NOW_MS) <= PAUSE_S_MAX
+
+
+class _Wire(asyncio.Transport):
+    """It leads nowhere."""
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not data
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+
 def orders(data: bytes) -> None:
     """What another process sends, behind its signature."""
     try:
@@ -308,6 +353,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
         contacts,
         rules,
         connector,
+        webhook_answers,
         orders,
     )
 }

@@ -2,18 +2,24 @@
 
 import asyncio
 import base64
+import socket
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
 import pytest
 
+from src.app.posting import _seconds
 from src.connectors import outward, posts
 from src.connectors.outward import Failed, Outward, networks
+from src.connectors.template import Asked
 
 TAKEN = "HTTP/1.1 204 No Content\r\n\r\n"
 HANG_UP = ""
+CLOSES = "connection: close\r\n"
+JSON = "content-type: application/json\r\n"
 
 
 class Other:
@@ -66,6 +72,49 @@ async def other() -> AsyncIterator[Other]:
     found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/in"
     yield found
     server.close()
+
+
+class Names:
+    """What names stand for: each question is given the next of the answers, and the last one for good."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = 0
+        self.answers: list[list[str]] = []
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._resolve)
+
+    async def _resolve(self, host: str, port: int, **_: int) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        assert host == "shop.example", "what was looked at is not asked for again"
+        self.asked += 1
+        found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in found]
+
+
+@pytest.fixture
+async def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    return Names(monkeypatch)
+
+
+OUTSIDE, INSIDE, ELSEWHERE = "127.0.0.2", "127.0.0.1", "127.0.0.3"
+"""As if the first and last were public: they are all that may be called."""
+
+
+@asynccontextmanager
+async def everywhere() -> AsyncIterator[tuple[Mapping[str, Other], str]]:
+    """Another system at each address, all on one port."""
+    found = {each: Other() for each in (INSIDE, OUTSIDE, ELSEWHERE)}
+    port, servers = 0, []
+    for address, each in found.items():
+        servers.append(await asyncio.start_server(each.serve, address, port))
+        port = servers[0].sockets[0].getsockname()[1]
+    yield found, f"http://shop.example:{port}/in"
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+async def careful() -> AsyncIterator[Outward]:
+    async with Outward(networks(f"{OUTSIDE}/32, {ELSEWHERE}/32")) as found:
+        yield found
 
 
 @pytest.fixture
@@ -204,6 +253,209 @@ async def test_where_nobody_is_and_where_nobody_may_call(other: Other, ways: Out
         with pytest.raises(Failed, match="forbidden_address"):
             await careful.post(other.url, b"", {})
     assert other.connections == 0
+
+
+async def test_a_name_that_is_public_when_it_is_looked_at_and_private_afterwards(
+    careful: Outward, names: Names
+) -> None:
+    names.answers = [[OUTSIDE], [INSIDE]]
+    async with everywhere() as (others, url):
+        outside, inside = others[OUTSIDE], others[INSIDE]
+        assert (await careful.post(url, b"one", {}))[0] == 204
+        assert names.asked == 1, "and it was connected to what was looked at"
+        assert (await careful.post(url, b"two", {}))[0] == 204
+        outside.answer = lambda _: HANG_UP
+        with pytest.raises(Failed, match="forbidden_address"):
+            await careful.post(url, b"three", {})
+        assert (outside.bodies, outside.connections, names.asked) == ([b"one", b"two", b"three"], 1, 2)
+        assert inside.connections == 0
+
+
+async def test_what_is_asked_goes_by_the_same_names(careful: Outward, names: Names) -> None:
+    names.answers = [[OUTSIDE], [INSIDE]]
+    async with everywhere() as (others, url):
+        others[OUTSIDE].answer = lambda _: f"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{CLOSES}{JSON}\r\n{{}}"
+        assert await careful.fetch(Asked("POST", url, b"{}"), {}, 5, 0) == {}
+        assert names.asked == 1
+        for ask in (
+            lambda: careful.fetch(Asked("POST", url, b"{}"), {}, 5, 0),
+            lambda: careful.call("POST", url, b"{}", {}),
+        ):
+            with pytest.raises(Failed, match="forbidden_address"):
+                await ask()
+        assert (others[OUTSIDE].connections, others[INSIDE].connections) == (1, 0)
+
+
+@pytest.mark.parametrize("answers", [[OUTSIDE, INSIDE], [INSIDE, OUTSIDE]])
+async def test_a_name_that_is_public_and_private_at_once(careful: Outward, names: Names, answers: list[str]) -> None:
+    names.answers = [answers]
+    async with everywhere() as (others, url):
+        for ask in (
+            lambda: careful.post(url, b"", {}),
+            lambda: careful.call("POST", url, b"", {}),
+            lambda: careful.fetch(Asked("POST", url, b""), {}, 5, 0),
+        ):
+            with pytest.raises(Failed, match="forbidden_address"):
+                await ask()
+        assert {each.connections for each in others.values()} == {0}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_inward_lead_nowhere(careful: Outward, names: Names, status: int) -> None:
+    names.answers = [[OUTSIDE]]
+    async with everywhere() as (others, url):
+        inward = url.replace("shop.example", INSIDE)
+        more = f'location: {inward}\r\nrefresh: 0; url={inward}\r\nalt-svc: h2="{INSIDE}"\r\ncontent-length: 0'
+        others[OUTSIDE].answer = lambda _: f"HTTP/1.1 {status} There\r\n{more}\r\n\r\n"
+        assert [(await careful.post(url, b"", {}))[0] for _ in range(2)] == [status, status]
+        assert (await careful.call("POST", url, b"", {}))[0] == status
+        with pytest.raises(Failed, match="redirected"):
+            await careful.fetch(Asked("POST", url, b""), {}, 5, 0)
+        assert (others[OUTSIDE].connections > 0, others[INSIDE].connections) == (True, 0)
+
+
+async def test_a_name_that_has_moved_is_followed_however_much_is_posted(
+    careful: Outward, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names.answers = [[OUTSIDE], [ELSEWHERE], [INSIDE]]
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with everywhere() as (others, url):
+        for number in range(10):
+            monkeypatch.setattr(loop, "time", lambda at=began + number * posts.AGE_S_MAX / 4: at)
+            assert (await careful.post(url, b"%d" % number, {}))[0] == 204
+        monkeypatch.undo()
+        assert {each: len(other.bodies) for each, other in others.items()} == {OUTSIDE: 5, ELSEWHERE: 5, INSIDE: 0}
+        names = Names(monkeypatch)
+        names.answers = [[INSIDE]]
+        with pytest.raises(Failed, match="forbidden_address"):
+            await careful.post(url, b"", {})
+        assert others[INSIDE].connections == 0
+
+
+@pytest.mark.parametrize("spoilt", ["a\r\nx: y", "a\nb", "a\rb", "a\0b", "é", "\ud800"])
+async def test_a_header_cannot_become_two(other: Other, ways: Outward, spoilt: str) -> None:
+    for headers in ({"webhook-id": spoilt}, {spoilt: "1"}):
+        with pytest.raises(ValueError, match="one line"):
+            await ways.post(other.url, b"", headers)
+    assert other.connections == 0
+
+
+@pytest.mark.parametrize("place", ["/in%0d%0ax:%20y", "/%E2%80%A8?a=%0d%0a#\u2028", "/\u2028?b=\u0085c"])
+async def test_nor_can_an_address(other: Other, ways: Outward, place: str) -> None:
+    await ways.post(other.url.removesuffix("/in").replace("127", "a%0d%0ab:c%0ad@127") + place, b"", {})
+    assert len(other.heads[0].strip().split("\r\n")) == 7, "request, host, credential, three of ours and the length"
+    for broken in ("http://127.0.0.1\r\nx: y/", "http://127.0.0.1/\r\nx: y", "http://127.0.0.1/\0"):
+        with pytest.raises(Failed):
+            await ways.post(broken, b"", {})
+    assert len(other.heads) == 1
+
+
+async def test_one_that_does_not_read_is_not_waited_for(ways: Outward) -> None:
+    """Closing waits until all is sent: connections of those who read nothing would stay for good."""
+    begun, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    size, got = 32_000_000, 0
+
+    async def stare(reader: Reader, writer: Writer) -> None:
+        nonlocal got
+        begun.set()
+        await go_on.wait()
+        try:
+            while some := await reader.read(65_536):
+                got += len(some)
+        except ConnectionError:
+            pass
+        ended.set()
+        writer.close()
+
+    server = await asyncio.start_server(stare, "127.0.0.1", 0, limit=1_024)
+    posting = asyncio.create_task(ways.post(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", b"x" * size, {}))
+    await begun.wait()
+    posting.cancel()
+    await asyncio.gather(posting, return_exceptions=True)
+    go_on.set()
+    async with asyncio.timeout(5):
+        await ended.wait()
+    assert got < size
+    server.close()
+
+
+async def test_one_that_answers_before_it_has_read_is_asked_no_more_over_that_connection(ways: Outward) -> None:
+    writers: list[Writer] = []
+
+    async def hasty(reader: Reader, writer: Writer) -> None:
+        writers.append(writer)
+        await reader.readline()
+        writer.write(TAKEN.encode())
+        await writer.drain()
+
+    server = await asyncio.start_server(hasty, "127.0.0.1", 0, limit=1_024)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    assert [(await ways.post(url, b"x" * 32_000_000, {}))[0] for _ in range(2)] == [204, 204]
+    assert len(writers) == 2
+    for each in writers:
+        each.close()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "connections"),
+    [
+        ("5\r\nthere\r\n0\r\n\r\n", 1),
+        ("5\r\nthere\r\n0\r\ntrailer: x\r\n\r\n", 1),
+        ("5\r\nthe", 2),
+        ("fffffffffffffffffffff\r\n", 2),
+        ("-1\r\nx", 2),
+        ("zz\r\n", 2),
+        ("5;ext\r\nthere and more\r\n", 2),
+    ],
+)
+async def test_of_an_answer_in_chunks_the_head_counts(
+    other: Other, ways: Outward, monkeypatch: pytest.MonkeyPatch, body: str, connections: int
+) -> None:
+    monkeypatch.setattr(posts, "BODY_S_MAX", 0.05)
+    other.answer = lambda _: f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{body}"
+    assert [(await ways.post(other.url, b"", {}))[0] for _ in range(2)] == [200, 200]
+    assert other.connections == connections
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n",
+        "HTTP/1.1 2e2 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n: empty\r\n\r\n",
+        "HTTP/9.9 200 OK\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: x\r\n\r\n",
+    ],
+)
+async def test_a_head_that_may_be_read_in_two_ways_is_none(other: Other, ways: Outward, head: str) -> None:
+    other.answer = lambda _: head
+    with pytest.raises(Failed, match="failed"):
+        await ways.post(other.url, b"", {})
+
+
+@pytest.mark.parametrize(
+    ("after", "seconds"),
+    [
+        ("7", 7),
+        (" 7 ", 7),
+        ("9" * 60_000, 86_400),
+        ("-1", 0),
+        ("1.5", 0),
+        ("", 0),
+        ("soon", 0),
+        ("Thu, 01 Jan 1970 00:01:00 GMT", 60),
+        ("Thu, 01 Jan 1970 00:01:00", 60),
+        ("Wed, 31 Dec 1969 00:00:00 GMT", 0),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 0),
+        ("Mon, 01 Jan 2026 00:00:00 +99999999999999", 0),
+    ],
+)
+def test_how_long_somebody_asks_to_be_left_alone(after: str, seconds: float) -> None:
+    assert seconds == _seconds(after, 0)
 
 
 async def test_what_is_sent(other: Other, ways: Outward) -> None:

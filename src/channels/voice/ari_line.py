@@ -76,8 +76,9 @@ class AriLine:
             return moved
         events = self._calls.take(frame, now_ms)
         frames: list[str] = []
-        if self._app is None and isinstance(frame.get("application"), str) and frame["application"]:
-            self._app = str(frame["application"])
+        named = _texts([frame.get("application")])
+        if self._app is None and named:
+            self._app = named[0]
             frames.extend(self.begin(now_ms))
         for each in events:
             frames.extend(self._tidied(each, now_ms))
@@ -255,4 +256,6 @@ def _bare(text: str) -> str:
 
 
 def _texts(value: object) -> list[str]:
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    """The names in a list. Half a surrogate pair, which JSON allows, fits into no address."""
+    given = value if isinstance(value, list) else ()
+    return [each for each in given if isinstance(each, str) and each and each.isprintable()]
