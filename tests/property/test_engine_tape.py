@@ -21,7 +21,7 @@ LENGTH = 100
 operations = st.tuples(st.sampled_from(NAMES), st.integers(0, 2**16))
 
 
-@settings(max_examples=TAPES // 2)
+@settings(max_examples=-(-TAPES // 2))
 @given(st.integers(0, 2**16), st.lists(operations, min_size=60, max_size=120))
 def test_every_promise_holds_after_every_step(centre: int, tape: list[Operation]) -> None:
     _play(centre, tape)
