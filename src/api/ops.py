@@ -9,7 +9,7 @@ from starlette.responses import Response
 from src import metrics as measures
 from src.api.context import Ctx, Json, Services, services
 from src.errors import NotFound, StoreUnreachable
-from src.router.levels import Level
+from src.router.levels import Level, Share
 from src.router.waits import Accuracy
 from src.store.measures import NOBODY, Measures, Open
 
@@ -90,25 +90,29 @@ async def metrics(request: Request) -> Response:
 async def stats(ctx: Ctx) -> Response:
     """What goes on now: open contacts by state, the oldest wait, agents by presence.
 
-    That is by queue, by channel and by tag; a contact counts with each of its tags. By queue also how many were
-    answered in time within the last hour, and how good estimates of waits were: both since the process that serves the
-    tenant has loaded it.
+    That is by queue, by channel and by tag; a contact counts with each of its tags. `service_level`: how many were
+    answered within the last hour in the time that their queue allows. By queue also how good estimates of waits were.
+    Both since the process that serves the tenant has loaded it.
     """
     ctx.principal.need("contacts:read", supervisor=True)
     found = await Measures(ctx.services.queries).stats(ctx.tenant)
     now = ctx.services.clock.now_ms()
     accuracy = await ctx.services.owner.accuracy(ctx.tenant)
-    levels = await ctx.services.owner.levels(ctx.tenant)
+    reached = await ctx.services.owner.reached(ctx.tenant)
     queues = {
         name: {
             **_counted(found.queues.get(name, NOBODY), now),
-            "service_level": _service_level(levels.get(name)),
+            "service_level": _level(reached.queues.get(name)),
             "estimates": _estimates(accuracy.get(name)),
         }
-        for name in dict.fromkeys((*found.queues, *levels, *accuracy))
+        for name in dict.fromkeys((*found.queues, *reached.queues, *accuracy))
     }
     channels, tags = (
-        {name: _counted(each, now) for name, each in groups.items()} for groups in (found.channels, found.tags)
+        {
+            name: {**_counted(groups.get(name, NOBODY), now), "service_level": _share(shares.get(name))}
+            for name in dict.fromkeys((*groups, *shares))
+        }
+        for groups, shares in ((found.channels, reached.channels), (found.tags, reached.tags))
     )
     return Json({"queues": queues, "channels": channels, "tags": tags, "agents": found.agents})
 
@@ -120,19 +124,21 @@ def _counted(group: Open, now: int) -> dict[str, Any]:
     return {**{state: group.states.get(state, 0) for state in STATES}, "oldest_wait_s": wait_s}
 
 
-def _service_level(found: Level | None) -> dict[str, Any] | None:
-    """What was reached of what the queue is to reach; None where nobody was answered, or should have been."""
+def _share(found: Share | Level | None) -> dict[str, Any] | None:
+    """How many were answered in time; None where nobody was answered, or should have been."""
     if found is None:
         return None
     reached = 100 * found.within / found.contacts
-    return {
-        "within_s": found.within_s,
-        "percent": found.percent,
-        "contacts": found.contacts,
-        "answered_within": found.within,
-        "reached_percent": round(reached, 1),
-        "met": reached >= found.percent,
-    }
+    return {"contacts": found.contacts, "answered_within": found.within, "reached_percent": round(reached, 1)}
+
+
+def _level(found: Level | None) -> dict[str, Any] | None:
+    """The same beside what the queue is to reach."""
+    shown = _share(found)
+    if found is None or shown is None:
+        return None
+    met = 100 * found.within >= found.percent * found.contacts
+    return {"within_s": found.within_s, "percent": found.percent, **shown, "met": met}
 
 
 def _estimates(found: Accuracy | None) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from src.dispatch.ports import Process
 from src.dispatch.turn import Job, Once
 from src.router.engine import Engine
-from src.router.levels import Level
+from src.router.levels import Reached
 from src.router.waits import Accuracy, Estimate
 
 T = TypeVar("T")
@@ -94,14 +94,14 @@ class Accuracies(Look[Mapping[str, Accuracy]]):
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceLevels(Look[Mapping[str, Level]]):
-    """By queue, how many were answered in time in the hour before `now` (milliseconds since the epoch)."""
+class AnsweredInTime(Look[Reached]):
+    """How many were answered in time in the hour before `now` (milliseconds since the epoch)."""
 
     now: int
 
-    def look(self, engine: Engine | None) -> Mapping[str, Level]:
+    def look(self, engine: Engine | None) -> Reached:
         """What was counted."""
-        return {} if engine is None else engine.levels(self.now)
+        return Reached() if engine is None else engine.reached(self.now)
 
 
 @dataclass(frozen=True, slots=True)

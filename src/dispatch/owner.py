@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind
 from src import metrics, tracing
 from src.dispatch import jobs
 from src.dispatch.balance import plan
-from src.dispatch.orders import NO_OUTLOOK, Accuracies, Look, Order, Outlook, Peers, ServiceLevels, Staffing, Wake
+from src.dispatch.orders import NO_OUTLOOK, Accuracies, AnsweredInTime, Look, Order, Outlook, Peers, Staffing, Wake
 from src.dispatch.ports import Leases, Parts, Process, Survey
 from src.dispatch.tenant import TenantLoop
 from src.dispatch.turn import Job, Once, Repeated
@@ -32,7 +32,7 @@ from src.errors import (
     StoreUnreachable,
     Unavailable,
 )
-from src.router.levels import Level
+from src.router.levels import Reached
 from src.router.model import Settings
 from src.router.waits import Accuracy, Estimate
 
@@ -123,9 +123,9 @@ class Owner:
         """By queue, how far off the estimated waits were since the tenant was loaded."""
         return await self._look(tenant, Accuracies(), {})
 
-    async def levels(self, tenant: str) -> Mapping[str, Level]:
-        """By queue, how many were answered in time within the last hour, since the tenant was loaded."""
-        return await self._look(tenant, ServiceLevels(self._parts.clock.now_ms()), {})
+    async def reached(self, tenant: str) -> Reached:
+        """How many were answered in time within the last hour, since the tenant was loaded."""
+        return await self._look(tenant, AnsweredInTime(self._parts.clock.now_ms()), Reached())
 
     def settings(self, tenant: str) -> Settings | None:
         """The tenant's settings, where this process has them at hand."""

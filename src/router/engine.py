@@ -28,7 +28,7 @@ from src.router.handlers import (
 )
 from src.router.handlers.base import NOTHING, Archive, Room
 from src.router.intake import Intake
-from src.router.levels import Level
+from src.router.levels import Reached
 from src.router.state import State
 from src.router.waits import Accuracy, Estimate
 
@@ -107,9 +107,9 @@ class Engine:
         """By queue, how far off the estimates were since this engine was loaded."""
         return self._board.waits.accuracy()
 
-    def levels(self, now: int) -> Mapping[str, Level]:
-        """By queue, how many were answered in time within the last hour, since this engine was loaded."""
-        return self._board.levels.levels(self.config.queues, now)
+    def reached(self, now: int) -> Reached:
+        """How many were answered in time within the last hour, since this engine was loaded."""
+        return self._board.levels.reached(self.config.queues, now)
 
     def lease_expires_at(self, agent_id: str) -> int | None:
         """When a lease taken without a socket ends, in milliseconds since the epoch."""

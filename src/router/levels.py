@@ -1,10 +1,11 @@
-"""How many contacts are answered in time: by queue, over the last hour. Plain counting, minute by minute."""
+"""How many contacts are answered in time: by queue, channel and tag, over the last hour. Counted minute by minute."""
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
+from src.router.entities import Contact
 from src.router.model import QueueConfig
 
 SPAN_MINUTES: Final = 60
@@ -23,35 +24,82 @@ class Level:
     within: int
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """So many of the `contacts` were answered `within` the time that their queues allow."""
+
+    contacts: int
+    within: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What was answered in time, by name, where anything was. A contact counts with each of its tags."""
+
+    queues: Mapping[str, Level] = field(default_factory=dict)
+    channels: Mapping[str, Share] = field(default_factory=dict)
+    tags: Mapping[str, Share] = field(default_factory=dict)
+
+
 class Levels:
     """What was answered in time, and what was not, since the engine was loaded; at most for an hour."""
 
     def __init__(self) -> None:
-        self._minutes: dict[str, deque[list[int]]] = {}
+        self._minutes: deque[tuple[int, _Tallies]] = deque()
 
-    def count(self, queue: str, at: int, *, within: bool) -> None:
-        """A contact of this queue was answered for the first time, or the time for it is over."""
-        minute, minutes = at // _MINUTE_MS, self._minutes.get(queue)
-        if minutes is None:
-            minutes = self._minutes[queue] = deque()
-        if not minutes or minutes[-1][0] != minute:
-            minutes.append([minute, 0, 0])
-            _forget(minutes, minute)
-        minutes[-1][1] += 1
-        minutes[-1][2] += within
+    def count(self, contact: Contact, at: int, *, within: bool) -> None:
+        """A contact was answered for the first time, or the time for it is over."""
+        minute = at // _MINUTE_MS
+        if not self._minutes or self._minutes[-1][0] != minute:
+            self._minutes.append((minute, _Tallies()))
+            self._forget(minute)
+        tallies = self._minutes[-1][1]
+        _count(tallies.queues, contact.queue, within)
+        _count(tallies.channels, contact.channel, within)
+        for tag in contact.tags:
+            _count(tallies.tags, tag, within)
 
-    def levels(self, queues: Mapping[str, QueueConfig], now: int) -> Mapping[str, Level]:
-        """By queue, where there is anything to be told."""
-        found = {}
-        for name, minutes in self._minutes.items():
-            _forget(minutes, now // _MINUTE_MS)
-            policy = queues.get(name)
-            if minutes and policy is not None:
-                contacts, within = (sum(each[place] for each in minutes) for place in (1, 2))
-                found[name] = Level(policy.within_s, policy.percent, contacts, within)
-        return found
+    def reached(self, queues: Mapping[str, QueueConfig], now: int) -> Reached:
+        """What is to be told of the last hour. What `queues` does not name is no queue any more."""
+        self._forget(now // _MINUTE_MS)
+        by_queue = _sums(tallies.queues for _, tallies in self._minutes)
+        return Reached(
+            {
+                name: Level(queues[name].within_s, queues[name].percent, share.contacts, share.within)
+                for name, share in by_queue.items()
+                if name in queues
+            },
+            _sums(tallies.channels for _, tallies in self._minutes),
+            _sums(tallies.tags for _, tallies in self._minutes),
+        )
+
+    def _forget(self, minute: int) -> None:
+        while self._minutes and self._minutes[0][0] <= minute - SPAN_MINUTES:
+            self._minutes.popleft()
 
 
-def _forget(minutes: deque[list[int]], minute: int) -> None:
-    while minutes and minutes[0][0] <= minute - SPAN_MINUTES:
-        minutes.popleft()
+class _Tallies:
+    """By name, how many contacts, and how many of them in time."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, list[int]] = {}
+        self.channels: dict[str, list[int]] = {}
+        self.tags: dict[str, list[int]] = {}
+
+
+def _count(tallies: dict[str, list[int]], name: str, within: bool) -> None:
+    tally = tallies.get(name)
+    if tally is None:
+        tally = tallies[name] = [0, 0]
+    tally[0] += 1
+    tally[1] += within
+
+
+def _sums(minutes: Iterable[dict[str, list[int]]]) -> dict[str, Share]:
+    found: dict[str, list[int]] = {}
+    for each in minutes:
+        for name, (contacts, within) in each.items():
+            tally = found.setdefault(name, [0, 0])
+            tally[0] += contacts
+            tally[1] += within
+    return {name: Share(contacts, within) for name, (contacts, within) in found.items()}

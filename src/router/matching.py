@@ -229,7 +229,7 @@ def take(board: Board, assignment: Assignment, *, by: str | None = None, why: st
     if board.state.agents[assignment.agent_id].idle_since < assignment.offered_at:
         board.note_agent(assignment.agent_id)  # one of several who were asked: from now on it has something to do
     if contact.answered_at is None and contact.sla_stage < BREACHED:
-        board.levels.count(contact.queue, board.now, within=is_in_time(board, contact))
+        board.levels.count(contact, board.now, within=is_in_time(board, contact))
     if by is None:
         board.say(ev.CONTACT_ACTIVE, assignment)
     else:

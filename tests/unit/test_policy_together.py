@@ -197,8 +197,8 @@ def test_who_waits_for_an_opening_is_answered_in_time_if_it_is_soon_after(centre
     centre.later(2_605)
     centre.accept("night")
     assert (1, 1) == (
-        centre.engine.levels(centre.now)["default"].contacts,
-        centre.engine.levels(centre.now)["default"].within,
+        centre.engine.reached(centre.now).queues["default"].contacts,
+        centre.engine.reached(centre.now).queues["default"].within,
     )
 
 

@@ -15,14 +15,19 @@ class Alive(msgspec.Struct, frozen=True, kw_only=True):
     status: Annotated[str, Meta(extra_json_schema={"const": "ok"})]
 
 
-class LevelReached(msgspec.Struct, frozen=True, kw_only=True):
-    """What was reached within the last hour of what a queue is to reach."""
+class ShareReached(msgspec.Struct, frozen=True, kw_only=True):
+    """How many contacts were answered within the last hour in the time that their queues allow."""
 
-    within_s: int
-    percent: int
     contacts: int
     answered_within: int
     reached_percent: float
+
+
+class LevelReached(ShareReached, frozen=True, kw_only=True):
+    """The same of a queue, beside what it is to reach."""
+
+    within_s: int
+    percent: int
     met: bool
 
 
@@ -46,6 +51,12 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     oldest_wait_s: int | None
 
 
+class GroupNow(Waiting, frozen=True, kw_only=True):
+    """How a channel or a tag stands."""
+
+    service_level: ShareReached | None
+
+
 class QueueNow(Waiting, frozen=True, kw_only=True):
     """How a queue stands."""
 
@@ -57,8 +68,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """What goes on now. A contact counts with each of its tags. `agents` are by presence."""
 
     queues: dict[str, QueueNow]
-    channels: dict[str, Waiting]
-    tags: dict[str, Waiting]
+    channels: dict[str, GroupNow]
+    tags: dict[str, GroupNow]
     agents: dict[str, int]
 
 

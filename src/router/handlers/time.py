@@ -50,7 +50,7 @@ def _contact_due(board: Board, contact_id: str) -> None:
         kind = ev.SLA_WARNING if contact.sla_stage == 0 else ev.SLA_BREACHED
         board.tell(kind, contact, queue=contact.queue, waited_s=(now - contact.created_at) // 1000)
         if kind == ev.SLA_BREACHED:
-            board.levels.count(contact.queue, now, within=False)
+            board.levels.count(contact, now, within=False)
     if (flag_at := flag_due_at(board, contact, board.policy(contact))) is not None and flag_at <= now:
         flag_long_wait(board, contact)
     if contact.parked_until is not None and contact.parked_until <= now:

@@ -367,6 +367,11 @@ async def test_what_a_queue_reaches_of_its_service_level_is_told(tenant: Client)
         "met": False,
     }
     assert expected == await reached(tenant), "who was late counts once"
+    shares = await tenant.call("GET", "/v1/stats")
+    share = {"contacts": 3, "answered_within": 2, "reached_percent": 66.7}
+    assert share == shares["channels"]["webchat"]["service_level"]
+    late_share = {"contacts": 1, "answered_within": 0, "reached_percent": 0.0}
+    assert late_share == shares["tags"]["nobody"]["service_level"], "it had the tag when it was late"
 
 
 async def reached(tenant: Client) -> dict[str, Any]:
