@@ -139,6 +139,7 @@ class CallRead:
 
     `dial` is where an agent is to reach the customer, None where a caller is there. `call_id` is None where there never
     was one; with `dial` or `call_back`, it is that of a call that is over. `call_back`: the customer was promised one.
+    `outcome` is how a closed one ended.
     `legs` are the open assignments: id, agent, state, when an offer ends, and the agent's telephone, if it has one.
     """
 
@@ -149,6 +150,7 @@ class CallRead:
     legs: Sequence[tuple[str, str, str, int, str | None]]
     dial: str | None = None
     call_back: bool = False
+    outcome: str | None = None
 
 
 def _of(table: Table) -> list[Column[Any]]:
@@ -557,6 +559,7 @@ class Queries:
         call_back = contact.flags.cast(JSONB).has_key(FLAGGED_CALLBACK)
         query = (
             select(contact.id, contact.state, fact.external_id, fact.identity_type, fact.identity_value, call_back)
+            .add_columns(contact.outcome)
             .add_columns(held.id, held.agent_id, held.state, held.expires_at, config.body)
             .select_from(tables.contacts)
             .join(tables.contact_facts, and_(fact.tenant == contact.tenant, fact.id == contact.id))
@@ -590,11 +593,13 @@ class Queries:
         )
         found: dict[str, CallRead] = {}
         legs: defaultdict[str, list[tuple[str, str, str, int, str | None]]] = defaultdict(list)
-        for contact_id, state, call_id, kind, number, back, *leg, body in await self.all_rows(
+        for contact_id, state, call_id, kind, number, back, outcome, *leg, body in await self.all_rows(
             query.order_by(contact.id, held.id)
         ):
             dial = number if (call_id is None or back) and kind == "phone" else None
-            found[contact_id] = CallRead(contact_id, state, call_id, number or "", legs[contact_id], dial, back)
+            found[contact_id] = CallRead(
+                contact_id, state, call_id, number or "", legs[contact_id], dial, back, outcome
+            )
             if leg[0] is not None:
                 phone = None if body is None else rows.load(body).get("phone")
                 legs[contact_id].append((leg[0], leg[1], leg[2], leg[3], phone))

@@ -22,7 +22,11 @@ Frame = dict[str, Any]
 
 @dataclass
 class Channel:
-    """A caller's or an agent's side. `args` are those of its Stasis application, None before it is in it."""
+    """A caller's or an agent's side.
+
+    `args` are those of its Stasis application, None before it is in it; `elsewhere` is where the dial plan has it since
+    it was given back: extension and context, and `variables` those that were set on it.
+    """
 
     id: str
     name: str
@@ -30,6 +34,8 @@ class Channel:
     state: str = "Ring"
     args: list[str] | None = None
     caller_name: str = ""
+    elsewhere: tuple[str, str] | None = None
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -141,6 +147,12 @@ class Asterisk:
         await self._tell({"type": "StasisStart", "args": channel.args, "channel": self._shown(channel)})
         return channel.id
 
+    async def come_back(self, channel_id: str) -> None:
+        """The dial plan hands over again a caller that was given back to it."""
+        channel = self.channels[channel_id]
+        channel.args, channel.elsewhere = ["inbound", "4001", channel.number], None
+        await self._tell({"type": "StasisStart", "args": channel.args, "channel": self._shown(channel)})
+
     async def pick_up(self, leg_id: str) -> None:
         """An agent answers a ringing telephone."""
         leg = self.channels[leg_id]
@@ -183,6 +195,11 @@ class Asterisk:
         mixing = [set(each.channels) for each in self.bridges.values() if each.type == "mixing"]
         return [each for each in mixing if len(each) > 1]
 
+    def elsewhere(self) -> list[tuple[str, str, str]]:
+        """Whom the dial plan has again: the channel, extension and context, and why."""
+        found = [each for each in self.channels.values() if each.elsewhere is not None]
+        return [(each.id, "@".join(each.elsewhere or ()), each.variables.get("CORDBOARD_REASON", "")) for each in found]
+
     # -- events -------------------------------------------------------------------------------------------------
 
     def _change(self) -> None:
@@ -198,6 +215,8 @@ class Asterisk:
 
     def _shown(self, channel: Channel) -> Frame:
         inside = channel.args is not None
+        exten, context = channel.elsewhere or ("s", "inbound")
+        outside = ("AppDial2", "(Outgoing Line)") if channel.elsewhere is None else ("VoiceMail", "front@default,u")
         return {
             "id": channel.id,
             "name": channel.name,
@@ -207,11 +226,11 @@ class Asterisk:
             "connected": {"name": "", "number": ""},
             "accountcode": "",
             "dialplan": {
-                "context": "inbound",
-                "exten": channel.args[1] if channel.args is not None and len(channel.args) > 1 else "s",
+                "context": context,
+                "exten": channel.args[1] if channel.args is not None and len(channel.args) > 1 else exten,
                 "priority": 1,
-                "app_name": "Stasis" if inside else "AppDial2",
-                "app_data": ",".join([self.app, *(channel.args or [])]) if inside else "(Outgoing Line)",
+                "app_name": "Stasis" if inside else outside[0],
+                "app_data": ",".join([self.app, *(channel.args or [])]) if inside else outside[1],
             },
             "creationtime": "2026-11-21T20:38:27.068+0000",
             "language": "en",
@@ -286,7 +305,8 @@ class Asterisk:
             case "GET", "asterisk", "ping":
                 return 200, {"ping": "pong", "timestamp": "", "asterisk_id": ""}
             case "GET", "applications", self.app:
-                return 200, {"name": self.app, "channel_ids": list(self.channels), "bridge_ids": list(self.bridges)}
+                ours = [each.id for each in self.channels.values() if each.elsewhere is None]
+                return 200, {"name": self.app, "channel_ids": ours, "bridge_ids": list(self.bridges)}
             case "GET", "channels", channel_id if channel_id in self.channels:
                 return 200, self._shown(self.channels[channel_id])
             case "GET", "bridges", bridge_id if bridge_id in self.bridges:
@@ -309,11 +329,29 @@ class Asterisk:
                 return 204, None
             case "POST", "channels", channel_id, "play" if channel_id in self.channels:
                 return 201, {"id": "p", "media_uri": query["media"], "target_uri": "", "state": "queued"}
+            case "POST", "channels", channel_id, "variable" | "continue" as what if channel_id in self.channels:
+                if self.channels[channel_id].args is None:
+                    return 409, {"message": "Channel not in Stasis application"}
+                if what == "continue":
+                    assert query.keys() <= {"context", "extension", "priority", "label"}
+                    later.append(lambda: self._continue(self.channels[channel_id], query))
+                else:
+                    self.channels[channel_id].variables[query["variable"]] = query["value"]
+                return 204, None
             case "DELETE", "channels", channel_id if channel_id in self.channels:
                 later.append(lambda: self.hang_up(channel_id, int(query.get("reason_code", "16"))))
                 return 204, None
             case _:
                 return 404, {"message": f"{parts[0].title().rstrip('s')} not found"}
+
+    async def _continue(self, channel: Channel, query: dict[str, str]) -> None:
+        """The dial plan goes on with a channel, which leaves its bridge and the application first."""
+        for bridge in self.bridges.values():
+            if channel.id in bridge.channels:
+                await self._leave(bridge, channel)
+        shown = self._shown(channel)
+        channel.args, channel.elsewhere = None, (query["extension"], query.get("context", "inbound"))
+        await self._tell({"type": "StasisEnd", "channel": shown})
 
     def _originate(self, query: dict[str, str], later: list[Callable[[], Any]]) -> tuple[int, Any]:
         assert {"endpoint", "app", "appArgs", "timeout", "channelId"} <= query.keys()

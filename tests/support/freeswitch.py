@@ -20,7 +20,10 @@ CAUSES = {16: "NORMAL_CLEARING", 17: "USER_BUSY", 19: "NO_ANSWER", 31: "NORMAL_U
 
 @dataclass
 class Channel:
-    """A caller's or an agent's side. `plays` is what it hears, `bond` the channel that it talks to."""
+    """A caller's or an agent's side. `plays` is what it hears, `bond` the channel that it talks to.
+
+    `elsewhere` is where the dial plan has it since it was given back: extension and context.
+    """
 
     id: str
     direction: str
@@ -33,6 +36,7 @@ class Channel:
     plays: list[str] = field(default_factory=list)
     bond: str | None = None
     variables: dict[str, str] = field(default_factory=dict)
+    elsewhere: tuple[str, str] | None = None
 
 
 class FreeSwitch:
@@ -113,6 +117,12 @@ class FreeSwitch:
             await self._tell(each, channel)
         return channel.id
 
+    async def come_back(self, channel_id: str) -> None:
+        """The dial plan hands over again a caller that was given back to it."""
+        channel = self.channels[channel_id]
+        channel.parked, channel.elsewhere = True, None
+        await self._tell("CHANNEL_PARK", channel)
+
     async def pick_up(self, leg_id: str) -> None:
         """An agent answers a ringing telephone."""
         leg = self.channels[leg_id]
@@ -168,6 +178,11 @@ class FreeSwitch:
         """Who hears whom."""
         return [{each.id, each.bond} for each in self.channels.values() if each.bond and not each.id < each.bond]
 
+    def elsewhere(self) -> list[tuple[str, str, str]]:
+        """Whom the dial plan has again: the channel, extension and context, and why."""
+        found = [each for each in self.channels.values() if each.elsewhere is not None]
+        return [(each.id, "@".join(each.elsewhere or ()), each.variables.get("cordboard_reason", "")) for each in found]
+
     def _unbind(self, channel: Channel) -> Channel | None:
         other = self.channels.get(channel.bond or "")
         channel.bond = None
@@ -190,7 +205,7 @@ class FreeSwitch:
             "Caller-Caller-ID-Number": channel.number,
             "Caller-Destination-Number": channel.destination,
             "Caller-Context": "public",
-            "variable_current_application": "park" if channel.parked else "",
+            "variable_current_application": "park" if channel.parked else "voicemail" if channel.elsewhere else "",
             **bond,
             **{f"variable_{name}": value for name, value in channel.variables.items()},
         }
@@ -271,6 +286,12 @@ class FreeSwitch:
                 return _plain({"Event-Name": "CHANNEL_DATA", **self._shown(channel)})
             case "uuid_setvar_multi", pairs:
                 channel.variables |= dict(each.split("=", 1) for each in pairs.split(";"))
+                channel.variables = {name: value for name, value in channel.variables.items() if value}
+            case "uuid_transfer", exten, *where:
+                assert not exten.startswith("-")
+                dialplan, context = "".join(where).split(" ") if " " in "".join(where) else (*where, "public")
+                assert dialplan == "XML"
+                channel.parked, channel.plays, channel.elsewhere = False, [], (exten, context)
             case ("uuid_answer",):
                 channel.state = "answered"
             case ("uuid_park",):

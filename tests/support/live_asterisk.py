@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from tests.support.service import Client
 from tests.support.sip import Telephones
@@ -121,6 +122,10 @@ class LiveAsterisk:
     async def pick_up(self, leg_id: str) -> None:
         self._people.pick_up(self._dialog(leg_id))
 
+    async def come_back(self, channel_id: str) -> None:
+        """Nothing of ARI's moves such a channel."""
+        pytest.skip("only a dial plan can do this")
+
     async def hang_up(self, channel_id: str, cause: int = 16) -> None:
         self._people.hang_up(self._dialog(channel_id), cause)
 
@@ -159,3 +164,11 @@ class LiveAsterisk:
     def talking(self) -> list[set[str]]:
         mixing = [set(each["channels"]) for each in self._bridges if each["bridge_type"] == "mixing"]
         return [each for each in mixing if len(each) > 1]
+
+    def elsewhere(self) -> list[tuple[str, str, str]]:
+        found = [(each, each["dialplan"]) for each in self.channels.values()]
+        return [
+            (each["id"], f"{plan['exten']}@{plan['context']}", each["accountcode"])
+            for each, plan in found
+            if plan["app_name"] == "Wait"
+        ]

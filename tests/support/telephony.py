@@ -60,6 +60,9 @@ class Pbx(Protocol):
 
     async def pick_up(self, leg_id: str) -> None: ...
 
+    async def come_back(self, channel_id: str) -> None:
+        """The dial plan hands over again a caller that was given back to it."""
+
     async def hang_up(self, channel_id: str, cause: int = 16) -> None: ...
 
     async def press(self, channel_id: str, digit: str) -> None: ...
@@ -75,6 +78,9 @@ class Pbx(Protocol):
 
     def talking(self) -> list[set[str]]:
         """Who hears whom."""
+
+    def elsewhere(self) -> list[tuple[str, str, str]]:
+        """Whom the dial plan has again: the channel, extension and context, and why."""
 
 
 async def account(client: Client, name: str | None = None, **settings: Any) -> str:

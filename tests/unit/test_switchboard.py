@@ -15,6 +15,7 @@ from src.channels.voice.calls import (
     Ended,
     HangUp,
     Hold,
+    Left,
     Offered,
     Ring,
     Standing,
@@ -132,6 +133,18 @@ def test_a_transfer(talking: Switchboard) -> None:
 def test_what_is_over_is_hung_up_once(talking: Switchboard, state: str) -> None:
     assert [Drop("a1"), HangUp("1.1")] == told(talking, state)
     assert not told(talking, state)
+
+
+def test_whom_the_queue_does_not_keep_is_told_apart_once_and_who_talks_is_not(talking: Switchboard) -> None:
+    away = Wish("c1", CALL.call_id, "closed", reason="cancelled")
+    assert [Drop("a1"), HangUp("1.1")] == talking.wish(away, NOW)
+    board = Switchboard()
+    board.told(CALL, NOW)
+    assert [HangUp("1.1", "cancelled")] == board.wish(away, NOW)
+    assert ([], []) == board.told(Left("1.1", NOW), NOW), "what becomes of it is no news"
+    assert ([], []) == board.told(Left("1.1", NOW), NOW)
+    assert ([Arrived(CALL)], []) == board.told(CALL, NOW)
+    assert [HangUp("1.1")] == board.wish(away, NOW), "who comes back would go to and fro"
 
 
 def test_a_call_that_its_agent_has_parked_goes_on(talking: Switchboard) -> None:

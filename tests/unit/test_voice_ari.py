@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from src.channels.base import Account, ChannelRequest, Conversation
 from src.channels.voice import CHANNEL, lines
 from src.channels.voice.ari import FRAME_CHARS_MAX, AriCalls
+from src.channels.voice.ari_line import AriLine
 from src.channels.voice.calls import (
     Abandoned,
     AgentAnswered,
@@ -23,11 +24,14 @@ from src.channels.voice.calls import (
     CallEvent,
     Dtmf,
     Ended,
+    HangUp,
+    Left,
     Offered,
     Queued,
     caller_identity,
     inbound_of,
 )
+from src.channels.voice.lines import extension_of
 from src.dispatch.inbound import Inbound, InboundContact, InboundHangup
 from src.errors import Malformed, NotFound, Refused, Unauthenticated
 from src.profile.identities import Identity, normalised
@@ -392,6 +396,63 @@ class TestOpen:
         CHANNEL.open(ChannelRequest("GET", "/ari", headers=basic("ast:a:b 密")), account)
 
 
+class TestGivenBack:
+    """Callers whom their queue has not kept, where something in the dial plan takes over."""
+
+    @staticmethod
+    def line(closed: str = "4999@voicemail") -> AriLine:
+        line = AriLine("routing", closed=extension_of(closed))
+        line.take(json.dumps(started()), T0)
+        return line
+
+    @staticmethod
+    def said(frames: Sequence[str]) -> list[tuple[str, str, dict[str, str]]]:
+        read = [json.loads(each) for each in frames]
+        pairs = [{one["name"]: one["value"] for one in each.get("query_strings", ())} for each in read]
+        return [(each["method"], each["uri"], query) for each, query in zip(read, pairs, strict=True)]
+
+    @staticmethod
+    def answer(line: AriLine, number: int, status: int) -> tuple[Sequence[CallEvent], Sequence[str]]:
+        response = {"type": "RESTResponse", "transaction_id": f"c{number}", "status_code": status}
+        return line.take(json.dumps(response), T0)
+
+    def test_the_dial_plan_goes_on_and_knows_why(self) -> None:
+        to = {"extension": "4999", "priority": "1", "context": "voicemail"}
+        assert [
+            ("POST", f"channels/{CALL}/variable", {"variable": "CORDBOARD_REASON", "value": "callback"}),
+            ("POST", f"channels/{CALL}/continue", to),
+        ] == self.said(self.line().tell(HangUp(CALL, "callback"), T0))
+        del to["context"]
+        assert to == self.said(self.line("4999").tell(HangUp(CALL, "callback"), T0))[1][2]
+        assert "DELETE" == self.said(self.line().tell(HangUp(CALL), T0))[0][0]
+        assert "DELETE" == self.said(AriLine("routing").tell(HangUp(CALL, "callback"), T0))[0][0]
+
+    @pytest.mark.parametrize("first", ["answer", "event"])
+    @pytest.mark.parametrize("status", [204, 404, 409])
+    def test_that_it_has_left_is_told_once(self, first: str, status: int) -> None:
+        line = self.line()
+        line.tell(HangUp(CALL, "callback"), T0)
+        end = json.dumps(frame("StasisEnd"))
+        self.answer(line, 1, 204)
+        told = [lambda: self.answer(line, 2, status)[0], lambda: line.take(end, T0)[0]]
+        if first == "event":
+            told.reverse()
+        assert ([Left(CALL, T0)], []) == (list(told[0]()), list(told[1]()))
+        destroyed = json.dumps(frame("ChannelDestroyed", cause=16))
+        assert not line.take(destroyed, T0)[0]
+
+    def test_what_asterisk_refuses_is_hung_up_on(self) -> None:
+        line = self.line()
+        line.tell(HangUp(CALL, "callback"), T0)
+        events, frames = self.answer(line, 2, 412)
+        assert ([], [("DELETE", f"channels/{CALL}", {"reason_code": "16"})]) == (list(events), self.said(frames))
+
+    def test_a_channel_that_the_dial_plan_has_is_none_of_ours(self) -> None:
+        shown = channel() | {"dialplan": {"app_name": "VoiceMail", "app_data": "front@default,u"}}
+        assert AriCalls().stands(shown) is None
+        assert CALL == AriCalls().stands(channel() | {"dialplan": {"app_name": "AppDial2"}})
+
+
 class TestCheck:
     def test_accepts(self) -> None:
         CHANNEL.check({"username": "ast"}, {"password": "p"})
@@ -416,6 +477,7 @@ class TestCheck:
             ({"username": "ast", "url": "ftp://pbx", "app": "a"}, {"password": "p"}, "settings.url"),
             ({"username": "ast", "url": "http://pbx:x", "app": "a"}, {"password": "p"}, "settings.url"),
             ({"username": "ast", "url": "http://u:p@pbx", "app": "a"}, {"password": "p"}, "settings.url"),
+            ({"username": "ast", "closed_exten": "4999,1"}, {"password": "p"}, "settings.closed_exten"),
             ({"username": "ast", "color": "red"}, {"password": "p"}, "settings.color"),
             ({"username": "ast"}, {"password": "p", "token": "t"}, "secrets.token"),
         ],

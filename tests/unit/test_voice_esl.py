@@ -26,6 +26,7 @@ from src.channels.voice.calls import (
     Ended,
     HangUp,
     Hold,
+    Left,
     Offered,
     Queued,
     Reached,
@@ -34,7 +35,7 @@ from src.channels.voice.calls import (
 )
 from src.channels.voice.esl import HEADER_BYTES_MAX, Framing
 from src.channels.voice.esl_line import EslLine
-from src.channels.voice.lines import CALLS_MAX
+from src.channels.voice.lines import CALLS_MAX, extension_of
 from src.errors import Malformed
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -209,6 +210,38 @@ def test_a_customer_who_is_dialled() -> None:
     assert [Abandoned("out-1", T0, 16)] == heard(line, event(gone))[0]
 
 
+@pytest.mark.parametrize(("closed", "to"), [("4999", "4999 XML"), ("4999@voicemail", "4999 XML voicemail")])
+def test_a_caller_who_is_given_back_is_no_news_any_more(closed: str, to: str) -> None:
+    line = EslLine(closed=extension_of(closed))
+    heard(line, event(channel("CHANNEL_PARK")))
+    says = "cordboard_reason=callback;cordboard_call=;park_after_bridge=;hangup_after_bridge="
+    assert [
+        f"api uuid_setvar_multi {CALL} {says}\n\n",
+        f"api uuid_break {CALL} all\n\n",
+        f"api uuid_transfer {CALL} {to}\n\n",
+    ] == line.tell(HangUp(CALL, "callback"), T0)
+    assert [Left(CALL, T0)] == heard(line, response("+OK") * 3)[0]
+    pressed = channel("DTMF", **{"DTMF-Digit": "1"})
+    gone = channel("CHANNEL_HANGUP_COMPLETE", variable_hangup_cause_q850="16")
+    assert [] == heard(line, event(pressed) + event(gone))[0]
+    there = channel("CHANNEL_DATA", variable_current_application="voicemail", variable_cordboard_reason="callback")
+    line.begin(T0)
+    listed = response(json.dumps({"row_count": 1, "rows": [{"uuid": CALL}]}))
+    assert [Standing((), {})] == heard(line, reply() + listed + response("+OK") + response(json.dumps(there)))[0]
+
+
+def test_a_caller_who_cannot_be_given_back_is_hung_up_on() -> None:
+    kill = f"api uuid_kill {CALL} NORMAL_CLEARING\n\n"
+    assert [kill] == fresh().tell(HangUp(CALL, "callback"), T0), "nothing takes over"
+    line = EslLine(closed=extension_of("4999"))
+    heard(line, event(channel("CHANNEL_PARK")) + event(channel("CHANNEL_PARK", "x2")))
+    line.tell(HangUp(CALL, "callback"), T0)
+    assert ([], [kill]) == heard(line, response("+OK") * 2 + response("-ERR Operation failed"))
+    line.tell(HangUp("x2", "callback"), T0)
+    gone = "-ERR No such channel!\n"
+    assert [Left("x2", T0)] == heard(line, response("+OK") + response(gone) * 3)[0]
+
+
 def test_what_a_failed_command_means() -> None:
     line = fresh()
     heard(line, event(channel("CHANNEL_PARK")))
@@ -296,6 +329,10 @@ def test_a_length_that_is_too_long_waits_and_owes_an_answer() -> None:
         ({"username": "ast", "language": "en"}, "settings.language"),
         ({"url": "esl://pbx", "username": "a:b"}, "settings.username"),
         ({"url": "esl://pbx", "trunk": "sofia/gateway/trunk"}, "settings.trunk"),
+        *(
+            ({"url": "esl://pbx", "closed_exten": each}, "settings.closed_exten")
+            for each in ("", "-both", "4999 XML", "4999@", "@voicemail", "4999@a@b", "4999\n", "4999;x", "9" * 81)
+        ),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, str], field: str) -> None:

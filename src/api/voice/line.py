@@ -58,6 +58,9 @@ PING_S: Final = 15.0
 PLACES_S: Final = 20.0
 """How often callers who wait hear their place, if it has changed."""
 
+TURNED_AWAY: Final = frozenset({"overflowed", "cancelled", "abandoned"})
+"""How contacts end whose callers may still be there: not with their agents. Who abandoned it by hanging up is gone."""
+
 PLACES_MAX: Final = 200
 ANSWER_MS_MAX: Final = 10_000
 """A system that owes an answer for so long is silent."""
@@ -124,7 +127,8 @@ def wishes_of(read: CallRead, account: Account) -> Sequence[Wish]:
     wishes = []
     if read.call_id is not None:
         state, asked = ("closed", ()) if read.call_back else (read.state, legs)
-        wishes.append(Wish(read.contact_id, read.call_id, state, asked, read.number))
+        reason = "callback" if read.call_back else read.outcome if read.outcome in TURNED_AWAY else ""
+        wishes.append(Wish(read.contact_id, read.call_id, state, asked, read.number, reason=reason or ""))
     if dial is not None:
         shows = shown_to_customers(account)
         call_id = f"{OUT}{read.contact_id}"

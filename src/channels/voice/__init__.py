@@ -24,6 +24,7 @@ from src.channels.voice.ari_line import AriLine
 from src.channels.voice.checks import check_calls, check_strings
 from src.channels.voice.esl_line import EslLine
 from src.channels.voice.hook_line import HookLine
+from src.channels.voice.lines import Extension, extension_of
 from src.channels.voice.switchboard import Switchboard
 from src.errors import Malformed, NotFound, Unauthenticated
 
@@ -39,7 +40,19 @@ FREESWITCH_PORT: Final = 8021
 _NUMBER: Final = re.compile(r"\+[0-9]{4,15}")
 
 _SETTINGS: Final = frozenset(
-    {"username", "default_region", "app", "music", "phones", "ring", "url", "language", "trunk", "shows"}
+    {
+        "username",
+        "default_region",
+        "app",
+        "music",
+        "phones",
+        "ring",
+        "url",
+        "language",
+        "trunk",
+        "shows",
+        "closed_exten",
+    }
 )
 _SECRETS: Final = frozenset({"password"})
 
@@ -60,6 +73,8 @@ class Voice:
     - `phones`: how an agent's telephone is called, `PJSIP/{phone}` or `user/{phone}` where nothing is said
     - `trunk`: how customers are called, `PJSIP/{number}@trunk` or `sofia/gateway/trunk/{number}`; without it nobody is
     - `shows`: the number that they see
+    - `closed_exten`: the extension of the dial plan, `4999` or `4999@voicemail`, to which callers are given back whom
+      their queue does not keep; without it they are hung up on
     - `ring`: `offer`, telephones ring with the offer; `accept`, only once the agent has accepted at the desktop
 
     `system` is missing for those; accounts of `webhook` and `twilio` have settings and secrets of their own: those that
@@ -120,9 +135,10 @@ def line_of(account: Account) -> Conversation:
         asks = account.settings["system"] == "twilio"  # callers ask what they are to hear
         return HookLine(without=("hold", "announce") if asks else ())
     app, music = _text_setting(account, "app"), _text_setting(account, "music")
+    closed = _closed_exten(account)
     if is_freeswitch(account):
-        return EslLine(app, music, _text_setting(account, "language"))
-    return AriLine(app, music)
+        return EslLine(app, music, _text_setting(account, "language"), closed)
+    return AriLine(app, music, closed)
 
 
 def switchboard_of(account: Account) -> Switchboard:
@@ -163,6 +179,8 @@ def _check_connected(settings: Mapping[str, object], secrets: Mapping[str, str])
     if not str(settings.get("language", "en")).isalpha() or ("language" in settings and not freeswitch):
         raise Malformed("language must be a module of FreeSWITCH's mod_say, such as en", field="settings.language")
     check_calls(settings, PHONES)
+    if "closed_exten" in settings and extension_of(str(settings["closed_exten"])) is None:
+        raise Malformed("closed_exten must be such as 4999 or 4999@voicemail", field="settings.closed_exten")
     if "url" in settings:
         _check_url(settings)
 
@@ -178,6 +196,11 @@ def _check_url(settings: Mapping[str, object]) -> None:
         raise Malformed("url must be such as http://pbx:8088 (Asterisk) or esl://pbx:8021", field="settings.url")
     if "app" not in settings and parts.scheme != "esl":
         raise Malformed("app is needed where Asterisk is dialled", field="settings.app")
+
+
+def _closed_exten(account: Account) -> Extension | None:
+    text = _text_setting(account, "closed_exten")
+    return None if text is None else extension_of(text)
 
 
 def _text_setting(account: Account, name: str) -> str | None:

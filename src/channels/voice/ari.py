@@ -36,6 +36,7 @@ from src.channels.voice.calls import (
     CallEvent,
     Dtmf,
     Ended,
+    Left,
     Offered,
     Queued,
     Reached,
@@ -50,6 +51,9 @@ CHANNEL_ID_CHARS_MAX: Final = 150
 """Characters of a channel's id; Asterisk's own limit is 149."""
 
 DETAIL_CHARS_MAX: Final = 256
+_DIALLING: Final = frozenset({"", "AppDial", "AppDial2"})
+"""What Asterisk calls the application of channels that are being dialled."""
+
 Q850_CAUSE_MAX: Final = 127
 
 Frame = Mapping[str, object]
@@ -60,25 +64,31 @@ class _Call:
     """A caller's channel. `cause` is the last reason given for ending it.
 
     `began_here` is false for a call whose beginning this connection did not see; `replaced` is true once another
-    channel carries the call on.
+    channel carries the call on; `leaving` once it is to go back to the dial plan.
     """
 
     call_id: str
     began_here: bool = True
     replaced: bool = False
+    leaving: bool = False
     talked_to: set[str] = field(default_factory=set)
     cause: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Channel:
-    """What a frame says of a channel. `args` are those that it entered our application with; None outside of it."""
+    """What a frame says of a channel.
+
+    `args` are those that it entered our application with; None outside of it. `app` is the one of the dial plan that it
+    is in.
+    """
 
     id: str
     name: str
     number: str
     exten: str
     args: tuple[str, ...] | None
+    app: str
 
     @property
     def is_agent(self) -> bool:
@@ -145,12 +155,31 @@ class AriCalls:
         """A customer could not be dialled."""
         return (Abandoned(call_id, at_ms, cause),) if self._out.pop(call_id, False) is None else ()
 
-    def stands(self, channel: Frame) -> Offered | str:
-        """What a channel is that Asterisk lists: a caller, whose call is known from now on, or the id of another."""
+    def leaving(self, call_id: str) -> None:
+        """A caller is to go back to the dial plan: that it leaves the application is not its end."""
+        if call_id in self._calls:
+            self._calls[call_id].leaving = True
+
+    def left(self, call_id: str, at_ms: int) -> tuple[CallEvent, ...]:
+        """A caller has gone back to the dial plan, if that is news."""
+        call = self._calls.pop(call_id, None)
+        if call is None:
+            return ()
+        remember(self._ended, call_id, None)
+        return (Left(call.call_id, at_ms),)
+
+    def stands(self, channel: Frame) -> Offered | str | None:
+        """What a channel is that Asterisk lists.
+
+        A caller, whose call is known from now on; the id of another; None: the dial plan has it, as one that was given
+        back to it.
+        """
         found = _channel({"channel": channel}, "channel")
         if found.is_agent:
             remember(self._legs, found.id, (found.args or ())[1] if len(found.args or ()) > 1 else "")
             return found.id
+        if found.args is None and found.app not in _DIALLING:
+            return None
         if found.args is None:
             if found.id.startswith(OUT):
                 self.dialled_out(found.id)
@@ -276,6 +305,8 @@ class AriCalls:
         remember(self._ended, channel.id, None)
         if call.replaced:
             return ()
+        if call.leaving:
+            return (Left(call.call_id, at_ms),)
         cause = _cause_of(frame) or call.cause
         if call.talked_to or not call.began_here:
             return (Ended(call.call_id, at_ms, cause),)
@@ -343,7 +374,12 @@ def _channel(frame: Frame, name: str, *, entered_with: object = None) -> _Channe
     else:
         args = None
     return _Channel(
-        channel_id, _clean(caller.get("name")), _clean(caller.get("number")), _text(dialplan, "exten"), args
+        channel_id,
+        _clean(caller.get("name")),
+        _clean(caller.get("number")),
+        _text(dialplan, "exten"),
+        args,
+        _text(dialplan, "app_name"),
     )
 
 

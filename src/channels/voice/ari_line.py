@@ -30,11 +30,14 @@ from src.channels.voice.calls import (
     Offered,
     Ring,
 )
-from src.channels.voice.lines import Asked, Listing, Moved, object_of
+from src.channels.voice.lines import Asked, Extension, Listing, Moved, object_of
 from src.errors import Malformed
 
 HOLDING: Final = "cordboard-hold"
 """The bridge in which callers wait; one for each application."""
+
+REASON: Final = "CORDBOARD_REASON"
+"""The channel's variable by which the dial plan knows why a caller has come back to it."""
 
 NO_ROUTE: Final = 3
 TEMPORARY: Final = 41
@@ -42,11 +45,15 @@ TEMPORARY: Final = 41
 
 
 class AriLine:
-    """See `Conversation`. `app` None: the one that Asterisk names first."""
+    """See `Conversation`. `app` None: the one that Asterisk names first.
 
-    def __init__(self, app: str | None = None, music: str | None = None) -> None:
+    `closed` is the extension, and perhaps context, to which callers go back whom their queue has not kept.
+    """
+
+    def __init__(self, app: str | None = None, music: str | None = None, closed: Extension | None = None) -> None:
         self._app = app
         self._music = music
+        self._closed = closed
         self._calls = AriCalls(app)
         self._asked: dict[str, Asked] = {}
         self._number = 0
@@ -99,9 +106,10 @@ class AriLine:
                 return self._dial(command, now_ms)
             case Bridge():
                 return self._bridge(command.call_id, command.leg_id, now_ms)
+            case HangUp() if command.reason and self._closed is not None:
+                return self._give_back(command, self._closed, now_ms)
             case HangUp():
-                uri = f"channels/{quote(command.call_id, safe='')}"
-                return [self._request("DELETE", uri, now_ms, what="call", call_id=command.call_id, reason_code="16")]
+                return [self._hang_up(command.call_id, now_ms)]
             case Drop():
                 return [self._request("DELETE", f"channels/{quote(command.leg_id, safe='')}", now_ms, what="drop")]
 
@@ -125,6 +133,20 @@ class AriLine:
         if query:
             frame["query_strings"] = [{"name": name, "value": value} for name, value in query.items()]
         return json.dumps(frame, ensure_ascii=False)
+
+    def _hang_up(self, call_id: str, now_ms: int) -> str:
+        uri = f"channels/{quote(call_id, safe='')}"
+        return self._request("DELETE", uri, now_ms, what="call", call_id=call_id, reason_code="16")
+
+    def _give_back(self, end: HangUp, closed: Extension, now_ms: int) -> Sequence[str]:
+        """Asterisk takes a channel out of its bridge by itself before the dial plan has it."""
+        self._calls.leaving(end.call_id)
+        channel = f"channels/{quote(end.call_id, safe='')}"
+        to = {"extension": closed.exten, "priority": "1", **({"context": closed.context} if closed.context else {})}
+        return [
+            self._request("POST", f"{channel}/variable", now_ms, what="any", variable=REASON, value=end.reason),
+            self._request("POST", f"{channel}/continue", now_ms, what="continue", call_id=end.call_id, **to),
+        ]
 
     def _hold(self, call_id: str, now_ms: int) -> Sequence[str]:
         frames = []
@@ -200,6 +222,10 @@ class AriLine:
                 return self._listed(asked.what, object_of(frame.get("message_body")) if good else {}, now_ms)
             case "call" if status == 404:  # noqa: PLR2004
                 return self._calls.gone(asked.call_id, now_ms), ()
+            case "continue" if good or status in (404, 409):  # 409: it is in the dial plan already
+                return self._calls.left(asked.call_id, now_ms), ()
+            case "continue":
+                return (), [self._hang_up(asked.call_id, now_ms)]
             case "dial" if not good and status != 409:  # noqa: PLR2004
                 return self._calls.out_failed(asked.call_id, now_ms, NO_ROUTE), ()
             case "ring" if not good and status != 409:  # noqa: PLR2004  # 409: it rings already
@@ -238,7 +264,7 @@ class AriLine:
             return
         if isinstance(found, Offered):
             listing.calls.append(found)
-        else:
+        elif found is not None:
             listing.legs[found] = body.get("state") == "Up"
 
 

@@ -104,6 +104,14 @@ class Abandoned:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """The caller is the telephone system's own again, as `HangUp` had it: what becomes of it there is no news to us."""
+
+    call_id: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Dtmf:
     """The caller pressed a key: one of `0123456789*#ABCD`."""
 
@@ -143,7 +151,7 @@ class Replaced:
     """The telephone system has another connection to us, and tells this one nothing more."""
 
 
-_OfCallers = Offered | Reached | Queued | Bridged | Ended | Abandoned | Dtmf
+_OfCallers = Offered | Reached | Queued | Bridged | Ended | Abandoned | Left | Dtmf
 _OfAgents = AgentRinging | AgentAnswered | AgentEnded
 CallEvent = _OfCallers | _OfAgents | Standing | Replaced
 
@@ -201,9 +209,15 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """The call is to end."""
+    """The call is to end.
+
+    `reason` is why its queue has not kept a caller: `callback`, `overflowed`, `cancelled` or `abandoned` (withdrawn for
+    no other reason); empty for all others. Who is told it may give the caller to something else, such as voicemail, in
+    place of ending the call.
+    """
 
     call_id: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from src.channels.voice.calls import (
     CallEvent,
     Dtmf,
     Ended,
+    Left,
     Offered,
     Reached,
 )
@@ -187,9 +188,14 @@ def _lines(head: str) -> Sequence[tuple[str, str]]:
 
 @dataclass(slots=True)
 class _Call:
-    """A caller's channel. `began_here` is false where this connection did not see its beginning."""
+    """A caller's channel.
+
+    `began_here` is false where this connection did not see its beginning; `leaving` is true once it is to go back to
+    the dial plan.
+    """
 
     began_here: bool = True
+    leaving: bool = False
     going: bool = False
     talked_to: set[str] = field(default_factory=set)
 
@@ -286,12 +292,19 @@ class EslCalls:
         """Whether a call has been with an agent."""
         return call_id in self._calls and bool(self._calls[call_id].talked_to)
 
+    def leaving(self, call_id: str) -> None:
+        """A caller is to go back to the dial plan: what becomes of it there is no news."""
+        if call_id in self._calls:
+            self._calls[call_id].leaving = True
+
     def gone(self, call_id: str, at_ms: int, cause: int | None = None) -> tuple[CallEvent, ...]:
-        """There is no such channel any more: the call has ended, if that is news."""
+        """There is no such channel any more, or the dial plan has it: the call has ended, if that is news."""
         call = self._calls.pop(call_id, None)
         if call is None:
             return ()
         remember(self._ended, call_id, None)
+        if call.leaving:
+            return (Left(call_id, at_ms),)
         ended = Ended if call.talked_to or not call.began_here else Abandoned
         return (ended(call_id, at_ms, cause),)
 

@@ -25,12 +25,15 @@ from src.channels.voice.calls import (
     Ring,
 )
 from src.channels.voice.esl import CALL_VARIABLE, TEMPORARY, EslCalls, Frame, fields_of, frame_of, id_of
-from src.channels.voice.lines import Asked, Listing, Moved, object_of
+from src.channels.voice.lines import Asked, Extension, Listing, Moved, object_of
 from src.errors import Malformed
 
 MUSIC: Final = "local_stream://moh"
 LANGUAGE: Final = "en"
 SEEN: Final = "cordboard_seen"
+REASON_VARIABLE: Final = "cordboard_reason"
+"""The channel's variable by which the dial plan knows why a caller has come back to it."""
+
 POSITION: Final = "ivr/ivr-you_are_number.wav"
 
 _EVENTS: Final = (
@@ -40,12 +43,22 @@ _EVENTS: Final = (
 
 
 class EslLine:
-    """See `Conversation`. `music` is what may be broadcast to a channel, `language` a module of mod_say."""
+    """See `Conversation`. `music` is what may be broadcast to a channel, `language` a module of mod_say.
 
-    def __init__(self, app: str | None = None, music: str | None = None, language: str | None = None) -> None:
+    `closed` is the extension, and perhaps context, to which callers go back whom their queue has not kept.
+    """
+
+    def __init__(
+        self,
+        app: str | None = None,
+        music: str | None = None,
+        language: str | None = None,
+        closed: Extension | None = None,
+    ) -> None:
         self._calls = EslCalls(app)
         self._music = music or MUSIC
         self._language = language or LANGUAGE
+        self._closed = closed
         self._asked: deque[Asked] = deque()
         self._listing: Listing | None = None
 
@@ -103,8 +116,10 @@ class EslLine:
                     self._command(f"api uuid_break {call_id} all", now_ms),
                     self._command(f"api uuid_bridge {call_id} {leg_id}", now_ms, **asked),
                 ]
-            case HangUp(call_id):
-                return [self._command(f"api uuid_kill {call_id} NORMAL_CLEARING", now_ms, what="call", call_id=call_id)]
+            case HangUp() if command.reason and self._closed is not None:
+                return self._give_back(command, self._closed, now_ms)
+            case HangUp():
+                return [self._hang_up(command.call_id, now_ms)]
             case Drop(leg_id):
                 return [self._command(f"api uuid_kill {leg_id} NORMAL_CLEARING", now_ms)]
 
@@ -132,6 +147,20 @@ class EslLine:
             frames.append(self._command(f"api uuid_park {call_id}", now_ms))
         music = f"api uuid_broadcast {call_id} playback::{self._music} aleg"
         return [*frames, self._command(music, now_ms, what="hold", call_id=call_id)]
+
+    def _hang_up(self, call_id: str, now_ms: int) -> str:
+        return self._command(f"api uuid_kill {call_id} NORMAL_CLEARING", now_ms, what="call", call_id=call_id)
+
+    def _give_back(self, end: HangUp, closed: Extension, now_ms: int) -> Sequence[str]:
+        """What marks the caller as ours is taken away: the dial plan may bridge it, and is not to find it parked."""
+        self._calls.leaving(end.call_id)
+        says = f"{REASON_VARIABLE}={end.reason};{CALL_VARIABLE}=;park_after_bridge=;hangup_after_bridge="
+        to = f"{closed.exten} XML {closed.context}".rstrip()
+        return [
+            self._command(f"api uuid_setvar_multi {end.call_id} {says}", now_ms),
+            self._command(f"api uuid_break {end.call_id} all", now_ms),
+            self._command(f"api uuid_transfer {end.call_id} {to}", now_ms, what="transfer", call_id=end.call_id),
+        ]
 
     def _ring(self, ring: Ring, now_ms: int) -> str:
         self._calls.dialled(ring.leg_id, ring.call_id)
@@ -179,6 +208,10 @@ class EslLine:
                 return self._dumped("" if failed else said)
             case "call" if said.startswith("-ERR No such channel"):
                 return self._calls.gone(asked.call_id, now_ms), ()
+            case "transfer" if not failed or said.startswith("-ERR No such channel"):
+                return self._calls.gone(asked.call_id, now_ms), ()
+            case "transfer":
+                return (), [self._hang_up(asked.call_id, now_ms)]
             case "hold" if not failed and self._calls.has(asked.call_id):
                 return (Queued(asked.call_id, now_ms),), ()
             case "dial" if failed:

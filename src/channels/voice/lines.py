@@ -1,6 +1,7 @@
 """What connections to telephone systems have in common, whichever words they speak. It does no I/O."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -11,10 +12,21 @@ CALLS_MAX: Final = 20_000
 """Calls, and likewise agents' sides, that one connection keeps in mind. Beyond it the oldest is forgotten: its end is
 then still told, but no longer whether it had been answered."""
 
+_EXTENSION: Final = re.compile(r"([0-9A-Za-z*#+_][0-9A-Za-z*#+_.-]{0,79})(?:@([0-9A-Za-z_][0-9A-Za-z_.-]{0,79}))?")
+"""Nothing that ends a word of a command, or begins an option of it."""
+
 Value = TypeVar("Value")
 
 Moved = tuple[Sequence[CallEvent], Sequence[str]]
 """What a frame meant, and the frames that follow from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """Where a dial plan goes on; without a context, in that in which the caller had come."""
+
+    exten: str
+    context: str = ""
 
 
 @dataclass(slots=True)
@@ -39,6 +51,12 @@ class Listing:
     def standing(self) -> Standing:
         """All of it, once nothing is open any more."""
         return Standing(tuple(self.calls), self.legs, frozenset(self.talking))
+
+
+def extension_of(text: str) -> Extension | None:
+    """`4999` or `4999@voicemail`; None where it is neither."""
+    found = _EXTENSION.fullmatch(text)
+    return None if found is None else Extension(found[1], found[2] or "")
 
 
 def remember(kept: dict[str, Value], key: str, value: Value) -> None:

@@ -15,7 +15,8 @@ stands, and the calls that lived on go on.
     contact waiting     the caller is held with music, and told its place now and then
             offered     held; the telephones of those whom it is offered to ring (by setting, only when they accept)
             active      the agent's telephone rings if it does not yet; answered, the two are bridged
-            closed      the call is hung up
+            closed      the call is hung up; a caller whom the queue has not kept is told apart, once, so that voicemail
+                        may have it
 
 A telephone that is answered accepts the offer; an offer that is accepted at the desktop leaves the telephone ringing
 until it is answered: either way round, the two are bridged when both have happened. A telephone that is busy declines
@@ -42,11 +43,13 @@ from src.channels.voice.calls import (
     Ended,
     HangUp,
     Hold,
+    Left,
     Offered,
     Reached,
     Ring,
     Standing,
 )
+from src.channels.voice.lines import remember
 from src.dispatch.callnotes import OUT
 
 NORMAL: Final = frozenset({None, 16, 31, 32})
@@ -81,6 +84,7 @@ class Wish:
     """How a call is to be: the state of its contact, and its agents. `number` and `name` are shown on telephones.
 
     `dial` is how the telephone system calls the customer, where we are to; `shows` the number that the customer sees.
+    `reason` is why the queue has not kept its caller, as in `HangUp`; empty while it does, and where an agent did.
     """
 
     contact_id: str
@@ -91,6 +95,7 @@ class Wish:
     name: str = ""
     dial: str | None = None
     shows: str = ""
+    reason: str = ""
 
     @property
     def over(self) -> bool:
@@ -198,6 +203,7 @@ class Switchboard:
         self._rings_on_offer = rings_on_offer
         self._calls: dict[str, _Call] = {}
         self._wishes: dict[str, Wish] = {}
+        self._turned_away: dict[str, None] = {}
         self._stands = False
 
     # -- how it is to be ----------------------------------------------------------------------------------------
@@ -246,6 +252,10 @@ class Switchboard:
                 return self._leg_ended(event, now_ms)
             case Ended() | Abandoned():
                 return self._ended(event)
+            case Left():
+                self._wishes.pop(event.call_id, None)
+                left = self._calls.pop(event.call_id, None)
+                return [], [] if left is None else [Drop(each) for each in left.legs]
             case Dtmf():
                 return [Pressed(event.call_id, event.digit)] if event.call_id in self._calls else [], []
             case Standing():
@@ -374,7 +384,7 @@ class Switchboard:
             if not call.there and not call.dialling:
                 del self._calls[call.id], self._wishes[call.id]
                 return [Drop(each) for each in call.legs]
-            return [*(Drop(each) for each in call.legs), HangUp(call.id)]
+            return [*(Drop(each) for each in call.legs), self._end_of(call, wish)]
         does: list[CallCommand] = []
         for leg_id in [each for each in call.legs if _leg(wish, each) is None]:
             del call.legs[leg_id]
@@ -398,6 +408,13 @@ class Switchboard:
             does.append(Hold(call.id))
         does.extend(self._rings(call, wish, now_ms))
         return does
+
+    def _end_of(self, call: _Call, wish: Wish) -> HangUp:
+        """Who comes back from where it was given to is hung up on: it would be given to and fro for ever."""
+        if not wish.reason or call.talking is not None or call.id in self._turned_away:
+            return HangUp(call.id)
+        remember(self._turned_away, call.id, None)
+        return HangUp(call.id, wish.reason)
 
     def _rings(self, call: _Call, wish: Wish, now_ms: int) -> Sequence[CallCommand]:
         does: list[CallCommand] = []

@@ -298,3 +298,70 @@ async def test_whom_a_closed_queue_lets_go_is_dialled_once_an_agent_has_the_cont
             await bert.event("assignment.completed")
             await pbx.until(lambda: not pbx.channels)
         assert "customer_left" == (await client.call("GET", f"/v1/contacts/{contact_id}"))["outcome"]
+
+
+async def test_whom_a_closed_queue_does_not_keep_the_dial_plan_has_and_nothing_of_it_is_news(
+    client: Client, pbx: Pbx
+) -> None:
+    pbx.phones |= {"anna": "answer", "+8613800138000": "ring"}
+    await agent(client, "anna")
+    closed = {"time_zone": "UTC", "closed": {"action": "callback"}}
+    await client.call("PUT", "/v1/queues/default", json={"hours": closed})
+    settings = {"trunk": pbx.trunk, "closed_exten": "4999@voicemail"}
+    async with pbx.connected(client, **settings), client.desktop("anna", status="available") as anna:
+        call = await pbx.call("13800138000")
+        await until_state(client, "parked")
+        there = [(call, "4999@voicemail", "callback")]
+        await pbx.until(lambda: pbx.elsewhere() == there)
+        await pbx.drop()  # whoever has the line next leaves it where it is
+        await pbx.until(lambda: not pbx.online)
+        await pbx.until(lambda: pbx.online)
+        contact_id = (await client.call("GET", "/v1/contacts"))["items"][0]["id"]
+        await client.call("PUT", "/v1/queues/default", json={})
+        await client.call("POST", f"/v1/contacts/{contact_id}/resume", json={})
+        assert contact_id == (await anna.event("contact.active"))["contact_id"]
+        await pbx.until(lambda: f"out-{contact_id}" in pbx.legs("Ringing"))
+        assert there == pbx.elsewhere(), "it may say so to voicemail, and be called back meanwhile"
+        await pbx.hang_up(call)
+        await pbx.pick_up(f"out-{contact_id}")
+        await anna.event("call.answered")
+        assert "call.ended" not in [each["type"] for each in anna.events]
+        assert "active" == (await client.call("GET", f"/v1/contacts/{contact_id}"))["state"]
+
+
+async def test_a_contact_that_closes_while_its_caller_waits_gives_it_to_the_dial_plan_once(
+    client: Client, pbx: Pbx
+) -> None:
+    async with pbx.connected(client, closed_exten="4999"):
+        call = await pbx.call("13800138000")
+        await pbx.until(lambda: pbx.held() == [call])
+        contact_id = (await client.call("GET", "/v1/contacts"))["items"][0]["id"]
+        await client.call("POST", f"/v1/contacts/{contact_id}/cancel", json={"reason": "moved"})
+        (found,) = await pbx.until(pbx.elsewhere)
+        assert (call, "cancelled") == (found[0], found[2])
+        assert "4999" == found[1].partition("@")[0]
+        assert not pbx.held()
+        await pbx.come_back(call)  # to be given to and fro would have no end
+        await pbx.until(lambda: not pbx.channels)
+    assert [("closed", "cancelled")] == await contacts(client)
+
+
+async def test_who_talked_is_hung_up_on_and_so_is_everybody_where_nothing_takes_over(client: Client, pbx: Pbx) -> None:
+    pbx.phones["anna"] = "answer"
+    await agent(client, "anna")
+    async with pbx.connected(client, closed_exten="4999"), client.desktop("anna", status="available") as anna:
+        await pbx.call("13800138000")
+        active = await anna.event("contact.active")
+        await pbx.until(pbx.talking)
+        assert (await anna.ask(type="complete", assignment_id=active["data"]["assignment_id"]))["ok"]
+        await pbx.until(lambda: not pbx.channels)
+    closing = {"action": "close", "reason": "night"}
+    await client.call("PUT", "/v1/queues/default", json={"hours": {"time_zone": "UTC", "closed": closing}})
+    async with pbx.connected(client, closed_exten="4999"):
+        first = await pbx.call("13800138001")
+        (found,) = await pbx.until(pbx.elsewhere)
+        assert (first, "overflowed") == (found[0], found[2])
+        await pbx.hang_up(first)
+    async with pbx.connected(client):
+        second = await pbx.call("13800138002")
+        await pbx.until(lambda: second not in pbx.channels)
