@@ -72,7 +72,8 @@ def _target(url: str) -> _Target:
 class _Line(asyncio.Protocol):
     """One connection; one post at a time. `good`: it may be used for another."""
 
-    def __init__(self, lost: "Callable[[_Line], None]") -> None:
+    def __init__(self, place: tuple[bool, str, int], lost: "Callable[[_Line], None]") -> None:
+        self.place = place
         self.good = False
         self.timer: asyncio.TimerHandle | None = None
         self._lost = lost
@@ -91,11 +92,11 @@ class _Line(asyncio.Protocol):
             BrokenOffError: there is none.
         """
         assert self._transport is not None
+        if self._transport.is_closing():
+            raise BrokenOffError("the connection is closed", unheard=True)
         loop = asyncio.get_running_loop()
         self._head, self._end = loop.create_future(), loop.create_future()
         self.good, self._after, self._size = False, None, 0
-        if self._transport.is_closing():
-            raise BrokenOffError("the connection is closed", unheard=True)
         self._transport.write(request)
         found = await self._head
         if not self._end.done():
@@ -181,11 +182,13 @@ class _Line(asyncio.Protocol):
 
 @dataclass(slots=True)
 class Posts:
-    """The connections, so many at most."""
+    """The connections, so many at most: those that wait count too, and whichever waits longest makes room."""
 
     resolve: Resolve
     connections_max: int
     _idle: dict[tuple[bool, str, int], list[_Line]] = field(default_factory=dict)
+    _waiting: dict[_Line, None] = field(default_factory=dict)
+    _busy: int = 0
     _room: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -209,24 +212,29 @@ class Posts:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         request = b"".join((target.head, lines.encode("ascii"), f"content-length: {len(body)}\r\n\r\n".encode(), body))
         async with self._room:
-            kept = self._kept(target.place)
-            if kept is not None:
-                try:
-                    return await self._over(kept, target, request)
-                except BrokenOffError as error:
-                    if not error.unheard:
-                        raise
-            return await self._over(await self._opened(target.place), target, request)
+            self._busy += 1
+            try:
+                kept = self._kept(target.place)
+                if kept is not None:
+                    try:
+                        return await self._over(kept, target, request)
+                    except BrokenOffError as error:
+                        if not error.unheard:
+                            raise
+                return await self._over(await self._opened(target.place), target, request)
+            finally:
+                self._busy -= 1
 
     def close(self) -> None:
         """Hang up everywhere."""
-        for line in [each for lines in self._idle.values() for each in lines]:
+        for line in self._waiting:
             line.close()
 
     def _kept(self, place: tuple[bool, str, int]) -> _Line | None:
         lines = self._idle.get(place)
         while lines:
             line = lines.pop()
+            del self._waiting[line]
             if not lines:
                 del self._idle[place]
             if line.timer is not None:
@@ -236,12 +244,16 @@ class Posts:
         return None
 
     async def _opened(self, place: tuple[bool, str, int]) -> _Line:
+        if self._waiting and self._busy + len(self._waiting) > self.connections_max:
+            longest = next(iter(self._waiting))
+            longest.close()
+            self._forget(longest)
         secure, host, port = place
         loop = asyncio.get_running_loop()
         try:
             address = await self.resolve(host, port)
             _, line = await loop.create_connection(
-                lambda: _Line(lambda lost: self._forget(place, lost)),
+                lambda: _Line(place, self._forget),
                 address,
                 port,
                 ssl=trusted() if secure else None,
@@ -260,15 +272,17 @@ class Posts:
         if line.good:
             line.timer = asyncio.get_running_loop().call_later(IDLE_S_MAX, line.close)
             self._idle.setdefault(target.place, []).append(line)
+            self._waiting[line] = None
         else:
             line.give_up()
         return found
 
-    def _forget(self, place: tuple[bool, str, int], line: _Line) -> None:
+    def _forget(self, line: _Line) -> None:
         if line.timer is not None:
             line.timer.cancel()
-        lines = self._idle.get(place, [])
-        if line in lines:
+        if line in self._waiting:
+            del self._waiting[line]
+            lines = self._idle[line.place]
             lines.remove(line)
             if not lines:
-                del self._idle[place]
+                del self._idle[line.place]

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import socket
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
@@ -483,6 +484,72 @@ async def test_no_more_connections_than_allowed() -> None:
     assert ({status for status, _ in answers}, len(other.bodies)) == ({204}, 20)
     assert other.connections <= 2
     server.close()
+
+
+async def test_a_connection_that_waits_makes_room_for_one_to_another_place() -> None:
+    others, urls, servers = [Other() for _ in range(3)], [], []
+    for each in others:
+        server = await asyncio.start_server(each.serve, "127.0.0.1", 0)
+        urls.append(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        servers.append(server)
+    first, second, third = others
+    async with Outward(networks("127.0.0.1/32"), 2) as few:
+        for url in (*urls[:2], *urls[:2]):
+            await few.post(url, b"one", {})
+        assert not first.gone.is_set()
+        await few.post(urls[2], b"two", {})
+        await asyncio.wait_for(first.gone.wait(), 5)
+        await few.post(urls[1], b"three", {})
+        assert (first.connections, second.connections, third.connections) == (1, 1, 1)
+        assert [second.gone.is_set(), third.gone.is_set()] == [False, False]
+    for server in servers:
+        server.close()
+
+
+async def test_what_is_posted_in_vain_leaves_no_connection_that_waits_to_be_read() -> None:
+    gone = asyncio.Event()
+    left: list[int] = []
+
+    async def never_reads(reader: Reader, writer: Writer) -> None:
+        await gone.wait()
+        try:
+            while found := await reader.read(1 << 20):
+                left.append(len(found))
+        except ConnectionError:
+            left.append(0)
+        read.set()
+        writer.close()
+
+    read = asyncio.Event()
+    server = await asyncio.start_server(never_reads, "127.0.0.1", 0)
+    body = b"x" * 30_000_000
+    async with Outward(networks("127.0.0.1/32")) as ways:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await ways.post(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", body, {})
+        gone.set()
+        await asyncio.wait_for(read.wait(), 10)
+    assert sum(left) < len(body)
+    server.close()
+
+
+async def test_a_connection_that_ends_as_it_is_taken_leaves_no_error_behind(other: Other) -> None:
+    async def resolve(host: str, _: int) -> str:
+        return host
+
+    found: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: found.append(context))
+    ways = posts.Posts(resolve, 1)
+    await ways.post(other.url, {}, b"one")
+    ((line,),) = ways._idle.values()
+    assert line._transport is not None
+    line._transport.close()
+    assert ((await ways.post(other.url, {}, b"two"))[0], other.connections) == (204, 2)
+    await asyncio.sleep(0)
+    del line
+    gc.collect()
+    assert found == []
+    ways.close()
 
 
 @pytest.mark.parametrize(
