@@ -285,7 +285,7 @@ def webhook_answers(data: bytes) -> None:
 
 async def _answered(data: bytes, length: int) -> None:
     lost: list[_Line] = []
-    line = _Line(lost.append)
+    line = _Line((False, "there", 80), lost.append)
     line.connection_made(_Wire())
     asking = asyncio.ensure_future(line.ask(b""))
     await asyncio.sleep(0)
