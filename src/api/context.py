@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -194,6 +195,7 @@ async def context(request: Request) -> Context:
         Unauthenticated: no credential, or a bad one.
         RateLimited: it asks for too much.
         UnknownParameter: it asks for something that is not there.
+        Malformed: it asks for the same thing twice.
     """
     found = services(request)
     principal = await found.auth.bearer(request.headers.get("authorization"))
@@ -213,6 +215,9 @@ def _insist_on_known(request: Request) -> None:
     if unknown:
         there_are = ", ".join(sorted(known)) or "none"
         raise UnknownParameter(f"there is no such query parameter here; there are: {there_are}", unknown=unknown[:20])
+    times = Counter(name for name, _ in request.query_params.multi_items())
+    if times and max(times.values()) > 1:
+        raise Malformed("a query parameter is given once", field=max(times, key=times.__getitem__))
 
 
 _KNOWN: Final[dict[str, frozenset[str]]] = {}

@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 from src.errors import Malformed, UnknownReference
 from src.router.classify import is_plain
 from src.router.fit import primary
-from src.router.hours import MINUTES_PER_DAY, day_of, zone
+from src.router.hours import MINUTES_PER_DAY, check_zone, day_of
 from src.router.model import (
     ALL,
     LANGUAGE,
@@ -117,7 +117,7 @@ def _check_offers(config: QueueConfig) -> None:
 
 
 def _check_hours(hours: Hours) -> None:
-    zone(hours.time_zone)
+    check_zone(hours.time_zone)
     for weekday, spans in hours.days.items():
         with _inside("days", weekday):
             if weekday not in _WEEKDAYS:
@@ -262,7 +262,7 @@ def _check_values(values: Sequence[Any], *place: str) -> None:
 
 
 def _check_window(window: TimeWindow) -> None:
-    zone(window.time_zone)
+    check_zone(window.time_zone)
     with _inside("span"):
         _check_span(window.span)
     for number, day in enumerate(window.days):

@@ -14,7 +14,8 @@ since the epoch. Time zones are IANA's, from the system's tables or the package 
 
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.resources import files
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -75,8 +76,26 @@ def hours_of(window: TimeWindow) -> Hours:
     return Hours(window.time_zone, dict.fromkeys(window.days or range(7), (window.span,)))
 
 
+def check_zone(name: str) -> None:
+    """Refuse a name that the IANA database does not know.
+
+    A system's tables have more: `localtime` is another zone on each machine, and names below `posix/` or `right/` are
+    there on some only. So what counts are the names in the package `tzdata`, which comes with the service.
+
+    Raises:
+        Malformed: there is no time zone of this name.
+    """
+    if name not in _names():
+        raise Malformed(f"there is no time zone {name!r}", field="time_zone")
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(files("tzdata").joinpath("zones").read_text("ascii").split())
+
+
 def zone(name: str) -> ZoneInfo:
-    """The time zone of a name.
+    """The time zone of a name that was checked when it came in (`check_zone`).
 
     Raises:
         Malformed: there is none of this name.

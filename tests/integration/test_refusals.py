@@ -23,6 +23,7 @@ async def test_addresses_and_methods_that_are_not_there(client: Client) -> None:
     for path in ("/v1/contacts/", "/v1/nothing", "/nothing", "/v1/contacts/c/nothing"):
         _problem(await client.http.get(path), 404, "not_found")
     for path, methods in (("/v1/contacts", "GET, POST"), ("/v1/queues/q", "DELETE, GET, PUT"), ("/healthz", "GET")):
+        assert 405 == (await client.http.head(path)).status_code
         answer = await client.http.request("PATCH", path)
         _problem(answer, 405, "method_not_allowed")
         assert methods == answer.headers["allow"]
@@ -82,6 +83,11 @@ async def test_what_is_asked_for_and_is_not_there_is_refused_everywhere(client: 
         answer = await client.http.request(method, address, params={**query, "page": "2"}, **more)
         _problem(answer, 422, "unknown_parameter")
         assert ["page"] == answer.json()["unknown"]
+        for known in [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]:
+            twice = httpx.QueryParams([(known, "1"), *query.items(), (known, "1")])
+            answer = await client.http.request(method, address, params=twice, **more)
+            _problem(answer, 422, "malformed")
+            assert known == answer.json()["field"]
         if "cursor" in {each["name"] for each in operation.get("parameters", ())}:
             lists += 1
             for cursor in ("", "1", ids["contact_id"], "é", "x" * 200, elsewhere):

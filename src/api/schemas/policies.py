@@ -1,7 +1,6 @@
 """Bodies about classification and the tenant: tags, rules, pilots, departments, settings."""
 
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
@@ -26,12 +25,14 @@ from src.api.schemas.base import (
 from src.api.schemas.queues import AlarmBody, ClockTime, QueueBody, TimeZone, Weekday
 from src.dispatch.config import milliseconds
 from src.dispatch.ports import RECENT_CONTACTS_MAX
+from src.errors import Malformed
+from src.router.hours import check_zone
 
 
 def _zone(name: str) -> str:
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        check_zone(name)
+    except Malformed as error:
         raise ValueError("must be a time zone of the IANA database, such as Asia/Shanghai") from error
     return name
 
