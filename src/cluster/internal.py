@@ -106,6 +106,9 @@ async def _body(receive: Receive) -> bytes | None:
 KEEP_ALIVE_S: Final = 90
 """So long a connection may be idle: longer than clients and load balancers keep theirs, or a request meets its end."""
 
+SHUTDOWN_S_MAX: Final = 2
+"""So long the orders that are still under way are waited for when the port is closed: nobody serves any tenant then."""
+
 
 class SignalFreeServer(uvicorn.Server):
     """Leaves signals to whoever runs it, so that what stands behind it can be stopped in order."""
@@ -152,6 +155,7 @@ class InternalServer:
             access_log=False,
             log_config=None,
             timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=SHUTDOWN_S_MAX,
         )
         server = SignalFreeServer(config)
         task = asyncio.create_task(server.serve([self._socket]), name="internal server")

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from src.cluster import wire
+from src.cluster import internal, wire
 from src.cluster.internal import BODY_BYTES_MAX, InternalApp, InternalServer
 from src.cluster.peers import PATH, HttpPeers
 from src.cluster.signing import WINDOW, Head, Once, Signer
@@ -60,6 +60,23 @@ async def test_what_was_listened_to_is_not_done_again() -> None:
         assert 421 == (await post(there, head)).status_code
         assert 200 == (await post(there, Signer(SECRET).request("p0", "p1", 5, BODY))).status_code, "one that was late"
     assert 2 == owner.done
+
+
+async def test_a_process_can_leave_though_another_has_fallen_silent_in_the_middle_of_an_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(internal, "SHUTDOWN_S_MAX", 1)
+    head = Signer(SECRET).request("p0", "p1", 1, BODY)
+    lines = b"".join(name + b": " + value + b"\r\n" for name, value in head.headers())
+    owner = Owner()
+    async with asyncio.timeout(10), process(owner) as there:
+        _, silent = await asyncio.open_connection("127.0.0.1", httpx.URL(str(there.address)).port)
+        begun = f"POST {PATH} HTTP/1.1\r\nhost: p1\r\ncontent-length: {len(BODY)}\r\n"
+        silent.write(begun.encode() + lines + b"\r\n")
+        await silent.drain()
+        await post(there, Signer(SECRET).request("p0", "p1", 2, BODY))
+    assert 1 == owner.done
+    silent.close()
 
 
 @pytest.mark.parametrize(
