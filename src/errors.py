@@ -24,6 +24,8 @@
     │   │   ├── AgentBusy           agent_busy: it still holds contacts
     │   │   ├── AgentUnavailable    agent_unavailable: it is not there to take the contact
     │   │   ├── InUse               in_use: something else still refers to it
+    │   │   ├── QuietHours          quiet_hours: the customer is left in peace at this hour
+    │   │   ├── TooManyOutreaches   too_many_outreaches: the customer was turned to often enough lately
     │   │   ├── MediaPending        media_pending: the file is still being fetched
     │   │   └── AccountTaken        account_taken: the account name is in use
     │   ├── BodyTooLarge          body_too_large
@@ -197,6 +199,18 @@ class InUse(Conflict):
     """Something else still refers to it."""
 
     code = "in_use"
+
+
+class QuietHours(Conflict):
+    """The customer is left in peace at this hour; `allowed_at` says until when, null: nobody knows."""
+
+    code = "quiet_hours"
+
+
+class TooManyOutreaches(Conflict):
+    """The customer was turned to as often lately as the tenant allows; `allowed_at` says when it may be again."""
+
+    code = "too_many_outreaches"
 
 
 class MediaPending(Conflict):

@@ -19,7 +19,7 @@ REF: Final = "#/components/schemas/{name}"
 
 _CONTACT: Final = (
     *("post_contact", "get_contact", "patch_contact", "cancel_contact", "return_contact", "park_contact"),
-    *("resume_contact", "follow_up_contact", "escalate_contact", "assign_contact", "take_back_contact", "pin_contact"),
+    *("resume_contact", "escalate_contact", "assign_contact", "take_back_contact", "pin_contact"),
     "list_contacts",
 )
 _CUSTOMER: Final = (
@@ -38,6 +38,7 @@ FORMS: Final[Mapping[str, type[msgspec.Struct]]] = {
     **dict.fromkeys(("get_assignment", "list_assignments"), answers.Held),
     **dict.fromkeys(_COLLABORATION, answers.Collaboration),
     **dict.fromkeys(("post_media", "get_about"), answers.Media),
+    "follow_up_contact": answers.FollowUp,
     "post_contacts": answers.Batch,
     "list_waiting": answers.Outgoing,
     "put_configuration": answers.Configured,

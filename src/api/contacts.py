@@ -77,17 +77,18 @@ def terms_of(body: NeedBody) -> Terms:
 async def post_contact(body: ContactBody, ctx: Ctx) -> Response:
     """Take in a contact. The same `external_id` again gives the same contact, with 200."""
     ctx.principal.need("contacts:write")
-    return await opened(ctx, jobs.take(inbound(body), await region(ctx)))
+    status, contact = await opened(ctx, jobs.take(inbound(body), await region(ctx)))
+    return Json(contact, status)
 
 
-async def opened(ctx: Context, job: Job[jobs.Taken]) -> Response:
+async def opened(ctx: Context, job: Job[jobs.Taken]) -> tuple[int, views.Json]:
     """Do what opens a contact, once; 201 and the contact, or 200 and the one that there was already."""
     done = await ctx.once(job, _render_taken)
     if isinstance(done, Answer):
-        return await _repeated_contact(ctx, done)
+        return done.status, _whole(done.body, await read(ctx, str(done.body["id"])))
     if done.snapshot is not None:
-        return Json(snapshot(done.snapshot), 201)
-    return Json(await read(ctx, done.contact_id or ""))
+        return 201, snapshot(done.snapshot)
+    return 200, await read(ctx, done.contact_id or "")
 
 
 async def region(ctx: Context) -> str:
@@ -126,10 +127,6 @@ def _kept(each: ContactSnapshot) -> views.Json:
     if shown["assignment"] is not None:
         shown["assignment"]["disposition"] = None
     return shown
-
-
-async def _repeated_contact(ctx: Context, answer: Answer) -> Response:
-    return Json(_whole(answer.body, await read(ctx, str(answer.body["id"]))), answer.status)
 
 
 _OF_FACT: Final = ("external_id", "conversation_id", "direction", "identity", "text", "attributes")
@@ -398,7 +395,7 @@ async def on_contact(ctx: Context, contact_id: str, command: commands.Command, n
     """Do something with a contact, once; answered with the contact as it then stands."""
     done = await ctx.once(jobs.OnContact(contact_id, command, note=note), _render_snapshot)
     if isinstance(done, Answer):
-        return await _repeated_contact(ctx, done)
+        return Json(_whole(done.body, await read(ctx, str(done.body["id"]))), done.status)
     return Json(snapshot(done))
 
 

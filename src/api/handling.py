@@ -24,6 +24,7 @@ from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import jobs
 from src.dispatch.config import milliseconds
+from src.dispatch.people import whole
 from src.dispatch.ports import Wanted
 from src.dispatch.turn import Turn
 from src.router import commands
@@ -93,7 +94,8 @@ async def follow_up_contact(contact_id: Id, body: FollowUpBody, ctx: Ctx) -> Res
     """Go on with the customer over another channel: a new contact in the same conversation, offered to the same agent.
 
     Whoever serves the channel reaches the customer once the agent has accepted. Meanwhile the contact that it follows
-    takes no capacity, until the customer writes there again.
+    takes no capacity, until the customer writes there again. `preferred_channel` is the one that the customer prefers:
+    where it is another than that of the contact, the customer was not asked.
     """
     _own_or_any(ctx)
     identity = None if body.identity is None else (body.identity.type, body.identity.value)
@@ -106,8 +108,23 @@ async def follow_up_contact(contact_id: Id, body: FollowUpBody, ctx: Ctx) -> Res
         text=body.text,
         agent_id=body.agent_id,
         acting=ctx.principal.acting_agent,
+        by=ctx.principal.id,
+        urgent=body.reason,
     )
-    return await opened(ctx, job)
+    status, contact = await opened(ctx, job)
+    return Json(contact | {"preferred_channel": await _preferred_channel(ctx, contact["customer_id"])}, status)
+
+
+async def _preferred_channel(ctx: Context, customer_id: str | None) -> str | None:
+    """The channel that a customer prefers; None also where it was erased."""
+    if customer_id is None:
+        return None
+    found = await ctx.services.store.lookup(ctx.tenant, Wanted(customers={customer_id}))
+    customer = found.customers.get(customer_id)
+    if customer is None:
+        return None
+    members = found.families.get(customer.survivor_id or customer_id, (customer_id,))
+    return whole([found.customers[each] for each in members]).preferred_channel
 
 
 @router.post("/escalate")

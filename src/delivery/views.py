@@ -288,6 +288,7 @@ def customer(fact: Customer, known: Mapping[str, Any] | None = None) -> Json:
         "display_name": fact.display_name,
         "tier": fact.tier,
         "preferred_agent_id": fact.preferred_agent_id,
+        "preferred_channel": fact.preferred_channel,
         "attributes": dict(fact.attributes),
         "tags": list(fact.tags),
         "created_at": rfc3339(fact.created_at),

@@ -22,6 +22,7 @@ from src.router.model import (
     Overflow,
     PilotConfig,
     QueueConfig,
+    Restraint,
     RuleConfig,
     Settings,
     Span,
@@ -266,6 +267,8 @@ def settings_config(_name: str, body: Body) -> Settings:
             name: TierConfig(**_given(tier, "priority", "agents", "dedicated_wait_s"))
             for name, tier in body["tiers"].items()
         }
+    if "restraint" in body:
+        more["restraint"] = _restraint(body["restraint"])
     return Settings(
         **more,
         **_given(
@@ -286,6 +289,13 @@ def settings_config(_name: str, body: Body) -> Settings:
             "repeat_count",
             "masked_for",
         ),
+    )
+
+
+def _restraint(body: Body) -> Restraint:
+    quiet = body.get("quiet")
+    return Restraint(
+        quiet=None if quiet is None else _hours(quiet), **_given(body, "outreach_max", "outreach_within_s")
     )
 
 

@@ -82,6 +82,7 @@ def whole(customers: Sequence[Customer]) -> Customer:
         display_name=_first(each.display_name for each in customers),
         tier=_first(each.tier for each in customers),
         preferred_agent_id=_first(each.preferred_agent_id for each in customers),
+        preferred_channel=_first(each.preferred_channel for each in customers),
         attributes=attributes,
         tags=tuple(dict.fromkeys(tag for each in customers for tag in each.tags)),
     )

@@ -28,6 +28,7 @@ class Customer:
     Customers that were merged are a family: `survivor_id` is the one that answers for all of them, itself included;
     None: it is alone. `merged` says how this one came into the family: `into` which customer, `at`, `by` whom and the
     `reason`; None: it answers for itself. It is never merged automatically with those that it is to be kept `apart` of.
+    `preferred_channel` is the one over which it would have us turn to it.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Customer:
     survivor_id: str | None = None
     merged: Mapping[str, Any] | None = None
     apart: tuple[str, ...] = ()
+    preferred_channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -526,7 +528,8 @@ class Wanted:
 
     `recent_since`: also the contacts since then of the customers whose identities are found (of all customers found, if
     no identity is wanted); None: none. `lately_since`: also what is tagged of all contacts since then, of all customers
-    found. `whole`: also every identity of the customers found. `token_trusts` are asked for by the tenant's own id.
+    found. `outreach`: also when these were turned to unasked. `whole`: also every identity of the customers found.
+    `token_trusts` are asked for by the tenant's own id.
     """
 
     identities: set[IdentityKey] = field(default_factory=set)
@@ -551,6 +554,7 @@ class Wanted:
     remarks: set[str] = field(default_factory=set)
     recent_since: int | None = None
     lately_since: int | None = None
+    outreach: bool = False
     whole: bool = False
 
     def __bool__(self) -> bool:
@@ -569,7 +573,7 @@ class Wanted:
         self.lately_since = since if self.lately_since is None else min(since, self.lately_since)
 
 
-_HOW: Final = frozenset({"recent_since", "lately_since", "whole"})
+_HOW: Final = frozenset({"recent_since", "lately_since", "outreach", "whole"})
 
 WANTED: Final = tuple(each.name for each in fields(Wanted) if each.name not in _HOW)
 """The kinds of keys that can be wanted."""
@@ -578,7 +582,7 @@ RECENT_CONTACTS_MAX: Final = 10
 """So many of a customer's contacts are looked at, the newest."""
 
 LATELY_CONTACTS_MAX: Final = 1_000
-"""So many of a customer's contacts are looked through for those that came with the same tag, the newest."""
+"""So many of a customer's contacts are looked through for those that came with the same tag, or were outreaches."""
 
 RECENT_S: Final = 90 * 86_400
 """A customer's contacts are looked back at for so long: who had them, and with which tags they came."""
@@ -590,10 +594,10 @@ class Known:
 
     `customers` also has those of the identities and contacts found, `facts` the facts of the contacts, also of those
     found by an external id, `outgoing` what became of the messages, `remarks` the texts of those that the assignments
-    and collaborations name. `recent` are the contacts of the customers of the
-    identities found, newest first, at most `RECENT_CONTACTS_MAX` each; `lately`, where it was wanted, goes further
-    back, up to `LATELY_CONTACTS_MAX`. `external`, which no store holds, is what
-    connectors know of customers.
+    and collaborations name. `recent` are the contacts of the customers of the identities found, newest first, at most
+    `RECENT_CONTACTS_MAX` each; `lately`, where it was wanted, goes further back, up to `LATELY_CONTACTS_MAX`.
+    `outreach`, where it was wanted, are the moments at which customers were turned to unasked, in as many contacts.
+    `external`, which no store holds, is what connectors know of customers.
 
     Whoever is found comes with its family: `customers` has all of it, `families` its members by the survivor's id, the
     survivor first. `held` are identities by customer: those that were written, and all where a `whole` was wanted.
@@ -620,6 +624,7 @@ class Known:
     answers: dict[str, Answer] = field(default_factory=dict)
     recent: dict[str, tuple[Recent, ...]] = field(default_factory=dict)
     lately: dict[str, tuple[Tagged, ...]] = field(default_factory=dict)
+    outreach: dict[str, tuple[int, ...]] = field(default_factory=dict)
     external: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     families: dict[str, tuple[str, ...]] = field(default_factory=dict)
     held: dict[str, tuple[IdentityFact, ...]] = field(default_factory=dict)

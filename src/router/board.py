@@ -18,10 +18,12 @@ from src.router.deadlines import SOONER, collaboration_due_at, contact_due_at
 from src.router.desk import Desk
 from src.router.entities import Agent, Assignment, Collaboration, Contact, requirements_json, terms_json
 from src.router.fit import Need, primary
+from src.router.folds import FLAGGED_BACK, FLAGGED_CALLBACK
 from src.router.index import Index
 from src.router.journal import Event
 from src.router.levels import Levels
-from src.router.model import ALL, LANGUAGE, NO_TERMS, Alarm, QueueConfig, Requirement, Terms
+from src.router.model import ALL, LANGUAGE, NO_TERMS, Alarm, Hours, QueueConfig, Requirement, Terms
+from src.router.restraint import after, is_quiet, next_opening
 from src.router.state import State
 from src.router.timers import Timers
 from src.router.waits import Estimate, Waits
@@ -497,17 +499,26 @@ class Board:
         return self.queue_is(contact) == "open"
 
     def queue_is(self, contact: Contact) -> str:
-        """The same in a word: open, paused or closed."""
+        """The same in a word: open, paused, closed, or quiet: its customer is called back, and not at this hour."""
         policy = self.policy(contact)
         if policy.paused or (contact.pilot is not None and self.config.queue(contact.queue).paused):
             return "paused"
-        if policy.hours is None or not self.keeps_hours(contact):
+        if (policy.hours is None and self.config.settings.restraint.quiet is None) or not self.keeps_hours(contact):
             return "open"
-        return "open" if hours.is_open(policy.hours, self.now) else "closed"
+        if policy.hours is not None and not hours.is_open(policy.hours, self.now):
+            return "closed"
+        return "quiet" if is_quiet(self.quiet_for(contact), self.now) else "open"
 
     def keeps_hours(self, contact: Contact) -> bool:
         """Whether opening hours concern a contact."""
         return contact.answered_at is None and contact.target_kind != "pinned"
+
+    def quiet_for(self, contact: Contact) -> Hours | None:
+        """The quiet hours that concern a contact: one whose customer is called back, and has not come back itself."""
+        quiet = self.config.settings.restraint.quiet
+        if quiet is None or FLAGGED_CALLBACK not in contact.flags or FLAGGED_BACK in contact.flags:
+            return None
+        return quiet
 
     def need(self, contact: Contact) -> Need:
         """What a contact asks of an agent now."""
@@ -549,19 +560,20 @@ class Board:
     def estimate(self, contact: Contact, position: int, now: int | None = None) -> Estimate | None:
         """How long a contact that waits, or would, at this place of its queue will likely wait; None if unknown.
 
-        While the queue is closed nobody moves up.
+        While the queue is closed nobody moves up; nor, while it is quiet, does who is called back.
         """
         found, policy = self.waits.estimate(contact.queue, position), self.policy(contact)
-        if found is None or policy.hours is None or not self.keeps_hours(contact):
+        quiet = self.quiet_for(contact)
+        if found is None or (policy.hours is None and quiet is None) or not self.keeps_hours(contact):
             return found
         now = self.now if now is None else max(now, self.now)
         high_ms = found.high_s * 1000
-        if high_ms and hours.after(policy.hours, now, high_ms) == now + high_ms:
+        if high_ms and after(policy.hours, quiet, now, high_ms) == now + high_ms:
             return found  # it is open all the while
-        opens_at = hours.next_opening(policy.hours, now)
+        opens_at = next_opening(policy.hours, quiet, now)
         if opens_at is None:
             return None
-        at = [hours.after(policy.hours, opens_at, each * 1000) for each in (found.wait_s, found.low_s, found.high_s)]
+        at = [after(policy.hours, quiet, opens_at, each * 1000) for each in (found.wait_s, found.low_s, found.high_s)]
         waits_s = [(each - now) // 1000 for each in at if each is not None]
         return Estimate(waits_s[0], waits_s[1], waits_s[2]) if len(waits_s) == len(at) else None
 

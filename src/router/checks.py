@@ -332,7 +332,10 @@ def _check_deadlines(deadlines: Deadlines) -> None:
 
 
 def check_settings(settings: Settings, *, agents: Container[str]) -> None:
-    """Refuse tiers that name agents who are not there."""
+    """Refuse tiers that name agents who are not there, and quiet hours that are none."""
+    if settings.restraint.quiet is not None:
+        with _inside("restraint", "quiet"):
+            _check_hours(settings.restraint.quiet)
     for name, tier in settings.tiers.items():
         for number, agent_id in enumerate(tier.agents):
             _check_known(agent_id, agents, "agent", "tiers", name, "agents", number)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from src.router import hours
+from src.router import hours, restraint
 from src.router.entities import Collaboration, Contact
 from src.router.folds import FLAGGED_CALLBACK
 from src.router.model import ALL, Overflow, QueueConfig
@@ -30,7 +30,7 @@ def contact_due_at(board: "Board", contact: Contact) -> int | None:
     if contact.state == "parked":
         return returns_at(board, contact)
     policy = board.policy(contact)
-    due = _sla_due_at(policy, contact)
+    due = _sla_due_at(board, policy, contact)
     flag = flag_due_at(board, contact, policy)
     if flag is not None and (due is None or flag < due):
         due = flag
@@ -41,6 +41,10 @@ def contact_due_at(board: "Board", contact: Contact) -> int | None:
     for other in (step_due_at(board, contact, contact.step), max_wait_due_at(board, contact), contact.target_until):
         if other is not None and (due is None or other < due):
             due = other
+    quiet = board.quiet_for(contact)
+    turns_at = None if quiet is None else hours.next_change(quiet, board.now)
+    if turns_at is not None and (due is None or turns_at < due):
+        due = turns_at
     for each in contact.requirements:
         if each.lapses_at is not None and (due is None or each.lapses_at < due):
             due = each.lapses_at
@@ -52,30 +56,34 @@ def contact_due_at(board: "Board", contact: Contact) -> int | None:
 
 def sla_due_at(board: "Board", contact: Contact) -> int | None:
     """When the next warning or breach of the service level comes, unless it is answered before."""
-    return _sla_due_at(board.policy(contact), contact)
+    return _sla_due_at(board, board.policy(contact), contact)
 
 
-def _sla_due_at(policy: QueueConfig, contact: Contact) -> int | None:
+def _sla_due_at(board: "Board", policy: QueueConfig, contact: Contact) -> int | None:
     if contact.answered_at is not None or contact.sla_stage >= BREACHED:
         return None
     within_ms = policy.within_s * 1000
     ms = int(within_ms * SLA_WARNING_SHARE) if contact.sla_stage == 0 else within_ms
-    return waited_at(policy, contact.created_at, ms)
+    return _waited_at(board, policy, contact, contact.created_at, ms)
 
 
 def is_in_time(board: "Board", contact: Contact) -> bool:
     """Whether a contact that is answered now for the first time is answered in time."""
     policy = board.policy(contact)
-    within_at = _waited_at(policy, contact, contact.created_at, policy.within_s * 1000)
+    within_at = _waited_at(board, policy, contact, contact.created_at, policy.within_s * 1000)
     return within_at is None or board.now <= within_at
 
 
-def _waited_at(policy: QueueConfig, contact: Contact, since: int, ms: int) -> int | None:
+def _waited_at(board: "Board", policy: QueueConfig, contact: Contact, since: int, ms: int) -> int | None:
     """When a contact has waited for so long; None: never. While its queue is closed, nobody waits.
 
-    Hours are for those who come: who was answered before waits all the time.
+    Hours are for those who come: who was answered before waits all the time. Who is to be called back does not wait
+    while it is quiet.
     """
-    return since + ms if contact.answered_at is not None else waited_at(policy, since, ms)
+    if contact.answered_at is not None:
+        return since + ms
+    quiet = board.quiet_for(contact)
+    return waited_at(policy, since, ms) if quiet is None else restraint.after(policy.hours, quiet, since, ms)
 
 
 def waited_at(policy: QueueConfig, since: int, ms: int) -> int | None:
@@ -87,7 +95,7 @@ def flag_due_at(board: "Board", contact: Contact, policy: QueueConfig) -> int | 
     """When the contact has waited for so long, under this policy of its queue, that it is marked."""
     if LONG_WAIT in contact.flags:
         return None
-    return _waited_at(policy, contact, contact.entered_at, board.config.settings.wait_flag_s * 1000)
+    return _waited_at(board, policy, contact, contact.entered_at, board.config.settings.wait_flag_s * 1000)
 
 
 def step_due_at(board: "Board", contact: Contact, done: int) -> int | None:
@@ -96,7 +104,7 @@ def step_due_at(board: "Board", contact: Contact, done: int) -> int | None:
     steps = policy.steps
     if done >= len(steps):
         return None
-    return _waited_at(policy, contact, contact.entered_at, steps[done].after_s * 1000)
+    return _waited_at(board, policy, contact, contact.entered_at, steps[done].after_s * 1000)
 
 
 def max_wait_due_at(board: "Board", contact: Contact) -> int | None:
@@ -104,7 +112,7 @@ def max_wait_due_at(board: "Board", contact: Contact) -> int | None:
     policy = board.policy(contact)
     if policy.max_wait_s is None or not can_overflow(board, contact, policy.overflow):
         return None
-    return _waited_at(policy, contact, contact.entered_at, policy.max_wait_s * 1000)
+    return _waited_at(board, policy, contact, contact.entered_at, policy.max_wait_s * 1000)
 
 
 def can_overflow(board: "Board", contact: Contact, where: Overflow | None) -> bool:
@@ -133,9 +141,8 @@ def returns_at(board: "Board", contact: Contact) -> int | None:
 
 
 def opens_at(board: "Board", contact: Contact, at: int) -> int | None:
-    """When the contact's queue is next open, from a moment on."""
-    policy = board.policy(contact)
-    return at if policy.hours is None else hours.next_opening(policy.hours, at)
+    """When the contact's queue is next open, from a moment on, and its customer may be called back."""
+    return restraint.next_opening(board.policy(contact).hours, board.config.settings.restraint.quiet, at)
 
 
 def collaboration_due_at(collaboration: Collaboration) -> int | None:

@@ -20,7 +20,7 @@ are joined when an event is told to someone. So are reasons and dispositions tha
 | contact.parked | assignment_id, until, reason, by |
 | contact.resumed | assignment_id, *need*, promised, reason, by |
 | contact.late | until |
-| contact.flagged | flag (`long_wait`, `transfers`, `asked_all`, `callback`) |
+| contact.flagged | flag (`long_wait`, `transfers`, `asked_all`, `callback`, `came_back`) |
 | contact.escalated | reason, by, priority |
 | contact.alarm, agent.alarm | name, level, responsible, queue, rule, step (what raised it, the other is null) |
 | contact.closed | outcome, reason |
@@ -61,6 +61,7 @@ are joined when an event is told to someone. So are reasons and dispositions tha
 | customer.settled | other_id, verdict (`apart`, `merge`), conflict_id, by |
 | customer.repeat | tags, earlier |
 | review.settled | kind, by |
+| outreach.urgent | rule (`quiet_hours`, `too_many_outreaches`), by, reason |
 | agent.updated, agent.deleted | (the agent is in the envelope) |
 | {queue,tag,rule,pilot,department,key,channel,connector,webhook}.{updated,deleted} | name, by |
 | webhook.disabled | name, reason (`gone`, `unreachable`) |
@@ -131,6 +132,7 @@ CUSTOMER_CONFLICT: Final = "customer.conflict"
 CUSTOMER_SETTLED: Final = "customer.settled"
 CUSTOMER_REPEAT: Final = "customer.repeat"
 REVIEW_SETTLED: Final = "review.settled"
+OUTREACH_URGENT: Final = "outreach.urgent"
 WEBHOOK_DISABLED: Final = "webhook.disabled"
 CHECKPOINT: Final = "journal.checkpoint"
 
@@ -148,6 +150,7 @@ OF_CUSTOMERS: Final = frozenset(
         CUSTOMER_SETTLED,
         CUSTOMER_REPEAT,
         REVIEW_SETTLED,
+        OUTREACH_URGENT,
     }
 )
 """What is told of customers. None of it is folded: who somebody is, is a fact beside the journal."""

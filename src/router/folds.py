@@ -31,6 +31,8 @@ FLAGGED_ASKED_ALL: Final = "asked_all"
 """Everybody who is there and could take it has been asked as often as allowed."""
 FLAGGED_CALLBACK: Final = "callback"
 """The customer was told that it is called back: it may go, and an agent reaches it."""
+FLAGGED_BACK: Final = "came_back"
+"""Of one that is to be called back, in quiet hours: its customer wrote, so an answer disturbs nobody."""
 
 
 # -- moving ------------------------------------------------------------------------------------------------------------

@@ -391,6 +391,19 @@ class TierConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Restraint:
+    """When customers are left in peace by what the service, or an agent, begins with them unasked.
+
+    `quiet` are hours that are "open" while it is quiet; what its `closed` says is not looked at. No more than
+    `outreach_max` outreaches to a customer begin within `outreach_within_s` seconds, over all channels. None: no limit.
+    """
+
+    quiet: Hours | None = None
+    outreach_max: int | None = None
+    outreach_within_s: int = 86_400
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The tenant's settings. `on_agent_lost` and `silence_s` are by channel, `*` for all others.
 
@@ -402,7 +415,7 @@ class Settings:
     alone. `repeat_window_s` is how far back a tag counts as asked before; the contact that is the `repeat_count`th with
     a tag within that time is a repeat. `tiers` are what the customers' tiers mean, by name.
     `masked_for` are the roles (`agent`, `supervisor`) that see customers' numbers and addresses masked: nothing is
-    decided by it.
+    decided by it. Promised call-backs wait while it is quiet by `restraint`.
     """
 
     presence_grace_s: int = 30
@@ -422,6 +435,7 @@ class Settings:
     repeat_count: int = 2
     tiers: Mapping[str, TierConfig] = field(default_factory=dict)
     masked_for: tuple[str, ...] = ("agent",)
+    restraint: Restraint = field(default_factory=Restraint)
 
     def lost_policy(self, channel: str) -> LostPolicy:
         """What becomes of an active contact of this channel when its agent is gone for good."""

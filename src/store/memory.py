@@ -36,9 +36,10 @@ from src.dispatch.ports import (
 )
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router.entities import Row
+from src.router.folds import FLAGGED_CALLBACK
 from src.router.journal import Event
 from src.store import rows
-from src.store.reading import lately, put, recent
+from src.store.reading import lately, outreach, put, recent
 from src.store.statements import SOUGHT, Sought
 from src.store.tables import api_keys, contacts, metadata
 from src.store.writes import SECTIONS, Section, sectioned
@@ -223,6 +224,8 @@ class MemoryStore:
             known.recent = recent(self._recent(tenant, customers, wanted.recent_since))
         if wanted.lately_since is not None:
             known.lately = lately(self._lately(tenant, known.customers, wanted.lately_since))
+        if wanted.outreach:
+            known.outreach = outreach(self._outreach(tenant, known.customers))
         return known
 
     async def commit(self, batch: Batch) -> None:
@@ -400,6 +403,21 @@ class MemoryStore:
         kept = self._tables["contacts"].rows
         keys = sorted(self._contacts_of.get((tenant, customer_id), ()), reverse=True)
         return (row for key in keys if (row := kept.get(key)) is not None)
+
+    def _outreach(self, tenant: str, customers: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Rows for `reading.outreach`."""
+        place, facts = self._tables["contacts"].places, self._tables["contact_facts"]
+        for customer_id in customers:
+            found: list[int] = []
+            for row in islice(self._newest(tenant, customer_id), LATELY_CONTACTS_MAX):
+                fact = facts.rows.get((tenant, row[place["id"]]))
+                if FLAGGED_CALLBACK in rows.load(row[place["flags"]]):
+                    if row[place["answered_at"]] is not None:
+                        found.append(row[place["answered_at"]])
+                elif fact is not None and fact[facts.places["outbound"]]:
+                    found.append(row[place["created_at"]])
+            if found:
+                yield customer_id, rows.dump(found)
 
     def _recent(self, tenant: str, customers: Iterable[str], since: int) -> Iterator[tuple[str, str]]:
         """Rows for `reading.recent`."""

@@ -173,7 +173,9 @@ class PostgresStore:
         recent = wanted.recent_since is not None and not given.keys().isdisjoint(_CUSTOMERS)
         lately = wanted.lately_since is not None and not given.keys().isdisjoint(_CUSTOMERS)
         since = [wanted.recent_since] * recent + [wanted.lately_since] * lately
-        text, names = statements.lookup(frozenset(given), recent=recent, lately=lately, whole=wanted.whole)
+        text, names = statements.lookup(
+            frozenset(given), recent=recent, lately=lately, outreach=wanted.outreach, whole=wanted.whole
+        )
         keys = [_keys(given[each.name], len(each.key)) for each in statements.SOUGHT if each.name in given]
         async with self._connection() as connection:
             found = await connection.fetchrow(text, tenant, *keys, *since)

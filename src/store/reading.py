@@ -50,6 +50,8 @@ def put(known: Known, name: str, found: Iterable[Sequence[Any]]) -> None:
         known.recent = recent(found)
     elif name == "lately":
         known.lately = lately(found)
+    elif name == "outreach":
+        known.outreach = outreach(found)
     elif name == "held":
         for row in found:
             fact = rows.identity_from(row)
@@ -98,6 +100,11 @@ def lately(found: Iterable[Sequence[Any]]) -> dict[str, tuple[Tagged, ...]]:
         for customer_id, contacts in found
         if contacts is not None
     }
+
+
+def outreach(found: Iterable[Sequence[Any]]) -> dict[str, tuple[int, ...]]:
+    """The moments at which customers were turned to unasked, by customer; a row is its id and a JSON array, or null."""
+    return {customer_id: tuple(rows.load(moments)) for customer_id, moments in found if moments is not None}
 
 
 def _recent(values: Sequence[Any]) -> Recent:

@@ -145,6 +145,8 @@ def _customer_more(fact: Customer) -> str:
         more["merged"] = fact.merged
     if fact.apart:
         more["apart"] = fact.apart
+    if fact.preferred_channel is not None:
+        more["preferred_channel"] = fact.preferred_channel
     return dump(more) if more else "{}"
 
 
@@ -162,6 +164,7 @@ def customer_from(row: Sequence[Any]) -> Customer:
         row[7],
         more.get("merged"),
         tuple(more.get("apart", ())),
+        more.get("preferred_channel"),
     )
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table
 from sqlalchemy.dialects.postgresql import JSON
 
 from src.dispatch.ports import LATELY_CONTACTS_MAX, RECENT_CONTACTS_MAX
+from src.router.folds import FLAGGED_CALLBACK
 from src.store import tables
 from src.store.writes import SECTIONS, Section
 
@@ -339,14 +340,31 @@ found_lately AS MATERIALIZED (
 """Of more contacts the tags alone: for each customer found an array of what `reading.lately` reads."""
 
 
+_OUTREACH: Final = f"""\
+found_outreach AS MATERIALIZED (
+  SELECT key.customer_id, found.moments FROM (SELECT id FROM found_customers UNION SELECT id FROM found_family)
+    AS key (customer_id),
+  LATERAL (SELECT json_agg(CASE WHEN newest.back THEN newest.answered_at ELSE newest.created_at END) AS moments
+    FROM (SELECT id, created_at, answered_at, flags::jsonb ? '{FLAGGED_CALLBACK}' AS back FROM contacts AS stored
+      WHERE stored.tenant = $1 AND stored.customer_id BETWEEN key.customer_id AND key.customer_id
+      ORDER BY stored.customer_id DESC, stored.id DESC LIMIT {LATELY_CONTACTS_MAX}) AS newest
+    LEFT JOIN LATERAL (SELECT outbound FROM contact_facts AS stored
+      WHERE stored.tenant = $1 AND stored.id BETWEEN newest.id AND newest.id
+      ORDER BY stored.id LIMIT 1) AS said ON true
+    WHERE CASE WHEN newest.back THEN newest.answered_at IS NOT NULL ELSE said.outbound END) AS found
+)"""
+"""When each customer found was turned to unasked: an array of what `reading.outreach` reads."""
+
+
 @cache
 def lookup(
-    wanted: frozenset[str], *, recent: bool = False, lately: bool = False, whole: bool = False
+    wanted: frozenset[str], *, recent: bool = False, lately: bool = False, outreach: bool = False, whole: bool = False
 ) -> tuple[str, tuple[str, ...]]:
     """The statement that finds what is wanted, and the names of its columns: each an array of records, or null.
 
     Parameters: tenant; then the keys of each wanted name in the order of `SOUGHT`, as JSON; with `recent`, which
-    follows customers, since when, and so with `lately`. `whole`: with every identity of these.
+    follows customers, since when, and so with `lately`. `outreach`: with the moments at which these were turned to.
+    `whole`: with every identity of these.
     """
     parts: dict[str, str] = {}
     given: list[str] = []
@@ -373,5 +391,8 @@ def lookup(
     if lately and "customers" in parts:
         parts["lately"] = ""
         texts.append(_LATELY.format(since=f"${len(given) + 2 + recent}"))
+    if outreach and "customers" in parts:
+        parts["outreach"] = ""
+        texts.append(_OUTREACH)
     answers = ",\n".join(f"(SELECT array_agg(each) FROM found_{each} AS each)" for each in parts)
     return f"WITH {', '.join(texts)}\nSELECT {answers}", tuple(parts)

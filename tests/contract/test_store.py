@@ -714,6 +714,26 @@ async def test_the_tags_of_contacts_go_further_back(store: AnyStore, writer: Wri
     assert {} == await found(START_MS, answers={"none"})
 
 
+async def test_when_a_customer_was_turned_to_is_known_of_the_whole_family(store: AnyStore, writer: Writer) -> None:
+    writer.staff("a1")
+    asked, followed_up, called_back, still_waits, other = (writer.contact(each) for each in ("k1",) * 4 + ("k2",))
+    for each in (called_back, still_waits):
+        writer.tell("contact.flagged", contact_id=each, customer_id="k1", flag="callback")
+    writer.do(c.Accept(str(writer.state.contacts[called_back].assignment_id)))
+    answered_at = writer.state.contacts[called_back].answered_at
+    outbound = [
+        ContactFact(each, "chat", "main", None, "phone", "+1", None, {}, outbound=True) for each in (followed_up, other)
+    ]
+    inbound = ContactFact(asked, "chat", "main", None, "phone", "+1", None, {})
+    family = (replace(CUSTOMER, survivor_id="k1"), replace(CUSTOMER, id="k2", survivor_id="k1"))
+    await store.commit(writer.batch(*family, IDENTITY, inbound, *outbound))
+    found = await store.lookup(writer.tenant, Wanted(contacts={asked}, outreach=True))
+    began = {each: writer.state.contacts[each].created_at for each in (followed_up, other)}
+    assert {began[followed_up], answered_at} == set(found.outreach["k1"])
+    assert (began[other],) == found.outreach["k2"]
+    assert {} == (await store.lookup(writer.tenant, Wanted(contacts={asked}))).outreach
+
+
 async def test_contacts_of_a_batch_that_was_refused_are_not_recent(store: AnyStore, writer: Writer) -> None:
     await store.commit(writer.batch(CUSTOMER, IDENTITY))
     writer.contact("k1")

@@ -99,9 +99,15 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "board.py",
-        'return "open" if hours.is_open(policy.hours, self.now) else "closed"',
+        'return "closed"',
         'return "open"',
         "a closed queue offers its contacts",
+    ),
+    Mutation(
+        "board.py",
+        'return "quiet" if is_quiet(self.quiet_for(contact), self.now) else "open"',
+        'return "open"',
+        "customers are called back in quiet hours",
     ),
     Mutation(
         "board.py",
@@ -495,7 +501,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "handlers/contacts.py",
-        'and (contact.park_reason != "callback" or board.is_open(contact))',
+        'and (contact.park_reason != "callback" or queue_is == "open")',
         "",
         "whoever writes to a closed queue is put off anew with each message",
     ),

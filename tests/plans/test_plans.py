@@ -260,6 +260,8 @@ async def hot(connection: asyncpg.Connection) -> list[Asked]:
     asked.append(Asked("look up recent", recent, [TENANT, json.dumps(keys["identities"]), 0]))
     lately = s.lookup(frozenset(["identities"]), lately=True)[0]
     asked.append(Asked("look up lately", lately, [TENANT, json.dumps(keys["identities"]), 0]))
+    outreach = s.lookup(frozenset(["contacts"]), outreach=True)[0]
+    asked.append(Asked("look up outreach", outreach, [TENANT, json.dumps([key(8), key(9)])]))
     for number, section in enumerate(SECTIONS):
         name = f"{section.verb} {section.table.name}"
         given = [TENANT, 1, 2, "batch", 5, 6, await rows_for(connection, section)]

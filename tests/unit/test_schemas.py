@@ -132,6 +132,11 @@ SETTINGS: dict[str, Any] = {
     "repeat_count": 3,
     "tiers": {"gold": {"priority": 60, "agents": ["anna"], "dedicated_wait_s": 30}},
     "masked_for": [],
+    "restraint": {
+        "quiet": {"time_zone": "Asia/Shanghai", "days": {"mon": [["21:00", "09:00"]]}, "dates": {"2026-10-01": []}},
+        "outreach_max": 2,
+        "outreach_within_s": 3_600,
+    },
 }
 
 

@@ -138,6 +138,12 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     reply_budget: Json | None = None
 
 
+class FollowUp(Contact, frozen=True, kw_only=True):
+    """A contact with which an agent reaches a customer, who would have it over its `preferred_channel`."""
+
+    preferred_channel: str | None = None
+
+
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one of several contacts: it was taken in (201), had been (200), or is refused."""
 
@@ -182,6 +188,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     display_name: str | None = None
     tier: str | None = None
     preferred_agent_id: str | None = None
+    preferred_channel: str | None = None
     attributes: Json = {}
     tags: list[str] = []
     created_at: str | None = None

@@ -235,7 +235,8 @@ class ContactFlagged(Data, frozen=True, kw_only=True):
     """Marked for people's attention."""
 
     flag: Annotated[
-        str, Meta(extra_json_schema={"enum": ["long_wait", "transfers", "asked_all", "callback", "repeat"]})
+        str,
+        Meta(extra_json_schema={"enum": ["long_wait", "transfers", "asked_all", "callback", "came_back", "repeat"]}),
     ]
 
 
@@ -561,6 +562,14 @@ class ReviewSettled(Data, frozen=True, kw_only=True):
     by: str | None
 
 
+class OutreachUrgent(Data, frozen=True, kw_only=True):
+    """An agent turns to a customer who was to be left in peace: by which `rule`, who did it, and why."""
+
+    rule: Annotated[str, Meta(extra_json_schema={"enum": ["quiet_hours", "too_many_outreaches"]})]
+    by: str | None
+    reason: str | None
+
+
 # -- configuration and the service -------------------------------------------------------------------------------------
 
 
@@ -672,6 +681,7 @@ DATA: Final[Mapping[str, type[Data]]] = {
     "customer.settled": CustomerSettled,
     "customer.repeat": CustomerRepeat,
     "review.settled": ReviewSettled,
+    "outreach.urgent": OutreachUrgent,
     "journal.checkpoint": Checkpoint,
     **{f"{kind}.{what}": Changed for kind in NAMED for what in ("updated", "deleted")},
 }

@@ -149,17 +149,31 @@ class AddressBody(Body):
 class FollowUpBody(Body):
     """On which channel the customer is reached, and at which of its addresses: null, the usual one there.
 
+    Where no `channel` is given, it is the one that the customer prefers, if it can be reached there, else that of the
+    contact. In quiet hours, and beyond what the tenant allows within some time, only what is `urgent` is begun:
+    `reason` says why.
+
     `agent_id` is who reaches it, null: whoever answers for the contact, or had it last. `text` says what for.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"channel": "voice", "text": "Walk through the refund"}]})
 
-    channel: ChannelName
+    channel: ChannelName | None = None
     account: Account = ""
     external_id: Short | None = None
     identity: AddressBody | None = None
     text: Text | None = None
     agent_id: Name | None = None
+    urgent: bool = False
+    reason: Short | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "FollowUpBody":
+        if self.external_id is not None and self.channel is None:
+            raise ValueError("an external_id needs its channel")
+        if self.urgent != (self.reason is not None):
+            raise ValueError("what is urgent needs a reason, and nothing else does")
+        return self
 
 
 class CancelBody(Body):

@@ -4,16 +4,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from src.api.schemas.base import Account, Attributes, Body, Id, Name, Short, Text
+from src.api.schemas.base import Account, Attributes, Body, ChannelName, Id, Name, Short, Text
 from src.api.schemas.contacts import IdentityBody
 
 
 class CustomerPatch(Body):
-    """What may be changed of a customer; what is left out stays."""
+    """What may be changed of a customer; what is left out stays.
+
+    `preferred_channel` is the one over which it would have us turn to it: follow-ups go there if nothing else is said.
+    """
 
     display_name: Short | None = None
     tier: Name | None = None
     preferred_agent_id: Name | None = None
+    preferred_channel: ChannelName | None = None
     attributes: Attributes | None = None
     tags: Annotated[list[Name], Field(max_length=50)] | None = None
 

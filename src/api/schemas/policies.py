@@ -22,7 +22,7 @@ from src.api.schemas.base import (
     Values,
     WaitSeconds,
 )
-from src.api.schemas.queues import AlarmBody, ClockTime, QueueBody, TimeZone, Weekday
+from src.api.schemas.queues import AlarmBody, ClockTime, Day, QueueBody, Spans, TimeZone, Weekday
 from src.dispatch.config import milliseconds
 from src.dispatch.ports import RECENT_CONTACTS_MAX
 from src.errors import Malformed
@@ -210,6 +210,30 @@ class RetentionSettings(Body):
     customers_days: RetentionDays | None = None
 
 
+class QuietBody(Body):
+    """When customers are left in peace, by the wall clock of `time_zone`. A weekday that is missing has no such hours.
+
+    A span goes over midnight where its end is not after its beginning. `dates` take the place of their weekday.
+    """
+
+    time_zone: KnownZone
+    days: dict[Weekday, Spans] = {}
+    dates: Annotated[dict[Day, Spans], Field(max_length=1000)] = {}
+
+
+class RestraintSettings(Body):
+    """When, and how often, a customer is turned to unasked.
+
+    In `quiet` hours promised call-backs wait and agents begin no follow-ups, but urgent ones. Of both together a
+    customer gets no more than `outreach_max` within `outreach_within_s` seconds; a call-back that was promised is
+    counted, and made whatever the count. null: no limit.
+    """
+
+    quiet: QuietBody | None = None
+    outreach_max: Annotated[int, Field(ge=1, le=100)] | None = None
+    outreach_within_s: Annotated[int, Field(ge=60, le=7_776_000)] = 86_400
+
+
 class SettingsBody(Body):
     """The tenant's settings. `on_agent_lost` and `silence_s` are by channel, `*` for all others.
 
@@ -219,7 +243,8 @@ class SettingsBody(Body):
     A parked contact comes back `park_return_s` before its time. One agent is asked alone for help for `help_wait_s`. A
     tag counts as asked before for `repeat_window_s`; a customer's `repeat_count`th contact with a tag within that time
     is a repeat. `tiers` say by name what a customer's tier means. `masked_for` are the roles whose tokens see telephone
-    numbers and e-mail addresses of customers masked, wherever they stand; API keys see them whole.
+    numbers and e-mail addresses of customers masked, wherever they stand; API keys see them whole. `restraint` is when
+    customers are left in peace.
     """
 
     presence_grace_s: Annotated[int, Field(ge=0, le=3_600)] = 30
@@ -243,3 +268,4 @@ class SettingsBody(Body):
     repeat_count: Annotated[int, Field(ge=2, le=RECENT_CONTACTS_MAX)] = 2
     tiers: Annotated[dict[Name, TierBody], Field(max_length=50)] = {}
     masked_for: Annotated[list[Literal["agent", "supervisor"]], Field(max_length=2)] = ["agent"]
+    restraint: RestraintSettings = RestraintSettings()

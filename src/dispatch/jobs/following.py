@@ -1,15 +1,18 @@
 """Going on with a customer over another channel: a chat is followed up by a call, a call by a message."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from src.dispatch import outreach, remarks
 from src.dispatch.jobs.inbound import Taken, responsible
 from src.dispatch.people import insist_on, members_of, survivor_of, whole
-from src.dispatch.ports import ContactFact, IdentityFact, Wanted
+from src.dispatch.ports import ContactFact, IdentityFact, RemarkFact, Wanted
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Forbidden, Malformed, NotFound
 from src.router import commands
+from src.router import events as ev
 from src.router.entities import Assignment, Contact
 from src.router.model import TagRequest
 from src.router.state import State
@@ -22,23 +25,27 @@ REACHED_AT: Final = {"voice": "phone", "sms": "phone"}
 class FollowUp:
     """A new contact in the conversation of `contact_id`, open or closed, with which an agent reaches the customer.
 
-    `identity` (type, value) is one that the customer has; None: the one by which it is usually reached there.
-    `agent_id` None: whoever answers for the contact, or had it last. `acting`: the agent that asks, for itself alone.
+    `channel` None: the one that the customer prefers, if it is reached there, else that of the contact. `identity`
+    (type, value) is one that the customer has; None: the one by which it is usually reached there. `agent_id` None:
+    whoever answers for the contact, or had it last. `acting`: the agent that asks, for itself alone. `by` is who asks.
+    `urgent` says why it is done also where the customer is to be left in peace; None: then it is not.
     """
 
     contact_id: str
-    channel: str
+    channel: str | None
     account: str
     external_id: str | None
     identity: tuple[str, str] | None
     text: str | None
     agent_id: str | None
     acting: str | None
+    by: str = ""
+    urgent: str | None = None
 
     def wants(self, wanted: Wanted, _: State) -> None:
         wanted.contacts.add(self.contact_id)
-        wanted.whole = True
-        if self.external_id is not None:
+        wanted.whole = wanted.outreach = True
+        if self.external_id is not None and self.channel is not None:
             wanted.external_contacts.add((self.channel, self.account, self.external_id))
 
     def run(self, turn: Turn) -> Taken:
@@ -51,23 +58,31 @@ class FollowUp:
             Forbidden: an agent asks for another, or for a contact that is another's now.
             Conflict: `external_id` is that of a contact in another conversation.
             AgentUnavailable: the agent is not there, or does not serve the channel.
+            QuietHours, TooManyOutreaches: the customer is left in peace now, and it is not urgent.
         """
         contact = _contact(turn, self.contact_id)
         agent_id = self._agent(turn, contact)
         earlier = turn.known.facts.get(contact.id)
         conversation_id = contact.id if earlier is None else earlier.conversation_id or contact.id
-        known = turn.known.external_contacts.get((self.channel, self.account, self.external_id or ""))
+        known = turn.known.external_contacts.get((self.channel or "", self.account, self.external_id or ""))
         if known is not None:
             if turn.known.facts[known].conversation_id != conversation_id:
                 raise Conflict("this external_id is that of a contact in another conversation")
             return Taken(known, created=False)
         members = members_of(turn, survivor_of(turn, insist_on(turn, contact.id)))
-        identity = self._identity([each for member in members for each in turn.known.held.get(member, ())])
         profile = whole([turn.known.customers[each] for each in members])
+        held = [each for member in members for each in turn.known.held.get(member, ())]
+        channel, identity = self._reached(held, profile.preferred_channel, contact, earlier)
+        account = self.account
+        if self.channel is None and not account and channel == contact.channel:
+            account = contact.account
+        hold = outreach.hold(turn, members)
+        if hold is not None and self.urgent is None:
+            raise outreach.refusal(hold)
         fact = ContactFact(
             id=turn.new_id(),
-            channel=self.channel,
-            account=self.account,
+            channel=channel,
+            account=account,
             external_id=self.external_id,
             identity_type=identity.type,
             identity_value=identity.value,
@@ -81,8 +96,8 @@ class FollowUp:
             commands.Receive(
                 contact_id=fact.id,
                 customer_id=contact.customer_id,
-                channel=self.channel,
-                account=self.account,
+                channel=channel,
+                account=account,
                 tags=tuple(TagRequest(each) for each in contact.tags),
                 language=contact.language,
                 queue=queue,
@@ -96,6 +111,12 @@ class FollowUp:
         )
         turn.write(fact)
         turn.opened(contact.customer_id, fact)
+        outreach.begun(turn, contact.customer_id)
+        if hold is not None and self.urgent is not None:
+            remark_id = remarks.PREFIX + turn.new_id()
+            data = {"rule": hold.reason, "by": self.by, "reason": remark_id}
+            turn.decide(commands.Record(ev.OUTREACH_URGENT, contact.customer_id, data, fact.id))
+            turn.write(RemarkFact(remark_id, fact.id, self.urgent, turn.now))
         return Taken(fact.id, created=True, snapshot=turn.snapshot(fact.id))
 
     def _agent(self, turn: Turn, contact: Contact) -> str:
@@ -108,7 +129,22 @@ class FollowUp:
             raise Malformed("nobody has had this contact: name an agent", field="agent_id")
         return agent_id
 
-    def _identity(self, held: Iterable[IdentityFact]) -> IdentityFact:
+    def _reached(
+        self, held: Sequence[IdentityFact], preferred: str | None, contact: Contact, earlier: ContactFact | None
+    ) -> tuple[str, IdentityFact]:
+        """Over which channel, and at which address; over the contact's own at the one that it came by."""
+        if self.channel is not None:
+            return self.channel, self._identity(held, self.channel)
+        if preferred is not None:
+            with contextlib.suppress(Malformed):
+                return preferred, self._identity(held, preferred)
+        came_by = None if earlier is None else (earlier.identity_type, earlier.identity_value)
+        own = next((each for each in held if (each.type, each.value) == came_by), None)
+        if self.identity is None and own is not None:
+            return contact.channel, own
+        return contact.channel, self._identity(held, contact.channel)
+
+    def _identity(self, held: Sequence[IdentityFact], channel: str) -> IdentityFact:
         """At which address; a proven one before one that was typed in, the newest first."""
         by_age = sorted(held, key=lambda each: (each.strong, each.created_at, each.value), reverse=True)
         if self.identity is not None:
@@ -116,10 +152,10 @@ class FollowUp:
             if found is None:
                 raise Malformed("the customer has no such identity", field="identity")
             return found
-        kind = REACHED_AT.get(self.channel, self.channel)
+        kind = REACHED_AT.get(channel, channel)
         found = next((each for each in by_age if each.type == kind or each.type.startswith(f"{kind}_")), None)
         if found is None:
-            raise Malformed(f"no address is known at which the customer is reached by {self.channel}", field="identity")
+            raise Malformed(f"no address is known at which the customer is reached by {channel}", field="identity")
         return found
 
 

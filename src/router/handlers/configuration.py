@@ -1,6 +1,7 @@
 """Configuration is put and removed. It holds at once, also for what waits already."""
 
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from src.errors import AgentBusy, InUse, NotFound
 from src.router import checks, commands
@@ -22,6 +23,9 @@ from src.router.model import (
 )
 from src.router.state import State
 from src.router.tagging import TagFinder
+
+_OF_CONTACTS: Final = attrgetter("wait_flag_s", "park_return_s", "restraint")
+"""Settings that say when something is due for contacts."""
 
 
 def put_agent(room: Room, command: commands.PutAgent) -> None:
@@ -152,7 +156,7 @@ def set_settings(board: Board, settings: Settings) -> None:
     if before.silence_s != settings.silence_s:
         for assignment in board.state.assignments.values():
             board.note_assignment(assignment)
-    if (before.wait_flag_s, before.park_return_s) != (settings.wait_flag_s, settings.park_return_s):
+    if _OF_CONTACTS(before) != _OF_CONTACTS(settings):
         for contact in board.state.contacts.values():
             board.note_contact(contact)
 

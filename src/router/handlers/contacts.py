@@ -10,7 +10,7 @@ from src.router.classify import requirements_of, uncovered
 from src.router.deadlines import LONG_WAIT, waited_at
 from src.router.entities import Agent, Assignment, Contact, own_terms_json, requirements_json, terms_json
 from src.router.fit import misfit
-from src.router.folds import FLAGGED_CALLBACK, FLAGGED_ESCALATED
+from src.router.folds import FLAGGED_BACK, FLAGGED_CALLBACK, FLAGGED_ESCALATED
 from src.router.handlers.assignments import end_active
 from src.router.handlers.base import Room
 from src.router.handlers.parking import lay_aside, resume
@@ -127,7 +127,12 @@ def message(room: Room, command: commands.Message) -> None:
         board.note_assignment(assignment)
         if assignment.released and not assignment.wanted:
             board.say(ev.ASSIGNMENT_WANTED, assignment)
-    elif contact.state == "parked" and (contact.park_reason != "callback" or board.is_open(contact)):
+        return
+    queue_is = board.queue_is(contact)
+    if queue_is == "quiet":
+        board.tell(ev.CONTACT_FLAGGED, contact, flag=FLAGGED_BACK)  # who writes is not disturbed by an answer
+        queue_is = "open"
+    if contact.state == "parked" and (contact.park_reason != "callback" or queue_is == "open"):
         resume(board, contact, "customer", None)
 
 

@@ -14,7 +14,9 @@ POSTS = re.findall(r"(?<!`)\n\n```json\n(.*?)```", GUIDE.read_text("utf-8"), re.
 
 
 def test_the_guide_has_examples() -> None:
-    assert {"rules", "queues", "agents", "departments", "pilots"} == {path.split("/")[2] for path, _ in PUTS}
+    assert {"rules", "queues", "agents", "departments", "settings", "pilots"} == {
+        path.split("/")[2] for path, _ in PUTS
+    }
     assert 1 == len(POSTS)
 
 
