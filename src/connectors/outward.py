@@ -9,7 +9,9 @@ import contextlib
 import ipaddress
 import random
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Self
 
 import httpcore
@@ -24,6 +26,10 @@ ANSWER_BYTES_MAX: Final = 256 * 1024
 ANSWER_DEPTH_MAX: Final = 32
 CONNECTIONS_MAX: Final = 64
 PAUSE_S: Final = 0.1
+LOOKUP_S_MAX: Final = 5.0
+LOOKUPS_MAX: Final = 64
+"""Names that are looked up at a time. One whose servers are silent takes a thread for as long as the system waits."""
+
 _PASSING: Final = frozenset({429, 502, 503, 504})
 _OK: Final = 200
 _NOT_FOUND: Final = 404
@@ -91,13 +97,56 @@ async def resolved(host: str, port: int, also: Iterable[Network]) -> str:
         OSError: the name has no address.
     """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        async with asyncio.timeout(LOOKUP_S_MAX):
+            found = await _looked_up(host.strip("[]"), port)
     except UnicodeError as error:
         raise OSError("the name is none") from error
     addresses = [ipaddress.ip_address(each[4][0]) for each in found]
     if not all(allowed(each, also) for each in addresses):
         raise ForbiddenAddressError
     return str(addresses[0])
+
+
+_Found = Sequence[tuple[Any, ...]]
+_under_way: Final[dict[tuple[asyncio.AbstractEventLoop, str, int], asyncio.Future[_Found]]] = {}
+"""Lookups that have no answer yet: whoever asks for the same name waits for the same answer."""
+
+
+async def _looked_up(host: str, port: int) -> _Found:
+    """What the system knows of a name, asked in a thread of its own, for which the process does not wait when it ends.
+
+    The loop's own way has a few threads for all: a handful of names whose servers are silent would hold up everybody's.
+    """
+    loop = asyncio.get_running_loop()
+    key = loop, host, port
+    asked = _under_way.get(key)
+    if asked is None:
+        if len(_under_way) >= LOOKUPS_MAX:
+            raise OSError("too many names are being looked up")
+        asked = _under_way[key] = loop.create_future()
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())  # also where nobody waits any more
+        threading.Thread(target=_look_up, args=(key, asked), name="name", daemon=True).start()
+    return await asyncio.shield(asked)
+
+
+def _look_up(key: tuple[asyncio.AbstractEventLoop, str, int], asked: asyncio.Future[_Found]) -> None:
+    loop, host, port = key
+    tell: Callable[[], None]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except Exception as error:  # noqa: BLE001  # it is told to whoever asked
+        tell = partial(asked.set_exception, error)
+    else:
+        tell = partial(asked.set_result, found)
+
+    def end() -> None:
+        del _under_way[key]
+        tell()
+
+    try:
+        loop.call_soon_threadsafe(end)
+    except RuntimeError:  # the loop has ended meanwhile
+        del _under_way[key]
 
 
 class _Guarded(httpcore.AsyncNetworkBackend):

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gc
 import socket
+import threading
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -81,9 +82,9 @@ class Names:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked = 0
         self.answers: list[list[str]] = []
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._resolve)
+        monkeypatch.setattr(socket, "getaddrinfo", self._resolve)
 
-    async def _resolve(self, host: str, port: int, **_: int) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+    def _resolve(self, host: str, port: int, **_: int) -> list[tuple[int, int, int, str, tuple[str, int]]]:
         assert host == "shop.example", "what was looked at is not asked for again"
         self.asked += 1
         found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -299,6 +300,40 @@ async def test_a_name_that_is_public_and_private_at_once(careful: Outward, names
             with pytest.raises(Failed, match="forbidden_address"):
                 await ask()
         assert {each.connections for each in others.values()} == {0}
+
+
+async def test_names_whose_servers_are_silent_hold_up_nobody_else(
+    other: Other, ways: Outward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    go_on = threading.Event()
+    real = socket.getaddrinfo
+
+    def look_up(host: str, port: int, **more: int) -> object:
+        asked.append(host)
+        if host.endswith(".silent.example"):
+            go_on.wait(20)
+            raise socket.gaierror
+        return real("127.0.0.1" if host == "shop.example" else host, port, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    silent = [asyncio.create_task(ways.post(f"http://{number % 40}.silent.example/", b"", {})) for number in range(60)]
+    while len(asked) < 40:
+        await asyncio.sleep(0.001)
+    async with asyncio.timeout(2):
+        assert (await ways.post(other.url.replace("127.0.0.1", "shop.example"), b"", {}))[0] == 204
+    assert len(asked) == 41, "who asks for the same name waits for the same answer"
+    monkeypatch.setattr(outward, "LOOKUP_S_MAX", 0.01)
+    with pytest.raises(Failed, match="unreachable"):
+        await ways.post("http://0.silent.example/", b"", {})
+    monkeypatch.setattr(outward, "LOOKUPS_MAX", 40)
+    with pytest.raises(Failed, match="unreachable"):
+        await ways.post("http://41.silent.example/", b"", {})
+    assert len(asked) == 41
+    go_on.set()
+    ends = await asyncio.gather(*silent, return_exceptions=True)
+    assert {str(each) for each in ends} == {"unreachable"}
+    assert not outward._under_way
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
