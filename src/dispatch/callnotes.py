@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-ENDED: Final = frozenset({"ended", "abandoned"})
+LEFT: Final = "left"
+ENDED: Final = frozenset({"ended", "abandoned", LEFT})
 
 OUT: Final = "out-"
 """What the ids of calls begin with in which we dial the customer; behind it stands the contact's."""
@@ -39,10 +40,10 @@ class CallNote:
     """Something happened to a call.
 
     `kind` is `offered`, `queued`, `agent_ringing`, … as in `channels/voice/calls`; `coming`, which is written before a
-    call's contact is, as `offered` is behind it; and `dialled`, `reached` of customers, `coming` before. `leg_id` is
+    call's contact is, as `offered` is behind it; `left`, when a caller whom its queue has not kept was given to
+    something else, so that no more of it is news; and `dialled`, `reached` of customers, `coming` before. `leg_id` is
     the agent's side that it concerns, None: the customer's; `ref` the system's own id of that side, where it has one
-    that is not the call's. `cause` is a Q.850 number, `at` the time in milliseconds since the
-    epoch.
+    that is not the call's. `cause` is a Q.850 number, `at` the time in milliseconds since the epoch.
     """
 
     id: str
@@ -59,7 +60,8 @@ class CallOrder:
     """Something is to be done with a call. `kind` is `hold`, `announce`, `ring`, `dial`, `bridge`, `hang_up` or `drop`.
 
     `data` is what belongs to the kind: `phone` and `timeout_s` of a ring, `timeout_s` of a dial (whom, is read when it
-    is given), `position` of an announcement. `at` is when it was ordered, in milliseconds since the epoch.
+    is given), `position` of an announcement, `reason` of a hang-up whose caller its queue has not kept. `at` is when it
+    was ordered, in milliseconds since the epoch.
     """
 
     id: str
@@ -68,6 +70,16 @@ class CallOrder:
     at: int
     leg_id: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def left_note(call_id: str, now_ms: int) -> CallNote:
+    """A caller was given to something else, such as voicemail: once for each call."""
+    return CallNote(left_id(call_id), call_id, LEFT, now_ms)
+
+
+def left_id(call_id: str) -> str:
+    """The id of the note that a caller was given to something else."""
+    return f"{call_id} {LEFT}"
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ RETURNING {_NOTE_COLUMNS}"""  # noqa: S608
 _OPEN: Final = """\
 SELECT call_id FROM call_notes AS opened WHERE tenant = $1 AND account = $2 AND kind = 'coming' AND NOT EXISTS (
   SELECT FROM call_notes AS closing WHERE closing.tenant = $1 AND closing.account = $2
-  AND closing.call_id = opened.call_id AND closing.kind IN ('ended', 'abandoned'))"""
+  AND closing.call_id = opened.call_id AND closing.kind IN ('ended', 'abandoned', 'left'))"""
 
 OPEN: Final = f"{_OPEN} LIMIT $3"
 

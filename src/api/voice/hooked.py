@@ -25,7 +25,7 @@ from src.channels.voice.hook_line import frame_of_note, frame_of_standing, order
 from src.connectors.outward import Failed, Outward
 from src.delivery.hub import encode
 from src.dispatch import jobs, signatures
-from src.dispatch.callnotes import OUT, CallNote, CallOrder, folded
+from src.dispatch.callnotes import OUT, CallNote, CallOrder, folded, left_note
 from src.errors import NotFound, Refused, StoreUnreachable
 
 ROUND_S: Final = 2.0
@@ -116,6 +116,7 @@ class _BookPipe:
 
     def __init__(self, found: Services, account: Account) -> None:
         self._found, self._tenant, self._account = found, account.tenant, account.name
+        self._asks = account.settings["system"] == "twilio"  # it is noted where that is answered
         self._frames: list[str] = []
         self._begun = False
 
@@ -153,6 +154,8 @@ class _BookPipe:
             coming = CallNote(f"{order.call_id} coming", order.call_id, "coming", order.at)
             await self._found.call_book.note(self._tenant, self._account, [coming])
         await self._found.call_book.order(self._tenant, self._account, order)
+        if "reason" in order.data and not self._asks:
+            await self._found.call_book.note(self._tenant, self._account, [left_note(order.call_id, order.at)])
 
     async def close(self, code: int, reason: str) -> None:
         """There is nothing to close."""

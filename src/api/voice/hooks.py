@@ -17,11 +17,14 @@ from src.channels.voice import twilio as spoken
 from src.channels.voice.hook import Poll, Stand
 from src.channels.voice.hook_line import as_json
 from src.delivery.hub import encode
-from src.dispatch.callnotes import CallNote, CallOrder, contact_of, folded
+from src.dispatch.callnotes import CallNote, CallOrder, contact_of, folded, left_id
 from src.dispatch.inbound import InboundHangup
 
 LOOK_AGAIN_S: Final = 1.0
 """How often it is looked for what another process wrote, if that is not heard of: as often as journals are compared."""
+
+_NO_NEWS: Final = frozenset({"ended", "abandoned", "dtmf"})
+"""What says nothing to the contact of a caller who was given to something else."""
 
 TEMPORARY: Final = 41
 """Q.850: temporary failure, for an agent's side that is gone and nobody knows why."""
@@ -29,14 +32,17 @@ TEMPORARY: Final = 41
 
 async def settle(found: Services, account: Account, receipt: Receipt) -> Reply:
     """Write down what was told, unless it is known, and answer."""
-    ids = [each.id for each in receipt.notes]
-    if not ids or set(ids) - await found.call_book.known(account.tenant, account.name, ids):
+    ids = {each.id for each in receipt.notes}
+    over = {left_id(each.call_id) for each in receipt.notes if each.kind in _NO_NEWS}
+    known = await found.call_book.known(account.tenant, account.name, ids | over) if ids else set()
+    if not ids or ids - known:
         coming = [
             replace(each, id=f"{each.id} coming", kind="coming") for each in receipt.notes if each.kind == "offered"
         ]
         if coming:
             await found.call_book.note(account.tenant, account.name, coming)
-        await take(found, account, receipt.inbound)
+        if not over & known:
+            await take(found, account, receipt.inbound)
         await found.call_book.note(account.tenant, account.name, receipt.notes)
     match receipt.asked:
         case Poll():

@@ -24,6 +24,7 @@ from src.channels.voice.calls import (
     Ended,
     HangUp,
     Hold,
+    Left,
     Offered,
     Queued,
     Reached,
@@ -31,7 +32,7 @@ from src.channels.voice.calls import (
     Standing,
 )
 from src.channels.voice.lines import remember
-from src.dispatch.callnotes import ENDED, OUT, CallNote, CallOrder, NotedCall, attempt_of, folded, tried_by
+from src.dispatch.callnotes import ENDED, LEFT, OUT, CallNote, CallOrder, NotedCall, attempt_of, folded, tried_by
 
 KINDS: Final[Mapping[type[CallCommand], str]] = {
     Hold: "hold",
@@ -114,6 +115,8 @@ class HookLine:
                 leg_id, call_id = command.leg_id, self._call_of_leg.get(command.leg_id, "")
             case Announce():
                 call_id, data = self._tried(command.call_id), {"position": command.position}
+            case HangUp() if command.reason:
+                call_id, data = command.call_id, {"reason": command.reason}
             case Dial():
                 call_id, data = self._tried(command.call_id), {"timeout_s": command.timeout_s}
             case _:
@@ -205,6 +208,8 @@ def _offered(call: NotedCall, at_ms: int = 0) -> Offered:
 
 
 def _end_of(call: NotedCall, note: CallNote) -> CallEvent:
+    if note.kind == LEFT:
+        return Left(call.id, note.at)
     there = call.customer.answered if call.out else any(each.talked for each in call.legs.values())
     cause = note.cause if note.kind in ENDED else None
     return (Ended if there else Abandoned)(tried_by(call.id), note.at, cause)

@@ -249,6 +249,32 @@ async def test_a_customer_who_is_busy_is_dialled_under_another_id_when_the_conta
         assert "active" == (await tenant.call("GET", f"/v1/contacts/{contact_id}"))["state"]
 
 
+async def test_whom_a_closed_queue_does_not_keep_may_be_given_to_voicemail_which_is_no_news(tenant: Client) -> None:
+    await agent(tenant, "anna")
+    closed = {"hours": {"time_zone": "UTC", "closed": {"action": "callback"}}}
+    await tenant.call("PUT", "/v1/queues/default", json=closed)
+    async with connected(tenant, **DIALS) as gateway, tenant.desktop("anna", status="available") as anna:
+        await gateway.tell("offered", "c1", number="13800138000")
+        assert "callback" == (await gateway.command("hang_up", call_id="c1"))["reason"]
+        await account(tenant, **DIALS | {"shows": "+861012345679"})  # another line takes over
+        contact_id = (await tenant.call("GET", "/v1/contacts"))["items"][0]["id"]
+        await tenant.call("PUT", "/v1/queues/default", json={})
+        await tenant.call("POST", f"/v1/contacts/{contact_id}/resume", json={})
+        first = await gateway.command("ring")
+        standing = {"type": "standing", "calls": [{"call_id": "c1", "number": "13800138000"}], "legs": {}}
+        assert 200 == (await gateway.post("", standing)).status_code
+        await gateway.tell("dtmf", "c1", digits="1")
+        await gateway.tell("ended", "c1", cause=31)
+        await gateway.tell("agent_answered", first["call_id"], leg_id=first["leg_id"])
+        await gateway.command("dial", call_id=first["call_id"])
+        await gateway.tell("abandoned", first["call_id"], cause=17)
+        assert {"cause": 17} == (await anna.event("call.ended"))["data"], "what the voicemail's caller does is no news"
+        await gateway.tell("offered", "c2", number="13800138001")
+        await gateway.until(lambda: gateway.like("hold", call_id="c2") or gateway.like("ring", call_id="c2"))
+        assert 1 == len([each for each in gateway.commands if each["call_id"] == "c1"])
+        assert not [each for each in anna.events if each["type"] == "message.received"]
+
+
 async def test_events_in_any_order_come_to_the_same_end(tenant: Client) -> None:
     orders = [("ended", "offered"), ("abandoned", "agent_ringing", "offered"), ("ended", "agent_answered", "offered")]
     async with connected(tenant) as gateway:
