@@ -18,7 +18,7 @@ from src.channels.voice import shown_to_customers, twilio
 from src.channels.voice.calls import Dial, Ring
 from src.channels.voice.switchboard import Wish
 from src.connectors.outward import Failed, Outward
-from src.dispatch.callnotes import CallNote, CallOrder, NotedCall, contact_of, folded, tried_by
+from src.dispatch.callnotes import CallNote, CallOrder, NotedCall, contact_of, folded, left_note, tried_by
 from src.dispatch.inbound import InboundHangup
 from src.errors import StoreUnreachable, Unavailable
 
@@ -28,6 +28,9 @@ CALL_S_MAX: Final = 10.0
 LOOKED_AFTER_MAX: Final = 200
 RING_MS_MAX: Final = 60_000
 """So long after a telephone was ordered to ring it may not be known which of Twilio's calls it is."""
+
+FIRST_MS: Final = 1_000
+"""So long after a caller came, the answer to its first question may be on its way."""
 
 OK: Final = range(200, 300)
 REFUSED: Final = range(400, 500)
@@ -42,7 +45,12 @@ async def next_round(found: Services, account: Account, asked: twilio.Round) -> 
     try:
         call, wish = await _stands(found, account, asked.call_id)
         if wish is None or wish.over or call.ended:
-            return twilio.turn_away(account) if asked.first else twilio.hang_up()
+            reason = "" if wish is None else wish.reason
+            if not (asked.first or reason):
+                return twilio.hang_up()
+            if reason and twilio.says_why(account):
+                await found.call_book.note(account.tenant, account.name, [left_note(call.id, found.clock.now_ms())])
+            return twilio.turn_away(account, reason)
         for leg in wish.legs:
             noted = call.legs.get(leg.id)
             if leg.state in ("active", "parked") and noted is not None and noted.answered and not noted.ended:
@@ -108,6 +116,8 @@ class TwilioCalls:
                 if call.leg(leg_id).talked:  # it asked what next before: to be sent again would end the conference
                     return DONE
                 return await self._change(call, twilio.talk_form(call.id, leg_id, account), order.at)
+            case "hang_up" if order.data.get("reason") and twilio.says_why(account):
+                return await self._turn_away(await self._noted(order.call_id), order.at)
             case "hang_up":
                 return await self._change(await self._noted(order.call_id), twilio.END_FORM, order.at)
             case "drop":
@@ -149,6 +159,12 @@ class TwilioCalls:
             await self._look_at(call)
             return DONE
         return status
+
+    async def _turn_away(self, call: NotedCall, at_ms: int) -> int:
+        """Have the caller ask what next; one that has just come does so by itself, and is not told twice."""
+        if not call.ended and at_ms - call.heard_at < FIRST_MS and self._found.clock.now_ms() - at_ms < FIRST_MS:
+            return NOT_YET
+        return await self._change(call, twilio.turn_away_form(call.id, self._account), at_ms)
 
     def _unknown(self, at_ms: int) -> int:
         """It is not known yet which of Twilio's calls a side is."""

@@ -67,6 +67,7 @@ SETTINGS: Final = frozenset(
         "greeting",
         "place_text",
         "closed_text",
+        "closed_url",
         "music",
         "phones",
         "trunk",
@@ -113,6 +114,8 @@ def check(settings: Mapping[str, object], secrets: Mapping[str, str]) -> None:
     check_calls(settings, PHONES)
     for name in ("public_url", "api_base_url", "music"):
         check_url(settings, name)
+    if "closed_url" in settings and not _is_elsewhere(str(settings["closed_url"])):
+        raise Malformed("closed_url must be an https address of your own TwiML", field="settings.closed_url")
     if not str(settings["account_sid"]).isalnum():
         raise Malformed("account_sid must be letters and digits, such as AC…", field="settings.account_sid")
 
@@ -227,10 +230,19 @@ def hang_up() -> Reply:
     return _twiml("<Hangup/>")
 
 
-def turn_away(account: Account) -> Reply:
-    """The end of a call that its queue has not kept: it is closed or full, or calls back."""
-    text = account.settings.get("closed_text")
-    return hang_up() if text is None else _twiml(f"{_say(account, str(text))}<Hangup/>")
+def turn_away(account: Account, reason: str) -> Reply:
+    """What a caller hears whom its queue has not kept, `reason` as in `HangUp`: the tenant's own TwiML, or the end."""
+    text, url = account.settings.get("closed_text"), account.settings.get("closed_url")
+    said = "" if text is None else _say(account, str(text))
+    if url is None:
+        return _twiml(f"{said}<Hangup/>")
+    why = f"{'&' if urlsplit(str(url)).query else '?'}reason={reason}" if reason else ""
+    return _twiml(f'{said}<Redirect method="POST">{escape(str(url).rstrip("?") + why)}</Redirect>')
+
+
+def says_why(account: Account) -> bool:
+    """Whether callers whom their queue does not keep hear anything."""
+    return "closed_text" in account.settings or "closed_url" in account.settings
 
 
 def address(account: Account, path: str, query: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -282,6 +294,11 @@ def talk_form(call_id: str, leg_id: str, account: Account) -> Params:
     return [("Url", address(account, "/talk", {"leg": leg_id} | _named(call_id))), ("Method", "POST")]
 
 
+def turn_away_form(call_id: str, account: Account) -> Params:
+    """What has a waiting caller ask what next, who is then turned away."""
+    return [("Url", address(account, "/wait", _named(call_id))), ("Method", "POST")]
+
+
 END_FORM: Final[Params] = (("Status", "completed"),)
 """What ends a call, whether it rings or is answered."""
 
@@ -315,6 +332,16 @@ def _verified(request: ChannelRequest, account: Account) -> Params:
     if not any(hmac.compare_digest(given, each) for each in expected):
         raise BadSignature("the signature does not fit; public_url must be as Twilio calls it")
     return params
+
+
+def _is_elsewhere(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.scheme == "https" and parts.hostname and parts.port != 0 and "@" not in parts.netloc) and (
+            not parts.fragment
+        )
+    except ValueError:
+        return False
 
 
 def _spelled(url: str) -> Sequence[str]:

@@ -302,6 +302,60 @@ async def test_whom_a_closed_queue_lets_go_is_called_and_a_transfer_goes_on_with
             await until_state(tenant, "closed", "customer_left")
 
 
+async def test_whom_its_queue_does_not_keep_hears_why_and_goes_on_to_a_voicemail_which_is_no_news(
+    tenant: Client,
+) -> None:
+    await agent(tenant, "01")
+    url = "https://voicemail.example/front?box=1&lang=zh"
+    async with (
+        connected(tenant, trunk="{number}", closed_text="请留言", closed_url=url) as twilio,
+        tenant.desktop("01") as anna,
+    ):
+        waits = await twilio.call("+8613800138000")
+        await twilio.until(lambda: "wait" == twilio.calls[waits].hears)
+        contact_id = (await tenant.call("GET", "/v1/contacts"))["items"][0]["id"]
+        await tenant.call("POST", f"/v1/contacts/{contact_id}/cancel", json={"reason": "moved"})
+        await twilio.until(lambda: f"{url}&reason=cancelled" == twilio.calls[waits].next_url)
+        closed = {"time_zone": "UTC", "closed": {"action": "callback"}}
+        await tenant.call("PUT", "/v1/queues/default", json={"hours": closed})
+        late = await twilio.call("+8613800138001")
+        assert f"{url}&reason=callback" == twilio.calls[late].next_url
+        assert ["请留言"] == twilio.calls[late].said
+        assert ("请留言", 1) == (twilio.calls[waits].said[-1], twilio.calls[waits].said.count("请留言"))
+        parked = next(each for each in (await tenant.call("GET", "/v1/contacts"))["items"] if each["state"] == "parked")
+        await tenant.call("PUT", "/v1/queues/default", json={})
+        await tenant.call("POST", f"/v1/contacts/{parked['id']}/resume", json={})
+        assert (await anna.ask(type="presence", status="available"))["ok"]
+        twilio.phones |= {"+861390001": "answer", "+8613800138001": "ring"}
+        assert parked["id"] == (await anna.event("contact.offered"))["contact_id"]
+        await twilio.until(lambda: [each for each in twilio.legs("ringing") if "+8613800138001" == each.number])
+        await twilio.end(late)  # it has left its message
+        assert "in-progress" == twilio.calls[waits].status
+        orders = [form for method, path, form in twilio.asked if method == "POST" and late in path]
+        assert [] == orders, "nobody takes it away from the voicemail"
+        await twilio.end(next(each.sid for each in twilio.legs("ringing")), "busy")
+        assert {"cause": 17} == (await anna.event("call.ended"))["data"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://voicemail.example/", "https:///x", "https://u:p@voicemail.example/", "https://x.example/#a", "x"]
+)
+async def test_a_voicemail_is_an_https_address(tenant: Client, url: str) -> None:
+    body = {
+        "channel": "voice",
+        "settings": {
+            "system": "twilio",
+            "account_sid": ACCOUNT,
+            "number": "+861012345678",
+            "public_url": PUBLIC,
+            "closed_url": url,
+        },
+        "secrets": {"auth_token": TOKEN},
+    }
+    refused = await tenant.call("PUT", "/v1/channels/tw-refused", 422, json=body)
+    assert "settings.closed_url" == refused["field"]
+
+
 async def test_bad_requests_have_names_and_change_nothing(tenant: Client) -> None:
     async with connected(tenant) as twilio:
         url = f"{PUBLIC}/channels/voice/{twilio.account}/twilio"
