@@ -98,12 +98,13 @@ class NotedLeg:
 class NotedCall:
     """What notes and orders add up to, in whatever order they are read. `heard_at` is when the last note came.
 
-    `customer` is the side of a customer whom we dial.
+    `left`: it has ended for us alone. `customer` is the side of a customer whom we dial.
     """
 
     id: str
     offered: bool = False
     ended: bool = False
+    left: bool = False
     heard_at: int = 0
     legs: dict[str, NotedLeg] = field(default_factory=dict)
     customer: NotedLeg = field(default_factory=NotedLeg)
@@ -124,6 +125,7 @@ class NotedCall:
         self.heard_at = max(self.heard_at, note.at)
         self.offered = self.offered or note.kind == "offered"
         self.ended = self.ended or note.kind in ENDED
+        self.left = self.left or note.kind == LEFT
         leg = self.customer if note.leg_id is None else self.leg(note.leg_id)
         leg.ref = leg.ref or note.ref
         leg.answered = leg.answered or note.kind in ("agent_answered", "bridged", "reached")

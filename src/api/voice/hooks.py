@@ -23,9 +23,6 @@ from src.dispatch.inbound import InboundHangup
 LOOK_AGAIN_S: Final = 1.0
 """How often it is looked for what another process wrote, if that is not heard of: as often as journals are compared."""
 
-_NO_NEWS: Final = frozenset({"ended", "abandoned", "dtmf"})
-"""What says nothing to the contact of a caller who was given to something else."""
-
 TEMPORARY: Final = 41
 """Q.850: temporary failure, for an agent's side that is gone and nobody knows why."""
 
@@ -33,17 +30,16 @@ TEMPORARY: Final = 41
 async def settle(found: Services, account: Account, receipt: Receipt) -> Reply:
     """Write down what was told, unless it is known, and answer."""
     ids = {each.id for each in receipt.notes}
-    over = {left_id(each.call_id) for each in receipt.notes if each.kind in _NO_NEWS}
-    known = await found.call_book.known(account.tenant, account.name, ids | over) if ids else set()
-    if not ids or ids - known:
-        coming = [
-            replace(each, id=f"{each.id} coming", kind="coming") for each in receipt.notes if each.kind == "offered"
-        ]
+    left_ids = {left_id(each.call_id): each.call_id for each in receipt.notes}
+    known = await found.call_book.known(account.tenant, account.name, ids.union(left_ids)) if ids else set()
+    left = {call_id for note_id, call_id in left_ids.items() if note_id in known}  # what is told of those is no news
+    notes = [each for each in receipt.notes if each.call_id not in left]
+    if not ids or {each.id for each in notes} - known:
+        coming = [replace(each, id=f"{each.id} coming", kind="coming") for each in notes if each.kind == "offered"]
         if coming:
             await found.call_book.note(account.tenant, account.name, coming)
-        if not over & known:
-            await take(found, account, receipt.inbound)
-        await found.call_book.note(account.tenant, account.name, receipt.notes)
+        await take(found, account, [each for each in receipt.inbound if each.external_id not in left])
+        await found.call_book.note(account.tenant, account.name, notes)
     match receipt.asked:
         case Poll():
             return await _orders(found, account, receipt.asked)

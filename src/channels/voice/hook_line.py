@@ -32,7 +32,7 @@ from src.channels.voice.calls import (
     Standing,
 )
 from src.channels.voice.lines import remember
-from src.dispatch.callnotes import ENDED, LEFT, OUT, CallNote, CallOrder, NotedCall, attempt_of, folded, tried_by
+from src.dispatch.callnotes import ENDED, OUT, CallNote, CallOrder, NotedCall, attempt_of, folded, tried_by
 
 KINDS: Final[Mapping[type[CallCommand], str]] = {
     Hold: "hold",
@@ -208,7 +208,7 @@ def _offered(call: NotedCall, at_ms: int = 0) -> Offered:
 
 
 def _end_of(call: NotedCall, note: CallNote) -> CallEvent:
-    if note.kind == LEFT:
+    if call.left:
         return Left(call.id, note.at)
     there = call.customer.answered if call.out else any(each.talked for each in call.legs.values())
     cause = note.cause if note.kind in ENDED else None

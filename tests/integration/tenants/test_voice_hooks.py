@@ -261,7 +261,8 @@ async def test_whom_a_closed_queue_does_not_keep_may_be_given_to_voicemail_which
         await tenant.call("PUT", "/v1/queues/default", json={})
         await tenant.call("POST", f"/v1/contacts/{contact_id}/resume", json={})
         first = await gateway.command("ring")
-        standing = {"type": "standing", "calls": [{"call_id": "c1", "number": "13800138000"}], "legs": {}}
+        legs = {first["leg_id"]: first["call_id"]}
+        standing = {"type": "standing", "calls": [{"call_id": "c1", "number": "13800138000"}], "legs": legs}
         assert 200 == (await gateway.post("", standing)).status_code
         await gateway.tell("dtmf", "c1", digits="1")
         await gateway.tell("ended", "c1", cause=31)
