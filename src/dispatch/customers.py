@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from src.dispatch import people, repeats
-from src.dispatch.ports import ConflictFact, Customer, RatingFact, ReviewFact, Wanted
+from src.dispatch import outreach, people, repeats
+from src.dispatch.ports import ConflictFact, Customer, RatingFact, ReviewFact, SurveyFact, Wanted
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Malformed, NotFound
 from src.profile.identities import Identity
@@ -238,6 +238,32 @@ class Rate:
         turn.decide(commands.Record(ev.CONTACT_RATED, customer_id, data, self.contact_id))
         turn.write(rating)
         return rating
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The customer of a contact that has ended might be asked how it was. The result is whether it is, once for all."""
+
+    contact_id: str
+
+    def wants(self, wanted: Wanted, _: State) -> None:
+        wanted.contacts.add(self.contact_id)
+        wanted.surveys.add(self.contact_id)
+        wanted.outreach = True
+
+    def run(self, turn: Turn) -> bool:
+        customer_id = people.insist_on(turn, self.contact_id)
+        decided = turn.known.surveys.get(self.contact_id)
+        if decided is not None:
+            return decided.withheld is None
+        held = outreach.hold(turn, people.members_of(turn, people.survivor_of(turn, customer_id)))
+        turn.write(SurveyFact(self.contact_id, turn.now, None if held is None else held.reason))
+        if held is None:
+            turn.decide(commands.Record(ev.SURVEY_ASKED, customer_id, {}, self.contact_id))
+            outreach.begun(turn, customer_id)
+            return True
+        turn.decide(commands.Record(ev.SURVEY_WITHHELD, customer_id, {"rule": held.reason}, self.contact_id))
+        return False
 
 
 @dataclass(frozen=True, slots=True)

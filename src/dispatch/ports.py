@@ -110,6 +110,15 @@ class RatingFact:
 
 
 @dataclass(frozen=True, slots=True)
+class SurveyFact:
+    """Whether the customer of a contact is asked how it was. `withheld` says why not; None: it is."""
+
+    contact_id: str
+    at: int
+    withheld: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ContactFact:
     """What is known of a contact beside its routing: the channel's id of it, who it came from, what was said first.
 
@@ -408,6 +417,7 @@ Fact = (
     | ConflictFact
     | ReviewFact
     | RatingFact
+    | SurveyFact
     | ContactFact
     | MessageFact
     | OutgoingFact
@@ -551,6 +561,7 @@ class Wanted:
     answers: set[str] = field(default_factory=set)
     conflicts: set[str] = field(default_factory=set)
     reviews: set[tuple[str, str]] = field(default_factory=set)
+    surveys: set[str] = field(default_factory=set)
     remarks: set[str] = field(default_factory=set)
     recent_since: int | None = None
     lately_since: int | None = None
@@ -630,6 +641,7 @@ class Known:
     held: dict[str, tuple[IdentityFact, ...]] = field(default_factory=dict)
     conflicts: dict[str, ConflictFact] = field(default_factory=dict)
     reviews: dict[tuple[str, str], ReviewFact] = field(default_factory=dict)
+    surveys: dict[str, SurveyFact] = field(default_factory=dict)
     remarks: dict[str, str] = field(default_factory=dict)
 
 

@@ -26,6 +26,7 @@ from src.dispatch.ports import (
     Recent,
     RemarkFact,
     ReviewFact,
+    SurveyFact,
     Tagged,
     TrustFact,
     Wanted,
@@ -200,7 +201,7 @@ class Turn:
             _keep(known.connectors, fact.name, fact, gone=fact.deleted)
 
     def _write_for_channels(self, fact: Fact) -> None:
-        """What is to be sent, fetched and asked for beside the loop."""
+        """What is to be sent, fetched and asked for beside the loop, and who was asked how it was."""
         if isinstance(fact, OutgoingFact):
             self.known.outgoing[fact.message_id] = fact
             self.posted = self.posted or (fact.native and fact.state == "queued")
@@ -210,6 +211,8 @@ class Turn:
         elif isinstance(fact, CursorFact):
             self.known.cursors[fact.account] = fact
             self.called = self.called or fact.wanted
+        elif isinstance(fact, SurveyFact):
+            self.known.surveys[fact.contact_id] = fact
 
     def snapshot(self, contact_id: str) -> ContactSnapshot:
         """The contact as it stands now; it must be open, changed in this batch, or looked up."""

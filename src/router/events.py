@@ -61,6 +61,8 @@ are joined when an event is told to someone. So are reasons and dispositions tha
 | customer.settled | other_id, verdict (`apart`, `merge`), conflict_id, by |
 | customer.repeat | tags, earlier |
 | review.settled | kind, by |
+| survey.asked | |
+| survey.withheld | rule (`quiet_hours`, `too_many_outreaches`) |
 | outreach.urgent | rule (`quiet_hours`, `too_many_outreaches`), by, reason |
 | agent.updated, agent.deleted | (the agent is in the envelope) |
 | {queue,tag,rule,pilot,department,key,channel,connector,webhook}.{updated,deleted} | name, by |
@@ -133,6 +135,8 @@ CUSTOMER_SETTLED: Final = "customer.settled"
 CUSTOMER_REPEAT: Final = "customer.repeat"
 REVIEW_SETTLED: Final = "review.settled"
 OUTREACH_URGENT: Final = "outreach.urgent"
+SURVEY_ASKED: Final = "survey.asked"
+SURVEY_WITHHELD: Final = "survey.withheld"
 WEBHOOK_DISABLED: Final = "webhook.disabled"
 CHECKPOINT: Final = "journal.checkpoint"
 
@@ -151,6 +155,8 @@ OF_CUSTOMERS: Final = frozenset(
         CUSTOMER_REPEAT,
         REVIEW_SETTLED,
         OUTREACH_URGENT,
+        SURVEY_ASKED,
+        SURVEY_WITHHELD,
     }
 )
 """What is told of customers. None of it is folded: who somebody is, is a fact beside the journal."""

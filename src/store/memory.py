@@ -407,6 +407,7 @@ class MemoryStore:
     def _outreach(self, tenant: str, customers: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Rows for `reading.outreach`."""
         place, facts = self._tables["contacts"].places, self._tables["contact_facts"]
+        surveys = self._tables["surveys"]
         for customer_id in customers:
             found: list[int] = []
             for row in islice(self._newest(tenant, customer_id), LATELY_CONTACTS_MAX):
@@ -416,6 +417,9 @@ class MemoryStore:
                         found.append(row[place["answered_at"]])
                 elif fact is not None and fact[facts.places["outbound"]]:
                     found.append(row[place["created_at"]])
+                asked = surveys.rows.get((tenant, row[place["id"]]))
+                if asked is not None and asked[surveys.places["withheld"]] is None:
+                    found.append(asked[surveys.places["at"]])
             if found:
                 yield customer_id, rows.dump(found)
 

@@ -463,6 +463,12 @@ class Queries:
         row = await self.one_row(select(each.score).where(each.tenant == tenant, each.contact_id == contact_id))
         return None if row is None else int(row[0])
 
+    async def surveyed(self, tenant: str, contact_id: str) -> bool | None:
+        """Whether the customer of a contact is asked how it was; None: that is not decided."""
+        each = tables.surveys.c
+        row = await self.one_row(select(each.withheld).where(each.tenant == tenant, each.contact_id == contact_id))
+        return None if row is None else row[0] is None
+
     async def undelivered(
         self, tenant: str, contact_ids: Sequence[str], until: int, limit: int
     ) -> Sequence[tuple[str, str]]:

@@ -29,6 +29,7 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "remarks": lambda row: (row[0], row[2]),
     "conflicts": _keyed(rows.conflict_from, lambda each: each.id),
     "reviews": _keyed(rows.review_from, lambda each: (each.contact_id, each.kind)),
+    "surveys": _keyed(rows.survey_from, lambda each: each.contact_id),
     "messages": _keyed(rows.message_from, lambda each: each.id),
     "outgoing": _keyed(rows.outgoing_from, lambda each: each.message_id),
     "media": _keyed(rows.media_from, lambda each: each.id),

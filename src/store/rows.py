@@ -34,6 +34,7 @@ from src.dispatch.ports import (
     RatingFact,
     RemarkFact,
     ReviewFact,
+    SurveyFact,
     TrustFact,
     VisitFact,
     WebhookCursor,
@@ -208,6 +209,16 @@ def rating_row(fact: RatingFact) -> Row:
 def rating_from(row: Sequence[Any]) -> RatingFact:
     """The inverse of `rating_row`."""
     return RatingFact(*row)
+
+
+def survey_row(fact: SurveyFact) -> Row:
+    """A row of `surveys`."""
+    return (fact.contact_id, fact.at, fact.withheld)
+
+
+def survey_from(row: Sequence[Any]) -> SurveyFact:
+    """The inverse of `survey_row`."""
+    return SurveyFact(*row)
 
 
 def identity_row(fact: IdentityFact) -> Row:

@@ -283,6 +283,7 @@ SOUGHT: Final = (
     Sought("remarks", tables.remarks, ("id",), (("assignments", "disposition"), ("collaborations", "reason"))),
     Sought("conflicts", tables.customer_conflicts, ("id",)),
     Sought("reviews", tables.reviews, ("contact_id", "kind")),
+    Sought("surveys", tables.surveys, ("contact_id",)),
     Sought("messages", tables.messages, ("id",)),
     Sought("outgoing", tables.outgoing, ("message_id",), (("messages", "id"),)),
     Sought("media", tables.media, ("id",)),
@@ -344,14 +345,19 @@ _OUTREACH: Final = f"""\
 found_outreach AS MATERIALIZED (
   SELECT key.customer_id, found.moments FROM (SELECT id FROM found_customers UNION SELECT id FROM found_family)
     AS key (customer_id),
-  LATERAL (SELECT json_agg(CASE WHEN newest.back THEN newest.answered_at ELSE newest.created_at END) AS moments
+  LATERAL (SELECT json_agg(begun.at) AS moments
     FROM (SELECT id, created_at, answered_at, flags::jsonb ? '{FLAGGED_CALLBACK}' AS back FROM contacts AS stored
       WHERE stored.tenant = $1 AND stored.customer_id BETWEEN key.customer_id AND key.customer_id
       ORDER BY stored.customer_id DESC, stored.id DESC LIMIT {LATELY_CONTACTS_MAX}) AS newest
     LEFT JOIN LATERAL (SELECT outbound FROM contact_facts AS stored
       WHERE stored.tenant = $1 AND stored.id BETWEEN newest.id AND newest.id
       ORDER BY stored.id LIMIT 1) AS said ON true
-    WHERE CASE WHEN newest.back THEN newest.answered_at IS NOT NULL ELSE said.outbound END) AS found
+    LEFT JOIN LATERAL (SELECT at FROM surveys AS stored
+      WHERE stored.tenant = $1 AND stored.contact_id BETWEEN newest.id AND newest.id AND stored.withheld IS NULL
+      ORDER BY stored.contact_id LIMIT 1) AS asked ON true,
+    LATERAL (VALUES (CASE WHEN newest.back THEN newest.answered_at WHEN said.outbound THEN newest.created_at END),
+      (asked.at)) AS begun (at)
+    WHERE begun.at IS NOT NULL) AS found
 )"""
 """When each customer found was turned to unasked: an array of what `reading.outreach` reads."""
 

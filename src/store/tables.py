@@ -383,6 +383,17 @@ ratings: Final = Table(
     PrimaryKeyConstraint("tenant", "contact_id"),
 )
 
+# Whether the customer of a contact was to be asked how it was: `withheld` says why not.
+surveys: Final = Table(
+    "surveys",
+    metadata,
+    _key("tenant"),
+    _key("contact_id"),
+    _number("at"),
+    _key("withheld", nullable=True),
+    PrimaryKeyConstraint("tenant", "contact_id"),
+)
+
 # Customers that were erased: `done_at` null while something of them is still to be taken away.
 erasures: Final = Table(
     "erasures",

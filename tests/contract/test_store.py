@@ -31,6 +31,7 @@ from src.dispatch.ports import (
     Process,
     Recent,
     Survey,
+    SurveyFact,
     Tagged,
     TrustFact,
     Wanted,
@@ -726,10 +727,13 @@ async def test_when_a_customer_was_turned_to_is_known_of_the_whole_family(store:
     ]
     inbound = ContactFact(asked, "chat", "main", None, "phone", "+1", None, {})
     family = (replace(CUSTOMER, survivor_id="k1"), replace(CUSTOMER, id="k2", survivor_id="k1"))
-    await store.commit(writer.batch(*family, IDENTITY, inbound, *outbound))
-    found = await store.lookup(writer.tenant, Wanted(contacts={asked}, outreach=True))
+    surveys = (SurveyFact(asked, START_MS + 7), SurveyFact(followed_up, START_MS + 8, "quiet_hours"))
+    await store.commit(writer.batch(*family, IDENTITY, inbound, *outbound, *surveys))
+    found = await store.lookup(writer.tenant, Wanted(contacts={asked}, surveys={followed_up, "none"}, outreach=True))
+    assert {followed_up: surveys[1]} == found.surveys
     began = {each: writer.state.contacts[each].created_at for each in (followed_up, other)}
-    assert {began[followed_up], answered_at} == set(found.outreach["k1"])
+    assert answered_at is not None
+    assert sorted([began[followed_up], answered_at, START_MS + 7]) == sorted(found.outreach["k1"])
     assert (began[other],) == found.outreach["k2"]
     assert {} == (await store.lookup(writer.tenant, Wanted(contacts={asked}))).outreach
 

@@ -38,6 +38,7 @@ NOTHING_PERSONAL = {
     "webhook_cursors",
     "webhook_deliveries",
     "visits",
+    "surveys",
     "call_notes",
     "call_orders",
     "erasures",

@@ -292,6 +292,7 @@ async def read_by(queries: Queries) -> list[Asked]:
         "said": lambda: queries.said(TENANT, [key(7), key(8)], 0, 50),
         "said last": lambda: queries.said(TENANT, [key(7)], None, 50),
         "rated": lambda: queries.rated(TENANT, key(7)),
+        "surveyed": lambda: queries.surveyed(TENANT, key(7)),
         "undelivered": lambda: queries.undelivered(TENANT, [key(7), key(8)], ROWS, 50),
         "silent": lambda: queries.silent(TENANT, "x", "x", 0, 50),
         "a call": lambda: queries.calls(TENANT, "webchat", "main", call_ids=[key(7)]),

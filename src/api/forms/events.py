@@ -562,6 +562,16 @@ class ReviewSettled(Data, frozen=True, kw_only=True):
     by: str | None
 
 
+class SurveyAsked(Data, frozen=True, kw_only=True):
+    """The customer is asked how it was. Told where the tenant limits how often."""
+
+
+class SurveyWithheld(Data, frozen=True, kw_only=True):
+    """The customer is not asked how it was, by this `rule`."""
+
+    rule: Annotated[str, Meta(extra_json_schema={"enum": ["quiet_hours", "too_many_outreaches"]})]
+
+
 class OutreachUrgent(Data, frozen=True, kw_only=True):
     """An agent turns to a customer who was to be left in peace: by which `rule`, who did it, and why."""
 
@@ -682,6 +692,8 @@ DATA: Final[Mapping[str, type[Data]]] = {
     "customer.repeat": CustomerRepeat,
     "review.settled": ReviewSettled,
     "outreach.urgent": OutreachUrgent,
+    "survey.asked": SurveyAsked,
+    "survey.withheld": SurveyWithheld,
     "journal.checkpoint": Checkpoint,
     **{f"{kind}.{what}": Changed for kind in NAMED for what in ("updated", "deleted")},
 }

@@ -100,7 +100,7 @@ class WhoAnswers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a visitor's conversation stands. `answered`: somebody answers, or did."""
+    """Where a visitor's conversation stands. `answered`: somebody answers, or did; `asks`: it is to be rated."""
 
     id: str
     state: Literal["waiting", "active", "parked", "ended"]
@@ -110,6 +110,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     answered: bool
     left_message: bool
     rated: int | None
+    asks: bool
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):

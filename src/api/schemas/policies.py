@@ -224,9 +224,9 @@ class QuietBody(Body):
 class RestraintSettings(Body):
     """When, and how often, a customer is turned to unasked.
 
-    In `quiet` hours promised call-backs wait and agents begin no follow-ups, but urgent ones. Of both together a
-    customer gets no more than `outreach_max` within `outreach_within_s` seconds; a call-back that was promised is
-    counted, and made whatever the count. null: no limit.
+    In `quiet` hours promised call-backs wait, agents begin no follow-ups but urgent ones, and visitors of websites are
+    not asked how it was. Of all these together a customer gets no more than `outreach_max` within `outreach_within_s`
+    seconds; a call-back that was promised is counted, and made whatever the count. null: no limit.
     """
 
     quiet: QuietBody | None = None

@@ -6,6 +6,7 @@ from typing import Final
 from starlette.responses import Response
 
 from src.api import media
+from src.api.context import settings_of
 from src.api.webchat import views
 from src.api.webchat.bodies import RatingBody, SaidBody
 from src.api.webchat.entrance import CHANNEL, Guest
@@ -16,7 +17,7 @@ from src.dispatch import customers, jobs
 from src.dispatch.inbound import InboundMessage
 from src.dispatch.media import KINDS, type_of
 from src.dispatch.ports import Wanted
-from src.errors import Forbidden, InvalidState, NotFound, UnknownReference, UnwantedFile
+from src.errors import Forbidden, InvalidState, NotFound, Refused, UnknownReference, UnwantedFile
 from src.profile.identities import normalised
 from src.router import commands
 from src.router.entities import CONTACT_COLUMNS
@@ -154,6 +155,27 @@ async def end(guest: Guest, contact_id: str | None) -> None:
     contact = await own_contact(guest, contact_id)
     job = jobs.OnContact(contact.contact[0], commands.Cancel(contact.contact[0], "abandoned"))
     await guest.services.owner.submit(guest.tenant, job)
+
+
+async def asks(guest: Guest, contact_id: str) -> bool:
+    """Whether the visitor is asked how it was, of a conversation that somebody answered and that has ended.
+
+    Where the tenant says when its customers are left in peace, that is decided once; if it cannot be now, nobody is
+    asked yet.
+    """
+    if not guest.place.site.satisfaction:
+        return False
+    found = guest.services
+    try:
+        rules = (await settings_of(found, guest.tenant)).restraint
+        if rules.quiet is None and rules.outreach_max is None:
+            return True
+        decided = await found.queries.surveyed(guest.tenant, contact_id)
+        if decided is not None:
+            return decided
+        return await found.owner.submit(guest.tenant, customers.Survey(contact_id)) is True
+    except Refused:
+        return False
 
 
 async def rate(guest: Guest, contact_id: str | None, body: RatingBody) -> int:

@@ -77,8 +77,12 @@ def conversation(  # one for each thing that is shown
     *,
     answered: bool,
     rated: int | None,
+    asks: bool,
 ) -> Json:
-    """Where the conversation stands. `agent` is the name of who answers; `answered`: somebody does, or did."""
+    """Where the conversation stands. `agent` is the name of who answers; `answered`: somebody does, or did.
+
+    `asks`: the visitor is to be asked how it was.
+    """
     return {
         "id": contact_id,
         "state": STATES[state],
@@ -88,4 +92,5 @@ def conversation(  # one for each thing that is shown
         "answered": answered,
         "left_message": attributes.get("left_message") is True,
         "rated": rated,
+        "asks": asks and rated is None,
     }

@@ -51,6 +51,7 @@ class Visit:
     agent_name: str | None = None
     answered: bool = False
     rated: int | None = None
+    asks: bool = False
     attributes: Json = field(default_factory=dict)
     outlook: Told = field(default_factory=Told)
     attached: bool = False
@@ -110,6 +111,7 @@ class Visit:
         self.rated = (
             await self.guest.services.queries.rated(self.guest.tenant, self.contact_id or "") if ended else None
         )
+        await self._ask(ended=ended)
         self.attributes = {} if contact.fact is None else dict(contact.fact.attributes)
         last = contact.assignment if self.state in _HELD or self.state == "closed" else None
         await self._answered_by(None if last is None else last[_AGENT])
@@ -118,6 +120,13 @@ class Visit:
             outlook = await self.guest.services.owner.outlook(self.guest.tenant, [self.contact_id])
             self.outlook.hear(*outlook[self.contact_id])
             self.outlook.news = False
+
+    async def _ask(self, *, ended: bool) -> None:
+        """Whether the visitor is asked how it was, now that it has ended."""
+        if self.contact_id is None or not (ended and self.answered) or self.rated is not None:
+            self.asks = False
+        elif not self.asks:
+            self.asks = await acts.asks(self.guest, self.contact_id)
 
     def _attach(self, contact_id: str) -> None:
         self.leave()
@@ -172,7 +181,9 @@ class Visit:
             return []
         before, self.state = self.shown(), state
         self.answered = self.answered or state in _HELD
-        if views.STATES[state] != "ended":  # who answered last is remembered
+        ended = views.STATES[state] == "ended"
+        await self._ask(ended=ended)
+        if not ended:  # who answered last is remembered
             await self._answered_by(event["agent_id"] if state in _HELD else None)
         self._wait()
         shown = self.shown()
@@ -208,6 +219,7 @@ class Visit:
             self.attributes,
             answered=self.answered,
             rated=self.rated,
+            asks=self.asks,
         )
 
 

@@ -11,6 +11,7 @@ from src.dispatch.people import insist_on, members_of, survivor_of, whole
 from src.dispatch.ports import ContactFact, IdentityFact, RemarkFact, Wanted
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Forbidden, Malformed, NotFound
+from src.profile.identities import PLACED_TYPES, plain
 from src.router import commands
 from src.router import events as ev
 from src.router.entities import Assignment, Contact
@@ -85,7 +86,7 @@ class FollowUp:
             account=account,
             external_id=self.external_id,
             identity_type=identity.type,
-            identity_value=identity.value,
+            identity_value=_address(identity),
             text=self.text,
             attributes={} if earlier is None else earlier.attributes,
             conversation_id=conversation_id,
@@ -139,7 +140,7 @@ class FollowUp:
             with contextlib.suppress(Malformed):
                 return preferred, self._identity(held, preferred)
         came_by = None if earlier is None else (earlier.identity_type, earlier.identity_value)
-        own = next((each for each in held if (each.type, each.value) == came_by), None)
+        own = next((each for each in held if (each.type, _address(each)) == came_by), None)
         if self.identity is None and own is not None:
             return contact.channel, own
         return contact.channel, self._identity(held, contact.channel)
@@ -148,7 +149,8 @@ class FollowUp:
         """At which address; a proven one before one that was typed in, the newest first."""
         by_age = sorted(held, key=lambda each: (each.strong, each.created_at, each.value), reverse=True)
         if self.identity is not None:
-            found = next((each for each in by_age if (each.type, each.value) == self.identity), None)
+            named = ((each, (each.type, each.value), (each.type, _address(each))) for each in by_age)
+            found = next((each for each, *names in named if self.identity in names), None)
             if found is None:
                 raise Malformed("the customer has no such identity", field="identity")
             return found
@@ -157,6 +159,11 @@ class FollowUp:
         if found is None:
             raise Malformed(f"no address is known at which the customer is reached by {channel}", field="identity")
         return found
+
+
+def _address(identity: IdentityFact) -> str:
+    """What its channel calls the customer: without the account, which is the contact's."""
+    return plain(identity.value, identity.scope) if identity.type in PLACED_TYPES else identity.value
 
 
 def _contact(turn: Turn, contact_id: str) -> Contact:

@@ -1,11 +1,13 @@
 """Customers are left in peace: quiet hours, how often they are turned to, and over which channel."""
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.support.service import Client
+from tests.support.visitor import Browser, website
 
 ALWAYS = {
     "time_zone": "UTC",
@@ -132,6 +134,55 @@ async def test_a_follow_up_goes_over_the_channel_that_the_customer_prefers(
     assert ("webchat", "voice") == (other["channel"], other["preferred_channel"])
     await client.call("PATCH", customer, json={"preferred_channel": "email"})
     assert "webchat" == (await follow_up(client, chat, 201))["channel"], "no address for e-mail is known"
+
+
+async def chatted(client: Client, browser: Browser, number: int) -> dict[str, Any]:
+    """A chat that anna answered and has ended, as the visitor sees it."""
+    await browser.ask("POST", "/messages", json={"id": f"message-{number}", "text": "hello"})
+    (held,) = (await client.call("GET", "/v1/agents/anna/assignments"))["items"]
+    await client.call("POST", f"/v1/assignments/{held['id']}/accept")
+    assert not (await browser.ask("GET", "/conversation"))["conversation"]["asks"]
+    await client.call("POST", f"/v1/assignments/{held['id']}/complete", json={"resolved": True})
+    return dict((await browser.ask("GET", "/conversation"))["conversation"])
+
+
+async def test_visitors_are_asked_how_it_was_so_often_and_not_in_quiet_hours(client: Client) -> None:
+    browser = await website(client, uuid.uuid4().hex)
+    await client.agent("anna", channels=EITHER, skills={})
+    await client.call("PUT", "/v1/agents/anna/presence", json={"status": "available"})
+    assert (await chatted(client, browser, 1))["asks"], "nothing is said of it"
+    assert [] == await events(client, "survey.asked", "survey.withheld")
+    await settings(client, quiet=ALWAYS)
+    assert not (await chatted(client, browser, 2))["asks"]
+    await settings(client, quiet=NEVER, outreach_max=1)
+    assert not (await browser.ask("GET", "/conversation"))["conversation"]["asks"], "it is decided once"
+    asked = await chatted(client, browser, 3)
+    assert asked["asks"]
+    assert (await browser.ask("GET", "/conversation"))["conversation"]["asks"]
+    await browser.ask("POST", "/rating", json={"score": 5})
+    assert not (await browser.ask("GET", "/conversation"))["conversation"]["asks"]
+    last = await chatted(client, browser, 4)
+    assert not last["asks"]
+    told = await events(client, "survey.asked", "survey.withheld")
+    assert ["quiet_hours", None, "too_many_outreaches"] == [each["data"].get("rule") for each in told]
+    assert [asked["id"], last["id"]] == [each["contact_id"] for each in told[1:]]
+    refused = await follow_up(client, last, 409)
+    assert "too_many_outreaches" == refused["code"], "a question is an outreach like others"
+
+
+async def test_a_socket_hears_whether_the_visitor_is_asked(client: Client) -> None:
+    browser = await website(client, uuid.uuid4().hex)
+    await client.agent("anna", channels=EITHER, skills={})
+    await client.call("PUT", "/v1/agents/anna/presence", json={"status": "available"})
+    await settings(client, outreach_max=1)
+    for asks in (True, False):
+        async with browser.socket() as visitor:
+            await visitor.say("hello")
+            (held,) = (await client.call("GET", "/v1/agents/anna/assignments"))["items"]
+            await client.call("POST", f"/v1/assignments/{held['id']}/accept")
+            await visitor.shows(state="active", asks=False)
+            await client.call("POST", f"/v1/assignments/{held['id']}/complete", json={"resolved": True})
+            assert asks == (await visitor.shows(state="ended"))["asks"]
 
 
 async def test_what_is_no_restraint_is_refused(client: Client) -> None:

@@ -275,7 +275,7 @@ export class Connection extends EventTarget {
     } else if (frame.type === "refused") {
       this.#refused(frame);
     } else if (frame.type === "rated" && this.conversation) {
-      this.conversation = { ...this.conversation, rated: frame.score };
+      this.conversation = { ...this.conversation, rated: frame.score, asks: false };
     } else if (frame.type === "typing") {
       this.dispatchEvent(new CustomEvent("typing", { detail: frame.typing }));
       return;

@@ -226,7 +226,7 @@ class CordboardChat extends HTMLElement {
     const line = this.#line;
     const say = this.#say;
     const id = line.conversation?.id;
-    const rates = ended && line.site?.satisfaction && line.conversation.answered && line.conversation.rated === null;
+    const rates = ended && line.conversation.asks;
     const kind = this.#ending && line.talking ? "end" : ended ? `${id} ${rates} ${this.#thanked === id}` : "";
     if (foot.dataset.kind === kind) return;
     foot.dataset.kind = kind;
