@@ -20,6 +20,7 @@ from src.api.schemas import (
     TransferBody,
     tag_requests,
 )
+from src.api.voice.line import CHANNEL, dials
 from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import jobs
@@ -95,7 +96,8 @@ async def follow_up_contact(contact_id: Id, body: FollowUpBody, ctx: Ctx) -> Res
 
     Whoever serves the channel reaches the customer once the agent has accepted. Meanwhile the contact that it follows
     takes no capacity, until the customer writes there again. `preferred_channel` is the one that the customer prefers:
-    where it is another than that of the contact, the customer was not asked.
+    where it is another than that of the contact, the customer was not asked. `dialled` says of a telephone call whether
+    this service dials the customer; null where the account is not configured here, but a gateway's own.
     """
     _own_or_any(ctx)
     identity = None if body.identity is None else (body.identity.type, body.identity.value)
@@ -112,7 +114,11 @@ async def follow_up_contact(contact_id: Id, body: FollowUpBody, ctx: Ctx) -> Res
         urgent=body.reason,
     )
     status, contact = await opened(ctx, job)
-    return Json(contact | {"preferred_channel": await _preferred_channel(ctx, contact["customer_id"])}, status)
+    dialled = None
+    if body.channel == CHANNEL:
+        dialled = await dials(ctx.services, ctx.tenant, body.account, body.external_id, contact["identity"])
+    told = {"preferred_channel": await _preferred_channel(ctx, contact["customer_id"]), "dialled": dialled}
+    return Json(contact | told, status)
 
 
 async def _preferred_channel(ctx: Context, customer_id: str | None) -> str | None:

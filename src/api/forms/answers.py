@@ -139,9 +139,13 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FollowUp(Contact, frozen=True, kw_only=True):
-    """A contact with which an agent reaches a customer, who would have it over its `preferred_channel`."""
+    """A contact with which an agent reaches a customer, who would have it over its `preferred_channel`.
+
+    `dialled`: whether this service dials the customer; None where an account of a gateway's is not configured here.
+    """
 
     preferred_channel: str | None = None
+    dialled: bool | None = None
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):

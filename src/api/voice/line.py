@@ -13,7 +13,7 @@ is hung up on: it then dials anew, or its dial plan goes on without us.
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -134,6 +134,19 @@ def wishes_of(read: CallRead, account: Account) -> Sequence[Wish]:
         call_id = f"{OUT}{read.contact_id}"
         wishes.append(Wish(read.contact_id, call_id, read.state, legs, read.number, dial=dial, shows=shows))
     return wishes
+
+
+async def dials(
+    found: Services, tenant: str, account_name: str, external_id: str | None, identity: Mapping[str, Any] | None
+) -> bool | None:
+    """Whether a customer is dialled with whom an agent is to speak; None: the account is none of those here."""
+    entry = await found.queries.account(account_name)
+    if entry is None or entry[0] != tenant or entry[1].channel != CHANNEL or not entry[1].enabled:
+        return None
+    if external_id is not None or identity is None or identity["type"] != "phone":
+        return False
+    fact = entry[1]
+    return dial_of(Account(tenant, fact.name, fact.channel, fact.settings, {}), identity["value"]) is not None
 
 
 class Line:

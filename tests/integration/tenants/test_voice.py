@@ -216,7 +216,10 @@ async def follow_up(client: Client, pbx: Pbx) -> str:
     earlier = await client.contact("m-1", channel="sms", identity=number)
     body = {"channel": "voice", "account": pbx.account, "agent_id": "anna"}
     path = f"/v1/contacts/{earlier['id']}/follow-up"
-    return str((await client.call("POST", path, json=body))["id"])
+    made = await client.call("POST", path, json=body, headers={"idempotency-key": "k1"})
+    again = await client.call("POST", path, json=body, headers={"idempotency-key": "k1"})
+    assert (made["id"], True, True) == (again["id"], made["dialled"], again["dialled"])
+    return str(made["id"])
 
 
 async def test_a_follow_up_rings_its_agent_then_dials_the_customer_and_bridges_them(client: Client, pbx: Pbx) -> None:
@@ -365,3 +368,17 @@ async def test_who_talked_is_hung_up_on_and_so_is_everybody_where_nothing_takes_
     async with pbx.connected(client):
         second = await pbx.call("13800138002")
         await pbx.until(lambda: second not in pbx.channels)
+
+
+async def test_a_follow_up_says_whether_somebody_dials(client: Client) -> None:
+    await agent(client, "anna")
+    number = {"type": "phone", "value": "+8613800138000", "proven": True}
+    earlier = await client.contact("m-1", channel="sms", identity=number)
+    named = f"tr-{client.http.headers['authorization'][-12:].lower()}"
+    silent = {"channel": "voice", "settings": {"username": "ast"}, "secrets": {"password": "astpw-astpw"}}
+    await client.call("PUT", f"/v1/channels/{named}", json=silent)
+    path = f"/v1/contacts/{earlier['id']}/follow-up"
+    async with client.desktop("anna", status="available"):
+        for account, external_id, dialled in ((named, None, False), ("a-gateway-of-theirs", "x1", None)):
+            body = {"channel": "voice", "account": account, "external_id": external_id, "agent_id": "anna"}
+            assert dialled == (await client.call("POST", path, 201, json=body))["dialled"]
