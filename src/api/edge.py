@@ -1,5 +1,6 @@
 """The edge, as plain ASGI: what is too large or too much is refused unread, and no request goes unanswered."""
 
+import asyncio
 from collections import Counter
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from src.api.limits import HEADERS
 from src.dispatch.admission import Admission
 from src.dispatch.clock import SystemClock
 from src.dispatch.media import MEDIA_BYTES_MAX
-from src.errors import BodyTooLarge, Internal, Overloaded, Refused
+from src.errors import BodyTooLarge, Internal, Malformed, Overloaded, Refused
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 MEDIA: Final = "/v1/media"
@@ -37,6 +38,13 @@ PRESSING: Final = 2.0
 WEIGHED_BYTES: Final = 4 * 1024
 """A body of so many bytes counts as one request more."""
 
+BODY_S_MAX: Final = 15.0
+BODY_BYTES_PER_S_MIN: Final = 8 * 1024
+"""A body may take so long to come, and longer where so many bytes of it come in a second."""
+
+ARRIVING_BYTES_MAX: Final = 128 * 1024 * 1024
+"""What has come of bodies that are not complete. Those that come in one piece need none of it."""
+
 INTAKE: Final = ("/v1/contacts", "/v1/contacts:batch")
 NATIVE: Final = "/channels/"
 POLLS: Final = "/commands"
@@ -54,6 +62,8 @@ _log = structlog.get_logger(__name__)
 class Edge:
     """Refuses bodies over the limit with 413, and with 503 what could not be served soon; answers faults with 500.
 
+    A request takes its place when its body is there: whoever announces much and sends little keeps nobody out.
+
     When there is too much to do, those who ask for more than their share of it are refused first. Whose requests are
     whose is told by the credential, unread: what it is worth is for others to find out.
     """
@@ -62,6 +72,7 @@ class Edge:
         self._app = app
         self._admission = Admission(SystemClock(), wait_s=WAIT_S, first=REQUESTS_FIRST, least=REQUESTS_LEAST)
         self._callers: Counter[bytes] = Counter()
+        self._arriving = 0
         metrics.EXPECTED_WAIT_S.set_function(self._admission.expected_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,16 +90,18 @@ class Edge:
         if scope["path"] in FREE or b"wait_s=" in scope["query_string"] or _polls(scope["path"]):
             await self._pass(scope, receive, send)  # what waits for news costs nothing while it waits
             return
-        caller, weight = (
-            headers.get(b"authorization") or scope["path"].encode(),
-            1 + length // (WEIGHED_BYTES if bytes_max == BODY_BYTES_MAX else MEDIA_WEIGHED_BYTES),
-        )
+        caller, weight = headers.get(b"authorization") or scope["path"].encode(), _weight(length, bytes_max)
         if not self._has_room(scope, caller, weight):
-            metrics.TURNED_AWAY.labels("edge").inc()
-            retry_after_s = self._admission.turn_away()
-            refusal = Overloaded("there is more to do than can be done soon", retry_after_s=retry_after_s)
-            await problems.response(refusal)(scope, receive, send)
+            await self._turn_away(scope, receive, send)
             return
+        if length or b"transfer-encoding" in headers:
+            body = await self._taken_in(scope, receive, send, bytes_max)
+            if body is None:
+                return
+            receive, weight = _again(body, receive), _weight(len(body), bytes_max)
+            if not self._has_room(scope, caller, weight):
+                await self._turn_away(scope, receive, send)
+                return
         self._admission.enter(weight)
         self._callers[caller] += weight
         served = False
@@ -106,6 +119,55 @@ class Edge:
             self._callers[caller] -= weight
             if not self._callers[caller]:
                 del self._callers[caller]
+
+    async def _turn_away(self, scope: Scope, receive: Receive, send: Send) -> None:
+        metrics.TURNED_AWAY.labels("edge").inc()
+        retry_after_s = self._admission.turn_away()
+        refusal = Overloaded("there is more to do than can be done soon", retry_after_s=retry_after_s)
+        await problems.response(refusal)(scope, receive, send)
+
+    async def _taken_in(self, scope: Scope, receive: Receive, send: Send, bytes_max: int) -> bytes | None:
+        """A body as it was sent; None where it was refused, or its sender has gone away."""
+        try:
+            return await self._arrived(receive, bytes_max)
+        except Refused as refusal:
+            answer = problems.response(refusal)
+            if isinstance(refusal, Malformed):  # whoever is still sending would not hear it if we hung up
+                answer.headers["connection"] = "close"
+            await answer(scope, receive, send)
+            return None
+
+    async def _arrived(self, receive: Receive, bytes_max: int) -> bytes | None:
+        """A body as it was sent; None where its sender has gone away.
+
+        Raises:
+            BodyTooLarge: it is larger than it may be, or than it was announced.
+            Malformed: it does not come in time.
+            Overloaded: too much of others' has come and is not complete.
+        """
+        loop = asyncio.get_running_loop()
+        chunks: list[bytes] = []
+        size, began_s = 0, loop.time()
+        try:
+            while True:
+                async with asyncio.timeout_at(began_s + BODY_S_MAX + size / BODY_BYTES_PER_S_MIN):
+                    message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                chunk = message.get("body", b"")
+                if size + len(chunk) > bytes_max:
+                    raise _too_large(bytes_max)
+                if not message.get("more_body", False):
+                    return b"".join((*chunks, chunk)) if chunks else chunk
+                if self._arriving + len(chunk) > ARRIVING_BYTES_MAX:
+                    raise Overloaded("too many bodies are on their way", retry_after_s=self._admission.turn_away())
+                chunks.append(chunk)
+                size += len(chunk)
+                self._arriving += len(chunk)
+        except TimeoutError as error:
+            raise Malformed("the body did not come in time") from error
+        finally:
+            self._arriving -= size
 
     def _has_room(self, scope: Scope, caller: bytes, weight: int) -> bool:
         admission, path = self._admission, scope["path"]
@@ -171,6 +233,24 @@ def _bytes_max(path: str) -> int:
     if path == MEDIA:
         return MEDIA_BYTES_MAX
     return VISITORS_BYTES_MAX if path.startswith(NATIVE) and path.endswith(VISITORS_FILES) else BODY_BYTES_MAX
+
+
+def _weight(length: int, bytes_max: int) -> int:
+    return 1 + length // (WEIGHED_BYTES if bytes_max == BODY_BYTES_MAX else MEDIA_WEIGHED_BYTES)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Receives a body that is there already, then what else comes."""
+    given = False
+
+    async def receives() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receives
 
 
 def _too_large(bytes_max: int) -> Refused:

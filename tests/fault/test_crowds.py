@@ -1,6 +1,7 @@
 """A rush of customers, and a subscriber that cannot keep up: tried by `make test-faults` alone."""
 
 import asyncio
+from typing import Any
 
 import httpx
 
@@ -8,16 +9,17 @@ from src.delivery.hub import BUFFER_FRAMES_MAX, CLOSE_TOO_SLOW
 from tests.support.faults.cluster import Cluster
 from tests.support.faults.flood import flood
 from tests.support.faults.load import Listener
-from tests.support.faults.run import NOTES, running
+from tests.support.faults.run import NOTES, Run, running
 
 BATCH = 100
+AT_ONCE = 4
 ANSWER_S_MAX = 60.0
 RUSH = 1_000
 RUSH_S_MAX = 40.0
 
 
 async def test_a_slow_consumer_is_closed_and_resumes_and_nobody_waits_for_it(the_cluster: Cluster) -> None:
-    async with running("a slow consumer", the_cluster, hook=False) as run:
+    async with running("a slow consumer", the_cluster, agents=2, gateways=1, hook=False) as run:
         slow = Listener(run.load, run.load.key, "slow", slow=True)
         run.load.listen(slow)
         while not slow.connected:
@@ -27,15 +29,8 @@ async def test_a_slow_consumer_is_closed_and_resumes_and_nobody_waits_for_it(the
             slow.looks_away = True
             tags = [f"tag{n}_{'x' * 50}" for n in range(20)]  # what the sockets between them hold is soon full
             body = {"channel": "elsewhere", "identity": {"type": "web_user", "value": "u"}, "tags": tags}
-            for batch in range(BUFFER_FRAMES_MAX // BATCH // 2 + 2):  # each contact has two events
-                items = [{**body, "external_id": f"{batch}.{number}"} for number in range(BATCH)]
-                answer = await run.load.insist(
-                    "POST", "/v1/contacts:batch", json={"items": items}, timeout=ANSWER_S_MAX
-                )
-                for each in answer.json()["items"]:
-                    contact = each["contact"]
-                    run.load.books.aside.add(contact["id"])
-                    run.load.books.acknowledged(contact["external_id"], contact["id"], 0.0, 1)
+            for round_ in range(BUFFER_FRAMES_MAX // BATCH // AT_ONCE // 2 + 2):  # each contact has two events
+                await asyncio.gather(*(_post(run, body, f"{round_}.{number}") for number in range(AT_ONCE)))
                 if await _given_up(the_cluster) > before:  # it looks again before its unanswered ping is what ends it
                     break
             async with asyncio.timeout(ANSWER_S_MAX):
@@ -47,6 +42,16 @@ async def test_a_slow_consumer_is_closed_and_resumes_and_nobody_waits_for_it(the
         broken = await run.finish()
         assert CLOSE_TOO_SLOW in slow.book.closed
         assert [] == broken
+
+
+async def _post(run: Run, body: dict[str, Any], name: str) -> None:
+    """Hand in a batch of contacts that nobody takes."""
+    items = [{**body, "external_id": f"{name}.{number}"} for number in range(BATCH)]
+    answer = await run.load.insist("POST", "/v1/contacts:batch", json={"items": items}, timeout=ANSWER_S_MAX)
+    for each in answer.json()["items"]:
+        contact = each["contact"]
+        run.load.books.aside.add(contact["id"])
+        run.load.books.acknowledged(contact["external_id"], contact["id"], 0.0, 1)
 
 
 async def _given_up(cluster: Cluster) -> float:
