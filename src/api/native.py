@@ -1,5 +1,6 @@
 """The native endpoints of the channels: they move bytes between a system and its adapter, and know neither."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, WebSocket
@@ -11,7 +12,7 @@ from src.api.inflow import account_of, take
 from src.api.sockets import read_text
 from src.api.voice.hooks import settle
 from src.api.voice.line import Line
-from src.channels.base import ChannelRequest, Converses, Receives
+from src.channels.base import Account, ChannelRequest, Converses, Receives
 from src.dispatch import jobs
 from src.errors import NotFound, Refused
 
@@ -54,9 +55,20 @@ async def _receive(channel: str, account: str, request: Request, rest: str) -> R
         return Response(reply.body, reply.status, media_type=reply.media_type)
     await take(found, configured, receipt.inbound)
     if receipt.wanted is not None:
-        job = jobs.WantPull(configured.name, configured.channel, receipt.wanted)
-        await found.owner.submit(configured.tenant, job)
+        for name in await _wanted(found, configured, receipt.wanted_for):
+            await found.owner.submit(configured.tenant, jobs.WantPull(name, configured.channel, receipt.wanted))
     return Response(receipt.reply.body, receipt.reply.status, media_type=receipt.reply.media_type)
+
+
+async def _wanted(found: Services, called: Account, settings: Mapping[str, object]) -> list[str]:
+    """The accounts in use that a call is for: the one that was called, or others beside it."""
+    if settings.items() <= called.settings.items():
+        return [called.name]
+    return [
+        each.name
+        for tenant, each in await found.queries.accounts_of(called.channel)
+        if tenant == called.tenant and settings.items() <= each.settings.items()
+    ]
 
 
 @router.websocket("/{channel}/{account}")

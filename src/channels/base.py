@@ -71,13 +71,15 @@ class Reply:
 class Receipt:
     """What a request means, and its answer. `wanted`: there is something to be pulled, with this token.
 
-    `notes` are what happened to calls of a telephone system that keeps no connection; `asked` is a question of such a
-    system's, in the channel's words, whose answer goes in the place of `reply`.
+    It is for the account of the same channel and tenant that has the settings `wanted_for`; where these are empty, for
+    the one that was called. `notes` are what happened to calls of a telephone system that keeps no connection; `asked`
+    is a question of such a system's, in the channel's words, whose answer goes in the place of `reply`.
     """
 
     reply: Reply
     inbound: Sequence[Inbound] = ()
     wanted: str | None = None
+    wanted_for: Mapping[str, object] = field(default_factory=dict)
     notes: Sequence[CallNote] = ()
     asked: Any = None
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import websockets
 
+from src.api.webchat.pace import Pace
 from tests.support.service import Client
 from tests.support.visitor import website
 
@@ -148,3 +149,34 @@ async def test_strangers_are_refused(client: Client) -> None:
     assert 401 == denied.value.response.status_code
     renewed = await own.http.post("/directline/tokens/refresh", headers=bearer(one["token"]))
     assert one["conversationId"] == renewed.json()["conversationId"]
+
+
+async def test_ids_and_watermarks_that_nobody_gave(client: Client) -> None:
+    browser = await website(client, secrets={"directline_secret": SECRET})
+    made = await browser.http.post("/directline/conversations", headers={"authorization": f"Bearer {SECRET}"})
+    begun = made.json()
+    path = f"/directline/conversations/{begun['conversationId']}/activities"
+    headers = {"authorization": f"Bearer {begun['token']}", "content-type": "application/json"}
+    for text, name in (("one", rb"\ud800"), ("two", rb"\u0000"), ("three", b"x" * 9_000)):
+        body = b'{"type": "message", "text": "%s", "channelData": {"clientActivityID": "%s"}}' % (text.encode(), name)
+        assert 200 == (await browser.http.post(path, headers=headers, content=body)).status_code
+    said = (await browser.http.get(path, headers=headers)).json()["activities"]
+    assert ["one", "two", "three"] == [each["text"] for each in said]
+    for watermark in ("9" * 17, "9" * 5_000):
+        read = await browser.http.get(path, headers=headers, params={"watermark": watermark})
+        assert (422, "malformed") == (read.status_code, read.json()["code"])
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(f"{begun['streamUrl']}&watermark={watermark}")
+        assert 422 == refused.value.response.status_code
+
+
+async def test_whoever_asks_all_the_time_is_slowed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = await website(client, secrets={"directline_secret": SECRET})
+    monkeypatch.setattr(browser.services.paces, "reads", Pace(browser.services.clock, 3, 0.1))
+    made = await browser.http.post("/directline/conversations", headers={"authorization": f"Bearer {SECRET}"})
+    begun = made.json()
+    headers = {"authorization": f"Bearer {begun['token']}"}
+    paths = ("/conversation", f"/directline/conversations/{begun['conversationId']}/activities")
+    answers = [await browser.http.get(paths[each % 2], headers=headers) for each in range(5)]
+    assert [200, 200, 200, 429, 429] == [each.status_code for each in answers]
+    assert ("too_fast", True) == (answers[3].json()["code"], "retry-after" in answers[3].headers)

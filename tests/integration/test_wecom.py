@@ -163,6 +163,53 @@ async def test_every_kind_and_what_is_none(client: Client, double: WeComDouble) 
     assert ("text/plain", "report.txt") == (about["media_type"], about["name"])
 
 
+async def test_items_that_nothing_can_keep_hold_up_none(client: Client, double: WeComDouble) -> None:
+    odd = {"half": "\ud800x", "n\ud800": "1", "large": 10**40, "nul\0": "a\0b", "deep": {"x": [1]}, "type": "theirs"}
+    failed = {"event_type": "msg_send_fail", "open_kfid": "wk1", "fail_msgid": "\ud800" * 32, "fail_type": 99}
+    entered = {"event_type": "enter_session", "open_kfid": "wk1", "external_userid": "wmAnna", "welcome_code": "\0"}
+    double.items = [
+        _said(1, "first"),
+        _said(2, "", msgtype="odd", odd=odd),
+        _said(3, "nul\0 half\ud800"),
+        _said(4, "", msgtype="odd\ud800"),
+        _said(5, "", msgtype="location", location={"latitude": float("nan"), "longitude": 10**400}),
+        _said(6, "x" * 30_000),
+        _said(7, "whose?", "  "),
+        _said(8, "", msgtype="image", image={"media_id": ["no"]}),
+        {"msgtype": "event", "msgid": "e1", "origin": 4, "send_time": 1, "event": failed},
+        {"msgtype": "event", "msgid": "e2", "origin": 4, "send_time": 10**30, "event": entered},
+        _said(9, "last"),
+    ]
+    await _call(client, double)
+    said = {each["external_id"]: each for each in await _messages(client, 9)}
+    assert {"half": "?x", "n?": "1", "nul": "ab", "type": "odd"} == said["m2"]["payload"]
+    assert ("nul half?", 20_000, "last") == (said["m3"]["text"], len(said["m6"]["text"]), said["m9"]["text"])
+
+
+async def test_a_company_has_one_address_for_all_of_its_accounts(client: Client, double: WeComDouble) -> None:
+    other = WeComDouble(open_kfid="wk2")
+    async with serving(other.app()) as other.url:
+        for name, corp_id in (("kf2", "ww1"), ("kf3", "ww9")):
+            settings = {"corp_id": corp_id, "open_kfid": "wk2", "api_base_url": other.url}
+            secrets = {"token": "other", "encoding_aes_key": AES_KEY, "corp_secret": other.secret}
+            body = {"channel": "wecom", "settings": settings, "secrets": secrets}
+            await client.call("PUT", f"/v1/channels/{name}", json=body)
+        other.items = [_said(1, "to the other", open_kfid="wk2")]
+        assert 200 == await _call(client, other), "at the first one's address"
+        [said] = await _messages(client, 1)
+        contact = await client.call("GET", f"/v1/contacts/{said['contact_id']}")
+        assert ("kf2", "to the other") == (contact["account"], said["text"])
+    assert not double.pulls
+
+
+async def test_a_call_whose_token_is_over_is_asked_for_without_it(client: Client, double: WeComDouble) -> None:
+    double.refuse["/cgi-bin/kf/sync_msg"] = [95007]
+    double.items = [_said(1, "hello")]
+    await _call(client, double)
+    assert ["hello"] == [each["text"] for each in await _messages(client, 1)]
+    assert "token" not in double.pulls[0]
+
+
 async def test_whoever_comes_in_is_greeted_once_and_in_time(client: Client, double: WeComDouble) -> None:
     def entered(number: int, at: float) -> dict[str, Any]:
         event = {"event_type": "enter_session", "open_kfid": "wk1", "external_userid": "wmAnna", "scene": "site"}

@@ -10,7 +10,7 @@ import contextlib
 import hmac
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeGuard
 
 from fastapi import APIRouter, Query, Request, WebSocket
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -32,6 +32,7 @@ from src.errors import Malformed, NotFound, Refused, StoreUnreachable, Unauthent
 router = APIRouter(prefix="/channels/webchat/{account}/directline", tags=["webchat"], route_class=VisitorRoute)
 
 KEEP_ALIVE_S: Final = 15.0
+NAME_CHARS_MAX: Final = 200
 LOOK_S: Final = 1.0
 """A stream whose visitor has no conversation yet looks for one so often: it is begun by a request, maybe elsewhere."""
 
@@ -152,6 +153,7 @@ def _insist(guest: Guest, conversation_id: str) -> None:
         raise NotFound("there is no such conversation")
 
 
+WATERMARK_CHARS_MAX: Final = 16
 Watermark = Annotated[str | None, Query(max_length=20)]
 
 
@@ -159,7 +161,7 @@ def _number(watermark: str | None) -> int | None:
     """The number that a client has seen last; None: it knows nothing."""
     if watermark in (None, "", "-"):
         return None
-    if not (watermark.isascii() and watermark.isdigit()):
+    if not (watermark.isascii() and watermark.isdigit() and len(watermark) <= WATERMARK_CHARS_MAX):
         raise Malformed("watermark must be one that was given", field="watermark")
     return int(watermark)
 
@@ -191,9 +193,10 @@ async def post_directline_activity(
 ) -> Response:
     """Say something."""
     _insist(guest, conversation_id)
+    if body.type == "message":
+        return Json({"id": await _say(guest, conversation_id, body)})
+    guest.services.paces.frames.take(guest.visitor.key)
     match body.type:
-        case "message":
-            return Json({"id": await _say(guest, conversation_id, body)})
         case "typing":
             visit = Visit(guest, Subscriber(guest.tenant, None))
             try:
@@ -204,14 +207,12 @@ async def post_directline_activity(
                 acts.signal(guest, visit.contact_id, visit.agent_id, typing=True)
         case "endOfConversation":
             await acts.end(guest, None)
-        case _:
-            guest.services.paces.frames.take(guest.visitor.key)
     return Json({"id": f"{conversation_id}|{guest.services.new_id()}"})
 
 
 async def _say(guest: Guest, conversation_id: str, body: Activity) -> str:
     theirs = body.channel_data.get("clientActivityID")
-    named = theirs if isinstance(theirs, str) and 0 < len(theirs) <= 200 else guest.services.new_id()  # noqa: PLR2004
+    named = theirs if _is_name(theirs) else guest.services.new_id()
     found = await acts.contacts_of(guest, 1)
     client_id = sha256(named.encode("utf-8", "replace")).hexdigest()[:32]
     try:
@@ -222,6 +223,11 @@ async def _say(guest: Guest, conversation_id: str, body: Activity) -> str:
     opens = not (found and acts.is_open(found[0]))
     kept = await acts.say(guest, said, opens=opens, payload=payload)
     return _activity_id(conversation_id, kept["number"])
+
+
+def _is_name(theirs: object) -> TypeGuard[str]:
+    """Whether a client's id of an activity can be kept, and told to it again."""
+    return isinstance(theirs, str) and 0 < len(theirs) <= NAME_CHARS_MAX and theirs.isprintable()
 
 
 def _activity_id(conversation_id: str, number: int) -> str:
@@ -237,6 +243,7 @@ async def get_directline_activities(
 ) -> Response:
     """What was said after the watermark."""
     _insist(guest, conversation_id)
+    guest.services.paces.reads.take(guest.visitor.key)
     visit = Visit(guest, Subscriber(guest.tenant, None), _number(watermark) or 0)
     try:
         found = await visit.look()

@@ -10,6 +10,8 @@ MESSAGES_BURST: Final = 20
 MESSAGES_PER_S: Final = 0.5
 FRAMES_BURST: Final = 60
 FRAMES_PER_S: Final = 5.0
+READS_BURST: Final = 120
+READS_PER_S: Final = 10.0
 FILES_BURST: Final = 5
 FILES_PER_S: Final = 1 / 60
 ACCOUNT_FILES_BURST: Final = 200
@@ -45,6 +47,7 @@ class Paces:
     def __init__(self, clock: Clock) -> None:
         self.messages = Pace(clock, MESSAGES_BURST, MESSAGES_PER_S)
         self.frames = Pace(clock, FRAMES_BURST, FRAMES_PER_S)
+        self.reads = Pace(clock, READS_BURST, READS_PER_S)
         self.files = Pace(clock, FILES_BURST, FILES_PER_S)
         self.looks = Pace(clock, LOOKS_BURST, LOOKS_PER_S)  # at one progress link
         self.account_files = Pace(clock, ACCOUNT_FILES_BURST, ACCOUNT_FILES_PER_S)

@@ -77,6 +77,7 @@ async def get_conversation(
     wait_s: Annotated[int, Query(ge=0, le=WAIT_S_MAX)] = 0,
 ) -> Response:
     """Where the conversation stands, and what was said after a number; with `wait_s`, once something happens."""
+    guest.services.paces.reads.take(guest.visitor.key)
     visit = Visit(guest, Subscriber(guest.tenant, None), after)
     try:
         found = await visit.look()
@@ -118,6 +119,7 @@ async def post_visitor_file(
 @router.get("/files/{media_id}")
 async def get_visitor_file(account: str, media_id: Id, guest: AnyGuest) -> Response:  # noqa: ARG001
     """A file of the visitor's own conversations."""
+    guest.services.paces.reads.take(guest.visitor.key)
     return await acts.file(guest, media_id)
 
 
@@ -146,6 +148,7 @@ async def post_visitor_seen(account: str, body: SeenBody, guest: AnyGuest) -> Re
 @router.post("/end", status_code=204)
 async def post_visitor_end(account: str, guest: AnyGuest) -> Response:  # noqa: ARG001
     """Leave."""
+    guest.services.paces.frames.take(guest.visitor.key)
     await acts.end(guest, None)
     return Response(status_code=204)
 
@@ -153,4 +156,5 @@ async def post_visitor_end(account: str, guest: AnyGuest) -> Response:  # noqa: 
 @router.post("/rating")
 async def post_visitor_rating(account: str, body: RatingBody, guest: AnyGuest) -> Response:  # noqa: ARG001
     """Say how it was."""
+    guest.services.paces.frames.take(guest.visitor.key)
     return Json({"score": await acts.rate(guest, None, body)})

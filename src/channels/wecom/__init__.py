@@ -2,6 +2,7 @@
 
     GET   WeCom checks that the address is ours: the answer is `echostr`, decrypted.
     POST  says only that something has happened: the answer is empty, and it is asked for in the background.
+          A company has one such address for all of its accounts: any of them takes what is meant for another.
 
 `api` speaks, `normal` says what was pulled, `errors` what WeCom's refusals mean. A session stays in the state in which
 an API has it: a desk of one's own answers there. Protocol: developer.work.weixin.qq.com/document/path/94670.
@@ -78,10 +79,13 @@ class WeCom:
         fields = fields_of(_decrypted(ciphertext, request.query, account))
         if string(fields, "Event", chars_max=SETTING_CHARS_MAX) != "kf_msg_or_event":
             return Receipt(Reply(b""))
-        if string(fields, "OpenKfId", chars_max=SETTING_CHARS_MAX) != account.settings.get("open_kfid"):
-            return Receipt(Reply(b""))
         _check_fresh(request.query, now_ms)
-        return Receipt(Reply(b""), wanted=required(fields, "Token", chars_max=TOKEN_CHARS_MAX))
+        token = required(fields, "Token", chars_max=TOKEN_CHARS_MAX)
+        meant = {
+            "corp_id": account.settings.get("corp_id"),
+            "open_kfid": string(fields, "OpenKfId", chars_max=SETTING_CHARS_MAX),
+        }
+        return Receipt(Reply(b""), wanted=token, wanted_for=meant)
 
     async def pull(self, cursor: str | None, token: str | None, account: Account, reach: Reach, now_ms: int) -> Pulled:
         """See `Pulls.pull`. Whoever has just come in is greeted on the way."""

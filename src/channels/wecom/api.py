@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from src.channels.base import Account, Call, Media, Outbound, Reach
 from src.channels.tencent.files import file_name, form_of_file, is_file_refused
-from src.channels.wecom.errors import BAD_TOKEN, NOT_OURS, code_of, failure, read
+from src.channels.wecom.errors import BAD_TOKEN, MEANINGS, NOT_OURS, code_of, failure, read
 from src.errors import NotSent
 
 API_BASE_URL: Final = "https://qyapi.weixin.qq.com"
@@ -126,8 +126,13 @@ class Api:
     async def pulled(self, cursor: str | None, token: str | None) -> dict[str, Any]:
         """What has happened since a cursor."""
         body: dict[str, object] = {"open_kfid": self.open_kfid, "limit": PULLED_MAX, "voice_format": 0}
-        body |= {name: each for name, each in (("cursor", cursor), ("token", token)) if each}
-        return await self.call(SYNC, body)
+        body |= {"cursor": cursor} if cursor else {}
+        code, value = await self._asked(SYNC, body | ({"token": token} if token else {}))
+        if token and code and code not in MEANINGS:  # it is good for ten minutes: without it we are asked to be slow
+            code, value = await self._asked(SYNC, body)
+        if code:
+            raise failure(code)
+        return value
 
     async def _asked(self, path: str, body: Mapping[str, object]) -> tuple[int, dict[str, Any]]:
         raw = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

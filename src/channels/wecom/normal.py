@@ -18,6 +18,7 @@ IDENTITY_TYPE: Final = "wecom_external_userid"
 TEXT_CHARS_MAX: Final = 20_000
 NAME_CHARS_MAX: Final = 128
 STAND_IN_CHARS_MAX: Final = 200
+NUMBER_MAX: Final = 2**53
 
 CUSTOMER, SYSTEM = 3, 4
 """Who an item is from; 5 is an employee in WeCom's own app."""
@@ -144,8 +145,15 @@ def _link(fields: Mapping[str, Any], _: str) -> _Meaning:
 
 
 def _unknown(fields: Mapping[str, Any], msgtype: str) -> _Meaning:
-    kept = {name: value for name, value in fields.items() if isinstance(value, str | int) and "\0" not in str(value)}
-    return "unknown", f"[{_printable(msgtype)}]", {"type": _printable(msgtype), **kept}
+    kept = {_clean(name)[:NAME_CHARS_MAX]: value for name in fields if (value := _kept(fields[name])) is not None}
+    return "unknown", f"[{_printable(msgtype)}]", {**kept, "type": _printable(msgtype)}
+
+
+def _kept(value: object) -> str | int | None:
+    """A value that can be kept, or None."""
+    if isinstance(value, int):
+        return value if abs(value) <= NUMBER_MAX else None
+    return _clean(value)[:TEXT_CHARS_MAX] if isinstance(value, str) else None
 
 
 _READERS: Final[Mapping[str, Callable[[Mapping[str, Any], str], _Meaning]]] = {
@@ -166,7 +174,12 @@ def _string(given: Mapping[str, Any], name: str, chars_max: int) -> str | None:
     value = given.get(name)
     if not isinstance(value, str) or not value:
         return None
-    return value[:chars_max].replace("\0", "").encode("utf-8", "replace").decode()
+    return _clean(value)[:chars_max] or None
+
+
+def _clean(text: str) -> str:
+    """A text without NUL and halves of characters, which nothing can keep."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _printable(word: str) -> str:
