@@ -20,7 +20,7 @@ REF: Final = "#/components/schemas/{name}"
 _CONTACT: Final = (
     *("post_contact", "get_contact", "patch_contact", "cancel_contact", "return_contact", "park_contact"),
     *("resume_contact", "escalate_contact", "assign_contact", "take_back_contact", "pin_contact"),
-    "list_contacts",
+    *("list_contacts", "link_common_problem"),
 )
 _CUSTOMER: Final = (
     *("lookup_customer", "get_customer", "patch_customer", "post_identity", "merge_customers", "unmerge_customer"),
@@ -46,6 +46,14 @@ FORMS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "get_timeline": people.Timeline,
     **dict.fromkeys(("list_conflicts", "settle_conflict"), people.Conflict),
     **dict.fromkeys(("list_reviews", "settle_review"), people.Review),
+    **dict.fromkeys(
+        (
+            *("put_common_problem", "get_common_problem", "list_common_problems"),
+            *("solve_common_problem", "reopen_common_problem"),
+        ),
+        people.CommonProblem,
+    ),
+    "list_linked_contacts": people.LinkedContact,
     "put_satisfaction": people.Rating,
     "erase_customer": people.Erased,
     "export_customer": people.Exported,

@@ -129,7 +129,7 @@ async def get_collaboration(collaboration_id: Id, ctx: Ctx) -> Response:
     shown = views.collaboration(found.collaboration, found.words)
     if ctx.principal.role != "agent":
         ctx.principal.need("contacts:read")
-    elif ctx.principal.id not in (shown["agent_id"], shown["by"]) and not await _helps_in(ctx, shown["department"]):
+    elif ctx.principal.id not in (shown["agent_id"], shown["by"]) and not await helps_in(ctx, shown["department"]):
         await readable(ctx, shown["contact_id"])
     return Json(shown)
 
@@ -149,7 +149,7 @@ async def list_collaborations(
     """
     if ctx.principal.role != "agent":
         ctx.principal.need("contacts:read")
-    elif department is None or not await _helps_in(ctx, department):
+    elif department is None or not await helps_in(ctx, department):
         agent_id = ctx.principal.id
     return await _page(ctx, agent_id=agent_id, state=state, department=department, limit=limit, cursor=cursor)
 
@@ -160,7 +160,7 @@ async def _page(ctx: Context, **asked: Any) -> Response:
     return Json({"items": items, "next_cursor": ctx.following(page.next_cursor)})
 
 
-async def _helps_in(ctx: Context, department: str | None) -> bool:
+async def helps_in(ctx: Context, department: str | None) -> bool:
     """Whether the agent is in one of the department's teams, or is told when one of its deadlines is missed."""
     if department is None:
         return False

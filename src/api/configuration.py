@@ -43,6 +43,7 @@ from src.router import commands
 from src.router.model import DEFAULT_QUEUE
 from src.router.state import State
 from src.store.measures import Measures
+from src.store.problems import ProblemQueries
 
 router = APIRouter(prefix="/v1", tags=["configuration"])
 
@@ -347,7 +348,12 @@ async def list_departments(ctx: Ctx, paging: Paged) -> Response:
 
 @router.delete("/departments/{name}", status_code=204)
 async def delete_department(name: Name, ctx: Ctx, only_if: OnlyIf) -> Response:
-    """Remove a department that helps with nothing now."""
+    """Remove a department that helps with nothing now, and that no open common problem goes to."""
+    ctx.principal.need("config:write")
+    found = await ProblemQueries(ctx.services.queries).all(ctx.tenant)
+    using = [each.name for each in found if each.body["department"] == name and each.solved_at is None]
+    if using:
+        raise InUse("common problems go to this department", problems=using)
     return await _delete(ctx, "department", name, only_if)
 
 

@@ -129,7 +129,7 @@ def _kept(each: ContactSnapshot) -> views.Json:
     return shown
 
 
-_OF_FACT: Final = ("external_id", "conversation_id", "direction", "identity", "text", "attributes")
+_OF_FACT: Final = ("external_id", "conversation_id", "direction", "identity", "text", "attributes", "common_problem")
 """What is known of a contact beside how it is routed: no stored answer holds it."""
 
 

@@ -195,7 +195,18 @@ def _complete(path: str, method: str, operation: Json) -> None:
             responses[str(status)]["content"] = _content(name)
 
 
-_VERSIONED: Final = ("queues", "tags", "rules", "pilots", "departments", "agents", "channels", "connectors", "webhooks")
+_VERSIONED: Final = (
+    "queues",
+    "tags",
+    "rules",
+    "pilots",
+    "departments",
+    "agents",
+    "channels",
+    "connectors",
+    "webhooks",
+    "common-problems",
+)
 
 
 def _is_versioned(path: str, method: str) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 from pydantic import BaseModel
 
 from src import errors
-from src.dispatch import customers, erasing, inbound, jobs, orders, ports, turn, versions
+from src.dispatch import customers, erasing, inbound, jobs, orders, ports, problems, turn, versions
 from src.profile import identities
 from src.router import commands, levels, model, waits
 
@@ -76,6 +76,7 @@ for _each in (
     model,
     orders,
     ports,
+    problems,
     turn,
     versions,
     waits,

@@ -113,6 +113,7 @@ def contact(
         "identity": {"type": fact.identity_type, "value": fact.identity_value} if fact else None,
         "text": fact.text if fact else None,
         "attributes": dict(fact.attributes) if fact else None,
+        "common_problem": fact.problem if fact else None,
         "queue": value["queue"],
         "priority": value["priority"],
         "language": value["language"],

@@ -123,7 +123,8 @@ class ContactFact:
     """What is known of a contact beside its routing: the channel's id of it, who it came from, what was said first.
 
     `conversation_id` is the contact that its conversation began with, None: itself. `outbound`: an agent reaches the
-    customer, at this identity.
+    customer, at this identity. `problem` is the common problem that it is linked to. It and the attributes are all that
+    ever changes.
     """
 
     id: str
@@ -136,6 +137,30 @@ class ContactFact:
     attributes: Mapping[str, Any]
     conversation_id: str | None = None
     outbound: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemFact:
+    """A common problem: what was put (`body`), and what came of it since.
+
+    `linked` counts its contacts, `first_at` and `last_at` are when the first and the last was linked. `unreported` are
+    those that its department has not been told of; `reported_at` is when it was told last. `solved_at` None: it is
+    open. `note` is the department's answer.
+    """
+
+    name: str
+    body: Mapping[str, Any]
+    created_at: int
+    linked: int = 0
+    first_at: int | None = None
+    last_at: int | None = None
+    reported_at: int | None = None
+    unreported: tuple[str, ...] = ()
+    solved_at: int | None = None
+    solved_by: str | None = None
+    note: str | None = None
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +444,7 @@ Fact = (
     | RatingFact
     | SurveyFact
     | ContactFact
+    | ProblemFact
     | MessageFact
     | OutgoingFact
     | MediaFact
@@ -562,6 +588,8 @@ class Wanted:
     conflicts: set[str] = field(default_factory=set)
     reviews: set[tuple[str, str]] = field(default_factory=set)
     surveys: set[str] = field(default_factory=set)
+    problems: set[str] = field(default_factory=set)
+    linked: set[str] = field(default_factory=set)
     remarks: set[str] = field(default_factory=set)
     recent_since: int | None = None
     lately_since: int | None = None
@@ -604,7 +632,8 @@ class Known:
     """What was found for a `Wanted`; keys that are not there were not found.
 
     `customers` also has those of the identities and contacts found, `facts` the facts of the contacts, also of those
-    found by an external id, `outgoing` what became of the messages, `remarks` the texts of those that the assignments
+    found by an external id, `linked` those of the contacts asked for by it that are linked to a common problem,
+    `outgoing` what became of the messages, `remarks` the texts of those that the assignments
     and collaborations name. `recent` are the contacts of the customers of the identities found, newest first, at most
     `RECENT_CONTACTS_MAX` each; `lately`, where it was wanted, goes further back, up to `LATELY_CONTACTS_MAX`.
     `outreach`, where it was wanted, are the moments at which customers were turned to unasked, in as many contacts.
@@ -642,6 +671,8 @@ class Known:
     conflicts: dict[str, ConflictFact] = field(default_factory=dict)
     reviews: dict[tuple[str, str], ReviewFact] = field(default_factory=dict)
     surveys: dict[str, SurveyFact] = field(default_factory=dict)
+    problems: dict[str, ProblemFact] = field(default_factory=dict)
+    linked: dict[str, ContactFact] = field(default_factory=dict)
     remarks: dict[str, str] = field(default_factory=dict)
 
 

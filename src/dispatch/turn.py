@@ -23,6 +23,7 @@ from src.dispatch.ports import (
     MediaFact,
     MessageFact,
     OutgoingFact,
+    ProblemFact,
     Recent,
     RemarkFact,
     ReviewFact,
@@ -44,7 +45,7 @@ from src.router.waits import Estimate
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
-_Configuration = ConfigFact | AccountFact | ConnectorFact | KeyFact | TrustFact | WebhookFact
+_Configuration = ConfigFact | AccountFact | ConnectorFact | KeyFact | ProblemFact | TrustFact | WebhookFact
 K = TypeVar("K")
 
 
@@ -194,6 +195,8 @@ class Turn:
             known.token_trusts[TRUST] = fact
         elif isinstance(fact, KeyFact):
             _keep(known.api_keys, fact.id, fact, gone=False)
+        elif isinstance(fact, ProblemFact):
+            _keep(known.problems, fact.name, fact, gone=fact.deleted)
         elif isinstance(fact, WebhookFact):
             _keep(known.webhooks, fact.name, fact, gone=fact.deleted)
             self.hooked = True

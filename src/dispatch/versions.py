@@ -6,13 +6,13 @@ from typing import Any, Final
 
 import msgspec
 
-from src.dispatch.ports import AccountFact, ConfigFact, ConnectorFact, TrustFact, WebhookFact
+from src.dispatch.ports import AccountFact, ConfigFact, ConnectorFact, ProblemFact, TrustFact, WebhookFact
 from src.errors import PreconditionFailed
 
 Named = ConfigFact | AccountFact | ConnectorFact | WebhookFact
 """What is configured under a name: a tenant's configuration as a whole."""
 
-Versioned = Named | TrustFact
+Versioned = Named | TrustFact | ProblemFact
 
 ANY: Final = "*"
 """Whatever version there is, as long as there is one."""
@@ -24,7 +24,7 @@ def version(fact: Versioned | None) -> str:
     """A name for what is stored, 32 hex digits; None: nothing is, and a default holds."""
     values: list[Any] = []
     match fact:
-        case ConfigFact():
+        case ConfigFact() | ProblemFact():
             values = [fact.body]
         case AccountFact():
             values = [fact.channel, fact.settings, fact.secrets, fact.queue, fact.enabled]

@@ -644,7 +644,11 @@ _SAID: Final = frozenset(
 )
 
 _THAT_LEAVE_CONTACTS: Final = (
-    frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING}) | ev.ALARMS | _SAID | ev.OF_CUSTOMERS
+    frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING})
+    | ev.ALARMS
+    | _SAID
+    | ev.OF_CUSTOMERS
+    | ev.OF_PROBLEMS
 )
 """Events that name a contact, but change nothing that it is looked at for."""
 
@@ -667,6 +671,7 @@ _THAT_LEAVE_AGENTS: Final = frozenset(
         ev.COLLABORATION_ESCALATED,
         *_SAID,
         *ev.OF_CUSTOMERS,
+        *ev.OF_PROBLEMS,
     }
 )
 """The same for agents: it is told, but has no more and no less room than before."""

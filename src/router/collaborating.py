@@ -216,6 +216,13 @@ def _asked_until(board: Board) -> int:
     return board.now + max(1, board.config.settings.help_wait_s) * 1000
 
 
+def there_for(board: Board, department: DepartmentConfig) -> str | None:
+    """Who is told what a department is told: the best of its teams who is there, else whom it escalates to."""
+    need = need_of("", (), None, department.teams, NO_TERMS)
+    found = board.index.present_for(need, ()) if department.teams else None
+    return found or (department.escalate_to if department.escalate_to in board.state.agents else None)
+
+
 def _helper(
     board: Board,
     contact: Contact,

@@ -531,7 +531,9 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Something about a customer that the journal is to hold: `type` is one of `events.OF_CUSTOMERS`.
+    """Something about a customer, or its contact, that the journal is to hold.
+
+    `type` is one of `events.OF_CUSTOMERS`, or of `events.OF_PROBLEMS` where it is about a contact.
 
     Of an open contact its holder hears it.
     """
@@ -549,6 +551,18 @@ class MarkRepeat:
     contact_id: str
     tags: tuple[str, ...]
     earlier: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TellProblem:
+    """Something about a common problem that the journal is to hold: `type` is one of `events.OF_PROBLEMS`.
+
+    With a `department`, whoever helps there and is there hears it.
+    """
+
+    type: str
+    data: Mapping[str, Any]
+    department: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -607,6 +621,7 @@ Command = (
     | Note
     | Record
     | MarkRepeat
+    | TellProblem
     | Checkpoint
 )
 """Whatever can be asked."""

@@ -22,6 +22,7 @@ from src.router.handlers import (
     messages,
     parking,
     presence,
+    problems,
     reconfiguring,
     supervision,
     time,
@@ -214,6 +215,7 @@ _HANDLERS: Final[dict[type, Callable[[Room, Any], None]]] = {
     commands.Note: configuration.note,
     commands.Record: customers.record,
     commands.MarkRepeat: customers.mark_repeat,
+    commands.TellProblem: problems.tell_problem,
     commands.Checkpoint: configuration.checkpoint,
 }
 """Which function obeys which command."""

@@ -64,8 +64,12 @@ are joined when an event is told to someone. So are reasons and dispositions tha
 | survey.asked | |
 | survey.withheld | rule (`quiet_hours`, `too_many_outreaches`) |
 | outreach.urgent | rule (`quiet_hours`, `too_many_outreaches`), by, reason |
+| contact.linked, contact.unlinked | name (of the common problem), by |
+| contact.problem_solved | name |
+| problem.reported | name, department, state, count, contacts (those since the last report) |
+| problem.solved, problem.reopened | name, department, by |
 | agent.updated, agent.deleted | (the agent is in the envelope) |
-| {queue,tag,rule,pilot,department,key,channel,connector,webhook}.{updated,deleted} | name, by |
+| {queue,tag,rule,pilot,department,problem,key,channel,connector,webhook}.{updated,deleted} | name, by |
 | webhook.disabled | name, reason (`gone`, `unreachable`) |
 | settings.updated, customer.updated, customer.deleted | name, by |
 | journal.checkpoint | state_hash |
@@ -137,6 +141,12 @@ REVIEW_SETTLED: Final = "review.settled"
 OUTREACH_URGENT: Final = "outreach.urgent"
 SURVEY_ASKED: Final = "survey.asked"
 SURVEY_WITHHELD: Final = "survey.withheld"
+CONTACT_LINKED: Final = "contact.linked"
+CONTACT_UNLINKED: Final = "contact.unlinked"
+CONTACT_PROBLEM_SOLVED: Final = "contact.problem_solved"
+PROBLEM_REPORTED: Final = "problem.reported"
+PROBLEM_SOLVED: Final = "problem.solved"
+PROBLEM_REOPENED: Final = "problem.reopened"
 WEBHOOK_DISABLED: Final = "webhook.disabled"
 CHECKPOINT: Final = "journal.checkpoint"
 
@@ -161,12 +171,25 @@ OF_CUSTOMERS: Final = frozenset(
 )
 """What is told of customers. None of it is folded: who somebody is, is a fact beside the journal."""
 
+OF_PROBLEMS: Final = frozenset(
+    {
+        CONTACT_LINKED,
+        CONTACT_UNLINKED,
+        CONTACT_PROBLEM_SOLVED,
+        PROBLEM_REPORTED,
+        PROBLEM_SOLVED,
+        PROBLEM_REOPENED,
+    }
+)
+"""What is told of common problems. None of it is folded: which contact is one of a problem's is a fact."""
+
 NAMED_KINDS: Final = (
     "queue",
     "tag",
     "rule",
     "pilot",
     "department",
+    "problem",
     "key",
     "channel",
     "connector",
@@ -232,6 +255,7 @@ KNOWN: Final = frozenset(
         WEBHOOK_DISABLED,
         CHECKPOINT,
         *OF_CUSTOMERS,
+        *OF_PROBLEMS,
         *(f"{kind}.updated" for kind in NAMED_KINDS),
         *(f"{kind}.deleted" for kind in NAMED_KINDS),
     }

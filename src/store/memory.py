@@ -78,10 +78,11 @@ class _Table:
 
     def _condition(self, where: str) -> Callable[[Row], bool]:
         """What a partial index says of its rows: columns that are true, null or not null."""
-        conditions = [self._one_condition(each) for each in where.split(" AND ")]
+        conditions = [self.one_condition(each) for each in where.split(" AND ")]
         return lambda row: all(holds(row) for holds in conditions)
 
-    def _one_condition(self, where: str) -> Callable[[Row], bool]:
+    def one_condition(self, where: str) -> Callable[[Row], bool]:
+        """A column that is true, null or not null."""
         found = _CONDITION.fullmatch(where)
         assert found, f"{self.name}: an index with a condition that is not understood: {where}"
         place = self.places[found["column"]]
@@ -378,7 +379,9 @@ class MemoryStore:
         table = self._tables[sought.table.name]
         if [each.name for each in sought.table.primary_key.columns] == ["tenant", *sought.key]:
             row = table.rows.get(key)
-            return () if row is None else (row,)
+            condition = sought.only.removeprefix("stored.")
+            unwanted = row is None or (condition != "true" and not table.one_condition(condition)(row))
+            return () if row is None or unwanted else (row,)
         if sought.name in ("family", "held", "token_trusts"):  # few ask for these
             places = [table.places[each] for each in ("tenant", *sought.key)]
             return [row for row in table.rows.values() if tuple(row[each] for each in places) == key]
@@ -467,6 +470,10 @@ class MemoryStore:
         key = table.key(row)
         if section.verb == "insert" and key in table.rows:
             raise StoreRejected(f"{table.name}: the row is there already")
+        there = table.rows.get(key)
+        if section.changes and there is not None:
+            changed = {table.places[each]: row[table.places[each]] for each in section.changes}
+            row = tuple(changed.get(place, old) for place, old in enumerate(there))
         done.append((table, key, table.change(key, row)))
         if section.table is contacts:
             self._contacts_of[(row[0], row[table.places["customer_id"]])][key] = None

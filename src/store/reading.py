@@ -30,6 +30,8 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "conflicts": _keyed(rows.conflict_from, lambda each: each.id),
     "reviews": _keyed(rows.review_from, lambda each: (each.contact_id, each.kind)),
     "surveys": _keyed(rows.survey_from, lambda each: each.contact_id),
+    "problems": _keyed(rows.problem_from, lambda each: each.name),
+    "linked": _keyed(rows.contact_fact_from, lambda each: each.id),
     "messages": _keyed(rows.message_from, lambda each: each.id),
     "outgoing": _keyed(rows.outgoing_from, lambda each: each.message_id),
     "media": _keyed(rows.media_from, lambda each: each.id),

@@ -31,6 +31,7 @@ from src.dispatch.ports import (
     NoteFact,
     Outgoing,
     OutgoingFact,
+    ProblemFact,
     RatingFact,
     RemarkFact,
     ReviewFact,
@@ -244,12 +245,36 @@ def contact_fact_row(fact: ContactFact) -> Row:
         dump(fact.attributes),
         fact.conversation_id,
         fact.outbound,
+        fact.problem,
     )
 
 
 def contact_fact_from(row: Sequence[Any]) -> ContactFact:
     """The inverse of `contact_fact_row`."""
-    return ContactFact(row[0], row[1], row[2], row[3], row[4], row[5], row[6], _decode(row[7]), row[8], row[9])
+    return ContactFact(row[0], row[1], row[2], row[3], row[4], row[5], row[6], _decode(row[7]), row[8], row[9], row[10])
+
+
+def problem_row(fact: ProblemFact) -> Row:
+    """A row of `common_problems`."""
+    return (
+        fact.name,
+        dump(fact.body),
+        fact.created_at,
+        fact.linked,
+        fact.first_at,
+        fact.last_at,
+        fact.reported_at,
+        dump(fact.unreported),
+        fact.solved_at,
+        fact.solved_by,
+        fact.note,
+    )
+
+
+def problem_from(row: Sequence[Any]) -> ProblemFact:
+    """The inverse of `problem_row`."""
+    unreported, answer = tuple(_decode(row[7])), tuple(row[8:])
+    return ProblemFact(row[0], _decode(row[1]), row[2], row[3], row[4], row[5], row[6], unreported, *answer)
 
 
 def message_row(fact: MessageFact) -> Row:

@@ -238,9 +238,13 @@ def _section(section: Section, parameter: int) -> str:
         f"  SELECT head.tenant, {', '.join(values(used, 'new'))} FROM {source}"
     )
     if section.verb == "put":
-        sets = ", ".join(f"{each.name} = excluded.{each.name}" for each in used if not each.primary_key)
+        sets = ", ".join(f"{each.name} = excluded.{each.name}" for each in _changed(section, used))
         text += f"\n  ON CONFLICT ({names(list(table.primary_key.columns))}) DO UPDATE SET {sets}"
     return text
+
+
+def _changed(section: Section, used: Sequence[Column[object]]) -> list[Column[object]]:
+    return [each for each in used if (each.name in section.changes if section.changes else not each.primary_key)]
 
 
 def _each(table: Table, wanted: str, tenant: str, same: str, only: str = "true") -> str:
@@ -284,6 +288,8 @@ SOUGHT: Final = (
     Sought("conflicts", tables.customer_conflicts, ("id",)),
     Sought("reviews", tables.reviews, ("contact_id", "kind")),
     Sought("surveys", tables.surveys, ("contact_id",)),
+    Sought("problems", tables.common_problems, ("name",)),
+    Sought("linked", tables.contact_facts, ("id",), only="stored.problem IS NOT NULL"),
     Sought("messages", tables.messages, ("id",)),
     Sought("outgoing", tables.outgoing, ("message_id",), (("messages", "id"),)),
     Sought("media", tables.media, ("id",)),

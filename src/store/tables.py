@@ -435,7 +435,9 @@ contact_facts: Final = Table(
     _json("attributes"),
     _key("conversation_id", nullable=True),
     _flag("outbound", before="false"),
+    _key("problem", nullable=True),
     PrimaryKeyConstraint("tenant", "id"),
+    Index("ix_contact_facts_problem", "tenant", "problem", "id", postgresql_where=text("problem IS NOT NULL")),
     Index(
         "ix_contact_facts_conversation",
         "tenant",
@@ -451,6 +453,25 @@ contact_facts: Final = Table(
         unique=True,
         postgresql_where=text("external_id IS NOT NULL"),
     ),
+)
+
+# Matters that many contacts have in common, and their department's answer. Which contacts: `contact_facts.problem`.
+common_problems: Final = Table(
+    "common_problems",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    _json("body"),
+    _number("created_at"),
+    _number("linked"),
+    _number("first_at", nullable=True),
+    _number("last_at", nullable=True),
+    _number("reported_at", nullable=True),
+    _json("unreported"),
+    _number("solved_at", nullable=True),
+    _key("solved_by", nullable=True),
+    _text("note"),
+    PrimaryKeyConstraint("tenant", "name"),
 )
 
 messages: Final = Table(

@@ -31,6 +31,7 @@ from src.dispatch.ports import (
     MessageFact,
     NoteFact,
     OutgoingFact,
+    ProblemFact,
     RatingFact,
     RemarkFact,
     ReviewFact,
@@ -50,10 +51,15 @@ _ENDED_AT: Final = ASSIGNMENT_COLUMNS.index("ended_at")
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What is done to one table. A row to `remove` is its key, without the tenant; any other is a whole row."""
+    """What is done to one table. A row to `remove` is its key, without the tenant; any other is a whole row.
+
+    Of a row that is there, to put another one changes the columns named in `changes`, with none all: so that what has
+    been taken away of it meanwhile stays away.
+    """
 
     table: Table
     verb: Literal["insert", "put", "remove"]
+    changes: tuple[str, ...] = ()
 
 
 SECTIONS: Final = (
@@ -70,7 +76,9 @@ SECTIONS: Final = (
     Section(tables.reviews, "put"),
     Section(tables.ratings, "put"),
     Section(tables.surveys, "put"),
-    Section(tables.contact_facts, "put"),
+    Section(tables.contact_facts, "put", ("attributes", "problem")),
+    Section(tables.common_problems, "put"),
+    Section(tables.common_problems, "remove"),
     Section(tables.messages, "put"),
     Section(tables.outgoing, "put"),
     Section(tables.media, "put"),
@@ -126,6 +134,8 @@ def sectioned(batch: Batch) -> list[list[Row]]:
         [rows.rating_row(each) for each in facts.of(RatingFact)],
         [rows.survey_row(each) for each in facts.of(SurveyFact)],
         [rows.contact_fact_row(each) for each in facts.of(ContactFact)],
+        [rows.problem_row(each) for each in facts.of(ProblemFact) if not each.deleted],
+        [(each.name,) for each in facts.of(ProblemFact) if each.deleted],
         [rows.message_row(each) for each in facts.of(MessageFact)],
         [rows.outgoing_row(each) for each in facts.of(OutgoingFact)],
         [rows.media_row(each) for each in facts.of(MediaFact)],
@@ -178,6 +188,7 @@ _KEYS: Final[Mapping[type[Any], Callable[[Any], Any]]] = {
     RatingFact: attrgetter("contact_id"),
     SurveyFact: attrgetter("contact_id"),
     ContactFact: attrgetter("id"),
+    ProblemFact: attrgetter("name"),
     MessageFact: attrgetter("id"),
     OutgoingFact: attrgetter("message_id"),
     MediaFact: attrgetter("id"),

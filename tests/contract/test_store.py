@@ -28,6 +28,7 @@ from src.dispatch.ports import (
     NoteFact,
     Outgoing,
     OutgoingFact,
+    ProblemFact,
     Process,
     Recent,
     Survey,
@@ -758,7 +759,7 @@ async def test_a_weak_identity_ties_nobody_and_is_shared(store: AnyStore, writer
 
 NEWER: list[tuple[Fact, Fact, Callable[[Any], Any]]] = [
     (CUSTOMER, replace(CUSTOMER, tier=None, attributes={}), lambda known: known.customers["k1"]),
-    (CONTACT, replace(CONTACT, text=None, attributes={"b": 2}), lambda known: known.facts["c1"]),
+    (CONTACT, replace(CONTACT, attributes={"b": 2}, problem="late"), lambda known: known.facts["c1"]),
     (MESSAGE, replace(MESSAGE, text="recalled"), lambda known: known.messages["m1"]),
 ]
 
@@ -776,6 +777,29 @@ async def test_the_newest_of_a_fact_wins(
         await store.commit(writer.batch(old))
         await store.commit(writer.batch(new))
     assert new == read(await store.lookup(writer.tenant, EVERYTHING))
+
+
+async def test_of_what_is_known_of_a_contact_the_text_never_comes_back(store: AnyStore, writer: Writer) -> None:
+    """Who read it before something was taken away of it does not bring that back."""
+    writer.ids = iter(["c1", "batch", "batch2", "batch3"])
+    writer.contact("k1")
+    await store.commit(writer.batch(replace(CONTACT, text=None)))
+    asked = Wanted(contacts={"c1"}, linked={"c1"})
+    assert not (await store.lookup(writer.tenant, asked)).linked
+    await store.commit(writer.batch(replace(CONTACT, attributes={"b": 2}, problem="late")))
+    known = await store.lookup(writer.tenant, asked)
+    assert replace(CONTACT, text=None, attributes={"b": 2}, problem="late") == known.facts["c1"] == known.linked["c1"]
+    await store.commit(writer.batch(CONTACT))
+    known = await store.lookup(writer.tenant, asked)
+    assert (replace(CONTACT, text=None), {}) == (known.facts["c1"], known.linked)
+
+
+async def test_a_common_problem_is_put_and_removed(store: AnyStore, writer: Writer) -> None:
+    first = ProblemFact("late", {"title": "Late"}, 5, linked=1, first_at=6, last_at=6, unreported=("c1",))
+    second = replace(first, linked=2, unreported=(), reported_at=7, solved_at=8, solved_by="a1", note="done")
+    for fact, expected in ((first, {"late": first}), (second, {"late": second}), (replace(second, deleted=True), {})):
+        await store.commit(writer.batch(fact))
+        assert expected == (await store.lookup(writer.tenant, Wanted(problems={"late"}))).problems
 
 
 async def test_configuration_is_put_and_removed(store: AnyStore, writer: Writer) -> None:

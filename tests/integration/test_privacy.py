@@ -42,6 +42,7 @@ NOTHING_PERSONAL = {
     "call_notes",
     "call_orders",
     "erasures",
+    "common_problems",
     "media_holds",
     "retention_progress",
     "answers",

@@ -24,6 +24,7 @@ from src.store.connections import PINNED, SETTINGS
 from src.store.customers import CustomerQueries
 from src.store.partitions import WEEK_MS, make_ahead, partitions
 from src.store.postgres import PostgresStore
+from src.store.problems import ProblemQueries
 from src.store.queries import _PLANS, Queries
 from src.store.reports import Reports
 from src.store.writes import SECTIONS, Section
@@ -52,6 +53,7 @@ FEW: Final = {
     "channel_accounts": 100,
     "channel_tokens": 100,
     "channel_cursors": 100,
+    "common_problems": 100,
 }
 NUMBERS: Final = {BigInteger, Integer, SmallInteger}
 
@@ -69,6 +71,7 @@ SPECIAL: Final = {
     "settled_at": f"CASE WHEN n % {OPEN} = 0 THEN NULL ELSE n END",
     "score": "3",
     "earlier": "'[]'",
+    "unreported": "'[]'",
     "agent_id": "'a' || n % 500",
     "type": "'phone'",
     "kind": "CASE WHEN n % 100 = 0 THEN 'department' ELSE 'agent' END",
@@ -97,6 +100,7 @@ OWN: Final = {
     ("channel_cursors", "account"): "'i' || n",
     ("webhook_cursors", "webhook"): "'i' || n",
     ("erasures", "customer_id"): "'i' || lpad(n::text, 9, '0')",
+    ("contact_facts", "problem"): "CASE WHEN n % 50 = 0 THEN 'late' END",
     ("media_holds", "hash"): "CASE WHEN n % 2 = 0 THEN 'i' || lpad(n::text, 9, '0') ELSE 'x' || n END",
     ("call_notes", "kind"): f"CASE WHEN n % {OPEN} = 0 THEN 'coming' ELSE 'bridged' END",
     ("call_notes", "taken"): f"n % {ROWS // 10} <> 0",  # a few that nobody has taken yet
@@ -108,7 +112,11 @@ def expression(table: Table, column: Column[Any], since: int) -> str:
     """What a column of row `n` holds. The journal began at `since`, and lies in several partitions."""
     name = column.name
     if name == "tenant":
-        return f"'{TENANT}'" if table.name not in FEW or table.name.startswith("channel_") else "'t' || nullif(n, 1)"
+        return (
+            f"'{TENANT}'"
+            if table.name not in FEW or table.name.startswith(("channel_", "common_"))
+            else "'t' || nullif(n, 1)"
+        )
     if isinstance(column.type, JSON):
         return f"""{SPECIAL.get(name, "'{}'") if name != "state" else "'{}'"}::json"""
     if (table.name, name) in OWN:
@@ -314,6 +322,9 @@ async def read_by(queries: Queries) -> list[Asked]:
         "conflict": lambda: people.conflict(TENANT, key(7)),
         "conflicts": lambda: people.conflicts(TENANT, settled=False, limit=50, cursor=None),
         "reviews": lambda: people.reviews(TENANT, settled=False, limit=50, cursor=None),
+        "common problem": lambda: ProblemQueries(queries).one(TENANT, key(7)),
+        "common problems": lambda: ProblemQueries(queries).all(TENANT),
+        "contacts of a problem": lambda: ProblemQueries(queries).contacts(TENANT, "late", limit=50, cursor=key(9_000)),
         "key by hash": lambda: queries.key_by_hash(key(7)),
         "token trust": lambda: queries.token_trust(TENANT),
         "audit": lambda: queries.audit(TENANT, limit=50, cursor=key(500)),
@@ -328,7 +339,7 @@ async def read_by(queries: Queries) -> list[Asked]:
     for name, call in calls.items():  # noqa: B007 - `note` reads it
         await call()
     # A page of fifty, each with what belongs to it; what is open in a queue; what is open of an agent's.
-    paged = {"contacts": 500, "conflicts": 500, "reviews": 500}
+    paged = {"contacts": 500, "conflicts": 500, "reviews": 500, "contacts of a problem": 500}
     own = {**paged, "position": 2 * ROWS // OPEN // 20, "assignments": 2 * ROWS // 500}
     own["silent"] = own["a call"] = 3 * ROWS // OPEN  # all that agents hold
     own |= {

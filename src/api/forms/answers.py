@@ -109,6 +109,7 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity | None = None
     text: str | None = None
     attributes: Json | None = None
+    common_problem: str | None = None
     priority: int = 0
     language: str | None = None
     tags: list[str] = []

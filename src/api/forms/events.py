@@ -580,6 +580,40 @@ class OutreachUrgent(Data, frozen=True, kw_only=True):
     reason: str | None
 
 
+# -- common problems ---------------------------------------------------------------------------------------------------
+
+
+class ContactLinked(Data, frozen=True, kw_only=True):
+    """The contact is linked to the common problem of this name; or no longer."""
+
+    name: str
+    by: str | None
+
+
+class ContactProblemSolved(Data, frozen=True, kw_only=True):
+    """The common problem that the contact is linked to has its answer: `GET /v1/common-problems/{name}` has it."""
+
+    name: str
+
+
+class ProblemReported(Data, frozen=True, kw_only=True):
+    """What its department is told of a common problem: how many contacts have it, and those since the last report."""
+
+    name: str
+    department: str
+    state: Annotated[str, Meta(extra_json_schema={"enum": ["open", "solved"]})]
+    count: int
+    contacts: list[str]
+
+
+class ProblemMoved(Data, frozen=True, kw_only=True):
+    """A common problem has its answer, or is open again."""
+
+    name: str
+    department: str
+    by: str | None
+
+
 # -- configuration and the service -------------------------------------------------------------------------------------
 
 
@@ -621,6 +655,7 @@ NAMED: Final = (
     "rule",
     "pilot",
     "department",
+    "problem",
     "key",
     "channel",
     "connector",
@@ -694,6 +729,12 @@ DATA: Final[Mapping[str, type[Data]]] = {
     "outreach.urgent": OutreachUrgent,
     "survey.asked": SurveyAsked,
     "survey.withheld": SurveyWithheld,
+    "contact.linked": ContactLinked,
+    "contact.unlinked": ContactLinked,
+    "contact.problem_solved": ContactProblemSolved,
+    "problem.reported": ProblemReported,
+    "problem.solved": ProblemMoved,
+    "problem.reopened": ProblemMoved,
     "journal.checkpoint": Checkpoint,
     **{f"{kind}.{what}": Changed for kind in NAMED for what in ("updated", "deleted")},
 }

@@ -129,6 +129,42 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
     contact: Contact | None
 
 
+class CommonProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """A matter that many contacts have. `count` are linked to it; its department is not told of `unreported` yet.
+
+    `note` is the department's answer.
+    """
+
+    name: str
+    title: str
+    department: str
+    tags: list[str]
+    report_every: int
+    state: Annotated[str, Meta(extra_json_schema={"enum": ["open", "solved"]})]
+    count: int
+    unreported: int
+    created_at: Time
+    first_seen_at: Time | None
+    last_seen_at: Time | None
+    reported_at: Time | None
+    solved_at: Time | None
+    solved_by: str | None
+    note: str | None
+
+
+class LinkedContact(msgspec.Struct, frozen=True, kw_only=True):
+    """A contact of a common problem, by ids and codes alone."""
+
+    contact_id: str
+    channel: str
+    state: str
+    outcome: str | None
+    queue: str
+    tags: list[str]
+    created_at: Time
+    closed_at: Time | None
+
+
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """The ids that answer 410 from now on."""
 

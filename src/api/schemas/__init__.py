@@ -58,6 +58,7 @@ from src.api.schemas.customers import (
 )
 from src.api.schemas.messages import MessageBody, MessageFrame, ReceiptBody
 from src.api.schemas.policies import DepartmentBody, PilotBody, RuleBody, SettingsBody, TagConfigBody
+from src.api.schemas.problems import CommonProblemBody, LinkBody, SolveBody
 from src.api.schemas.queues import QueueBody
 from src.api.schemas.webhooks import EventType, ReplayBody, RotateWebhookBody, WebhookBody
 from src.api.schemas.whole import ConfigurationBody, KeptAccountBody, KeptConnectorBody
@@ -74,6 +75,7 @@ __all__ = [
     "ChoiceBody",
     "CloseBody",
     "CollaborateBody",
+    "CommonProblemBody",
     "CompleteBody",
     "ConfigurationBody",
     "ConflictVerdict",
@@ -95,6 +97,7 @@ __all__ = [
     "KeptConnectorBody",
     "KeyBody",
     "Language",
+    "LinkBody",
     "MergeBody",
     "MessageBody",
     "MessageFrame",
@@ -122,6 +125,7 @@ __all__ = [
     "SettingsBody",
     "Short",
     "SkillBody",
+    "SolveBody",
     "TagConfigBody",
     "Text",
     "TokenBody",

@@ -14,7 +14,7 @@ POSTS = re.findall(r"(?<!`)\n\n```json\n(.*?)```", GUIDE.read_text("utf-8"), re.
 
 
 def test_the_guide_has_examples() -> None:
-    assert {"rules", "queues", "agents", "departments", "settings", "pilots"} == {
+    assert {"rules", "queues", "agents", "departments", "settings", "pilots", "common-problems"} == {
         path.split("/")[2] for path, _ in PUTS
     }
     assert 1 == len(POSTS)
@@ -23,6 +23,7 @@ def test_the_guide_has_examples() -> None:
 @pytest.mark.parametrize(("path", "body"), PUTS)
 async def test_what_the_guide_puts_is_taken(client: Client, path: str, body: str) -> None:
     await client.agent("anna")
+    await client.call("PUT", "/v1/departments/logistics", json={})
     await client.call("PUT", path, json=json.loads(body))
     stored = await client.call("GET", path)
     assert json.loads(body).keys() <= stored.keys()
