@@ -42,8 +42,11 @@ ORDER BY until LIMIT $1"""
 LOCK: Final = "SELECT hash FROM media_contents WHERE tenant = $1 AND hash = ANY ($2::text[]) ORDER BY hash FOR UPDATE"
 
 END: Final = """\
-DELETE FROM media_holds WHERE tenant = $1 AND hash = ANY ($2::text[])
-AND (id = $3 OR until <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint)"""
+DELETE FROM media_holds USING (
+  SELECT hash, id FROM media_holds WHERE tenant = $1 AND hash = ANY ($2::text[])
+  AND (id = $3 OR until <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint) ORDER BY hash, id FOR UPDATE
+) AS ended WHERE media_holds.tenant = $1 AND media_holds.hash = ended.hash AND media_holds.id = ended.id"""
+"""In an order, as the locks are: of two who look at the same none waits for the other for ever."""
 
 DROP: Final = """\
 DELETE FROM media_contents WHERE tenant = $1 AND hash = ANY ($2::text[])
@@ -115,6 +118,6 @@ async def _look(connection: asyncpg.Connection, tenant: str, hashes: Collection[
     Each statement sees what was committed before it began (READ COMMITTED): the last one all that was before the lock.
     """
     async with connection.transaction(isolation="read_committed"):
-        await connection.execute(LOCK, tenant, list(hashes))
+        locked = [row[0] for row in await connection.fetch(LOCK, tenant, list(hashes))]
         await connection.execute(END, tenant, list(hashes), hold)
-        await connection.execute(DROP, tenant, list(hashes))
+        await connection.execute(DROP, tenant, locked)  # what has come since is held
