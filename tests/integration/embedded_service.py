@@ -9,8 +9,8 @@ import asyncio
 import json
 import logging
 import resource
-import signal
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -46,7 +46,8 @@ def main() -> None:
         with EmbeddedPostgres(options.data_dir) as postgres:
             try:
                 print(json.dumps({"url": postgres.url(), "pid": postgres.pid}), flush=True)  # noqa: T201
-                signal.pause()
+                while True:  # pause() would miss a signal that comes just before it
+                    time.sleep(0.1)
             except KeyboardInterrupt:
                 print(json.dumps({"answers": asyncio.run(answers(postgres.url()))}), flush=True)  # noqa: T201
     except StartupError as error:
