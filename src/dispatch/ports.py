@@ -141,6 +141,13 @@ class ContactFact:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkFact:
+    """A contact, as known here, is linked to the `problem` that it has: nothing else of what is stored changes."""
+
+    contact: ContactFact
+
+
+@dataclass(frozen=True, slots=True)
 class ProblemFact:
     """A common problem: what was put (`body`), and what came of it since.
 
@@ -444,6 +451,7 @@ Fact = (
     | RatingFact
     | SurveyFact
     | ContactFact
+    | LinkFact
     | ProblemFact
     | MessageFact
     | OutgoingFact

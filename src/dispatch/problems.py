@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from src.dispatch import people
-from src.dispatch.ports import Actor, AuditFact, ContactFact, ProblemFact, Wanted
+from src.dispatch.ports import Actor, AuditFact, ContactFact, LinkFact, ProblemFact, Wanted
 from src.dispatch.turn import Turn
 from src.dispatch.versions import Precondition
 from src.errors import Conflict, Gone, InUse, NotFound, UnknownReference
@@ -25,7 +25,7 @@ def state_of(problem: ProblemFact) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PutProblem:
-    """Make or change a common problem; what came of it stays."""
+    """Make or change a common problem; what came of it stays. Another department is told of it at once."""
 
     name: str
     body: Mapping[str, Any]
@@ -42,6 +42,8 @@ class PutProblem:
         if self.body["department"] not in turn.engine.config.departments:
             raise UnknownReference(f"there is no department {self.body['department']!r}", field="department")
         problem = ProblemFact(self.name, self.body, turn.now) if before is None else replace(before, body=self.body)
+        if before is not None and before.linked and before.body["department"] != self.body["department"]:
+            problem = _reported(turn, problem)
         _changed(turn, problem, "problem.updated", self.by)
         return problem
 
@@ -98,7 +100,7 @@ class LinkProblem:
         if before is not None:
             kept = tuple(each for each in before.unreported if each != self.contact_id)
             turn.write(replace(before, linked=max(0, before.linked - 1), unreported=kept))
-        turn.write(replace(fact, problem=self.name))
+        turn.write(LinkFact(replace(fact, problem=self.name)))
         if problem is not None:
             self._say(turn, ev.CONTACT_LINKED, customer_id, problem.name)
             turn.write(_linked(turn, problem, self.contact_id))
@@ -119,6 +121,11 @@ def _linked(turn: Turn, problem: ProblemFact, contact_id: str) -> ProblemFact:
     )
     if problem.reported_at is not None and len(problem.unreported) < problem.body["report_every"]:
         return problem
+    return _reported(turn, problem)
+
+
+def _reported(turn: Turn, problem: ProblemFact) -> ProblemFact:
+    """The problem, of which its department is told."""
     department = problem.body["department"]
     data = {
         "name": problem.name,

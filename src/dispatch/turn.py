@@ -20,6 +20,7 @@ from src.dispatch.ports import (
     IdentityFact,
     KeyFact,
     Known,
+    LinkFact,
     MediaFact,
     MessageFact,
     OutgoingFact,
@@ -204,7 +205,7 @@ class Turn:
             _keep(known.connectors, fact.name, fact, gone=fact.deleted)
 
     def _write_for_channels(self, fact: Fact) -> None:
-        """What is to be sent, fetched and asked for beside the loop, and who was asked how it was."""
+        """What is to be sent, fetched and asked for beside the loop, who was asked how it was, and what is linked."""
         if isinstance(fact, OutgoingFact):
             self.known.outgoing[fact.message_id] = fact
             self.posted = self.posted or (fact.native and fact.state == "queued")
@@ -216,6 +217,8 @@ class Turn:
             self.called = self.called or fact.wanted
         elif isinstance(fact, SurveyFact):
             self.known.surveys[fact.contact_id] = fact
+        elif isinstance(fact, LinkFact):
+            self.known.facts[fact.contact.id] = fact.contact
 
     def snapshot(self, contact_id: str) -> ContactSnapshot:
         """The contact as it stands now; it must be open, changed in this batch, or looked up."""

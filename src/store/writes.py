@@ -5,7 +5,7 @@ Of facts with the same key the newest of the batch wins, because one statement m
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final, Literal, TypeVar
 
@@ -27,6 +27,7 @@ from src.dispatch.ports import (
     Fact,
     IdentityFact,
     KeyFact,
+    LinkFact,
     MediaFact,
     MessageFact,
     NoteFact,
@@ -77,6 +78,7 @@ SECTIONS: Final = (
     Section(tables.ratings, "put"),
     Section(tables.surveys, "put"),
     Section(tables.contact_facts, "put", ("attributes", "problem")),
+    Section(tables.contact_facts, "put", ("problem",)),
     Section(tables.common_problems, "put"),
     Section(tables.common_problems, "remove"),
     Section(tables.messages, "put"),
@@ -117,6 +119,10 @@ def sectioned(batch: Batch) -> list[list[Row]]:
     """
     changes = batch.changes
     facts = _Facts(batch.facts)
+    contacts = {each.id: each for each in facts.of(ContactFact)}
+    for each in facts.of(LinkFact):  # one statement changes a row once
+        if each.contact.id in contacts:
+            contacts[each.contact.id] = replace(contacts[each.contact.id], problem=each.contact.problem)
     # An assignment that ends frees its contact before the next one takes it, or the backstop would see two holders.
     assignments = sorted(changes.assignments, key=lambda row: row[_ENDED_AT] is None)
     return [
@@ -133,7 +139,8 @@ def sectioned(batch: Batch) -> list[list[Row]]:
         [rows.review_row(each) for each in facts.of(ReviewFact)],
         [rows.rating_row(each) for each in facts.of(RatingFact)],
         [rows.survey_row(each) for each in facts.of(SurveyFact)],
-        [rows.contact_fact_row(each) for each in facts.of(ContactFact)],
+        [rows.contact_fact_row(each) for each in contacts.values()],
+        [rows.contact_fact_row(each.contact) for each in facts.of(LinkFact) if each.contact.id not in contacts],
         [rows.problem_row(each) for each in facts.of(ProblemFact) if not each.deleted],
         [(each.name,) for each in facts.of(ProblemFact) if each.deleted],
         [rows.message_row(each) for each in facts.of(MessageFact)],
@@ -188,6 +195,7 @@ _KEYS: Final[Mapping[type[Any], Callable[[Any], Any]]] = {
     RatingFact: attrgetter("contact_id"),
     SurveyFact: attrgetter("contact_id"),
     ContactFact: attrgetter("id"),
+    LinkFact: attrgetter("contact.id"),
     ProblemFact: attrgetter("name"),
     MessageFact: attrgetter("id"),
     OutgoingFact: attrgetter("message_id"),

@@ -23,6 +23,7 @@ from src.dispatch.ports import (
     Head,
     IdentityFact,
     KeyFact,
+    LinkFact,
     MediaFact,
     MessageFact,
     NoteFact,
@@ -792,6 +793,21 @@ async def test_of_what_is_known_of_a_contact_the_text_never_comes_back(store: An
     await store.commit(writer.batch(CONTACT))
     known = await store.lookup(writer.tenant, asked)
     assert (replace(CONTACT, text=None), {}) == (known.facts["c1"], known.linked)
+
+
+async def test_a_link_leaves_all_else_of_a_contact_as_it_is_stored(store: AnyStore, writer: Writer) -> None:
+    """Retention may have taken the attributes since they were read; what else was written in the batch stays."""
+    writer.ids = iter(["c1", "batch", "batch2", "batch3", "batch4"])
+    writer.contact("k1")
+    await store.commit(writer.batch(replace(CONTACT, text=None, attributes={})))
+    for facts, attributes, problem in (
+        ([LinkFact(replace(CONTACT, problem="late"))], {}, "late"),
+        ([replace(CONTACT, attributes={"b": 2}, problem="late"), LinkFact(CONTACT)], {"b": 2}, None),
+        ([LinkFact(replace(CONTACT, problem="broken"))], {"b": 2}, "broken"),
+    ):
+        await store.commit(writer.batch(*facts))
+        found = (await store.lookup(writer.tenant, Wanted(contacts={"c1"}))).facts["c1"]
+        assert replace(CONTACT, text=None, attributes=attributes, problem=problem) == found
 
 
 async def test_a_common_problem_is_put_and_removed(store: AnyStore, writer: Writer) -> None:
