@@ -138,7 +138,9 @@ class FollowUp:
             return self.channel, self._identity(held, self.channel)
         if preferred is not None:
             with contextlib.suppress(Malformed):
-                return preferred, self._identity(held, preferred)
+                found = self._identity(held, preferred)
+                if self.identity is None or _suits(preferred, found):
+                    return preferred, found
         came_by = None if earlier is None else (earlier.identity_type, earlier.identity_value)
         own = next((each for each in held if (each.type, _address(each)) == came_by), None)
         if self.identity is None and own is not None:
@@ -154,11 +156,16 @@ class FollowUp:
             if found is None:
                 raise Malformed("the customer has no such identity", field="identity")
             return found
-        kind = REACHED_AT.get(channel, channel)
-        found = next((each for each in by_age if each.type == kind or each.type.startswith(f"{kind}_")), None)
+        found = next((each for each in by_age if _suits(channel, each)), None)
         if found is None:
             raise Malformed(f"no address is known at which the customer is reached by {channel}", field="identity")
         return found
+
+
+def _suits(channel: str, identity: IdentityFact) -> bool:
+    """Whether it is an address of the kind at which a customer is reached over a channel."""
+    kind = REACHED_AT.get(channel, channel)
+    return identity.type == kind or identity.type.startswith(f"{kind}_")
 
 
 def _address(identity: IdentityFact) -> str:

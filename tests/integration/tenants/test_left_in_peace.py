@@ -130,6 +130,8 @@ async def test_a_follow_up_goes_over_the_channel_that_the_customer_prefers(
     assert ("voice", "pbx", "voice") == (call["channel"], call["account"], call["preferred_channel"])
     held = await client.call("GET", f"/v1/assignments/{call['assignment']['id']}")
     assert "voice" == held["customer"]["preferred_channel"]
+    named = await follow_up(client, chat, 201, identity=USER)
+    assert ("webchat", "u-1") == (named["channel"], named["identity"]["value"]), "nobody is called at such an address"
     other = await follow_up(client, chat, 201, channel="webchat", identity=USER)
     assert ("webchat", "voice") == (other["channel"], other["preferred_channel"])
     await client.call("PATCH", customer, json={"preferred_channel": "email"})
