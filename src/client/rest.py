@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from src.api.forms.answers import Assignment, Configured, Contact, Customer, Held, Json, Message, Outgoing
 from src.api.forms.events import Event
 from src.api.forms.measures import ReportLine
+from src.api.forms.people import CommonProblem, LinkedContact
 from src.client.http import Http, Query
 from src.client.stream import Desktop, Stream
 
@@ -29,8 +30,8 @@ TOKEN_SPARE_S: Final = 300
 JOURNAL_PAGE: Final = 1_000
 JOURNAL_WAIT_S: Final = 30
 
-Kind = Literal["queues", "tags", "rules", "pilots", "departments", "connectors", "channels"]
-"""Kinds of configuration that are put under a name."""
+Kind = Literal["queues", "tags", "rules", "pilots", "departments", "connectors", "channels", "common-problems"]
+"""Kinds of configuration, and of what is kept like it, that are put under a name."""
 
 Given = BaseModel | Mapping[str, Any]
 T = TypeVar("T")
@@ -202,6 +203,28 @@ class Client(Http):
         """Why a contact went where it went: every decision, oldest first."""
         found: list[Json] = (await self.patiently("GET", f"/v1/contacts/{_part(contact_id)}/trace")).body["decisions"]
         return found
+
+    async def link_common_problem(self, contact_id: str, name: str) -> Contact:
+        """Link a contact, open or closed, to a common problem, instead of any before."""
+        path = f"/v1/contacts/{_part(contact_id)}/common-problem"
+        return (await self.patiently("POST", path, {"name": name})).read(Contact)
+
+    async def unlink_common_problem(self, contact_id: str) -> None:
+        """Link a contact to no common problem any more."""
+        await self.patiently("DELETE", f"/v1/contacts/{_part(contact_id)}/common-problem")
+
+    def linked_contacts(self, name: str) -> AsyncIterator[LinkedContact]:
+        """The contacts that are linked to a common problem, newest first."""
+        return self._pages(f"/v1/common-problems/{_part(name)}/contacts", LinkedContact)
+
+    async def solve_common_problem(self, name: str, note: str | None = None) -> CommonProblem:
+        """Give the department's answer to a common problem."""
+        path = f"/v1/common-problems/{_part(name)}/solve"
+        return (await self.patiently("POST", path, {"note": note})).read(CommonProblem)
+
+    async def reopen_common_problem(self, name: str) -> CommonProblem:
+        """Take the answer back."""
+        return (await self.patiently("POST", f"/v1/common-problems/{_part(name)}/reopen")).read(CommonProblem)
 
     # -- administrators -----------------------------------------------------------------------------------------
 

@@ -74,6 +74,20 @@ async def test_a_contact_goes_through_gateway_and_desktop(api: Client) -> None:
     assert [(posted.channel, 1)] == [(each.group, each.closed) for each in months]
 
 
+async def test_a_common_problem_goes_through_the_client(tenant: service.Client, api: Client) -> None:
+    await api.put("departments", "depot", {})
+    await api.put("common-problems", "late", {"title": "Parcels stand still", "department": "depot"})
+    contact = await tenant.contact("1", channel="email", identity=PERSON)
+    assert "late" == (await api.link_common_problem(contact["id"], "late")).common_problem
+    assert [contact["id"]] == [each.contact_id async for each in api.linked_contacts("late")]
+    solved = await api.solve_common_problem("late", "They move.")
+    assert ("solved", "They move.", 1) == (solved.state, solved.note, solved.count)
+    assert "open" == (await api.reopen_common_problem("late")).state
+    await api.unlink_common_problem(contact["id"])
+    assert [0] == [each["count"] async for each in api.list_all("common-problems")]
+    await api.delete("common-problems", "late")
+
+
 async def test_forms_have_every_field_that_is_answered(tenant: service.Client, api: Client) -> None:
     await api.put_agent("anna", {})
     await api.presence("anna", "available")

@@ -230,6 +230,20 @@ async def test_where_nobody_of_the_department_is_there_it_escalates(late: Client
     assert ["boss", None] == [each["agent_id"] for each in await events(late, "problem.reported")]
 
 
+async def test_a_department_that_gets_it_later_is_told_at_once(late: Client) -> None:
+    await late.call("PUT", "/v1/departments/line", json={})
+    await late.call("PUT", PATH, json={**BODY, "department": "line"})
+    assert [] == await events(late, "problem.reported"), "there is nothing to tell"
+    first, second = [await late.contact(str(number)) for number in range(2)]
+    await link(late, first)
+    await link(late, second)
+    await late.call("PUT", PATH, json={**BODY, "title": "They stand still", "department": "line"})
+    moved = await late.call("PUT", PATH, json=BODY)
+    assert (2, 0) == (moved["count"], moved["unreported"])
+    told = [(each["data"]["department"], each["data"]["contacts"]) for each in await events(late, "problem.reported")]
+    assert [("line", [first["id"]]), ("depot", [second["id"]])] == told
+
+
 async def test_links_of_many_at_once_are_counted_once_each(late: Client) -> None:
     contacts = [await late.contact(str(number)) for number in range(8)]
     await asyncio.gather(*(link(late, each) for each in (*contacts, *contacts)))
