@@ -18,7 +18,7 @@ from src.router.deadlines import SOONER, collaboration_due_at, contact_due_at
 from src.router.desk import Desk
 from src.router.entities import Agent, Assignment, Collaboration, Contact, requirements_json, terms_json
 from src.router.fit import Need, primary
-from src.router.folds import FLAGGED_BACK, FLAGGED_CALLBACK
+from src.router.folds import FLAGGED_BACK, FLAGGED_CALLBACK, FLAGGED_OUTREACH
 from src.router.index import Index
 from src.router.journal import Event
 from src.router.levels import Levels
@@ -499,7 +499,7 @@ class Board:
         return self.queue_is(contact) == "open"
 
     def queue_is(self, contact: Contact) -> str:
-        """The same in a word: open, paused, closed, or quiet: its customer is called back, and not at this hour."""
+        """The same in a word: open, paused, closed, or quiet: its customer is not reached at this hour."""
         policy = self.policy(contact)
         if policy.paused or (contact.pilot is not None and self.config.queue(contact.queue).paused):
             return "paused"
@@ -514,11 +514,14 @@ class Board:
         return contact.answered_at is None and contact.target_kind != "pinned"
 
     def quiet_for(self, contact: Contact) -> Hours | None:
-        """The quiet hours that concern a contact: one whose customer is called back, and has not come back itself."""
+        """The quiet hours that concern a contact: one whose customer is called back, or turned to without asking.
+
+        None once it has come back itself.
+        """
         quiet = self.config.settings.restraint.quiet
-        if quiet is None or FLAGGED_CALLBACK not in contact.flags or FLAGGED_BACK in contact.flags:
+        if quiet is None or FLAGGED_BACK in contact.flags:
             return None
-        return quiet
+        return quiet if FLAGGED_CALLBACK in contact.flags or FLAGGED_OUTREACH in contact.flags else None
 
     def need(self, contact: Contact) -> Need:
         """What a contact asks of an agent now."""

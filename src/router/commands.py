@@ -35,7 +35,8 @@ class Receive:
     `aside`: it is parked at once, for people to look at.
 
     `continues` is the customer's contact on another channel that this one goes on with, `responsible_id` who answers
-    for that one: preferred before all others. `outbound`: that agent is to reach the customer, and need not fit.
+    for that one: preferred before all others. `outbound`: that agent is to reach the customer, and need not fit;
+    `urgent`: at any hour.
     """
 
     contact_id: str
@@ -59,6 +60,7 @@ class Receive:
     continues: str | None = None
     responsible_id: str | None = None
     outbound: bool = False
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ are joined when an event is told to someone. So are reasons and dispositions tha
 | contact.parked | assignment_id, until, reason, by |
 | contact.resumed | assignment_id, *need*, promised, reason, by |
 | contact.late | until |
-| contact.flagged | flag (`long_wait`, `transfers`, `asked_all`, `callback`, `came_back`) |
+| contact.flagged | flag (`long_wait`, `transfers`, `asked_all`, `callback`, `outreach`, `came_back`) |
 | contact.escalated | reason, by, priority |
 | contact.alarm, agent.alarm | name, level, responsible, queue, rule, step (what raised it, the other is null) |
 | contact.closed | outcome, reason |

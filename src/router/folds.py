@@ -31,8 +31,10 @@ FLAGGED_ASKED_ALL: Final = "asked_all"
 """Everybody who is there and could take it has been asked as often as allowed."""
 FLAGGED_CALLBACK: Final = "callback"
 """The customer was told that it is called back: it may go, and an agent reaches it."""
+FLAGGED_OUTREACH: Final = "outreach"
+"""An agent is to reach the customer, who did not ask for it, where there are quiet hours; and it is not urgent."""
 FLAGGED_BACK: Final = "came_back"
-"""Of one that is to be called back, in quiet hours: its customer wrote, so an answer disturbs nobody."""
+"""Of one that is to be called back, or reached, in quiet hours: its customer wrote, so an answer disturbs nobody."""
 
 
 # -- moving ------------------------------------------------------------------------------------------------------------

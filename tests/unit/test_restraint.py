@@ -92,6 +92,41 @@ def test_no_clock_of_a_call_back_runs_while_it_is_quiet(centre: Centre) -> None:
     assert all(each.at >= at(40) for each in centre.told("sla.breached", "sla.warning", "contact.relaxed"))
 
 
+@pytest.mark.parametrize("urgent", [False, True])
+def test_a_follow_up_that_nobody_has_taken_when_quiet_hours_begin_waits_for_their_end(
+    centre: Centre, urgent: bool
+) -> None:
+    centre.queue()
+    centre.agent("a")
+    centre.contact("x", outbound=True, responsible_id="a", urgent=urgent)
+    assert "a" == centre.holder("x"), "it begins before"
+    centre.do(c.SetPresence("a", "offline"))
+    centre.later(4 * MINUTE)
+    centre.agent("b")
+    assert ("b" if urgent else None) == centre.holder("x")
+    flags = [each.data["flag"] for each in centre.told("contact.flagged")]
+    assert ([] if urgent else ["outreach"]) == flags
+    if not urgent:
+        assert "quiet" == centre.engine.explain_contact("x", centre.now)["queue_is"]
+        centre.now = at(40) - 1
+        centre.do(c.Tick())
+        assert centre.holder("x") is None
+        centre.now = at(40)
+        centre.do(c.Tick())
+        assert "b" == centre.holder("x")
+
+
+def test_whoever_writes_to_a_follow_up_in_quiet_hours_is_answered(centre: Centre) -> None:
+    centre.queue()
+    centre.agent("a")
+    centre.contact("x", outbound=True, responsible_id="a")
+    centre.do(c.SetPresence("a", "offline"))
+    centre.later(4 * MINUTE)
+    centre.agent("b")
+    centre.do(c.Message("x", "m1", "text"))
+    assert "b" == centre.holder("x")
+
+
 def test_whoever_writes_in_quiet_hours_is_answered(centre: Centre) -> None:
     promised(centre)
     centre.settings(restraint=Restraint(daily((18, 60))))

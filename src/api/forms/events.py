@@ -236,7 +236,11 @@ class ContactFlagged(Data, frozen=True, kw_only=True):
 
     flag: Annotated[
         str,
-        Meta(extra_json_schema={"enum": ["long_wait", "transfers", "asked_all", "callback", "came_back", "repeat"]}),
+        Meta(
+            extra_json_schema={
+                "enum": ["long_wait", "transfers", "asked_all", "callback", "outreach", "came_back", "repeat"]
+            }
+        ),
     ]
 
 

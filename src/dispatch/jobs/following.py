@@ -108,6 +108,7 @@ class FollowUp:
                 continues=contact.id,
                 responsible_id=agent_id,
                 outbound=True,
+                urgent=self.urgent is not None,
             )
         )
         turn.write(fact)

@@ -10,7 +10,7 @@ from src.router.classify import requirements_of, uncovered
 from src.router.deadlines import LONG_WAIT, waited_at
 from src.router.entities import Agent, Assignment, Contact, own_terms_json, requirements_json, terms_json
 from src.router.fit import misfit
-from src.router.folds import FLAGGED_BACK, FLAGGED_CALLBACK, FLAGGED_ESCALATED
+from src.router.folds import FLAGGED_BACK, FLAGGED_CALLBACK, FLAGGED_ESCALATED, FLAGGED_OUTREACH
 from src.router.handlers.assignments import end_active
 from src.router.handlers.base import Room
 from src.router.handlers.parking import lay_aside, resume
@@ -52,6 +52,8 @@ def receive(room: Room, command: commands.Receive) -> None:
     if target is not None:
         data |= target
     board.receive(command.contact_id, command.customer_id, data)
+    if command.outbound and not command.urgent and board.config.settings.restraint.quiet is not None:
+        board.tell(ev.CONTACT_FLAGGED, board.state.contacts[command.contact_id], flag=FLAGGED_OUTREACH)
     for rule, alarm in found.alarms:
         board.alarm(board.state.contacts[command.contact_id], alarm, rule=rule)
     if command.aside:
