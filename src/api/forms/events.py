@@ -577,7 +577,7 @@ class SurveyWithheld(Data, frozen=True, kw_only=True):
 
 
 class OutreachUrgent(Data, frozen=True, kw_only=True):
-    """An agent turns to a customer who was to be left in peace: by which `rule`, who did it, and why."""
+    """An agent turns to a customer who is, or soon would be, left in peace by this `rule`: who did it, and why."""
 
     rule: Annotated[str, Meta(extra_json_schema={"enum": ["quiet_hours", "too_many_outreaches"]})]
     by: str | None

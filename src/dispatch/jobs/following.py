@@ -114,9 +114,11 @@ class FollowUp:
         turn.write(fact)
         turn.opened(contact.customer_id, fact)
         outreach.begun(turn, contact.customer_id)
-        if hold is not None and self.urgent is not None:
+        rule = "quiet_hours" if turn.engine.config.settings.restraint.quiet is not None else None
+        rule = rule if hold is None else hold.reason  # what is urgent is held back by none that are yet to come either
+        if rule is not None and self.urgent is not None:
             remark_id = remarks.PREFIX + turn.new_id()
-            data = {"rule": hold.reason, "by": self.by, "reason": remark_id}
+            data = {"rule": rule, "by": self.by, "reason": remark_id}
             turn.decide(commands.Record(ev.OUTREACH_URGENT, contact.customer_id, data, fact.id))
             turn.write(RemarkFact(remark_id, fact.id, self.urgent, turn.now))
         return Taken(fact.id, created=True, snapshot=turn.snapshot(fact.id))

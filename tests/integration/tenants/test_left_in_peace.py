@@ -71,6 +71,17 @@ async def test_no_follow_up_begins_in_quiet_hours_unless_it_is_urgent(client: Cl
     assert told["data"]["by"]
 
 
+async def test_what_is_urgent_before_quiet_hours_is_on_the_record_too(client: Client, chat: dict[str, Any]) -> None:
+    await follow_up(client, chat, 201, channel="voice", urgent=True, reason="there are none")
+    assert [] == await events(client, "outreach.urgent")
+    await settings(client, quiet=NEVER)
+    call = await follow_up(client, chat, 201, channel="voice", urgent=True, reason="Her flight leaves")
+    plain = await follow_up(client, chat, 201, channel="voice")
+    assert ([], ["outreach"]) == (call["flags"], plain["flags"])
+    (told,) = await events(client, "outreach.urgent")
+    assert (call["id"], "Her flight leaves") == (told["contact_id"], told["data"]["reason"])
+
+
 async def test_a_customer_is_turned_to_so_often_over_all_channels(client: Client, chat: dict[str, Any]) -> None:
     await settings(client, outreach_max=2, outreach_within_s=3_600)
     before = datetime.now(UTC)
