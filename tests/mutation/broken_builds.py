@@ -48,7 +48,7 @@ BUILDS: Final = (
                 "        [each.answer() for each in items]\n        wrote = await self._memory.commit(turn)\n",
             ),
         ),
-        scenarios.cut_the_owner_from_postgres,
+        scenarios.kill_the_silenced_owner,
         ("lost",),
     ),
     Build(

@@ -22,6 +22,15 @@ async def kill_the_owner(run: Run) -> None:
     (await run.owner()).kill()
 
 
+async def kill_the_silenced_owner(run: Run) -> None:
+    """kill -9 of the owner when nothing that it has sent to PostgreSQL for a second has arrived."""
+    owner = await run.owner()
+    owner.postgres.silence()
+    await asyncio.sleep(1)
+    owner.kill()
+    await owner.postgres.heal()
+
+
 async def kill_another(run: Run) -> None:
     """kill -9 of a process that holds sockets, but does not serve the tenant."""
     (await run.others())[0].kill()
@@ -193,6 +202,7 @@ async def clock_goes_back(run: Run) -> None:
 
 FAULTS: tuple[Fault, ...] = (
     kill_the_owner,
+    kill_the_silenced_owner,
     kill_another,
     kill_the_integrators,
     kill_desks,
