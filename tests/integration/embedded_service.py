@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--without-death-signal", action="store_true", help="as on systems that have none")
     parser.add_argument("--file-bytes-max", type=int, help="as on a disk that is full")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background, it is ignored
     # Standard output is for the tests, and standard error for the one line.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     if options.without_death_signal:

@@ -196,9 +196,11 @@ async def test_processes_share_a_token_and_one_of_them_renews_it(database: str) 
         found = await asyncio.gather(*(each.get("t", "oa", {"s": "x"}, fetch) for each in ways * 5))
         assert ({"token-0"}, [False]) == (set(found), asked)
         found = await asyncio.gather(*(each.get("t", "oa", {"s": "x"}, fetch, "token-0") for each in ways * 5))
-        assert ({"token-1"}, [False, False, True]) == (set(found), asked)
+        assert ({"token-1"}, [False, False, True]) == (set(found), asked[:3])
+        assert 1 == asked.count(True), "one of them alone; to ask without force on a busy machine renews nothing"
+        before = len(asked)
         assert "token-1" == await ways[0].get("t", "oa", {"s": "other"}, fetch)
-        assert 4 == len(asked), "other credentials, another token"
+        assert before + 1 == len(asked), "other credentials, another token"
 
         async def fails(force: bool) -> tuple[str, int]:
             raise ValueError("unreachable")
