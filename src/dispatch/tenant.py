@@ -246,7 +246,10 @@ class TenantLoop:
             item.job.wants(wanted, self._memory.engine.state)
             if item.once is not None:
                 wanted.answers.add(item.once.scope)
-        window_ms = self._memory.engine.config.settings.repeat_window_s * 1000
+        settings = self._memory.engine.config.settings
+        if settings.restraint.outreach_max is None:
+            wanted.outreach = False  # nobody counts them
+        window_ms = settings.repeat_window_s * 1000
         if wanted.lately_since is not None:
             wanted.lately_since -= window_ms
         known = await self._parts.store.lookup(self.tenant, wanted) if wanted else Known()
