@@ -493,12 +493,15 @@ class Queries:
     ) -> Sequence[str]:
         """Open contacts of an account whose customer wrote last between two times, and has had no answer since.
 
-        Those that bear a flag already are left out.
+        Those that bear a flag already are left out. What a customer did (an event) is no word of theirs.
         """
         from_, until = heard
         contact, said, out = tables.contacts.c, tables.messages.c, tables.outgoing.c
         theirs = select(func.max(said.at)).where(
-            said.tenant == contact.tenant, said.contact_id == contact.id, said.sender == "customer"
+            said.tenant == contact.tenant,
+            said.contact_id == contact.id,
+            said.sender == "customer",
+            said.kind != "event",
         )
         last = theirs.correlate(tables.contacts).scalar_subquery()
         answer = select(out.message_id).where(

@@ -111,6 +111,8 @@ async def test_a_customer_whose_window_closes_unanswered_goes_first(
         await connection.close()
     before = {each: await client.call("GET", f"/v1/contacts/{each}") for each in ids}
     assert before[unanswered]["reply_budget"]["warning"]
+    did = {"kind": "event", "payload": {"event": "view"}}
+    await client.call("POST", f"/v1/contacts/{unanswered}/messages", 201, json=did)
     for _ in range(2):
         await escalate_closing(services)
     after = {each: await client.call("GET", f"/v1/contacts/{each}") for each in (*ids, fresh)}

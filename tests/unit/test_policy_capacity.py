@@ -102,6 +102,7 @@ def test_units_are_given_back_in_the_silence_and_taken_again_when_the_customer_w
     centre.later(1)
     assert "a" == centre.holder("next")
     centre.accept("next")
+    assert not centre.do(c.Message("quiet", "m0", "event"))[1:], "what a customer does is no word"
     assert ["assignment.wanted"] == [each.type for each in centre.do(c.Message("quiet", "m1", "text"))][1:]
     centre.do(c.Complete(centre.assignment_id("next") or ""))
     assert ["quiet"] == [each.contact_id for each in centre.told("assignment.retaken")]

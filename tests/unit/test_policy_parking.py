@@ -50,6 +50,7 @@ def test_a_reopened_contact_never_lands_on_somebody_who_is_not_there(centre: Cen
     park(centre, 600)
     centre.do(c.SetPresence("owner", "away"))
     centre.agent("b")
+    assert ["message.received"] == [each.type for each in centre.do(c.Message("x", "m0", "event"))], "no word"
     centre.do(c.Message("x", "m1", "text"))
     assert "b" == centre.holder("x")
 

@@ -227,6 +227,32 @@ class TestMessages:
                 "[mini program] t",
                 {"title": "t", "app_id": "wx", "page_path": "p", "thumb_url": "u"},
             ),
+            (
+                {"MsgType": "file", "Title": "合同.pdf", "FileKey": "k", "FileMd5": "m", "FileTotalLen": "123"},
+                "file",
+                "[file] 合同.pdf",
+                {"title": "合同.pdf", "file_key": "k", "md5": "m", "size": "123"},
+            ),
+            ({"MsgType": "image", "PicUrl": "http://p"}, "image", "[image]", {"picture_url": "http://p"}),
+            ({"MsgType": "voice", "MediaId": " "}, "voice", "[voice]", {}),
+            ({"MsgType": "video"}, "video", "[video]", {}),
+            ({"MsgType": "link", "Title": "t"}, "link", "[link] t", {"title": "t"}),
+            (
+                {"MsgType": "location", "Location_X": "1", "Label": "广州"},
+                "location",
+                "[location] 广州",
+                {"label": "广州"},
+            ),
+            ({"MsgType": "location", "Location_X": "91", "Location_Y": "0"}, "location", "[location]", {}),
+            ({"MsgType": "location", "Location_X": "1e999", "Location_Y": "0"}, "location", "[location]", {}),
+            ({"MsgType": "location", "Location_X": "nan", "Location_Y": "0"}, "location", "[location]", {}),
+            ({"MsgType": "location", "Location_X": "x", "Location_Y": "0"}, "location", "[location]", {}),
+            (
+                {"MsgType": "location", "Location_X": "1", "Location_Y": "0", "Scale": "9" * 100},
+                "location",
+                "[location]",
+                {"latitude": 1.0, "longitude": 0.0},
+            ),
         ],
     )
     def test_kinds(self, fields: dict[str, str], kind: str, text: str, payload: dict[str, object]) -> None:
@@ -238,8 +264,17 @@ class TestMessages:
         assert ("unknown", "[unknown] hologram", True) == (got.kind, got.text, got.opens)
         assert ENVELOPE | {"MsgType": "hologram", "MsgId": "5", "Beam": "b"} == got.payload
 
-    def test_an_unknown_type_without_an_id_is_kept_all_the_same(self) -> None:
-        assert message(MsgType="hologram").external_id == message(MsgType="hologram").external_id
+    @pytest.mark.parametrize("kind", ["text", "hologram"])
+    def test_without_an_id_all_that_a_message_says_stands_for_it(self, kind: str) -> None:
+        first = message(MsgType=kind, Content="x").external_id
+        assert first == message(MsgType=kind, Content="x").external_id
+        assert first != message(MsgType=kind, Content="y").external_id
+
+    @pytest.mark.parametrize("content", [None, [], {"a": "1"}, ["x"]])
+    def test_a_text_without_words_is_kept_with_all_it_says(self, content: object) -> None:
+        got = only(plain(json.dumps({**ENVELOPE, "MsgType": "text", "MsgId": "5", "Content": content}).encode()))
+        assert ("unknown", "[unknown] text", "5") == (got.kind, got.text, got.external_id)
+        assert content == got.payload.get("Content")
 
     def test_json_may_say_numbers(self) -> None:
         body = {**ENVELOPE, "CreateTime": NOW_S, "MsgType": "text", "Content": "x", "MsgId": 9_007_199_254_740_993}
@@ -313,10 +348,35 @@ class TestEvents:
         assert ids[0] == message(**scan).external_id
         assert ids[0] == message(**scan | {"Event": "scan"}).external_id
 
+    @pytest.mark.parametrize("event", ["unsubscribe", "view_miniprogram", "user_get_card", "debug_demo"])
+    def test_who_left_and_what_nobody_knows_yet_is_shown_too(self, event: str) -> None:
+        got = message(MsgType="event", Event=event, CardId="7")
+        assert ("event", f"[event: {event}]", False) == (got.kind, got.text, got.opens)
+        assert {"event": event, "card_id": "7"} == got.payload
+
+    @pytest.mark.parametrize("when", [{}, {"CreateTime": "-1"}, {"CreateTime": "9" * 1_000}, {"CreateTime": "١"}])
+    def test_an_event_without_a_time_is_told_once(self, when: dict[str, str]) -> None:
+        click = {"FromUserName": "o1", "MsgType": "event", "Event": "CLICK", "EventKey": "1"} | when
+        first, again, other = (only(plain(as_xml(click | {"EventKey": key}))).external_id for key in "112")
+        assert first == again
+        assert first != other
+
+    def test_repeated_elements_are_a_list(self) -> None:
+        head = "<FromUserName>o1</FromUserName><CreateTime>5</CreateTime><MsgType>event</MsgType><Event>novel</Event>"
+        lists = "<List><Id>1</Id></List><List><Id>2</Id></List><List><Id>3</Id></List>"
+        failed = "<fail_idx>1</fail_idx><fail_idx>2</fail_idx><fail_idx>3</fail_idx>"
+        expected = {"event": "novel", "info": {"List": [{"Id": each} for each in "123"], "fail_idx": ["1", "2", "3"]}}
+        assert expected == only(plain(f"<xml>{head}<Info>{lists}{failed}</Info></xml>".encode())).payload
+
     @pytest.mark.parametrize(
-        "event", ["unsubscribe", "TEMPLATESENDJOBFINISH", "kf_create_session", "kf_switch_session", "debug_demo"]
+        "event", ["TEMPLATESENDJOBFINISH", "MASSSENDJOBFINISH", "PUBLISHJOBFINISH", "kf_create_session"]
     )
-    def test_other_events_are_answered_and_kept_nowhere_however_old(self, event: str) -> None:
+    def test_what_wechat_reports_of_the_company_is_answered_and_kept_nowhere(self, event: str) -> None:
+        receipt = plain(as_xml(ENVELOPE | {"MsgType": "event", "Event": event}))
+        assert (b"success", ()) == (receipt.reply.body, receipt.inbound)
+
+    @pytest.mark.parametrize("event", ["TEMPLATESENDJOBFINISH", "kf_switch_session", "debug_demo"])
+    def test_other_events_that_are_old_are_answered_and_kept_nowhere(self, event: str) -> None:
         receipt = plain(as_xml(ENVELOPE | {"MsgType": "event", "Event": event}), at_s=5)
         assert (b"success", ()) == (receipt.reply.body, receipt.inbound)
 
@@ -476,7 +536,7 @@ HOSTILE = {
     "many items": b"<xml>" + b"<item/>" * FIELDS_MAX + b"</xml>",
     "doubled field": xml_text("x").replace(b"</xml>", b"<MsgId>2</MsgId></xml>"),
     "text and fields": xml_text("x<b>y</b>z"),
-    "structure for a string": xml_text("<b>y</b>"),
+    "structure for a string": xml_text("").replace(b"<MsgId>1</MsgId>", b"<MsgId><b>1</b></MsgId>"),
     "long value": xml_text("x" * (VALUE_CHARS_MAX + 1)),
     "long name": b"<xml><" + b"a" * 65 + b"/></xml>",
     "namespace": b'<xml xmlns="urn:x"><a/></xml>',
@@ -503,9 +563,15 @@ def test_hostile_bodies_are_malformed(body: bytes) -> None:
         encrypted(body)
 
 
-@pytest.mark.parametrize("name", ["FromUserName", "MsgType", "MsgId", "Content"])
-@pytest.mark.parametrize("value", [None, [], {"a": "1"}, ["x"]])
-def test_fields_that_are_missing_or_of_the_wrong_type(name: str, value: object) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[(name, value) for name in ("FromUserName", "MsgType", "MsgId") for value in ([], {"a": "1"}, ["x"])],
+        ("FromUserName", None),
+        ("MsgType", None),
+    ],
+)
+def test_who_wrote_and_what_it_is_must_be_said(name: str, value: object) -> None:
     fields = {**ENVELOPE, "MsgType": "text", "Content": "x", "MsgId": "5", name: value}
     with pytest.raises(Malformed) as refused:
         plain(json.dumps(fields).encode())
@@ -515,24 +581,12 @@ def test_fields_that_are_missing_or_of_the_wrong_type(name: str, value: object) 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"MsgType": "image"},
-        {"MsgType": "voice", "MediaId": " "},
-        {"MsgType": "link", "Title": "t"},
-        {"MsgType": "location", "Location_X": "1"},
-        {"MsgType": "location", "Location_X": "91", "Location_Y": "0"},
-        {"MsgType": "location", "Location_X": "1e999", "Location_Y": "0"},
-        {"MsgType": "location", "Location_X": "nan", "Location_Y": "0"},
-        {"MsgType": "location", "Location_X": "x", "Location_Y": "0"},
-        {"MsgType": "location", "Location_X": "1", "Location_Y": "0", "Scale": "9" * 100},
-        {"MsgType": "event", "Event": "CLICK", "CreateTime": "9" * 1_000},
-        {"MsgType": "event", "Event": "CLICK", "CreateTime": "-1"},
-        {"MsgType": "event", "Event": "CLICK", "CreateTime": "١"},
         {"MsgType": "event"},
         {"MsgType": "text", "Content": "x", "MsgId": "5" * 65},
         {"MsgType": "text", "Content": "x", "FromUserName": "o" * 129},
     ],
 )
-def test_fields_that_are_missing_or_out_of_range(fields: dict[str, str]) -> None:
+def test_ids_that_are_missing_or_too_long(fields: dict[str, str]) -> None:
     with pytest.raises(Malformed):
         plain(as_xml({"MsgId": "5"} | ENVELOPE | fields))
 

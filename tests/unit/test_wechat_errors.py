@@ -227,7 +227,14 @@ SECONDS = 1 / 3600
         ([heard(3), *[wrote(2)] * 4, heard(30 * SECONDS, "menu")], 3, 30 * SECONDS),
         ([heard(3), *[wrote(2)] * 4, heard(90 * SECONDS, "menu")], 1, 45),
         ([heard(10 * SECONDS, "event", event="subscribe")], 3, 50 * SECONDS),
+        ([heard(10 * SECONDS, "event", event="scancode_waitmsg")], 3, 50 * SECONDS),
         ([heard(10 * SECONDS, "event", event="view")], 0, 0),
+        ([heard(1), heard(10 * SECONDS, "event", event="unsubscribe")], 0, 0),
+        (
+            [heard(1), heard(2 * SECONDS, "event", event="unsubscribe"), heard(SECONDS, "event", event="subscribe")],
+            3,
+            59 * SECONDS,
+        ),
         ([heard(1), heard(10 * SECONDS, "event", event="click")], 5, 47),
     ],
 )

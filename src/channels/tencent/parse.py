@@ -1,7 +1,8 @@
 """From the bytes of a push to its fields, XML or JSON alike. Must not know what the fields mean.
 
 Both forms end as the same mapping: names to strings, and to mappings or lists of the same for the few fields that have
-an inner structure (`ScanCodeInfo`, `SendPicsInfo`). Numbers are kept as written. A JSON null is an absent field.
+an inner structure (`ScanCodeInfo`, `SendPicsInfo`). Numbers are kept as written. A JSON null is an absent field. An XML
+element that is there several times is a list, as `List` in `subscribe_msg_popup_event`; an `item` always is.
 
 Nothing but `Malformed` comes out of here, whatever goes in: document types, entities, deep nesting, doubled names,
 characters that no text may hold, and more of anything than the limits below.
@@ -35,7 +36,7 @@ Value = str | list["Value"] | dict[str, "Value"]
 Fields = Mapping[str, Value]
 
 _LIST_ELEMENT: Final = "item"
-"""The one XML element that may be repeated beside itself: its values become a list."""
+"""The XML element whose values become a list also where there is one alone."""
 
 
 def fields_of(body: bytes) -> Fields:
@@ -147,14 +148,13 @@ class _Element:
         self._text.append(text)
 
     def add_child(self, name: str, value: Value) -> None:
-        if name == _LIST_ELEMENT:
-            items = self._children.setdefault(name, [])
-            assert isinstance(items, list), "only this line adds items"
-            items.append(value)
-        elif name in self._children:
-            _doubled(name)
+        before = self._children.get(name)
+        if isinstance(before, list):  # an element's own value is a text or fields, never a list
+            before.append(value)
+        elif before is not None:
+            self._children[name] = [before, value]
         else:
-            self._children[name] = value
+            self._children[name] = [value] if name == _LIST_ELEMENT else value
 
     def value(self) -> Value:
         text = "".join(self._text)
@@ -182,7 +182,7 @@ def _object(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, value in pairs:
         if _checked_name(name) in found:
-            _doubled(name)
+            raise Malformed(f"{name} is there twice", field=name)
         found[name] = value
     return found
 
@@ -240,10 +240,6 @@ def _check_length(chars: int, name: str) -> None:
     chars_max = ENCRYPT_CHARS_MAX if name == "Encrypt" else VALUE_CHARS_MAX
     if chars > chars_max:
         raise Malformed(f"{name} is longer than {chars_max} characters", field=name)
-
-
-def _doubled(name: str) -> NoReturn:
-    raise Malformed(f"{name} is there twice", field=name)
 
 
 def _no_such_number(_literal: str) -> NoReturn:

@@ -3,7 +3,8 @@
     GET   WeChat checks that the address is ours: the answer is `echostr`.
     POST  a message or an event, in XML or JSON, plain or encrypted: the answer is `success`, never encrypted.
 
-WeChat repeats a push three times if the answer takes more than 5 seconds; a repeat has the same `external_id`. An
+WeChat repeats a push three times if the answer takes more than 5 seconds; a repeat has the same `external_id`. A push
+that cannot be taken is shown to the customer as a fault of ours: so whatever is proven and says who wrote is kept. An
 openid means something within one account only: whoever ties identities to customers must keep the account beside it.
 
 `crypto` verifies and decrypts, `parse` reads the fields, `normal` says what they mean. `sending` sends, `errors` says
@@ -19,7 +20,7 @@ from src.channels.base import Account, Budget, ChannelRequest, Media, Outbound, 
 from src.channels.tencent.crypto import decrypt, key_of, verify
 from src.channels.tencent.parse import ENCRYPT_CHARS_MAX, Fields, fields_of, required
 from src.channels.wechat import budget
-from src.channels.wechat.normal import IDENTITY_TYPE, message_of
+from src.channels.wechat.normal import IDENTITY_TYPE, is_known, message_of
 from src.channels.wechat.sending import SEND, TYPING, Api, form_of, uploads_of
 from src.errors import BadSignature, Malformed, NotFound, NotSent, StaleTimestamp
 
@@ -80,9 +81,10 @@ class WeChat:
             return _echo(request.query, account)
         fields = _verified_fields(request, account)
         message = message_of(fields, account.name, account.queue)
-        if message is None:
+        if message is None or not (is_known(message) or _is_fresh(request.query, account, now_ms)):
             return Receipt(Reply(b"success"))
-        _check_fresh(request.query, account, now_ms)
+        if not _is_fresh(request.query, account, now_ms):
+            raise StaleTimestamp(f"the push is more than {_tolerance_s(account)} s away from now")
         return Receipt(Reply(b"success"), (message,))
 
     async def send(self, message: Outbound, account: Account, reach: Reach) -> Sent:
@@ -153,14 +155,17 @@ def _decrypted(ciphertext: str, account: Account) -> bytes:
     return decrypt(ciphertext, keys, app_id).message
 
 
-def _check_fresh(query: Mapping[str, str], account: Account, now_ms: int) -> None:
+def _is_fresh(query: Mapping[str, str], account: Account, now_ms: int) -> bool:
     timestamp = query.get("timestamp", "")
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= TIMESTAMP_CHARS_MAX):
         raise Malformed("timestamp must be a number of seconds", field="timestamp")
+    return abs(int(timestamp) * 1_000 - now_ms) <= _tolerance_s(account) * 1_000
+
+
+def _tolerance_s(account: Account) -> int:
     tolerance_s = account.settings.get("timestamp_tolerance_s", TIMESTAMP_TOLERANCE_S)
     assert isinstance(tolerance_s, int), "check() lets nothing else in"
-    if abs(int(timestamp) * 1_000 - now_ms) > tolerance_s * 1_000:
-        raise StaleTimestamp(f"the push is more than {tolerance_s} s away from now")
+    return tolerance_s
 
 
 def _refuse_unknown(where: str, given: Mapping[str, object], known: frozenset[str]) -> None:

@@ -1,6 +1,7 @@
 """How much may still be sent to a customer: WeChat grants some messages for some time whenever the customer acts.
 
-A message of the customer: 5 in 48 hours. A tap on a menu, following, scanning: 3 in a minute.
+A message of the customer: 5 in 48 hours. A tap on a menu (of the account's own menus: click, scan a code), following,
+scanning: 3 in a minute. Who has left the account gets nothing more.
 developers.weixin.qq.com/doc/service/guide/product/kf/intro.html
 """
 
@@ -13,7 +14,8 @@ MESSAGE: Final = (5, 48 * 3_600)
 ACT: Final = (3, 60)
 """Messages, and seconds in which they may be sent."""
 
-_ACTS: Final = frozenset({"subscribe", "scan", "click"})
+_ACTS: Final = frozenset({"subscribe", "scan", "click", "scancode_push", "scancode_waitmsg"})
+_LEFT: Final = "unsubscribe"
 
 
 def left(said: Sequence[Said], now_ms: int) -> Budget:
@@ -27,6 +29,8 @@ def left(said: Sequence[Said], now_ms: int) -> Budget:
         if each.sender != "customer":
             sent += each.state in ("queued", "sent", "delivered")
             continue
+        if each.kind == "event" and each.payload.get("event") == _LEFT:
+            break
         messages, seconds = _grant(each.kind, each.payload)
         until = each.at + seconds * 1_000
         granted = Budget(max(0, messages - sent), until, seconds)

@@ -4,16 +4,15 @@ Kinds and fields: developers.weixin.qq.com/doc/service/guide/product/message/Rec
 …/Receiving_event_pushes.html. Text that is no customer's own words is a stand-in in brackets, such as `[image]`.
 """
 
-import math
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from src.channels.tencent.parse import VALUE_CHARS_MAX, Fields, required, string
+from src.channels.tencent.parse import Fields, required, string
 from src.dispatch.inbound import InboundMessage
-from src.errors import Malformed
 from src.profile.identities import Identity
 
 OPENID_CHARS_MAX: Final = 128
@@ -25,7 +24,8 @@ DIGITS_MAX: Final = 12
 STAND_IN_CHARS_MAX: Final = 200
 """Characters of what is shown in the place of a picture, a link, an event."""
 
-EVENT_KEY_HASH_CHARS: Final = 16
+HASH_CHARS: Final = 16
+"""Of what stands for an id where WeChat gives none."""
 
 IDENTITY_TYPE: Final = "wechat_openid"
 
@@ -46,29 +46,27 @@ class _Meaning:
 def message_of(fields: Fields, account: str, queue: str | None) -> InboundMessage | None:
     """What a push means, or None if there is nothing in it to keep.
 
+    What else a kind should have and has not is left out: whoever wrote is not to go unheard for that.
+
     Raises:
-        Malformed: a field is missing, has the wrong type or is out of range.
+        Malformed: it does not say who wrote, or what kind of thing; a field is too long or not a text.
     """
     openid = required(fields, "FromUserName", chars_max=OPENID_CHARS_MAX)
     message_type = required(fields, "MsgType", chars_max=TYPE_CHARS_MAX).lower()
-    identity = Identity(IDENTITY_TYPE, openid)
     if message_type == "event":
         name = required(fields, "Event", chars_max=TYPE_CHARS_MAX).lower()
-        if name not in _KEPT_EVENTS:
+        if name in _REPORTS:
             return None
-        external_id, meaning = _made_id(fields, openid, name), _event(fields, name)
-    elif message_type in _READERS:
-        external_id = required(fields, "MsgId", chars_max=MESSAGE_ID_CHARS_MAX)
-        meaning = _READERS[message_type](fields)
+        external_id, meaning = _event_id(fields, openid, name), _event(fields, name)
     else:
-        given_id = string(fields, "MsgId", chars_max=MESSAGE_ID_CHARS_MAX)
-        external_id = given_id or _made_id(fields, openid, message_type)
-        meaning = _unknown(fields)
+        given_id = (string(fields, "MsgId", chars_max=MESSAGE_ID_CHARS_MAX) or "").strip()
+        external_id = given_id or f"made:{openid}:{_hash_of(fields)}"
+        meaning = _READERS.get(message_type, _unknown)(fields)
     return InboundMessage(
         channel="wechat",
         account=account,
         external_id=external_id,
-        identity=identity,
+        identity=Identity(IDENTITY_TYPE, openid),
         kind=meaning.kind,
         text=meaning.text,
         payload=meaning.payload,
@@ -78,10 +76,15 @@ def message_of(fields: Fields, account: str, queue: str | None) -> InboundMessag
     )
 
 
+def is_known(message: InboundMessage) -> bool:
+    """Whether a message is of a kind, or an event, that this module knows."""
+    return message.kind != "event" or message.payload["event"] in _ACTS
+
+
 def _text(fields: Fields) -> _Meaning:
-    content = string(fields, "Content", chars_max=VALUE_CHARS_MAX)
-    if content is None:
-        raise Malformed("Content is missing", field="Content")
+    content = fields.get("Content")
+    if not isinstance(content, str):
+        return _unknown(fields)
     menu_id = _optional(fields, "bizmsgmenuid")
     if menu_id:
         return _Meaning("menu", content, {"menu_id": menu_id})
@@ -89,44 +92,56 @@ def _text(fields: Fields) -> _Meaning:
 
 
 def _image(fields: Fields) -> _Meaning:
-    return _Meaning("image", "[image]", _named(fields, media_id="MediaId!", picture_url="PicUrl"), _media(fields))
+    return _Meaning("image", "[image]", _named(fields, media_id="MediaId", picture_url="PicUrl"), _media(fields))
 
 
 def _voice(fields: Fields) -> _Meaning:
-    payload = _named(fields, media_id="MediaId!", format="Format", media_id_16k="MediaId16K", recognition="Recognition")
+    payload = _named(fields, media_id="MediaId", format="Format", media_id_16k="MediaId16K", recognition="Recognition")
     return _Meaning("voice", _stand_in("voice", payload.get("recognition")), payload, _media(fields))
 
 
 def _video(fields: Fields) -> _Meaning:
     return _Meaning(
-        "video", "[video]", _named(fields, media_id="MediaId!", thumb_media_id="ThumbMediaId"), _media(fields)
+        "video", "[video]", _named(fields, media_id="MediaId", thumb_media_id="ThumbMediaId"), _media(fields)
     )
 
 
-def _media(fields: Fields) -> str:
-    return required(fields, "MediaId", chars_max=VALUE_CHARS_MAX)
+def _file(fields: Fields) -> _Meaning:
+    """WeChat says what the file is called and gives no way to fetch it."""
+    payload = _named(
+        fields, title="Title", description="Description", file_key="FileKey", md5="FileMd5", size="FileTotalLen"
+    )
+    return _Meaning("file", _stand_in("file", payload.get("title")), payload)
+
+
+def _media(fields: Fields) -> str | None:
+    return (_optional(fields, "MediaId") or "").strip() or None
 
 
 def _location(fields: Fields) -> _Meaning:
-    scale = _optional(fields, "Scale")
-    payload: dict[str, object] = {
+    payload: dict[str, object] = {}
+    places = {
         "latitude": _degrees(fields, "Location_X", at_most=90),
         "longitude": _degrees(fields, "Location_Y", at_most=180),
-        **({"scale": _whole(scale, "Scale")} if scale else {}),
-        **_named(fields, label="Label"),
     }
+    if None not in places.values():
+        payload |= places
+    scale = _whole(_optional(fields, "Scale"))
+    if scale is not None:
+        payload["scale"] = scale
+    payload |= _named(fields, label="Label")
     return _Meaning("location", _stand_in("location", payload.get("label")), payload)
 
 
 def _link(fields: Fields) -> _Meaning:
-    payload = _named(fields, url="Url!", title="Title", description="Description")
+    payload = _named(fields, url="Url", title="Title", description="Description")
     return _Meaning("link", _stand_in("link", payload.get("title")), payload)
 
 
 def _mini_program(fields: Fields) -> _Meaning:
     payload = _named(
         fields,
-        app_id="AppId!",
+        app_id="AppId",
         title="Title",
         page_path="PagePath",
         thumb_url="ThumbUrl",
@@ -145,17 +160,20 @@ _READERS: Final[Mapping[str, Callable[[Fields], _Meaning]]] = {
     "voice": _voice,
     "video": _video,
     "shortvideo": _video,
+    "file": _file,
     "location": _location,
     "link": _link,
     "miniprogrampage": _mini_program,
 }
 
-_KEPT_EVENTS: Final = frozenset(
+_ACTS: Final = frozenset(
     {
         "subscribe",
+        "unsubscribe",
         "scan",
         "click",
         "view",
+        "view_miniprogram",
         "location",
         "user_enter_tempsession",
         "scancode_push",
@@ -164,10 +182,28 @@ _KEPT_EVENTS: Final = frozenset(
         "pic_photo_or_album",
         "pic_weixin",
         "location_select",
+        "subscribe_msg_popup_event",
+        "subscribe_msg_change_event",
     }
 )
-"""What a customer did that an agent may want to know. Other events (a template message was sent, a session of WeChat's
-own desk began, the account was left) and those not known yet are answered and kept nowhere."""
+"""What a customer did that an agent may want to know."""
+
+_REPORTS: Final = frozenset(
+    {
+        "templatesendjobfinish",
+        "masssendjobfinish",
+        "publishjobfinish",
+        "subscribe_msg_sent_event",
+        "kf_create_session",
+        "kf_close_session",
+        "kf_switch_session",
+    }
+)
+"""What WeChat reports of what the company did, and of its own desk: answered, and kept nowhere.
+
+All other events are kept where there is an open contact: those of cards and shops, what is certified of the account
+(which comes from no customer), and what nobody knows yet.
+"""
 
 _EVENT_ENVELOPE: Final = frozenset({"ToUserName", "FromUserName", "CreateTime", "MsgType", "Event", "Encrypt"})
 
@@ -178,15 +214,22 @@ def _event(fields: Fields, name: str) -> _Meaning:
     return _Meaning("event", _stand_in(f"event: {name}", fields.get("EventKey")), details | {"event": name})
 
 
-def _made_id(fields: Fields, openid: str, name: str) -> str:
+def _event_id(fields: Fields, openid: str, name: str) -> str:
     """An event has no id of its own: sender, time and kind stand for it, and the key, hashed, as it can be a long URL.
 
-    The prefix keeps it apart from message ids.
+    The prefix keeps it apart from message ids. All that it says stands for an event that is not known, or has no time.
     """
-    created_s = _whole(required(fields, "CreateTime", chars_max=DIGITS_MAX), "CreateTime")
-    key = string(fields, "EventKey", chars_max=VALUE_CHARS_MAX) or ""
-    key_hash = sha256(key.encode()).hexdigest()[:EVENT_KEY_HASH_CHARS]
+    created_s, key = _whole(_optional(fields, "CreateTime")), fields.get("EventKey", "")
+    if created_s is None or not isinstance(key, str) or name not in _ACTS:
+        return f"event:{openid}::{name}:{_hash_of(fields)}"
+    key_hash = sha256(key.encode()).hexdigest()[:HASH_CHARS]
     return f"event:{openid}:{created_s}:{name}:{key_hash}"
+
+
+def _hash_of(fields: Fields) -> str:
+    """What stands for a push by all that it says: a repeat says the same."""
+    said = json.dumps({name: value for name, value in fields.items() if name != "Encrypt"}, sort_keys=True)
+    return sha256(said.encode()).hexdigest()[:HASH_CHARS]
 
 
 def _snake(name: str) -> str:
@@ -194,18 +237,15 @@ def _snake(name: str) -> str:
 
 
 def _named(fields: Fields, **wanted: str) -> dict[str, object]:
-    """The fields that are there and not empty, under our names. An exclamation mark: it must be there."""
-    found: dict[str, object] = {}
-    for ours, theirs in wanted.items():
-        name = theirs.removesuffix("!")
-        value = required(fields, name, chars_max=VALUE_CHARS_MAX) if theirs != name else _optional(fields, name)
-        if value:
-            found[ours] = value
-    return found
+    """The fields that are there, texts, and not blank, under our names."""
+    found = {ours: _optional(fields, theirs) for ours, theirs in wanted.items()}
+    return {ours: value for ours, value in found.items() if value is not None and value.strip()}
 
 
 def _optional(fields: Fields, name: str) -> str | None:
-    return string(fields, name, chars_max=VALUE_CHARS_MAX)
+    """A field if it is there and a text."""
+    value = fields.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _stand_in(what: str, detail: object) -> str:
@@ -214,18 +254,16 @@ def _stand_in(what: str, detail: object) -> str:
     return words if len(words) <= STAND_IN_CHARS_MAX else words[: STAND_IN_CHARS_MAX - 1] + "…"
 
 
-def _whole(text: str, name: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX):
-        raise Malformed(f"{name} must be a whole number of at most {DIGITS_MAX} digits", field=name)
-    return int(text)
+def _whole(text: str | None) -> int | None:
+    """A whole number, or None."""
+    digits = (text or "").strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= DIGITS_MAX else None
 
 
-def _degrees(fields: Fields, name: str, *, at_most: int) -> float:
-    text = required(fields, name, chars_max=TYPE_CHARS_MAX)
+def _degrees(fields: Fields, name: str, *, at_most: int) -> float | None:
+    """Degrees of latitude or longitude, or None."""
     try:
-        degrees = float(text)
+        degrees = float(_optional(fields, name) or "")
     except ValueError:
-        degrees = math.nan
-    if not abs(degrees) <= at_most:
-        raise Malformed(f"{name} must be a number of degrees", field=name)
-    return degrees
+        return None
+    return degrees if abs(degrees) <= at_most else None

@@ -116,12 +116,15 @@ def _wait_s(policy: QueueConfig, kind: str, of_tier: int | None, conversation_s:
 def message(room: Room, command: commands.Message) -> None:
     """The customer wrote. Units that were given back in the silence are wanted again; what was parked comes back.
 
+    An event (a page was opened, a place was reported) is told and is no word: nobody need answer it.
     Whom a closed queue calls back need not write again: there is nobody to answer before it opens.
     """
     board, contact = room.board, room.contact(command.contact_id)
     if contact.state in ("wrap_up", "closed"):
         raise InvalidState(f"a contact that is {contact.state} takes no messages", state=contact.state)
     board.tell(ev.MESSAGE_RECEIVED, contact, message_id=command.message_id, kind=command.kind)
+    if command.kind == "event":
+        return
     if contact.state == "active":
         assignment = board.current(contact)
         assert assignment is not None
