@@ -10,7 +10,7 @@ from src.api.context import Context, Ctx, Json, OnlyIf, Paged, page_of, tagged
 from src.api.schemas import AccountBody, Name
 from src.delivery import views
 from src.dispatch import jobs
-from src.dispatch.ports import AccountFact
+from src.dispatch.facts import AccountFact
 from src.errors import AccountTaken, Malformed, NotFound
 from src.router import commands
 

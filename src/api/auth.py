@@ -12,7 +12,8 @@ from typing import Any, Final, Generic, TypeVar
 import jwt
 
 from src.api.jwks import KeySets
-from src.dispatch.ports import Clock, TrustFact
+from src.dispatch.facts import TrustFact
+from src.dispatch.ports import Clock
 from src.errors import Conflict, Forbidden, Malformed, StartupError, Unauthenticated
 from src.store.queries import Queries
 from src.store.seal import Sealer

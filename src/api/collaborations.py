@@ -22,7 +22,7 @@ from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import jobs
 from src.dispatch.config import deadlines
-from src.dispatch.ports import Answer
+from src.dispatch.facts import Answer
 from src.dispatch.turn import Job
 from src.errors import Forbidden, NotFound
 from src.router import commands

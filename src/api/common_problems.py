@@ -12,7 +12,7 @@ from src.api.schemas import CommonProblemBody, Id, LinkBody, Name, SolveBody
 from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import problems as jobs
-from src.dispatch.ports import ProblemFact
+from src.dispatch.facts import ProblemFact
 from src.errors import Forbidden, NotFound
 from src.store.problems import LinkedContact, ProblemQueries
 

@@ -35,7 +35,11 @@ from src.dispatch.config import (
     settings_config,
     tag_config,
 )
-from src.dispatch.ports import Answer, ConfigFact, Wanted
+from src.dispatch.facts import (
+    Answer,
+    ConfigFact,
+)
+from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.dispatch.versions import Precondition
 from src.errors import Conflict, InUse, NotFound

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from src.api.context import Ctx, Cursor, Json
 from src.delivery import views
 from src.delivery.hub import Subscriber
-from src.dispatch.ports import Known
+from src.dispatch.known import Known
 from src.errors import CursorExpired
 
 router = APIRouter(prefix="/v1", tags=["events"])

@@ -12,7 +12,7 @@ from src.api.context import Context, Ctx, Json, settings_of
 from src.api.schemas import ExplainBody, tag_requests
 from src.cluster.wire import forwardable
 from src.delivery import views
-from src.dispatch.ports import Wanted
+from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.errors import NotFound, UnknownReference
 from src.profile.identities import Identity, normalised

@@ -12,7 +12,7 @@ from src.api.schemas import ConnectorBody, Id, Name
 from src.connectors.template import check_body, check_learn, check_url, check_view
 from src.delivery import views
 from src.dispatch import jobs
-from src.dispatch.ports import ConnectorFact
+from src.dispatch.facts import ConnectorFact
 from src.errors import InUse, Malformed, NotFound
 from src.router import commands
 

@@ -25,8 +25,8 @@ from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import jobs
 from src.dispatch.config import milliseconds
+from src.dispatch.known import Wanted
 from src.dispatch.people import whole
-from src.dispatch.ports import Wanted
 from src.dispatch.turn import Turn
 from src.router import commands
 from src.router.state import State

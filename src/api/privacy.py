@@ -13,7 +13,7 @@ from src.cluster.wire import forwardable
 from src.delivery import views
 from src.delivery.hub import encode
 from src.dispatch.erasing import EraseCustomer
-from src.dispatch.ports import Answer
+from src.dispatch.facts import Answer
 from src.errors import Gone, NotFound
 from src.store.customers import CustomerQueries
 from src.store.privacy import PersonQueries

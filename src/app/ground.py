@@ -12,7 +12,7 @@ from typing import Final
 from src.api.auth import SCOPES, key_hash, new_key
 from src.config import Settings
 from src.dispatch.clock import SystemClock, new_id
-from src.dispatch.ports import KeyFact
+from src.dispatch.facts import KeyFact
 from src.errors import Conflict, StartupError
 from src.store import archive, replay
 from src.store.embedded import EmbeddedPostgres, running_url

@@ -12,8 +12,13 @@ from src.connectors.outward import Failed, Outward
 from src.delivery import views
 from src.delivery.hub import Hub, encode
 from src.dispatch import signatures
+from src.dispatch.facts import WebhookFact
 from src.dispatch.jobs import CURRENT, PREVIOUS
-from src.dispatch.ports import Clock, Delivered, Known, WebhookFact
+from src.dispatch.known import Known
+from src.dispatch.ports import (
+    Clock,
+    Delivered,
+)
 from src.router.journal import Event
 from src.store.seal import Sealer
 

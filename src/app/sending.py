@@ -22,8 +22,19 @@ from src.channels.base import (
     Sends,
     Types,
 )
+from src.dispatch.facts import (
+    CursorFact,
+    MediaFact,
+)
+from src.dispatch.known import Wanted
 from src.dispatch.media import look
-from src.dispatch.ports import CursorFact, Ended, Fetched, MediaFact, Outcome, Outgoing, PulledPage, Wanted
+from src.dispatch.ports import (
+    Ended,
+    Fetched,
+    Outcome,
+    Outgoing,
+    PulledPage,
+)
 from src.errors import Malformed, NotSent, StoreError
 from src.store.contents import Contents, Held
 from src.store.postgres import PostgresStore

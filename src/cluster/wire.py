@@ -15,7 +15,7 @@ import msgspec
 from pydantic import BaseModel
 
 from src import errors
-from src.dispatch import customers, erasing, inbound, jobs, orders, ports, problems, turn, versions
+from src.dispatch import customers, erasing, facts, inbound, jobs, orders, ports, problems, turn, versions
 from src.profile import identities
 from src.router import commands, levels, model, waits
 
@@ -39,9 +39,12 @@ _plain: dict[type, list[tuple[str, Field[Any]]]] = {}
 def forwardable(it: T) -> T:
     """Let a dataclass, a pydantic model or a function of a module travel: by its module and name, which stay.
 
-    Of `dispatch/jobs` it is the package's name, in whichever of its files it stands.
+    Of `dispatch/jobs` it is the package's name, in whichever of its files it stands; facts keep the name that they had
+    among the ports.
     """
     module = jobs.__name__ if it.__module__.startswith(f"{jobs.__name__}.") else it.__module__
+    if module == facts.__name__:
+        module = ports.__name__
     name = f"{module.rpartition('.')[2]}.{it.__qualname__}"
     if _classes.get(name, _functions.get(name, it)) is not it:
         raise AssertionError(f"two things that travel are called {name}")
@@ -69,6 +72,7 @@ for _each in (
     commands,
     customers,
     erasing,
+    facts,
     identities,
     inbound,
     jobs,

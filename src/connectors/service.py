@@ -18,7 +18,8 @@ from src.connectors.breaker import Breaker
 from src.connectors.outward import Failed, Outward
 from src.connectors.template import Asked, Person, TooMuch, learnt, request, shown
 from src.dispatch.customers import Learn
-from src.dispatch.ports import Clock, ConnectorFact
+from src.dispatch.facts import ConnectorFact
+from src.dispatch.ports import Clock
 from src.dispatch.turn import Job
 from src.errors import Refused, StartupError, Unavailable
 from src.router import events as ev

@@ -18,7 +18,8 @@ from redis.asyncio.client import PubSub
 
 from src import metrics, tracing
 from src.delivery.hub import Hub, Signal
-from src.dispatch.ports import Known, Store
+from src.dispatch.known import Known
+from src.dispatch.ports import Store
 from src.errors import StoreUnreachable
 from src.router.journal import Event
 

@@ -13,18 +13,20 @@ import msgspec
 
 from src.dispatch import remarks
 from src.dispatch.config import LATEST
-from src.dispatch.people import whole
-from src.dispatch.ports import (
+from src.dispatch.facts import (
     CollaborationWord,
     ContactFact,
     Customer,
-    Known,
     MediaFact,
     MessageFact,
-    Outgoing,
     OutgoingFact,
+)
+from src.dispatch.known import (
+    Known,
     Recent,
 )
+from src.dispatch.people import whole
+from src.dispatch.ports import Outgoing
 from src.router import events as ev
 from src.router.entities import ASSIGNMENT_COLUMNS, COLLABORATION_COLUMNS, CONTACT_COLUMNS, Row
 from src.router.folds import FLAGGED_CALLBACK

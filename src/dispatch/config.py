@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from src.dispatch.ports import ConfigFact
+from src.dispatch.facts import ConfigFact
 from src.router.config import Config
 from src.router.model import (
     AgentConfig,

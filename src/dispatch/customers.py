@@ -5,7 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from src.dispatch import outreach, people, repeats
-from src.dispatch.ports import ConflictFact, Customer, RatingFact, ReviewFact, SurveyFact, Wanted
+from src.dispatch.facts import (
+    ConflictFact,
+    Customer,
+    RatingFact,
+    ReviewFact,
+    SurveyFact,
+)
+from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Malformed, NotFound
 from src.profile.identities import Identity

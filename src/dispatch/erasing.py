@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 
 from src.dispatch import people
-from src.dispatch.ports import Customer, ErasureFact, IdentityFact, Wanted
+from src.dispatch.facts import (
+    Customer,
+    ErasureFact,
+    IdentityFact,
+)
+from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.errors import InUse
 from src.router import commands

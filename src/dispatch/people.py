@@ -11,7 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from src.dispatch.ports import ConflictFact, Customer, IdentityFact, Wanted
+from src.dispatch.facts import (
+    ConflictFact,
+    Customer,
+    IdentityFact,
+)
+from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Gone, NotFound
 from src.profile.identities import Identity, disagreement

@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from src.dispatch import people
-from src.dispatch.ports import Actor, AuditFact, ContactFact, LinkFact, ProblemFact, Wanted
+from src.dispatch.facts import (
+    Actor,
+    AuditFact,
+    ContactFact,
+    LinkFact,
+    ProblemFact,
+)
+from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.dispatch.versions import Precondition
 from src.errors import Conflict, Gone, InUse, NotFound, UnknownReference

@@ -8,8 +8,12 @@ those of their contacts are judged that are open. A mark stays: it says what was
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from src.dispatch.facts import ReviewFact
+from src.dispatch.known import (
+    Tagged,
+    Wanted,
+)
 from src.dispatch.people import members_of, survivor_of
-from src.dispatch.ports import ReviewFact, Tagged, Wanted
 from src.dispatch.turn import Turn
 from src.router import commands
 from src.router import events as ev

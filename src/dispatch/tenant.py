@@ -19,11 +19,20 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from src import metrics
+from src.dispatch.facts import Answer
 from src.dispatch.fetching import Fetching
 from src.dispatch.inbox import Inbox, Item
+from src.dispatch.known import (
+    RECENT_CONTACTS_MAX,
+    Known,
+    Wanted,
+)
 from src.dispatch.memory import RETRY_PAUSE_S, Memory
 from src.dispatch.outbox import Outbox
-from src.dispatch.ports import RECENT_CONTACTS_MAX, Answer, Known, Parts, Vouched, Wanted
+from src.dispatch.ports import (
+    Parts,
+    Vouched,
+)
 from src.dispatch.pulling import Pulling
 from src.dispatch.turn import Job, Keepable, Once, Repeated, Turn
 from src.dispatch.webhooks import Webhooks

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from src.dispatch import remarks
-from src.dispatch.ports import (
-    RECENT_CONTACTS_MAX,
+from src.dispatch.facts import (
     TRUST,
     AccountFact,
     Answer,
@@ -19,20 +18,23 @@ from src.dispatch.ports import (
     Fact,
     IdentityFact,
     KeyFact,
-    Known,
     LinkFact,
     MediaFact,
     MessageFact,
     OutgoingFact,
     ProblemFact,
-    Recent,
     RemarkFact,
     ReviewFact,
     SurveyFact,
-    Tagged,
     TrustFact,
-    Wanted,
     WebhookFact,
+)
+from src.dispatch.known import (
+    RECENT_CONTACTS_MAX,
+    Known,
+    Recent,
+    Tagged,
+    Wanted,
 )
 from src.router import events as ev
 from src.router.board import Decision

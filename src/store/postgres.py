@@ -11,22 +11,26 @@ import asyncpg
 from sqlalchemy import Table
 
 from src.dispatch.clock import new_id
+from src.dispatch.facts import (
+    CursorFact,
+    DeliveryFact,
+    KeyFact,
+    MediaFact,
+    WebhookCursor,
+    WebhookFact,
+)
+from src.dispatch.known import (
+    Known,
+    Wanted,
+)
 from src.dispatch.ports import (
     Batch,
     Checkpoint,
-    CursorFact,
-    DeliveryFact,
     Head,
-    KeyFact,
-    Known,
     Loaded,
-    MediaFact,
     Outgoing,
     Process,
     Survey,
-    Wanted,
-    WebhookCursor,
-    WebhookFact,
 )
 from src.errors import Conflict, Fenced, NotFound, StoreError
 from src.router.entities import Row

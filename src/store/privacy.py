@@ -13,7 +13,7 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy import JSON, ColumnElement, Table, or_, select
 
-from src.dispatch.ports import ErasureFact
+from src.dispatch.facts import ErasureFact
 from src.store import contents, rows, tables
 from src.store.connections import CONNECT_S_MAX, SETTINGS, settle, translated
 from src.store.queries import Queries

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, and_, select
 
-from src.dispatch.ports import ProblemFact
+from src.dispatch.facts import ProblemFact
 from src.store import rows, tables
 from src.store.queries import Page, Queries
 

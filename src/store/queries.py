@@ -38,7 +38,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from src.dispatch.ports import (
+from src.dispatch.facts import (
     AccountFact,
     AuditFact,
     CollaborationWord,

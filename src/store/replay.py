@@ -4,7 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from src.dispatch.ports import Checkpoint, Loaded, Store, Wanted
+from src.dispatch.known import Wanted
+from src.dispatch.ports import (
+    Checkpoint,
+    Loaded,
+    Store,
+)
 from src.router import events as ev
 from src.router.entities import (
     AGENT_COLUMNS,

@@ -9,12 +9,11 @@ from typing import Any, Final
 
 import msgspec
 
-from src.dispatch.ports import (
+from src.dispatch.facts import (
     AccountFact,
     Actor,
     Answer,
     AuditFact,
-    Checkpoint,
     CollaborationWord,
     ConfigFact,
     ConflictFact,
@@ -23,13 +22,11 @@ from src.dispatch.ports import (
     CursorFact,
     Customer,
     DeliveryFact,
-    Head,
     IdentityFact,
     KeyFact,
     MediaFact,
     MessageFact,
     NoteFact,
-    Outgoing,
     OutgoingFact,
     ProblemFact,
     RatingFact,
@@ -40,6 +37,11 @@ from src.dispatch.ports import (
     VisitFact,
     WebhookCursor,
     WebhookFact,
+)
+from src.dispatch.ports import (
+    Checkpoint,
+    Head,
+    Outgoing,
 )
 from src.errors import StoreRejected
 from src.router.entities import Row

@@ -11,10 +11,9 @@ from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import Table
 
-from src.dispatch.ports import (
+from src.dispatch.facts import (
     AccountFact,
     AuditFact,
-    Batch,
     CollaborationWord,
     ConfigFact,
     ConflictFact,
@@ -42,6 +41,7 @@ from src.dispatch.ports import (
     WebhookCursor,
     WebhookFact,
 )
+from src.dispatch.ports import Batch
 from src.router.entities import ASSIGNMENT_COLUMNS, Row
 from src.store import rows, tables
 

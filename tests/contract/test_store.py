@@ -9,34 +9,38 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from src.dispatch.clock import SystemClock
-from src.dispatch.ports import (
+from src.dispatch.facts import (
     TRUST,
     AccountFact,
     Answer,
-    Batch,
     CollaborationWord,
     ConfigFact,
     ContactFact,
     CursorFact,
     Customer,
     Fact,
-    Head,
     IdentityFact,
     KeyFact,
     LinkFact,
     MediaFact,
     MessageFact,
     NoteFact,
-    Outgoing,
     OutgoingFact,
     ProblemFact,
-    Process,
-    Recent,
-    Survey,
     SurveyFact,
-    Tagged,
     TrustFact,
+)
+from src.dispatch.known import (
+    Recent,
+    Tagged,
     Wanted,
+)
+from src.dispatch.ports import (
+    Batch,
+    Head,
+    Outgoing,
+    Process,
+    Survey,
 )
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router import commands as c

@@ -10,7 +10,7 @@ from src.delivery.announce import Announcer, Follower
 from src.delivery.hub import CLOSE_REPLACED, CLOSE_TOO_SLOW, Hub, Subscriber
 from src.delivery.redis import connect
 from src.dispatch.clock import SystemClock
-from src.dispatch.ports import Known
+from src.dispatch.known import Known
 from src.router.journal import Event
 from src.store.memory import MemoryStore
 from tests.support.faults.proxy import Proxy

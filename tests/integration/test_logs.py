@@ -15,7 +15,7 @@ import websockets
 
 from src.cli import logs
 from src.cluster.wire import forwardable
-from src.dispatch.ports import Wanted
+from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.errors import Refused
 from src.router.state import State

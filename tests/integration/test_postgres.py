@@ -10,7 +10,16 @@ import asyncpg
 import pytest
 from msgspec import structs
 
-from src.dispatch.ports import RECENT_CONTACTS_MAX, Answer, ContactFact, Customer, IdentityFact, Wanted
+from src.dispatch.facts import (
+    Answer,
+    ContactFact,
+    Customer,
+    IdentityFact,
+)
+from src.dispatch.known import (
+    RECENT_CONTACTS_MAX,
+    Wanted,
+)
 from src.errors import Fenced, StartupError, StoreRejected, StoreUnreachable
 from src.router import commands as c
 from src.store.postgres import PostgresStore

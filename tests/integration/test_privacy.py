@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from src.dispatch.facts import MediaFact
 from src.dispatch.jobs import KeepMedia
-from src.dispatch.ports import MediaFact
 from src.store import privacy, retaining, tables
 from src.store.contents import PUT, Contents, Held, sweep
 from src.store.privacy import carry_out

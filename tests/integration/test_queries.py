@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from src.dispatch.ports import (
+from src.dispatch.facts import (
     AccountFact,
     CollaborationWord,
     ConfigFact,
@@ -17,8 +17,8 @@ from src.dispatch.ports import (
     IdentityFact,
     KeyFact,
     MessageFact,
-    Wanted,
 )
+from src.dispatch.known import Wanted
 from src.errors import Malformed, Unavailable
 from src.router import commands as c
 from src.router.model import QueueConfig, TagRequest

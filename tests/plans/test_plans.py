@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, SmallInteger, Table, event
 from sqlalchemy.dialects.postgresql import JSON
 
-from src.dispatch.ports import Wanted
+from src.dispatch.known import Wanted
 from src.router import commands as c
 from src.store import callbook, contents, privacy, retaining, statements, tables, visits
 from src.store.connections import PINNED, SETTINGS

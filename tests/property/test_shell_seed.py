@@ -18,25 +18,29 @@ import pytest
 
 from src.cluster import wire
 from src.dispatch import jobs, ports
+from src.dispatch.facts import (
+    ConfigFact,
+    CursorFact,
+    DeliveryFact,
+    MediaFact,
+    WebhookCursor,
+    WebhookFact,
+)
 from src.dispatch.inbound import Identity, InboundContact
+from src.dispatch.known import (
+    Known,
+    Wanted,
+)
 from src.dispatch.lease import LeaseKeeper
 from src.dispatch.orders import Order
 from src.dispatch.owner import CLAIM_S, Owner
 from src.dispatch.ports import (
     Batch,
     Checkpoint,
-    ConfigFact,
-    CursorFact,
-    DeliveryFact,
-    Known,
     Loaded,
-    MediaFact,
     Outgoing,
     Parts,
     Survey,
-    Wanted,
-    WebhookCursor,
-    WebhookFact,
 )
 from src.dispatch.turn import Once, Repeated
 from src.errors import PeerLost, Refused, StoreUnreachable, Unavailable

@@ -7,7 +7,7 @@ import jsonschema_rs
 from src.api.asyncapi import document
 from src.api.forms import events
 from src.delivery import views
-from src.dispatch.ports import Known
+from src.dispatch.known import Known
 from src.errors import Refused, StoreUnreachable
 from src.router.journal import Event
 from tests.support.answered import closed

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from src.dispatch.ports import WebhookFact
+from src.dispatch.facts import WebhookFact
 from src.dispatch.webhooks import wanted
 from src.errors import InUse
 from src.router import commands as c

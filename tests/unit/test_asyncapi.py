@@ -15,7 +15,7 @@ from src.api.examples import FRAMES, VISITOR_FRAMES
 from src.api.forms import events
 from src.api.webchat import bodies
 from src.delivery import views
-from src.dispatch.ports import Known
+from src.dispatch.known import Known
 from src.router import events as ev
 from src.router.journal import Event
 from tests.support.told import check, validator

@@ -4,7 +4,7 @@ import asyncio
 
 from src.dispatch.clock import SystemClock
 from src.dispatch.inbox import LET_IN_TURNS_MAX, Inbox
-from src.dispatch.ports import Wanted
+from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.errors import Unavailable
 from src.router.state import State

@@ -4,8 +4,12 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from src.dispatch import jobs
+from src.dispatch.facts import (
+    CursorFact,
+    MessageFact,
+)
 from src.dispatch.inbound import Identity, InboundMessage
-from src.dispatch.ports import CursorFact, Known, MessageFact
+from src.dispatch.known import Known
 from src.dispatch.turn import Turn
 from src.router.engine import Engine
 

@@ -7,7 +7,7 @@ import pytest
 
 from src.api.auth import Authenticator, new_key
 from src.dispatch.clock import SystemClock
-from src.dispatch.ports import KeyFact
+from src.dispatch.facts import KeyFact
 from src.errors import Unauthenticated
 
 DESKTOPS = 1_000

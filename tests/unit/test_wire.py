@@ -11,9 +11,9 @@ from src.api.contacts import _render_taken
 from src.api.schemas import CompleteBody, ContactPatch
 from src.cluster import wire
 from src.dispatch import jobs
+from src.dispatch.facts import ContactFact
 from src.dispatch.inbound import InboundContact
 from src.dispatch.orders import Order, Outlook
-from src.dispatch.ports import ContactFact
 from src.dispatch.turn import ContactSnapshot, Once
 from src.errors import Fenced, InvalidState, Malformed, NotOwner, Overloaded, Refused
 from src.profile.identities import Identity

@@ -20,8 +20,8 @@ from src.delivery import views
 from src.delivery.hub import encode
 from src.dispatch import jobs
 from src.dispatch.config import milliseconds
+from src.dispatch.facts import Answer
 from src.dispatch.orders import NO_OUTLOOK
-from src.dispatch.ports import Answer
 from src.errors import Gone, NotFound, Refused
 from src.router.entities import COLLABORATION_COLUMNS, CONTACT_COLUMNS, Row
 from src.store.customers import CustomerQueries

@@ -24,7 +24,7 @@ from src.api.schemas.base import (
 )
 from src.api.schemas.queues import AlarmBody, ClockTime, Day, QueueBody, Spans, TimeZone, Weekday
 from src.dispatch.config import milliseconds
-from src.dispatch.ports import RECENT_CONTACTS_MAX
+from src.dispatch.known import RECENT_CONTACTS_MAX
 from src.errors import Malformed
 from src.router.hours import check_zone
 

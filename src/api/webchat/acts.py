@@ -15,8 +15,8 @@ from src.delivery.hub import Signal
 from src.delivery.views import Json
 from src.dispatch import customers, jobs
 from src.dispatch.inbound import InboundMessage
+from src.dispatch.known import Wanted
 from src.dispatch.media import KINDS, type_of
-from src.dispatch.ports import Wanted
 from src.errors import Forbidden, InvalidState, NotFound, Refused, UnknownReference, UnwantedFile
 from src.profile.identities import normalised
 from src.router import commands

@@ -7,7 +7,7 @@ from typing import Any, Final
 from src.channels.webchat.site import Site
 from src.channels.webchat.tokens import Visitor
 from src.delivery.views import Json, rfc3339
-from src.dispatch.ports import MessageFact
+from src.dispatch.facts import MessageFact
 
 STATES: Final[Mapping[str, str]] = {
     "waiting": "waiting",

@@ -16,7 +16,7 @@ from src.api.webchat.entrance import CHANNEL, Guest
 from src.api.webchat.waiting import Told
 from src.delivery.hub import Subscriber
 from src.delivery.views import Json, rfc3339
-from src.dispatch.ports import MessageFact
+from src.dispatch.facts import MessageFact
 from src.router import events as ev
 from src.router.entities import ASSIGNMENT_COLUMNS, CONTACT_COLUMNS
 from src.router.model import DEFAULT_QUEUE

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from src.dispatch.config import SETTINGS_NAME
-from src.dispatch.ports import (
+from src.dispatch.facts import (
     TRUST,
     AccountFact,
     Actor,
@@ -13,8 +13,10 @@ from src.dispatch.ports import (
     ConnectorFact,
     Fact,
     KeyFact,
-    Known,
     TrustFact,
+)
+from src.dispatch.known import (
+    Known,
     Wanted,
 )
 from src.dispatch.turn import Turn

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from src.dispatch import outreach, remarks
+from src.dispatch.facts import (
+    ContactFact,
+    IdentityFact,
+    RemarkFact,
+)
 from src.dispatch.jobs.inbound import Taken, responsible
+from src.dispatch.known import Wanted
 from src.dispatch.people import insist_on, members_of, survivor_of, whole
-from src.dispatch.ports import ContactFact, IdentityFact, RemarkFact, Wanted
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Forbidden, Malformed, NotFound
 from src.profile.identities import PLACED_TYPES, plain

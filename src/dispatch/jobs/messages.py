@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 from src import metrics
 from src.dispatch import people
-from src.dispatch.jobs.inbound import TakeMessage
-from src.dispatch.ports import (
+from src.dispatch.facts import (
     CursorFact,
-    Fetched,
     MediaFact,
     MessageFact,
     OutgoingFact,
-    Wanted,
 )
+from src.dispatch.jobs.inbound import TakeMessage
+from src.dispatch.known import Wanted
+from src.dispatch.ports import Fetched
 from src.dispatch.turn import Turn
 from src.errors import Conflict, InvalidState, NotFound, Refused
 from src.router import commands

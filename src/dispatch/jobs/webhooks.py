@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass, replace
 
-from src.dispatch.ports import Actor, AuditFact, DeliveryFact, Wanted, WebhookCursor, WebhookFact
+from src.dispatch.facts import (
+    Actor,
+    AuditFact,
+    DeliveryFact,
+    WebhookCursor,
+    WebhookFact,
+)
+from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.dispatch.versions import Precondition
 from src.errors import InvalidState, NotFound

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from src.dispatch.facts import Actor
 from src.dispatch.jobs.facts import Configure
 from src.dispatch.jobs.webhooks import DeleteWebhook, PutWebhook
-from src.dispatch.ports import Actor, Wanted
+from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.errors import PreconditionFailed
 from src.router import commands

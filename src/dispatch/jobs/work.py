@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from src.dispatch import remarks, repeats
-from src.dispatch.ports import (
+from src.dispatch.facts import (
     CollaborationWord,
     NoteFact,
     RemarkFact,
-    Wanted,
 )
+from src.dispatch.known import Wanted
 from src.dispatch.turn import ContactSnapshot, Turn
 from src.router import commands
 from src.router.board import Decision

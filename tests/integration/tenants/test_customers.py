@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from src.dispatch.known import Wanted
 from src.dispatch.people import IDENTITIES_MAX
-from src.dispatch.ports import Wanted
 from src.store.customers import CONFLICTS_MAX
 from tests.support.service import Client, Desktop
 
