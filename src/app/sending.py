@@ -1,5 +1,6 @@
 """The way out: takes a message from the outbox to the channel that its account speaks, and reads what became of it."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -47,7 +48,11 @@ TOKEN_MS: Final = 10 * 60_000
 """So long a token that a channel called with is good."""
 
 CALL_S_MAX: Final = 15.0
-CONNECTIONS_MAX: Final = 100
+"""A call has so long in all, however busily the other side trickles; a file has longer, at the speed below."""
+
+BYTES_PER_S_MIN: Final = 256 * 1024
+CONNECTIONS_MAX: Final = 1_000
+KEPT_MAX: Final = 100
 
 _log = structlog.get_logger(__name__)
 
@@ -254,24 +259,28 @@ class _HttpReach:
 
     async def call(self, call: Call) -> Answered:
         """See `Reach.call`. What went wrong is told without the query, which may hold a credential."""
-        headers = {"content-type": call.media_type} if call.body else {}
         try:
-            async with self._http.stream(
-                call.method, call.url, params=dict(call.query), content=call.body, headers=headers
-            ) as answer:
-                body = bytearray()
-                async for part in answer.aiter_bytes():
-                    body += part
-                    if len(body) > call.answer_bytes_max:
-                        raise NotSent("too_large", "refused")
-                return Answered(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, bytes(body))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            async with asyncio.timeout(max(CALL_S_MAX, (len(call.body) + call.answer_bytes_max) / BYTES_PER_S_MIN)):
+                return await self._called(call)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise NotSent(UNREACHABLE, "again") from error
+
+    async def _called(self, call: Call) -> Answered:
+        headers = {"content-type": call.media_type} if call.body else {}
+        async with self._http.stream(
+            call.method, call.url, params=dict(call.query), content=call.body, headers=headers
+        ) as answer:
+            body = bytearray()
+            async for part in answer.aiter_bytes():
+                body += part
+                if len(body) > call.answer_bytes_max:
+                    raise NotSent("too_large", "refused")
+            return Answered(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, bytes(body))
 
 
 def http_client() -> httpx.AsyncClient:
     """The client that all accounts share; redirects are not followed, and nothing is taken from the environment."""
-    limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
+    limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=KEPT_MAX)
     return httpx.AsyncClient(
         timeout=CALL_S_MAX,
         limits=limits,

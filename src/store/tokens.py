@@ -12,8 +12,14 @@ from src.errors import StartupError, StoreUnreachable
 from src.store.connections import ACQUIRE_S_MAX, translated
 from src.store.seal import Sealer
 
-RENEW_S_MAX: Final = 20.0
-"""So long one process may take to renew a token before another one tries."""
+RENEW_S_MAX: Final = 40.0
+"""So long one process may take to renew a token, which is two calls at most, before another one tries."""
+
+PAUSE_S_MIN: Final = 60.0
+PAUSE_S_MAX: Final = 7_200.0
+"""Where the token that took the place of a stale one does not hold either, the next is asked for so much later, twice
+as long each time. WeChat gives 20 by force in a day, and none within 30 seconds.
+"""
 
 LOOK_AGAIN_S: Final = 0.2
 EARLY_S: Final = 60.0
@@ -51,6 +57,16 @@ class Kept:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Renewed:
+    """A token that took the place of a stale one; it is not renewed itself before a time (monotonic seconds)."""
+
+    token: str
+    made_with: str
+    pause_s: float
+    until: float
+
+
 class Tokens:
     """Access tokens by tenant and account. `monotonic` gives seconds that never go back."""
 
@@ -60,11 +76,14 @@ class Tokens:
         self._monotonic = monotonic
         self._kept: dict[tuple[str, str], Kept] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._renewed: dict[tuple[str, str], _Renewed] = {}
 
     async def get(
         self, tenant: str, account: str, credentials: Mapping[str, str], fetch: Fetch, stale: str | None = None
     ) -> str:
         """The token that holds, or one that `fetch` gives; never `stale`, unless nobody gives another.
+
+        Where `stale` took the place of another a short while ago it is given: the fault is not the token's.
 
         `credentials` are what it is fetched with: others, another token.
 
@@ -91,7 +110,7 @@ class Tokens:
         tenant, account, made_with = key
         while True:
             found = await self._look(key)
-            if found is not None and found.token != stale:
+            if found is not None and (found.token != stale or self._rests(key, stale)):
                 return found
             if await self._run("fetchval", _CLAIM, tenant, account, made_with, RENEW_S_MAX):
                 break
@@ -103,10 +122,26 @@ class Tokens:
             seconds = float(max(1.0, lives_s - EARLY_S))
             sealed = self._sealer.seal(token)
             await self._run("execute", _KEEP, tenant, account, made_with, sealed, seconds)
+            if stale is not None:
+                self._note(key, stale, token)
         except BaseException:
             await self._give_up(tenant, account)
             raise
         return Kept(token, made_with, self._monotonic() + seconds)
+
+    def _rests(self, key: tuple[str, str, str], stale: str) -> bool:
+        renewed = self._renewed.get(key[:2])
+        return (
+            renewed is not None
+            and (renewed.token, renewed.made_with) == (stale, key[2])
+            and self._monotonic() < renewed.until
+        )
+
+    def _note(self, key: tuple[str, str, str], stale: str, token: str) -> None:
+        before, now, pause_s = self._renewed.get(key[:2]), self._monotonic(), PAUSE_S_MIN
+        if before is not None and before.token == stale and now < before.until + PAUSE_S_MAX:
+            pause_s = min(PAUSE_S_MAX, before.pause_s * 2)
+        self._renewed[key[:2]] = _Renewed(token, key[2], pause_s, now + pause_s)
 
     async def _look(self, key: tuple[str, str, str]) -> Kept | None:
         row: Any = await self._run("fetchrow", _LOOK, *key)

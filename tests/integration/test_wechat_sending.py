@@ -11,10 +11,11 @@ import wechatpy
 from wechatpy.exceptions import APILimitedException, WeChatClientException
 
 from src.api.budgets import escalate_closing
+from src.app import sending
 from src.store.postgres import PostgresStore
 from src.store.seal import Sealer
 from tests.support.service import Client, Desktop
-from tests.support.wechat import WeChatDouble, wechat_double
+from tests.support.wechat import WeChatDouble, serving, wechat_double
 
 SEND = "/cgi-bin/message/custom/send"
 CHATS = {"wechat": {"cost": 25, "max": 4}}
@@ -216,6 +217,65 @@ async def test_processes_share_a_token_and_one_of_them_renews_it(database: str) 
     finally:
         for each in stores:
             await each.close()
+
+
+async def test_a_token_that_never_holds_is_renewed_less_and_less_often(database: str) -> None:
+    store, now, asked = await PostgresStore.open(database), [0.0], list[float]()
+    try:
+        tokens = store.tokens(Sealer("key"), lambda: now[0])
+
+        async def fetch(force: bool) -> tuple[str, int]:
+            if force:
+                asked.append(now[0])
+            return f"token-{len(asked)}", 7200
+
+        token = await tokens.get("t", "oa", {"s": "x"}, fetch)
+        for now[0] in range(0, 10_000, 10):
+            token = await tokens.get("t", "oa", {"s": "x"}, fetch, token)
+        assert [0, 60, 180, 420, 900, 1860, 3780, 7620] == asked
+        assert "token-8" == token
+        await tokens.get("t", "oa", {"s": "other"}, fetch, token)
+        assert 9 == len(asked), "other credentials: at once"
+    finally:
+        await store.close()
+
+
+async def test_a_peer_that_takes_no_token_is_asked_for_few(client: Client, oa: str, double: WeChatDouble) -> None:
+    contact_id = await _contact(client)
+    double.refuse[SEND] = [40001] * 20
+    for _ in range(5):
+        failed = await _ended(client, (await _write(client, contact_id))["id"])
+        assert ("failed", "bad_credentials") == (failed["state"], failed["reason"])
+    assert [False, False, True] == [each["force_refresh"] for each in double.token_calls]
+    double.refuse[SEND] = []
+    assert "sent" == (await _ended(client, (await _write(client, contact_id))["id"]))["state"]
+
+
+async def test_a_peer_that_trickles_does_not_keep_a_message_for_ever(
+    client: Client, oa: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "CALL_S_MAX", 0.5)
+    monkeypatch.setattr(sending, "BYTES_PER_S_MIN", 1 << 40)
+    called = 0
+
+    async def trickle(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal called
+        called += 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        with contextlib.suppress(OSError):
+            while True:
+                await send({"type": "http.response.body", "body": b" ", "more_body": True})
+                await asyncio.sleep(0.05)
+
+    async with serving(trickle) as url:
+        slow = WeChatDouble(url=url)
+        await _put_account(client, slow, "oa2", slow.secret)
+        contact_id = await _contact(client, account="oa2")
+        message = await _write(client, contact_id)
+        async with asyncio.timeout(20):
+            while called < 2:
+                await asyncio.sleep(0.05)
+        assert "queued" == (await client.call("GET", f"/v1/messages/{message['id']}"))["state"], "it is tried again"
 
 
 async def test_a_client_that_nobody_here_wrote_finds_the_stand_in_like_wechat(double: WeChatDouble) -> None:

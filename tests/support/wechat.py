@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from src.cluster.internal import SignalFreeServer
 
@@ -196,7 +197,7 @@ def _form_file(body: bytes, content_type: str) -> tuple[str, bytes] | None:
 
 
 @asynccontextmanager
-async def serving(app: Starlette, port: int = 0) -> AsyncIterator[str]:
+async def serving(app: ASGIApp, port: int = 0) -> AsyncIterator[str]:
     """An application on a port, or on any that is free; gives its address."""
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
