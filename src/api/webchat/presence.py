@@ -6,15 +6,12 @@ a request ───────────┴─► Presence ──now and then
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import structlog
 
 from src.errors import StoreUnreachable
 from src.store.visits import Visits
-
-if TYPE_CHECKING:
-    from src.api.webchat.visit import Visit
 
 BEAT_S: Final = 5.0
 """How often it is written down who is here."""
@@ -25,19 +22,30 @@ QUEUED: Final = frozenset({"waiting", "offered"})
 _log = structlog.get_logger(__name__)
 
 
+class Visiting(Protocol):
+    """A visitor who has something open. `state` is its contact's."""
+
+    contact_id: str | None
+    state: str | None
+
+    @property
+    def tenant(self) -> str:
+        """Whose visitor it is."""
+
+
 class Presence:
     """The visitors who are here, in this process: by what they have open, or asked for since the last beat."""
 
     def __init__(self, visits: Visits) -> None:
         self._visits = visits
-        self._here: set[Visit] = set()
+        self._here: set[Visiting] = set()
         self._seen: defaultdict[str, set[str]] = defaultdict(set)
 
-    def enter(self, visit: "Visit") -> None:
+    def enter(self, visit: Visiting) -> None:
         """Somebody has come, and is here until it leaves."""
         self._here.add(visit)
 
-    def leave(self, visit: "Visit") -> None:
+    def leave(self, visit: Visiting) -> None:
         """It is not here any more."""
         if visit in self._here:
             self._here.discard(visit)
@@ -47,9 +55,9 @@ class Presence:
         """The visitor of a contact was here just now."""
         self._seen[tenant].add(contact_id)
 
-    def _note(self, visit: "Visit") -> None:
+    def _note(self, visit: Visiting) -> None:
         if visit.contact_id is not None and visit.state in QUEUED:
-            self.saw(visit.guest.tenant, visit.contact_id)
+            self.saw(visit.tenant, visit.contact_id)
 
     async def beat(self) -> None:
         """Write down who is here, or was since the last time."""

@@ -58,6 +58,11 @@ class Visit:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
+    def tenant(self) -> str:
+        """Whose visitor it is."""
+        return self.guest.tenant
+
+    @property
     def open(self) -> bool:
         """Whether there is a conversation that goes on."""
         return self.state is not None and views.STATES[self.state] != "ended"
