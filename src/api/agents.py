@@ -17,15 +17,8 @@ from src.delivery import views
 from src.delivery.hub import Subscriber
 from src.dispatch import jobs
 from src.dispatch.config import agent_config
-from src.dispatch.facts import (
-    Answer,
-    ConfigFact,
-)
-from src.dispatch.known import (
-    RECENT_S,
-    Known,
-    Wanted,
-)
+from src.dispatch.facts import Answer, ConfigFact
+from src.dispatch.known import RECENT_S, Known, Wanted
 from src.dispatch.turn import Job, Turn
 from src.errors import NotFound
 from src.router import commands

@@ -35,10 +35,7 @@ from src.dispatch.config import (
     settings_config,
     tag_config,
 )
-from src.dispatch.facts import (
-    Answer,
-    ConfigFact,
-)
+from src.dispatch.facts import Answer, ConfigFact
 from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.dispatch.versions import Precondition

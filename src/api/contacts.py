@@ -25,10 +25,7 @@ from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import jobs, remarks
 from src.dispatch.config import terms
-from src.dispatch.facts import (
-    Answer,
-    MessageFact,
-)
+from src.dispatch.facts import Answer, MessageFact
 from src.dispatch.inbound import InboundContact
 from src.dispatch.known import Wanted
 from src.dispatch.orders import NO_OUTLOOK

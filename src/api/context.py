@@ -25,16 +25,10 @@ from src.channels.webchat.tokens import VisitorTokens
 from src.connectors.service import Connectors
 from src.delivery.hub import Hub, encode
 from src.dispatch.config import SETTINGS_NAME, settings_config
-from src.dispatch.facts import (
-    Actor,
-    Answer,
-)
+from src.dispatch.facts import Actor, Answer
 from src.dispatch.jobs import Configure
 from src.dispatch.owner import Owner
-from src.dispatch.ports import (
-    Clock,
-    Store,
-)
+from src.dispatch.ports import Clock, Store
 from src.dispatch.turn import Job, Once, Repeated
 from src.dispatch.versions import ANY, Precondition, Versioned, version
 from src.errors import BadCursor, Malformed, StartupError, UnknownParameter

@@ -24,12 +24,7 @@ from src.api.schemas import (
 from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import customers as jobs
-from src.dispatch.facts import (
-    Answer,
-    ConflictFact,
-    RatingFact,
-    ReviewFact,
-)
+from src.dispatch.facts import Answer, ConflictFact, RatingFact, ReviewFact
 from src.dispatch.turn import Job
 from src.errors import Forbidden, Gone, NotFound
 from src.profile.identities import Identity, normalised, plain

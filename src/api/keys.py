@@ -16,12 +16,7 @@ from src.cluster.wire import forwardable
 from src.delivery import views
 from src.delivery.hub import CLOSE_CREDENTIAL
 from src.dispatch import jobs
-from src.dispatch.facts import (
-    Actor,
-    Answer,
-    AuditFact,
-    KeyFact,
-)
+from src.dispatch.facts import Actor, Answer, AuditFact, KeyFact
 from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.errors import InvalidState, NotFound

@@ -15,10 +15,7 @@ from src.api.schemas import Id, Short
 from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import jobs
-from src.dispatch.facts import (
-    Answer,
-    MediaFact,
-)
+from src.dispatch.facts import Answer, MediaFact
 from src.dispatch.known import Wanted
 from src.dispatch.media import KINDS, Looked, look
 from src.dispatch.turn import Repeated

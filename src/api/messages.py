@@ -17,11 +17,7 @@ from src.cluster.wire import forwardable
 from src.delivery import views
 from src.delivery.hub import Signal
 from src.dispatch import jobs
-from src.dispatch.facts import (
-    Answer,
-    MessageFact,
-    OutgoingFact,
-)
+from src.dispatch.facts import Answer, MessageFact, OutgoingFact
 from src.dispatch.known import Wanted
 from src.errors import Forbidden, InvalidState, NotFound, StoreError, Unavailable
 

@@ -39,10 +39,7 @@ from src.cluster.wire import forwardable
 from src.delivery import views
 from src.delivery.hub import CLOSE_CREDENTIAL, CLOSE_REPLACED, CLOSE_RESTART, CLOSE_TOO_SLOW, Subscriber, encode
 from src.dispatch import jobs
-from src.dispatch.known import (
-    Known,
-    Wanted,
-)
+from src.dispatch.known import Known, Wanted
 from src.dispatch.owner import session_of
 from src.dispatch.turn import Job, Once, Repeated
 from src.dispatch.webhooks import is_of

@@ -15,10 +15,7 @@ from src.cluster.wire import forwardable
 from src.delivery import views
 from src.delivery.hub import TOKEN_TRUST
 from src.dispatch import jobs
-from src.dispatch.facts import (
-    Answer,
-    TrustFact,
-)
+from src.dispatch.facts import Answer, TrustFact
 from src.dispatch.versions import Precondition, version
 from src.errors import Conflict, NotFound, PreconditionFailed
 from src.router import commands

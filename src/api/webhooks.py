@@ -12,12 +12,7 @@ from src.cluster.wire import forwardable
 from src.connectors.template import check_address
 from src.delivery import views
 from src.dispatch import jobs, signatures
-from src.dispatch.facts import (
-    Answer,
-    DeliveryFact,
-    WebhookCursor,
-    WebhookFact,
-)
+from src.dispatch.facts import Answer, DeliveryFact, WebhookCursor, WebhookFact
 from src.errors import InUse, NotFound
 
 router = APIRouter(prefix="/v1/webhooks", tags=["configuration"])

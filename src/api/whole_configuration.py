@@ -20,12 +20,7 @@ from src.delivery import views
 from src.delivery.hub import encode
 from src.dispatch import jobs, signatures
 from src.dispatch.config import SETTINGS_NAME
-from src.dispatch.facts import (
-    AccountFact,
-    ConfigFact,
-    ConnectorFact,
-    WebhookFact,
-)
+from src.dispatch.facts import AccountFact, ConfigFact, ConnectorFact, WebhookFact
 from src.dispatch.versions import ANY, Named, Precondition, version
 from src.errors import InUse, Malformed, PreconditionFailed, Refused, UnknownReference
 from src.router import commands

@@ -15,10 +15,7 @@ from src.dispatch import signatures
 from src.dispatch.facts import WebhookFact
 from src.dispatch.jobs import CURRENT, PREVIOUS
 from src.dispatch.known import Known
-from src.dispatch.ports import (
-    Clock,
-    Delivered,
-)
+from src.dispatch.ports import Clock, Delivered
 from src.router.journal import Event
 from src.store.seal import Sealer
 

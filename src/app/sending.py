@@ -23,19 +23,10 @@ from src.channels.base import (
     Sends,
     Types,
 )
-from src.dispatch.facts import (
-    CursorFact,
-    MediaFact,
-)
+from src.dispatch.facts import CursorFact, MediaFact
 from src.dispatch.known import Wanted
 from src.dispatch.media import look
-from src.dispatch.ports import (
-    Ended,
-    Fetched,
-    Outcome,
-    Outgoing,
-    PulledPage,
-)
+from src.dispatch.ports import Ended, Fetched, Outcome, Outgoing, PulledPage
 from src.errors import Malformed, NotSent, StoreError
 from src.store.contents import Contents, Held
 from src.store.postgres import PostgresStore

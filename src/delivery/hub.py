@@ -19,15 +19,8 @@ from opentelemetry.trace import SpanKind
 from src import metrics, tracing
 from src.delivery import views
 from src.dispatch import remarks
-from src.dispatch.known import (
-    RECENT_S,
-    Known,
-    Wanted,
-)
-from src.dispatch.ports import (
-    Clock,
-    Store,
-)
+from src.dispatch.known import RECENT_S, Known, Wanted
+from src.dispatch.ports import Clock, Store
 from src.errors import StoreUnreachable, Unavailable
 from src.profile.masking import masked
 from src.router import events as ev

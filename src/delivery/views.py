@@ -13,18 +13,8 @@ import msgspec
 
 from src.dispatch import remarks
 from src.dispatch.config import LATEST
-from src.dispatch.facts import (
-    CollaborationWord,
-    ContactFact,
-    Customer,
-    MediaFact,
-    MessageFact,
-    OutgoingFact,
-)
-from src.dispatch.known import (
-    Known,
-    Recent,
-)
+from src.dispatch.facts import CollaborationWord, ContactFact, Customer, MediaFact, MessageFact, OutgoingFact
+from src.dispatch.known import Known, Recent
 from src.dispatch.people import whole
 from src.dispatch.ports import Outgoing
 from src.router import events as ev

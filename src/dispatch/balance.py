@@ -5,10 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from src.dispatch.ports import (
-    Process,
-    Survey,
-)
+from src.dispatch.ports import Process, Survey
 
 HANDED_MAX: Final = 16
 """So many tenants are handed over at a time."""

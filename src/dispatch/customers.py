@@ -5,13 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from src.dispatch import outreach, people, repeats
-from src.dispatch.facts import (
-    ConflictFact,
-    Customer,
-    RatingFact,
-    ReviewFact,
-    SurveyFact,
-)
+from src.dispatch.facts import ConflictFact, Customer, RatingFact, ReviewFact, SurveyFact
 from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Malformed, NotFound

@@ -3,11 +3,7 @@
 from dataclasses import dataclass
 
 from src.dispatch import people
-from src.dispatch.facts import (
-    Customer,
-    ErasureFact,
-    IdentityFact,
-)
+from src.dispatch.facts import Customer, ErasureFact, IdentityFact
 from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.errors import InUse

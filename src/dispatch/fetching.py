@@ -13,11 +13,7 @@ import structlog
 
 from src.dispatch.facts import MediaFact
 from src.dispatch.jobs import MoveMedia
-from src.dispatch.ports import (
-    Fetched,
-    Fetcher,
-    Parts,
-)
+from src.dispatch.ports import Fetched, Fetcher, Parts
 from src.dispatch.recording import Submit, record
 from src.errors import StoreUnreachable
 

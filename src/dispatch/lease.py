@@ -6,10 +6,7 @@ from typing import Final
 import structlog
 
 from src import metrics
-from src.dispatch.ports import (
-    Clock,
-    Leases,
-)
+from src.dispatch.ports import Clock, Leases
 from src.errors import StoreUnreachable
 from src.router.journal import VERSION
 

@@ -12,18 +12,8 @@ import structlog
 from src import metrics, tracing
 from src.dispatch.clock import TenantTime
 from src.dispatch.config import engine_config
-from src.dispatch.known import (
-    Known,
-    Wanted,
-)
-from src.dispatch.ports import (
-    Batch,
-    Ended,
-    Head,
-    Loaded,
-    Parts,
-    Vouched,
-)
+from src.dispatch.known import Known, Wanted
+from src.dispatch.ports import Batch, Ended, Head, Loaded, Parts, Vouched
 from src.dispatch.turn import Turn
 from src.errors import Fenced, NewerJournal, StoreUnreachable, Unavailable
 from src.router import commands

@@ -24,13 +24,7 @@ import structlog
 
 from src import metrics
 from src.dispatch.jobs import MoveMessage, ReportTrouble
-from src.dispatch.ports import (
-    Ended,
-    Outcome,
-    Outgoing,
-    Parts,
-    Sender,
-)
+from src.dispatch.ports import Ended, Outcome, Outgoing, Parts, Sender
 from src.dispatch.recording import Submit, record
 from src.errors import StoreUnreachable
 

@@ -18,12 +18,7 @@ from src import metrics, tracing
 from src.dispatch import jobs
 from src.dispatch.balance import plan
 from src.dispatch.orders import NO_OUTLOOK, Accuracies, AnsweredInTime, Look, Order, Outlook, Peers, Staffing, Wake
-from src.dispatch.ports import (
-    Leases,
-    Parts,
-    Process,
-    Survey,
-)
+from src.dispatch.ports import Leases, Parts, Process, Survey
 from src.dispatch.tenant import TenantLoop
 from src.dispatch.turn import Job, Once, Repeated
 from src.errors import (

@@ -11,11 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from src.dispatch.facts import (
-    ConflictFact,
-    Customer,
-    IdentityFact,
-)
+from src.dispatch.facts import ConflictFact, Customer, IdentityFact
 from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.errors import Conflict, Gone, NotFound

@@ -9,13 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from src.dispatch import people
-from src.dispatch.facts import (
-    Actor,
-    AuditFact,
-    ContactFact,
-    LinkFact,
-    ProblemFact,
-)
+from src.dispatch.facts import Actor, AuditFact, ContactFact, LinkFact, ProblemFact
 from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.dispatch.versions import Precondition

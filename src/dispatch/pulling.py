@@ -14,11 +14,7 @@ import structlog
 from src.dispatch import jobs
 from src.dispatch.facts import CursorFact
 from src.dispatch.known import Wanted
-from src.dispatch.ports import (
-    Parts,
-    PulledPage,
-    Puller,
-)
+from src.dispatch.ports import Parts, PulledPage, Puller
 from src.dispatch.turn import Job
 from src.errors import Malformed, NotOwner, Refused, StoreUnreachable
 

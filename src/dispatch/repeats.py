@@ -9,10 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from src.dispatch.facts import ReviewFact
-from src.dispatch.known import (
-    Tagged,
-    Wanted,
-)
+from src.dispatch.known import Tagged, Wanted
 from src.dispatch.people import members_of, survivor_of
 from src.dispatch.turn import Turn
 from src.router import commands

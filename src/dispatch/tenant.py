@@ -22,17 +22,10 @@ from src import metrics
 from src.dispatch.facts import Answer
 from src.dispatch.fetching import Fetching
 from src.dispatch.inbox import Inbox, Item
-from src.dispatch.known import (
-    RECENT_CONTACTS_MAX,
-    Known,
-    Wanted,
-)
+from src.dispatch.known import RECENT_CONTACTS_MAX, Known, Wanted
 from src.dispatch.memory import RETRY_PAUSE_S, Memory
 from src.dispatch.outbox import Outbox
-from src.dispatch.ports import (
-    Parts,
-    Vouched,
-)
+from src.dispatch.ports import Parts, Vouched
 from src.dispatch.pulling import Pulling
 from src.dispatch.turn import Job, Keepable, Once, Repeated, Turn
 from src.dispatch.webhooks import Webhooks

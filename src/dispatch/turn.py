@@ -29,13 +29,7 @@ from src.dispatch.facts import (
     TrustFact,
     WebhookFact,
 )
-from src.dispatch.known import (
-    RECENT_CONTACTS_MAX,
-    Known,
-    Recent,
-    Tagged,
-    Wanted,
-)
+from src.dispatch.known import RECENT_CONTACTS_MAX, Known, Recent, Tagged, Wanted
 from src.router import events as ev
 from src.router.board import Decision
 from src.router.commands import Command

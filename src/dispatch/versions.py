@@ -6,14 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from src.dispatch.facts import (
-    AccountFact,
-    ConfigFact,
-    ConnectorFact,
-    ProblemFact,
-    TrustFact,
-    WebhookFact,
-)
+from src.dispatch.facts import AccountFact, ConfigFact, ConnectorFact, ProblemFact, TrustFact, WebhookFact
 from src.errors import PreconditionFailed
 
 Named = ConfigFact | AccountFact | ConnectorFact | WebhookFact

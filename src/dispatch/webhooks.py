@@ -22,17 +22,9 @@ from typing import Any, Final
 import structlog
 
 from src import metrics
-from src.dispatch.facts import (
-    DeliveryFact,
-    WebhookCursor,
-    WebhookFact,
-)
+from src.dispatch.facts import DeliveryFact, WebhookCursor, WebhookFact
 from src.dispatch.jobs import DisableWebhook, KeepDeliveries
-from src.dispatch.ports import (
-    Delivered,
-    Parts,
-    Poster,
-)
+from src.dispatch.ports import Delivered, Parts, Poster
 from src.dispatch.recording import Submit, record
 from src.errors import StoreUnreachable
 from src.router.events import ALARMS

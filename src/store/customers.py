@@ -12,14 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Select, String, and_, column, not_, or_, select, union_all, values
 from sqlalchemy.sql.expression import true
 
-from src.dispatch.facts import (
-    ConflictFact,
-    Customer,
-    IdentityFact,
-    MessageFact,
-    RatingFact,
-    ReviewFact,
-)
+from src.dispatch.facts import ConflictFact, Customer, IdentityFact, MessageFact, RatingFact, ReviewFact
 from src.dispatch.people import whole
 from src.router.entities import CONTACT_COLUMNS
 from src.store import rows, tables

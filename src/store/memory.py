@@ -14,30 +14,9 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Integer, SmallInteger, Table, UniqueConstraint
 
 from src.dispatch.clock import new_id
-from src.dispatch.facts import (
-    CursorFact,
-    DeliveryFact,
-    KeyFact,
-    MediaFact,
-    WebhookCursor,
-    WebhookFact,
-)
-from src.dispatch.known import (
-    LATELY_CONTACTS_MAX,
-    RECENT_CONTACTS_MAX,
-    Known,
-    Wanted,
-)
-from src.dispatch.ports import (
-    Batch,
-    Checkpoint,
-    Clock,
-    Head,
-    Loaded,
-    Outgoing,
-    Process,
-    Survey,
-)
+from src.dispatch.facts import CursorFact, DeliveryFact, KeyFact, MediaFact, WebhookCursor, WebhookFact
+from src.dispatch.known import LATELY_CONTACTS_MAX, RECENT_CONTACTS_MAX, Known, Wanted
+from src.dispatch.ports import Batch, Checkpoint, Clock, Head, Loaded, Outgoing, Process, Survey
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router.entities import Row
 from src.router.folds import FLAGGED_CALLBACK

@@ -11,27 +11,9 @@ import asyncpg
 from sqlalchemy import Table
 
 from src.dispatch.clock import new_id
-from src.dispatch.facts import (
-    CursorFact,
-    DeliveryFact,
-    KeyFact,
-    MediaFact,
-    WebhookCursor,
-    WebhookFact,
-)
-from src.dispatch.known import (
-    Known,
-    Wanted,
-)
-from src.dispatch.ports import (
-    Batch,
-    Checkpoint,
-    Head,
-    Loaded,
-    Outgoing,
-    Process,
-    Survey,
-)
+from src.dispatch.facts import CursorFact, DeliveryFact, KeyFact, MediaFact, WebhookCursor, WebhookFact
+from src.dispatch.known import Known, Wanted
+from src.dispatch.ports import Batch, Checkpoint, Head, Loaded, Outgoing, Process, Survey
 from src.errors import Conflict, Fenced, NotFound, StoreError
 from src.router.entities import Row
 from src.router.journal import Event

@@ -3,15 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from src.dispatch.facts import (
-    TRUST,
-    Customer,
-)
-from src.dispatch.known import (
-    Known,
-    Recent,
-    Tagged,
-)
+from src.dispatch.facts import TRUST, Customer
+from src.dispatch.known import Known, Recent, Tagged
 from src.store import rows
 
 Pair = tuple[Any, Any]

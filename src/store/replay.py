@@ -5,11 +5,7 @@ from itertools import islice
 from typing import Final
 
 from src.dispatch.known import Wanted
-from src.dispatch.ports import (
-    Checkpoint,
-    Loaded,
-    Store,
-)
+from src.dispatch.ports import Checkpoint, Loaded, Store
 from src.router import events as ev
 from src.router.entities import (
     AGENT_COLUMNS,

@@ -38,11 +38,7 @@ from src.dispatch.facts import (
     WebhookCursor,
     WebhookFact,
 )
-from src.dispatch.ports import (
-    Checkpoint,
-    Head,
-    Outgoing,
-)
+from src.dispatch.ports import Checkpoint, Head, Outgoing
 from src.errors import StoreRejected
 from src.router.entities import Row
 from src.router.journal import Event

@@ -17,10 +17,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Integer, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import JSON
 
-from src.dispatch.known import (
-    LATELY_CONTACTS_MAX,
-    RECENT_CONTACTS_MAX,
-)
+from src.dispatch.known import LATELY_CONTACTS_MAX, RECENT_CONTACTS_MAX
 from src.router.folds import FLAGGED_CALLBACK
 from src.store import tables
 from src.store.writes import SECTIONS, Section

@@ -30,18 +30,8 @@ from src.dispatch.facts import (
     SurveyFact,
     TrustFact,
 )
-from src.dispatch.known import (
-    Recent,
-    Tagged,
-    Wanted,
-)
-from src.dispatch.ports import (
-    Batch,
-    Head,
-    Outgoing,
-    Process,
-    Survey,
-)
+from src.dispatch.known import Recent, Tagged, Wanted
+from src.dispatch.ports import Batch, Head, Outgoing, Process, Survey
 from src.errors import Conflict, Fenced, NotFound, StoreRejected
 from src.router import commands as c
 from src.router.entities import Assignment

@@ -10,16 +10,8 @@ import asyncpg
 import pytest
 from msgspec import structs
 
-from src.dispatch.facts import (
-    Answer,
-    ContactFact,
-    Customer,
-    IdentityFact,
-)
-from src.dispatch.known import (
-    RECENT_CONTACTS_MAX,
-    Wanted,
-)
+from src.dispatch.facts import Answer, ContactFact, Customer, IdentityFact
+from src.dispatch.known import RECENT_CONTACTS_MAX, Wanted
 from src.errors import Fenced, StartupError, StoreRejected, StoreUnreachable
 from src.router import commands as c
 from src.store.postgres import PostgresStore

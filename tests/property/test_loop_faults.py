@@ -10,21 +10,10 @@ import pytest
 
 from src.api.schemas import AgentBody
 from src.dispatch import jobs, memory
-from src.dispatch.facts import (
-    ConfigFact,
-    IdentityFact,
-)
+from src.dispatch.facts import ConfigFact, IdentityFact
 from src.dispatch.inbound import Identity, InboundContact
-from src.dispatch.known import (
-    Known,
-    Wanted,
-)
-from src.dispatch.ports import (
-    Batch,
-    Head,
-    Loaded,
-    Parts,
-)
+from src.dispatch.known import Known, Wanted
+from src.dispatch.ports import Batch, Head, Loaded, Parts
 from src.dispatch.tenant import TenantLoop
 from src.dispatch.turn import Once, Repeated, Turn
 from src.errors import Conflict, Fenced, Internal, Malformed, NotFound, NotOwner, Refused, StoreUnreachable

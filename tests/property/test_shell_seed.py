@@ -18,30 +18,13 @@ import pytest
 
 from src.cluster import wire
 from src.dispatch import jobs, ports
-from src.dispatch.facts import (
-    ConfigFact,
-    CursorFact,
-    DeliveryFact,
-    MediaFact,
-    WebhookCursor,
-    WebhookFact,
-)
+from src.dispatch.facts import ConfigFact, CursorFact, DeliveryFact, MediaFact, WebhookCursor, WebhookFact
 from src.dispatch.inbound import Identity, InboundContact
-from src.dispatch.known import (
-    Known,
-    Wanted,
-)
+from src.dispatch.known import Known, Wanted
 from src.dispatch.lease import LeaseKeeper
 from src.dispatch.orders import Order
 from src.dispatch.owner import CLAIM_S, Owner
-from src.dispatch.ports import (
-    Batch,
-    Checkpoint,
-    Loaded,
-    Outgoing,
-    Parts,
-    Survey,
-)
+from src.dispatch.ports import Batch, Checkpoint, Loaded, Outgoing, Parts, Survey
 from src.dispatch.turn import Once, Repeated
 from src.errors import PeerLost, Refused, StoreUnreachable, Unavailable
 from src.router import commands as c

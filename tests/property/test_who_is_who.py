@@ -9,15 +9,9 @@ from typing import Any, Self
 import pytest
 
 from src.dispatch import customers, jobs
-from src.dispatch.facts import (
-    ConflictFact,
-    Customer,
-)
+from src.dispatch.facts import ConflictFact, Customer
 from src.dispatch.inbound import Identity, InboundContact
-from src.dispatch.known import (
-    Known,
-    Wanted,
-)
+from src.dispatch.known import Known, Wanted
 from src.dispatch.ports import Parts
 from src.dispatch.tenant import TenantLoop
 from src.errors import Refused

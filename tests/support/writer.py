@@ -4,15 +4,8 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from src.dispatch.facts import (
-    Answer,
-    Fact,
-)
-from src.dispatch.ports import (
-    Batch,
-    Head,
-    Store,
-)
+from src.dispatch.facts import Answer, Fact
+from src.dispatch.ports import Batch, Head, Store
 from src.errors import Refused
 from src.router import commands as c
 from src.router.engine import Engine

@@ -9,10 +9,7 @@ import pytest
 from src.api.door import AT_ONCE, SOCKETS_FIRST, Door
 from src.delivery.hub import CLOSE_TOO_SLOW, PENDING_COMMITS_MAX, Hub, Subscriber
 from src.dispatch.admission import RETRY_S_MAX, RETRY_S_MIN, Admission
-from src.dispatch.known import (
-    Known,
-    Wanted,
-)
+from src.dispatch.known import Known, Wanted
 from src.errors import Overloaded
 from src.router.journal import Event
 from src.store.memory import MemoryStore

@@ -5,10 +5,7 @@ import random
 import pytest
 
 from src.dispatch.balance import plan
-from src.dispatch.ports import (
-    Process,
-    Survey,
-)
+from src.dispatch.ports import Process, Survey
 
 
 def world(processes: int, tenants: int, owners: dict[str, str | None] | None = None) -> Survey:

@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from src.dispatch import jobs
-from src.dispatch.facts import (
-    CollaborationWord,
-    Customer,
-    NoteFact,
-)
+from src.dispatch.facts import CollaborationWord, Customer, NoteFact
 from src.dispatch.inbound import Identity, InboundContact, InboundMessage
-from src.dispatch.known import (
-    Known,
-    Recent,
-    Wanted,
-)
+from src.dispatch.known import Known, Recent, Wanted
 from src.dispatch.turn import Turn
 from src.errors import NotFound
 from src.router import commands as c

@@ -12,16 +12,8 @@ from src import metrics
 from src.dispatch import jobs, outbox
 from src.dispatch.facts import ConfigFact
 from src.dispatch.inbound import Identity, InboundMessage
-from src.dispatch.known import (
-    Known,
-    Wanted,
-)
-from src.dispatch.ports import (
-    Ended,
-    Outcome,
-    Outgoing,
-    Parts,
-)
+from src.dispatch.known import Known, Wanted
+from src.dispatch.ports import Ended, Outcome, Outgoing, Parts
 from src.dispatch.tenant import TenantLoop
 from src.errors import Forbidden, InvalidState
 from src.router import commands as c

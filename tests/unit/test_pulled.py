@@ -4,10 +4,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from src.dispatch import jobs
-from src.dispatch.facts import (
-    CursorFact,
-    MessageFact,
-)
+from src.dispatch.facts import CursorFact, MessageFact
 from src.dispatch.inbound import Identity, InboundMessage
 from src.dispatch.known import Known
 from src.dispatch.turn import Turn

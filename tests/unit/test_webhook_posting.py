@@ -9,16 +9,10 @@ import pytest
 
 from src import metrics
 from src.dispatch import jobs, webhooks
-from src.dispatch.facts import (
-    Actor,
-    WebhookFact,
-)
+from src.dispatch.facts import Actor, WebhookFact
 from src.dispatch.inbound import Identity, InboundMessage
 from src.dispatch.known import Known
-from src.dispatch.ports import (
-    Delivered,
-    Parts,
-)
+from src.dispatch.ports import Delivered, Parts
 from src.dispatch.tenant import TenantLoop
 from src.errors import StoreUnreachable
 from src.router.journal import Event

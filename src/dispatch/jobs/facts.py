@@ -4,21 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from src.dispatch.config import SETTINGS_NAME
-from src.dispatch.facts import (
-    TRUST,
-    AccountFact,
-    Actor,
-    AuditFact,
-    ConfigFact,
-    ConnectorFact,
-    Fact,
-    KeyFact,
-    TrustFact,
-)
-from src.dispatch.known import (
-    Known,
-    Wanted,
-)
+from src.dispatch.facts import TRUST, AccountFact, Actor, AuditFact, ConfigFact, ConnectorFact, Fact, KeyFact, TrustFact
+from src.dispatch.known import Known, Wanted
 from src.dispatch.turn import Turn
 from src.dispatch.versions import Precondition, Versioned
 from src.router.commands import Command

@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from src.dispatch import outreach, remarks
-from src.dispatch.facts import (
-    ContactFact,
-    IdentityFact,
-    RemarkFact,
-)
+from src.dispatch.facts import ContactFact, IdentityFact, RemarkFact
 from src.dispatch.jobs.inbound import Taken, responsible
 from src.dispatch.known import Wanted
 from src.dispatch.people import insist_on, members_of, survivor_of, whole

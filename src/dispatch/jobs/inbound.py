@@ -7,18 +7,9 @@ from typing import Final
 from src import metrics
 from src.dispatch import people, repeats
 from src.dispatch.callnotes import contact_of
-from src.dispatch.facts import (
-    ContactFact,
-    MediaFact,
-    MessageFact,
-    VisitFact,
-)
+from src.dispatch.facts import ContactFact, MediaFact, MessageFact, VisitFact
 from src.dispatch.inbound import Inbound, InboundContact, InboundDigits, InboundHangup, InboundMessage
-from src.dispatch.known import (
-    RECENT_S,
-    Recent,
-    Wanted,
-)
+from src.dispatch.known import RECENT_S, Recent, Wanted
 from src.dispatch.people import Sighting
 from src.dispatch.turn import ContactSnapshot, Turn
 from src.profile.identities import normalised

@@ -7,12 +7,7 @@ from typing import Any, Literal
 
 from src import metrics
 from src.dispatch import people
-from src.dispatch.facts import (
-    CursorFact,
-    MediaFact,
-    MessageFact,
-    OutgoingFact,
-)
+from src.dispatch.facts import CursorFact, MediaFact, MessageFact, OutgoingFact
 from src.dispatch.jobs.inbound import TakeMessage
 from src.dispatch.known import Wanted
 from src.dispatch.ports import Fetched

@@ -2,13 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from src.dispatch.facts import (
-    Actor,
-    AuditFact,
-    DeliveryFact,
-    WebhookCursor,
-    WebhookFact,
-)
+from src.dispatch.facts import Actor, AuditFact, DeliveryFact, WebhookCursor, WebhookFact
 from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
 from src.dispatch.versions import Precondition

@@ -5,11 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from src.dispatch import remarks, repeats
-from src.dispatch.facts import (
-    CollaborationWord,
-    NoteFact,
-    RemarkFact,
-)
+from src.dispatch.facts import CollaborationWord, NoteFact, RemarkFact
 from src.dispatch.known import Wanted
 from src.dispatch.turn import ContactSnapshot, Turn
 from src.router import commands
