@@ -404,10 +404,16 @@ class Board:
         found = [each.queues[name] for each in self.config.pilots.values() if name in each.queues]
         return [self.config.queues[name], *found] if name in self.config.queues else found
 
-    def sweep(self) -> None:
-        """Somebody came or left: have the queues that relax looked through for steps that need not be waited for."""
+    def sweep(self, *, abilities: bool = False) -> None:
+        """Somebody came or left: have the queues that relax looked through for steps that need not be waited for.
+
+        `abilities`: what an agent can do is another thing, too, so that queues that split are looked through for those
+        whom nobody covers alone any more, or whom all cover together now.
+        """
         for name in self.config.queues:
-            if self.index.anybody_in(name) and any(each.steps for each in self._policies(name)):
+            if self.index.anybody_in(name) and any(
+                each.steps or (abilities and each.split) for each in self._policies(name)
+            ):
                 self.sweep_queue(name)
 
     def look_at_named(self, agent_id: str) -> None:

@@ -93,6 +93,26 @@ class Desk:
             [name for name, limit in channels.items() if limit.cost <= left and counts.get(name, 0) < limit.max]
         )
 
+    def limit(self, agent: Agent, channel: str) -> str:
+        """What keeps the agent from one more contact of a channel that it has no room for, in a word.
+
+        `owed`: work that was interrupted, or whose customer is back, gets its units first. `units`: the capacity.
+        `channel_max`: as many of the channel as may be. `excluded`: a contact of a channel that excludes it.
+        """
+        limit = (self.now.channels or {}).get(channel)
+        if limit is None:
+            return "units"
+        present = [each for each in agent.open.values() if each.present]
+        if not limit.interruptible:
+            present = [each for each in present if not self.gives_way(each)]
+        if any(self.excluded(channel, each.channel) for each in present):
+            return "excluded"
+        if sum(1 for each in present if each.channel == channel) >= limit.max:
+            return "channel_max"
+        if sum(each.cost for each in present) + limit.cost > self.now.capacity:
+            return "units"
+        return "owed"
+
     def can_retake(self, agent: Agent, assignment: Assignment) -> bool:
         """Whether there is room to give a released assignment its units back: where there is nothing else, there is."""
         present = [each for each in agent.open.values() if each.present]

@@ -21,6 +21,7 @@ from src.router.model import LANGUAGE, Overflow, QueueConfig
 from src.router.pages import Signature
 from src.router.queueing import Loosened, is_closed
 from src.router.splitting import parted
+from src.router.waits import Estimate
 
 AGENTS_MAX: Final = 200
 """So many agents are looked at one by one, those that fit first; the counts are over all, and of the index."""
@@ -76,7 +77,12 @@ def of_new(board: Board, intake: Intake, command: Receive) -> dict[str, Any]:
             "lead": requirements_json(split.lead),
             "shared": requirements_json(split.shared),
         },
-        **_outlook(board, contact, (board.now - found.priority * 1000, command.contact_id)),
+        **_outlook(
+            board,
+            contact,
+            (board.now - found.priority * 1000, command.contact_id),
+            at_once=bool(agents["candidates"]) and board.is_open(contact),
+        ),
         **agents,
         "steps": _steps(board, Loosened.of(contact), policy, command.channel, 0),
     }
@@ -104,6 +110,8 @@ def of_transfer(board: Board, contact: Contact, from_agent_id: str, changed: Map
 def of_contact(board: Board, contact: Contact) -> dict[str, Any]:
     """Of a contact that is open."""
     policy = board.policy(contact)
+    agents = _agents(board, board.need(contact), board.barred(contact), policy)
+    at_once = bool(agents["candidates"]) and board.is_open(contact)
     preferred_agent = None
     if contact.target_agent_id is not None:
         preferred_agent = {"agent_id": contact.target_agent_id, "kind": contact.target_kind}
@@ -121,8 +129,8 @@ def of_contact(board: Board, contact: Contact) -> dict[str, Any]:
         "open": board.is_open(contact),
         "queue_is": board.queue_is(contact),
         "step": contact.step,
-        **_outlook(board, contact, contact.key, waits=contact.state == "waiting"),
-        **_agents(board, board.need(contact), board.barred(contact), policy),
+        **_outlook(board, contact, contact.key, waits=contact.state == "waiting", at_once=at_once),
+        **agents,
         "steps": _steps(board, Loosened.of(contact), policy, contact.channel, contact.step),
     }
 
@@ -155,10 +163,14 @@ def _overflow_json(where: Overflow, reason: str) -> dict[str, Any]:
     }
 
 
-def _outlook(board: Board, contact: Contact, key: ContactKey, *, waits: bool = True) -> dict[str, Any]:
-    """The place in the queue and the likely wait, for one that waits or would, with this key."""
+def _outlook(
+    board: Board, contact: Contact, key: ContactKey, *, waits: bool = True, at_once: bool = False
+) -> dict[str, Any]:
+    """The place in the queue and the likely wait, for one that waits or would, with this key; none, if `at_once`."""
     position = board.index.place(key, contact.queue) if waits else None
-    return {"position": position, "estimate": None if position is None else board.estimate(contact, position)}
+    if position is None or at_once:
+        return {"position": position, "estimate": None if position is None else Estimate(0, 0, 0)}
+    return {"position": position, "estimate": board.estimate(contact, position)}
 
 
 def _steps(board: Board, loosened: Loosened, policy: QueueConfig, channel: str, done: int) -> list[dict[str, Any]]:
@@ -240,7 +252,8 @@ def _reasons(board: Board, need: Need, barred: Mapping[str, int], agent_id: str)
         )
         found.append({"code": status, "reason": agent.reason if agent.paused is None else agent.paused})
     elif config.cost(need.channel) is not None and not board.index.can_take(agent_id, need.channel):
-        found.append({"code": "no_capacity", "load": agent.load, "capacity": config.capacity})
+        room = {"load": agent.load, "capacity": config.capacity, "cost": config.cost(need.channel)}
+        found.append({"code": "no_capacity", **room, "limit": desk.limit(agent, need.channel)})
     if agent_id in barred:
         found.append({"code": "barred", "until": barred[agent_id]})
     return found or [{"code": "fits"}]

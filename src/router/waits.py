@@ -1,9 +1,10 @@
 """How long a contact will likely wait: from its place and the pace at which the queue has moved. Pure arithmetic.
 
-The pace is the mean time between the queue's latest departures while it was open and somebody waited. If departures
-come at random (exponential times between them), the wait of the contact at place p is the sum of p such times: its mean
-is p times the mean time, its standard deviation √p times (the Erlang distribution). The range told holds four of five
-such waits. Whoever waits over hours in which the queue is closed waits so much longer; the board knows those.
+The pace is the mean time from one departure to the next, over the latest during which the queue was open and somebody
+waited. Time without demand says nothing: what was seen before holds on. If departures come at random (exponential times
+between them), the wait of the contact at place p is the sum of p such times: its mean is p times the mean time, its
+standard deviation √p times (the Erlang distribution). The range told holds four of five such waits. Whoever waits over
+hours in which the queue is closed waits so much longer; the board knows those.
 """
 
 from collections import deque
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import Final
 
-DEPARTURES: Final = 32
-"""So many departures from a queue make its pace."""
+INTERVALS: Final = 31
+"""So many times between departures make a queue's pace."""
 
 SPREAD: Final = 1.2816
 """Standard deviations on either side: 80 in 100 of a normal distribution."""
@@ -40,7 +41,10 @@ class Accuracy:
 
 @dataclass(slots=True)
 class _Flow:
-    departures: deque[int] = field(default_factory=lambda: deque(maxlen=DEPARTURES))
+    """`intervals` in milliseconds; `since`: the last departure, or when somebody began to wait; None: nobody waits."""
+
+    intervals: deque[int] = field(default_factory=lambda: deque(maxlen=INTERVALS))
+    since: int | None = None
     closed_at: int | None = None
     accuracy: Accuracy = field(default_factory=Accuracy)
 
@@ -55,11 +59,18 @@ class Waits:
     def estimate(self, queue: str, position: int) -> Estimate | None:
         """The likely wait at a place of a queue; None while the queue has not shown a pace."""
         flow = self._flows.get(queue)
-        if flow is None or len(flow.departures) < 2:  # noqa: PLR2004  # two departures make one interval
+        if flow is None or not flow.intervals:
             return None
-        pace_s = (flow.departures[-1] - flow.departures[0]) / (len(flow.departures) - 1) / 1000
+        pace_s = sum(flow.intervals) / len(flow.intervals) / 1000
         wait, spread = position * pace_s, SPREAD * sqrt(position) * pace_s
         return Estimate(round(wait), round(max(0.0, wait - spread)), round(wait + spread))
+
+    def begins(self, queue: str, at: int, *, is_open: bool) -> None:
+        """A contact begins to wait, and nobody else does: from now on there is demand."""
+        flow = self._flows.get(queue)
+        if flow is None:
+            flow = self._flows[queue] = _Flow(closed_at=None if is_open else at)
+        flow.since = at
 
     def told(self, contact_id: str, estimate: Estimate, at: int) -> None:
         """What a contact is told when it begins to wait, to be compared with what comes."""
@@ -73,21 +84,19 @@ class Waits:
         if not is_open:
             flow.closed_at = at if flow.closed_at is None else flow.closed_at
         elif flow.closed_at is not None:
-            closed_ms = at - flow.closed_at
-            flow.departures = deque([each + closed_ms for each in flow.departures], maxlen=DEPARTURES)
+            if flow.since is not None:
+                flow.since += at - max(flow.closed_at, flow.since)
             flow.closed_at = None
 
     def left(self, contact_id: str, queue: str, at: int, *, others_wait: bool) -> tuple[Estimate, int] | None:
-        """A contact is offered: what it was told when it began to wait, and how long it then waited, in seconds."""
+        """A contact is taken: what it was told when it began to wait, and how long it then waited, in seconds."""
         flow = self._flows.get(queue)
         if flow is None:
             flow = self._flows[queue] = _Flow()
-        if flow.closed_at is not None:
-            pass  # who is served out of hours says nothing of how fast the others are
-        elif others_wait:
-            flow.departures.append(at)
-        elif flow.departures:
-            flow.departures.clear()  # time without demand says nothing of how fast a queue moves
+        if flow.closed_at is None:  # who is served out of hours says nothing of how fast the others are
+            if flow.since is not None:
+                flow.intervals.append(at - flow.since)
+            flow.since = at if others_wait else None
         if not self._told:
             return None
         told = self._told.pop(contact_id, None)

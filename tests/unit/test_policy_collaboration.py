@@ -65,6 +65,27 @@ def test_what_somebody_covers_alone_is_not_split_even_if_that_one_is_away(centre
     assert "both" == centre.holder("x")
 
 
+@pytest.mark.parametrize("gone", ["deleted", "changed", "run out"])
+def test_what_waits_is_split_once_nobody_covers_it_alone_any_more(centre: Centre, gone: str) -> None:
+    centre.agent("expert", skills={"fault": 50})
+    ends = {"skills_until": {"fault": centre.now + 60_000}} if gone == "run out" else {}
+    centre.agent("both", "away", skills={"refund": 50, "fault": 50}, **ends)
+    assert centre.contact("x", "refund", "fault") is None
+    if gone == "deleted":
+        centre.do(c.DeleteAgent("both"))
+    elif gone == "changed":
+        centre.agent("both", "away", skills={"refund": 50})
+    centre.later(61)
+    assert centre.holder("x") in {"lead", "expert"}
+
+
+def test_what_waits_is_split_once_all_together_cover_it(centre: Centre) -> None:
+    assert centre.contact("x", "refund", "fault") is None
+    centre.agent("expert", "away", skills={"fault": 50})
+    centre.later(1)
+    assert "lead" == centre.holder("x")
+
+
 def test_what_nobody_covers_at_all_is_not_split(centre: Centre) -> None:
     assert centre.contact("x", "refund", "unheard_of") is None
     centre.queue("whole", split=False)

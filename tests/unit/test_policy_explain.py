@@ -4,7 +4,8 @@ import pytest
 
 from src.router import commands as c
 from src.router import dryrun
-from src.router.model import Overflow, QueueConfig, Step, TagRequest, Terms
+from src.router.model import ChannelLimit, Overflow, QueueConfig, Step, TagRequest, Terms
+from src.router.waits import Estimate
 from tests.support.centre import Centre
 
 
@@ -38,6 +39,43 @@ def test_what_stands_against_each_agent_is_said_of_a_waiting_contact(centre: Cen
     told = centre.engine.explain_contact("x", centre.now)
     reasons = {each["agent_id"]: [one["code"] for one in each["reasons"]] for each in told["agents"]}
     assert {"barred": ["barred"], "busy": ["no_capacity"], "elsewhere": ["team"], "paused": ["paused"]} == reasons
+
+
+def test_what_keeps_an_agent_from_one_more_is_said(centre: Centre) -> None:
+    channels = {
+        "chat": ChannelLimit(30, 2),
+        "voice": ChannelLimit(100, 1, excludes=("video",)),
+        "video": ChannelLimit(10, 2),
+        "mail": ChannelLimit(60, 1, interruptible=True),
+        "fax": ChannelLimit(10, 2, interruptible=True),
+    }
+    centre.agent("a", channels=channels)
+
+    def limit(channel: str) -> tuple[str, int]:
+        told = centre.engine.dry_run(c.Receive("new", "k", channel, tags=()), centre.now)
+        ((reason,),) = [each["reasons"] for each in told["agents"]]
+        assert "no_capacity" == reason["code"]
+        return reason["limit"], reason["cost"]
+
+    centre.active("mail", channel="mail")
+    assert ("channel_max", 60) == limit("mail")
+    centre.active("chat")
+    assert ("units", 100) == limit("voice")
+    centre.active("chat-2")
+    assert ("channel_max", 30) == limit("chat")
+    assert ("owed", 10) == limit("fax"), "the mail was interrupted for the second chat, and comes before anything new"
+    for name in ("chat", "chat-2", "mail"):
+        centre.do(c.Complete(centre.assignment_id(name) or ""))
+    centre.active("seen", channel="video")
+    assert ("excluded", 100) == limit("voice")
+
+
+def test_who_would_be_taken_at_once_is_told_no_wait(centre: Centre) -> None:
+    centre.agent("a", capacity=25)
+    asked = c.Receive("new", "k", "chat", tags=())
+    assert Estimate(0, 0, 0) == centre.engine.dry_run(asked, centre.now)["estimate"]
+    centre.active("x")
+    assert centre.engine.dry_run(asked, centre.now)["estimate"] is None, "the queue has shown no pace yet"
 
 
 def test_a_pinned_contact_in_a_paused_queue_is_told_to_be_held_up_by_the_queue(centre: Centre) -> None:

@@ -76,6 +76,17 @@ def test_it_says_so_when_it_comes_too_late(centre: Centre) -> None:
     assert "contact.late" not in centre.later(599)
     assert "contact.late" in centre.later(1)
     assert ("late",) == tuple(each for each in centre.engine.state.contacts["x"].flags if each == "late")
+    assert ["owner"] == [each.agent_id for each in centre.told("contact.late")], "who promised, while nobody has it"
+
+
+def test_who_has_it_by_then_hears_that_it_is_late(centre: Centre) -> None:
+    centre.settings(park_return_s=60)
+    park(centre, 600)
+    centre.later(500)
+    centre.do(c.SetPresence("owner", "away"))
+    centre.agent("b")
+    centre.later(100)
+    assert ["b"] == [each.agent_id for each in centre.told("contact.late")]
 
 
 def test_what_waits_for_a_lost_agent_within_one_turn_is_for_all(centre: Centre) -> None:

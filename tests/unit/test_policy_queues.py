@@ -402,6 +402,44 @@ def test_the_estimate_is_a_range_and_is_held_against_what_came(centre: Centre) -
     assert (1, 1, 0) == (accuracy.contacts, accuracy.within, accuracy.error_s)
 
 
+def test_a_pace_outlasts_the_time_without_demand_and_that_time_is_no_part_of_it(centre: Centre) -> None:
+    centre.agent("a", capacity=25)
+    centre.do(c.SetPresence("a", "available", lease_s=86_400))
+    names = ["x0", "x1", "x2", "x3"]
+    for name in names:
+        centre.contact(name)
+    assert centre.engine.estimate("x1") is None, "nobody has left the queue yet"
+    for name in names:
+        centre.do(c.Complete(centre.accept(name)))
+        centre.later(10)
+    centre.later(3600)
+    centre.active("busy")
+    for name in ("y0", "y1"):
+        centre.contact(name)
+    found = centre.engine.estimate("y1")
+    assert found is not None
+    assert 15 == found.wait_s, "0, 10, 10 and 10 seconds from one to the next, and none of the hour between"
+
+
+def test_a_queue_that_was_given_up_by_all_has_no_demand(centre: Centre) -> None:
+    centre.agent("a", capacity=25)
+    centre.do(c.SetPresence("a", "available", lease_s=86_400))
+    centre.active("x0")
+    for name in ("x1", "x2"):
+        centre.contact(name)
+    centre.later(10)
+    centre.do(c.Complete(centre.assignment_id("x0") or ""))
+    centre.accept("x1")
+    centre.do(c.Cancel("x2"))
+    centre.later(3600)
+    for name in ("y1", "y2"):
+        centre.contact(name)
+    centre.later(10)
+    centre.do(c.Complete(centre.assignment_id("x1") or ""))
+    centre.accept("y1")
+    assert 10 == centre.engine.estimated_wait_s("y2")
+
+
 def test_the_estimate_counts_opening_hours_alone_and_keeps_its_pace_over_night(centre: Centre) -> None:
     centre.now = 10 * 3_600_000  # ten in the morning
     centre.queue(hours=Hours("UTC", dict.fromkeys(EVERY_DAY, ((540, 1020),))))

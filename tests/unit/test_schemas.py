@@ -191,10 +191,12 @@ def test_pilots_and_departments() -> None:
     assert (NOON_AT, "q", "r") == (pilot.from_at, pilot.queues["q"].name, (pilot.rules or {})["r"].name)
     assert pilot_config("all", dumped(PilotBody())).rules is None
     dated = {"from": NOON, "until": "2026-10-01T05:00:00Z", "progress_s": 9}
-    put = {"teams": ["depot"], "deadlines": {"feedback_s": 60}, "dated": [dated], "escalate_to": "boss"}
+    ordinary = {"feedback_s": 60, "solution_s": 90}
+    put = {"teams": ["depot"], "deadlines": ordinary, "dated": [dated | {"solution_s": None}], "escalate_to": "boss"}
     department = department_config("logistics", dumped(DepartmentBody.model_validate(put)))
     assert [] == untouched(department)
-    assert (DatedDeadlines(NOON_AT, NOON_AT + 3_600_000, Deadlines(progress_s=9)),) == department.dated
+    season = Deadlines(progress_s=9, feedback_s=60)
+    assert (DatedDeadlines(NOON_AT, NOON_AT + 3_600_000, season),) == department.dated, "what is left out stays"
 
 
 def test_an_empty_body_is_the_models_default() -> None:

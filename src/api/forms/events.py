@@ -226,7 +226,7 @@ class ContactResumed(Need, frozen=True, kw_only=True):
 
 
 class ContactLate(Data, frozen=True, kw_only=True):
-    """What was promised for `until` has not been taken up."""
+    """What was promised for `until` has not been taken up. Its agent is told, or its owner while it has none."""
 
     until: Time
 

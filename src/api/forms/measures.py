@@ -1,6 +1,6 @@
 """What is answered of how things go: health, live counts, pilots compared, decisions and why they were made so."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -228,7 +228,12 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """What speaks against an agent: what is wanted, and what it has."""
+    """What speaks against an agent: what is wanted, and what it has.
+
+    Of `no_capacity`, `limit` says what is in the way: `units` (too few are left for `cost`), `channel_max` (as many of
+    the channel as may be), `excluded` (a contact of a channel that excludes it), `owed` (other work gets its units
+    back first).
+    """
 
     code: str
     wanted: Any | UnsetType = UNSET
@@ -236,6 +241,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | UnsetType | None = UNSET
     load: int | UnsetType = UNSET
     capacity: int | UnsetType = UNSET
+    cost: int | UnsetType | None = UNSET
+    limit: Literal["units", "channel_max", "excluded", "owed"] | UnsetType = UNSET
     until: Time | UnsetType = UNSET
 
 

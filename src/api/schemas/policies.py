@@ -150,7 +150,10 @@ class PilotBody(Body):
 
 
 class DatedDeadlines(DeadlinesBody, Period):
-    """Deadlines of a season: for what is asked from `from` up to `until`, in place of the ordinary ones."""
+    """Deadlines of a season: for what is asked from `from` up to `until`, in place of the ordinary ones.
+
+    Those that are left out are the ordinary ones in the season, too; null: there is none in it.
+    """
 
 
 class DepartmentBody(Body):
@@ -163,6 +166,13 @@ class DepartmentBody(Body):
     deadlines: DeadlinesBody = DeadlinesBody()
     dated: Annotated[list[DatedDeadlines], Field(max_length=50)] = []
     escalate_to: Name | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "DepartmentBody":
+        for season in self.dated:
+            for name in DeadlinesBody.model_fields.keys() - season.model_fields_set:
+                setattr(season, name, getattr(self.deadlines, name))
+        return self
 
 
 class CollaborationDeadlines(Body):

@@ -33,7 +33,7 @@ def put_agent(room: Room, command: commands.PutAgent) -> None:
     board, config = room.board, command.config
     checks.check_agent(config, board.config.agents)
     set_agent(board, config)
-    board.sweep()
+    board.sweep(abilities=True)
 
 
 def set_agent(board: Board, config: AgentConfig) -> None:
@@ -49,7 +49,7 @@ def delete_agent(room: Room, command: commands.DeleteAgent) -> None:
     check_free(agent)
     check_unnamed(board.config, agent.id)
     drop_agent(board, agent)
-    board.sweep()
+    board.sweep(abilities=True)
 
 
 def check_free(agent: Agent) -> None:

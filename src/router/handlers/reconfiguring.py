@@ -33,7 +33,7 @@ def reconfigure(room: Room, command: commands.Reconfigure) -> None:
         else:
             configuration.drop_named(room, delete)
     room.intake.forget(finder)
-    board.sweep()
+    board.sweep(abilities=True)
 
 
 def check(room: Room, command: commands.Reconfigure) -> None:

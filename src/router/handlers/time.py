@@ -54,9 +54,17 @@ def _contact_due(board: Board, contact_id: str) -> None:
     if (flag_at := flag_due_at(board, contact, board.policy(contact))) is not None and flag_at <= now:
         flag_long_wait(board, contact)
     if contact.parked_until is not None and contact.parked_until <= now:
-        board.tell(ev.CONTACT_LATE, contact, until=contact.parked_until)
+        _tell_late(board, contact)
     if contact.state == "waiting":
         _waiting_due(board, contact)
+
+
+def _tell_late(board: Board, contact: Contact) -> None:
+    """What was promised is overdue: who has the contact hears it, else who promised."""
+    held = board.current(contact)
+    owner_id = contact.owner_id if contact.owner_id in board.config.agents else None
+    to = owner_id if held is None else held.agent_id
+    board.emit(ev.CONTACT_LATE, {"until": contact.parked_until}, contact=contact, agent_id=to)
 
 
 def _waiting_due(board: Board, contact: Contact) -> None:
@@ -93,7 +101,7 @@ def _agent_due(board: Board, agent_id: str) -> None:
     else:
         board.look_at_agent(agent_id)  # a skill has run out, or it is no newcomer any more
         board.look_at_named(agent_id)
-        board.sweep()
+        board.sweep(abilities=True)
 
 
 def _queue_due(board: Board, name: str) -> None:
