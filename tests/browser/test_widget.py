@@ -97,7 +97,7 @@ async def test_a_chat_from_the_first_word_to_the_stars(website: Website, monkeyp
             await expect(page.get_by_role("img", name="照片.png")).to_be_visible()
             program = FilePayload(name="照片.png", mimeType="image/png", buffer=b"MZ\x90\0")
             await page.locator("input[type=file]").set_input_files(files=[program])
-            await expect(page.get_by_text("文件无法发送：不支持此类文件")).to_be_visible()
+            await expect(page.get_by_text("照片.png 无法发送：不支持此类文件")).to_be_visible()
             await anna.ask(type="complete", assignment_id=offered["assignment_id"])
         await expect(page.get_by_role("status").first).to_contain_text("本次对话已结束")
         await good(page)
@@ -187,6 +187,68 @@ async def test_what_was_written_before_a_reload_is_sent_after_it(website: Websit
         await opened(page)
         await kept(page, 2)
         assert ["一", "二"] == await texts(page)
+
+
+async def test_what_was_written_too_fast_keeps_its_order_and_outlives_a_reload(website: Website) -> None:
+    wanted = [str(number) for number in range(23)]
+    async with website.visit() as (_, page):
+        await opened(page)
+        for each in wanted:
+            await say(page, each)
+        await expect(page.get_by_text("稍后会自动发出")).to_have_count(1)
+        await page.reload()
+        await opened(page)
+        await kept(page, len(wanted))
+        assert wanted == await texts(page)
+
+
+async def test_what_one_tab_could_not_send_is_not_forgotten_by_another(website: Website) -> None:
+    async with website.visit() as (context, one):
+        await opened(one)
+        await say(one, "一")
+        await kept(one, 1)
+        other = await context.new_page()
+        await website.go(other)
+        await opened(other)
+        await expect(other.locator(".bubble")).to_have_count(1)
+        await context.set_offline(True)
+        await say(one, "二")
+        await say(other, "三")
+        await one.close()
+        await context.set_offline(False)
+        await other.reload()
+        await opened(other)
+        await kept(other, 3)
+        assert ["一", "三", "二"] == sorted(await texts(other))
+
+
+async def test_the_last_line_stays_in_sight_and_a_look_back_is_left_alone(website: Website) -> None:
+    left = """() => {
+        const body = document.querySelector('cordboard-chat').shadowRoot.querySelector('.body');
+        return body.scrollHeight - body.scrollTop - body.clientHeight;
+    }"""
+    async with website.visit(viewport={"width": 360, "height": 500}) as (_, page):
+        await opened(page)
+        await say(page, "一")
+        await kept(page, 1)
+        contact = (await website.client.call("GET", "/v1/contacts"))["items"][0]
+
+        async def told(text: str) -> None:
+            body = {"from": "agent", "text": text}
+            await website.client.call("POST", f"/v1/contacts/{contact['id']}/messages", json=body)
+            await expect(page.get_by_text(text, exact=True)).to_have_count(1)
+
+        for number in range(12):
+            await told(f"答 {number}")
+        await page.set_viewport_size({"width": 360, "height": 380})
+        await page.wait_for_timeout(300)
+        assert 2 > await page.evaluate(left)
+        await page.locator(".body").hover()
+        await page.mouse.wheel(0, -200)
+        await page.wait_for_timeout(300)
+        before = await page.evaluate(left)
+        await told("又一条")
+        assert before < await page.evaluate(left), "who reads what was said before goes on reading"
 
 
 async def test_two_tabs_are_one_conversation(website: Website) -> None:

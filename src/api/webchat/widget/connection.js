@@ -11,6 +11,7 @@ const PAUSE_MS = [500, 1_000, 2_000, 4_000, 8_000, 15_000];
 const EARLY_MS = 60_000; // a token that is over so soon is not used any more
 const TOKEN = 4001;
 const PENDING_MAX = 50;
+const FILE_NAME_CHARS = 128;
 
 const newId = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -42,7 +43,7 @@ export class Connection extends EventTarget {
     super();
     this.#address = address;
     this.#key = `cordboard ${address}`;
-    this.pending = this.#kept().pending ?? [];
+    this.pending = (this.#kept().pending ?? []).map(({ problem, ...said }) => said); // it is tried again
   }
 
   /** Whether this visitor has been here before, and may have something going on. */
@@ -78,7 +79,7 @@ export class Connection extends EventTarget {
   say(message) {
     const said = { id: newId(), at: new Date().toISOString(), ...message };
     this.pending = [...this.pending, said].slice(-PENDING_MAX);
-    this.#keep({ pending: this.pending });
+    this.#keepPending();
     this.#changed();
     this.#flush();
     return said.id;
@@ -94,7 +95,7 @@ export class Connection extends EventTarget {
   /** Take back what was refused. */
   drop(id) {
     this.pending = this.pending.filter((each) => each.id !== id);
-    this.#keep({ pending: this.pending });
+    this.#keepPending(id);
     this.#changed();
   }
 
@@ -119,7 +120,7 @@ export class Connection extends EventTarget {
   /** Send a file: gives its message, or throws an error whose `code` says why it cannot be. */
   async upload(file) {
     await this.#session();
-    const address = `${this.#address}/files?name=${encodeURIComponent(file.name)}&id=${newId()}`;
+    const address = `${this.#address}/files?name=${encodeURIComponent(file.name.slice(-FILE_NAME_CHARS))}&id=${newId()}`;
     const type = file.type || "application/octet-stream";
     const answer = await fetch(address, {
       method: "POST",
@@ -294,7 +295,7 @@ export class Connection extends EventTarget {
 
   /** Send what has not been kept yet: one after the other, so that the order stays. */
   #flush() {
-    if (this.#inFlight !== null) return;
+    if (this.#inFlight !== null || this.pending.some((each) => each.problem?.waits)) return;
     const next = this.pending.find((each) => !each.problem);
     if (!next) return;
     const { at, problem, ...message } = next;
@@ -305,7 +306,8 @@ export class Connection extends EventTarget {
     const said = this.pending.find((each) => each.id === id);
     if (said) {
       this.pending = this.pending.filter((each) => each.id !== id);
-      this.#keep({ pending: this.pending, talked: true });
+      this.#keepPending(id);
+      this.#keep({ talked: true });
       if (kept && !this.messages.has(kept.id)) {
         const { text, at } = said;
         this.messages.set(kept.id, { id: kept.id, client_id: id, number: kept.number, from: "visitor", kind: "text", text, payload: {}, at });
@@ -333,6 +335,13 @@ export class Connection extends EventTarget {
     } catch {
       return {}; // a browser that keeps nothing, or something that is not ours
     }
+  }
+
+  /** Keep what has not been sent, beside what another tab has not; `gone` no longer. */
+  #keepPending(gone) {
+    const mine = new Set([gone, ...this.pending.map((each) => each.id)]);
+    const others = (this.#kept().pending ?? []).filter((each) => !mine.has(each.id));
+    this.#keep({ pending: [...others, ...this.pending].slice(-PENDING_MAX) });
   }
 
   #keep(more) {

@@ -25,13 +25,13 @@ function row(field, id, language, say) {
     field.kind === "choice"
       ? el("select", shared, el("option", { value: "" }, say("choose")), ...field.options.map((each) => el("option", { value: each }, each)))
       : field.kind === "long"
-        ? el("textarea", { ...shared, rows: 3, maxlength: 1000 })
-        : el("input", { ...shared, type: TYPES[field.kind], maxlength: 1000 });
+        ? el("textarea", { ...shared, rows: 3, maxlength: 1000, dir: "auto" })
+        : el("input", { ...shared, type: TYPES[field.kind], maxlength: 1000, dir: "auto" });
   const wrong = el("p", { id: `${id}-wrong`, role: "alert" });
   const check = () => {
     const good = input.value.trim() ? input.checkValidity() : !field.required;
     input.setAttribute("aria-invalid", String(!good));
-    wrong.textContent = good ? "" : input.value.trim() ? input.validationMessage : say("required");
+    wrong.textContent = good ? "" : say(input.value.trim() ? "badEmail" : "required"); // not in the browser's words: its language may be another
     return good;
   };
   const label = el("label", { for: id }, own(field.label, language), field.required ? " *" : "");
@@ -43,7 +43,13 @@ export function rating(say, send) {
   const stars = [1, 2, 3, 4, 5].map((score) =>
     el("label", {}, el("input", { type: "radio", name: "score", value: score, required: true, "aria-label": say("star", { score }) }), icon("star")),
   );
-  const comment = el("textarea", { id: "comment", rows: 2, maxlength: 2000 });
+  const comment = el("textarea", { id: "comment", rows: 2, maxlength: 2000, dir: "auto" });
+  const more = el(
+    "div",
+    { class: "fields", hidden: true },
+    el("div", {}, el("label", { for: "comment" }, say("comment")), comment),
+    el("button", { type: "submit" }, say("rateSend")),
+  );
   const submit = (event) => {
     event.preventDefault();
     const chosen = event.target.elements.score.value;
@@ -51,9 +57,8 @@ export function rating(say, send) {
   };
   return el(
     "form",
-    { class: "fields", onsubmit: submit },
+    { class: "fields", onsubmit: submit, onchange: () => (more.hidden = false) },
     el("fieldset", {}, el("legend", {}, say("rate")), el("div", { class: "stars" }, ...stars)),
-    el("div", {}, el("label", { for: "comment" }, say("comment")), comment),
-    el("button", { type: "submit", class: "line" }, say("rateSend")),
+    more,
   );
 }

@@ -1,29 +1,59 @@
 // The conversation as a list: what is new is added, nothing is drawn twice, so that a screen reader reads each once.
 
-import { el, linked } from "./dom.js";
+import { el, icon, linked } from "./dom.js";
 
 const NEAR_PX = 80;
+const JOINED_MS = 120_000; // what one says within so long stands together, under one name and time
 
 export class Log {
   #list;
   #body;
   #say;
   #line;
+  #write;
+  #language;
   #drawn = new Map();
   #names = new Map();
-  #notes = 0;
+  #notes = new Map();
+  #stays = true; // the last line is in sight: then it stays so, whatever grows or shrinks
+  #noted = 0;
 
-  constructor(list, body, say, line) {
+  /** `write` is what a choice of a menu does: the visitor says it. */
+  constructor(list, body, say, line, language, write) {
     this.#list = list;
     this.#body = body;
     this.#say = say;
     this.#line = line;
+    this.#language = language;
+    this.#write = write;
+    let known = "";
+    const size = () => `${body.clientHeight} of ${body.scrollHeight}`;
+    body.addEventListener("scroll", () => {
+      if (size() !== known) return; // something grew or shrank, and nobody scrolled
+      this.#stays = body.scrollHeight - body.scrollTop - body.clientHeight < NEAR_PX;
+    });
+    const sizes = new ResizeObserver(() => {
+      known = size();
+      if (this.#stays) this.toEnd();
+    });
+    for (const each of [body, list]) sizes.observe(each);
   }
 
   /** Draw what is not there yet, or is another now. */
-  show(line) {
+  show() {
+    const line = this.#line;
     const kept = [...line.messages.values()].sort((one, other) => one.number - other.number || (one.id < other.id ? -1 : 1));
-    const wanted = [...kept.map((each) => this.#message(each)), ...line.pending.map((each) => this.#pending(each))];
+    const wanted = [];
+    const notes = [...this.#notes.values()];
+    let day = new Date().toDateString();
+    for (const each of kept) {
+      while (notes.length && notes[0].after < each.number) wanted.push(notes.shift());
+      const at = new Date(each.at);
+      if (at.toDateString() !== day) wanted.push(this.#day(at));
+      day = at.toDateString();
+      wanted.push(this.#message(each, at));
+    }
+    wanted.push(...notes, ...line.pending.map((each) => this.#pending(each)));
     const keys = new Set(wanted.map((each) => each.key));
     for (const [key, drawn] of this.#drawn) {
       if (!keys.has(key)) {
@@ -32,48 +62,68 @@ export class Log {
       }
     }
     let before = null;
-    for (const each of wanted) {
+    for (const [place, each] of wanted.entries()) {
       let drawn = this.#drawn.get(each.key);
       if (!drawn || drawn.look !== each.look) {
         const element = each.draw();
         drawn?.element.replaceWith(element);
         this.#drawn.set(each.key, (drawn = { look: each.look, element }));
       }
-      const place = before === null ? this.#list.firstChild : before.nextSibling;
-      if (drawn.element !== place) this.#list.insertBefore(drawn.element, place);
+      const next = before === null ? this.#list.firstChild : before.nextSibling;
+      if (drawn.element !== next) this.#list.insertBefore(drawn.element, next);
       before = drawn.element;
+      const follower = wanted[place + 1];
+      before.classList.toggle("joined", Boolean(each.who && follower?.who === each.who && follower.at - each.at < JOINED_MS));
     }
   }
 
-  /** Whether the last line is in sight: then it stays so. */
-  atEnd() {
-    return this.#body.scrollHeight - this.#body.scrollTop - this.#body.clientHeight < NEAR_PX;
+  /** A line of the widget's own, behind what has been said so far; gives its key. */
+  note(text, bad = false) {
+    const key = `note ${this.#noted++}`;
+    const after = Math.max(0, ...[...this.#line.messages.values()].map((each) => each.number));
+    const draw = () => el("li", { class: "own" }, el("p", { class: bad ? "meta bad" : "meta" }, text));
+    this.#notes.set(key, { key, after, look: "note", draw });
+    this.toEnd();
+    this.show();
+    return key;
   }
 
-  /** A line of the widget's own. */
-  note(text) {
-    const key = `note ${this.#notes++}`;
-    this.#list.append(el("li", { class: "own", "data-key": key }, el("p", { class: "meta bad", role: "alert" }, text)));
-    this.toEnd();
+  /** Take a line of the widget's own away. */
+  unnote(key) {
+    this.#notes.delete(key);
+    this.show();
   }
 
   toEnd() {
+    this.#stays = true;
     this.#body.scrollTop = this.#body.scrollHeight;
   }
 
-  #message(message) {
+  #day(at) {
+    const text = at.toLocaleDateString(this.#language, { weekday: "short", month: "long", day: "numeric" });
+    return { key: at.toDateString(), look: "day", draw: () => el("li", { class: "middle" }, el("p", { class: "meta" }, text)) };
+  }
+
+  #message(message, at) {
     if (message.kind === "notice") {
-      return { key: message.id, look: "kept", draw: () => el("li", { class: "notice-line" }, el("p", { class: "meta" }, ...linked(message.text))) };
+      return { key: message.id, look: "kept", draw: () => el("li", { class: "middle" }, el("p", { class: "meta" }, ...linked(message.text))) };
     }
     const mine = message.from === "visitor";
     if (!mine && !this.#names.has(message.id)) this.#names.set(message.id, this.#line.conversation?.agent?.name ?? this.#say("somebody"));
     const who = mine ? this.#say("you") : this.#names.get(message.id);
-    const time = new Date(message.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const time = at.toLocaleTimeString(this.#language, { hour: "numeric", minute: "2-digit" });
     return {
       key: message.client_id ?? message.id,
       look: "kept",
+      who,
+      at,
       draw: () =>
-        el("li", { class: mine ? "own" : "" }, el("div", { class: "bubble" }, ...this.#inside(message)), el("p", { class: "meta" }, `${who} · ${time}`)),
+        el(
+          "li",
+          { class: mine ? "own" : "" },
+          el("div", { class: message.kind === "image" ? "bubble picture" : "bubble" }, ...this.#inside(message)),
+          el("p", { class: "meta" }, el("bdi", {}, who), ` · ${time}`),
+        ),
     };
   }
 
@@ -85,22 +135,35 @@ export class Log {
       return [page, payload.description ? `\n${payload.description}` : ""];
     }
     if (message.kind === "menu") {
-      const choices = payload.options.map((each) => el("button", { type: "button", onclick: () => this.#line.say({ text: each.text }) }, each.text));
-      return [...linked(message.text), ...choices.flatMap((each) => ["\n", each]), payload.tail ? `\n${payload.tail}` : ""];
+      const choices = payload.options.map((each) => el("button", { type: "button", onclick: () => this.#write(each.text) }, each.text));
+      return [...linked(message.text), el("div", { class: "choices" }, ...choices), payload.tail ?? ""];
     }
-    if (message.kind === "location") return [[message.text, payload.label, `${payload.latitude}, ${payload.longitude}`].filter(Boolean).join("\n")];
+    if (message.kind === "location") {
+      const place = payload.label || message.text;
+      return [[place, `${payload.latitude}, ${payload.longitude}`].filter(Boolean).join("\n")];
+    }
     if (!media) return linked(message.text || this.#say("other"));
-    const name = message.payload.name || message.text || message.kind;
-    if (message.kind === "image") {
-      const image = el("img", { alt: name });
-      this.#line.fetchFile(media).then((address) => (image.src = address), () => image.replaceWith(name));
-      return [image];
-    }
+    const name = payload.name || message.text || message.kind;
+    return [message.kind === "image" ? this.#picture(media, name) : this.#file(media, name, payload.bytes)];
+  }
+
+  #picture(media, name) {
+    const image = el("img", { alt: name });
+    const page = el("a", { target: "_blank", rel: "noopener" }, image);
+    this.#line.fetchFile(media).then((address) => (page.href = image.src = address), () => page.replaceWith(name));
+    return page;
+  }
+
+  #file(media, name, bytes) {
     const open = async () => {
-      const address = await this.#line.fetchFile(media);
-      el("a", { href: address, download: name }).click();
+      try {
+        el("a", { href: await this.#line.fetchFile(media), download: name }).click();
+      } catch {
+        this.note(this.#say("fileLost", { name }), true);
+      }
     };
-    return [el("button", { type: "button", onclick: open }, this.#say("file", { name }))];
+    const size = bytes ? ` (${Math.ceil(bytes / 1024).toLocaleString(this.#language)} kB)` : "";
+    return el("button", { type: "button", class: "file", onclick: open, "aria-label": this.#say("file", { name: name + size }) }, icon("clip"), name + size);
   }
 
   #pending(said) {
@@ -114,6 +177,7 @@ export class Log {
             { class: "meta bad" },
             this.#say("failed"),
             el("button", { type: "button", onclick: () => this.#line.retry(said.id) }, this.#say("retry")),
+            el("button", { type: "button", onclick: () => this.#line.drop(said.id) }, this.#say("discard")),
           );
     return {
       key: said.id,

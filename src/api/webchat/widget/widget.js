@@ -9,11 +9,14 @@ import { el, icon } from "./widget/dom.js";
 import { questions, rating } from "./widget/forms.js";
 import { Log } from "./widget/log.js";
 import { sheet } from "./widget/style.js";
-import { languageOf, own, speaker } from "./widget/words.js";
+import { languageOf, localeOf, own, speaker } from "./widget/words.js";
 
 const TYPING_MS = 3_000;
 const TYPING_SHOWN_MS = 8_000;
+const BORDERS_PX = 2;
 const TEXT_CHARS_MAX = 10_000;
+const FILE_MB_MAX = 5;
+const REASONS = { body_too_large: "fileBig", too_fast: "fileFast", unwanted_file: "fileKind" };
 const HOME = new URL(import.meta.url).origin;
 
 class CordboardChat extends HTMLElement {
@@ -60,11 +63,15 @@ class CordboardChat extends HTMLElement {
     root.adoptedStyleSheets = [sheet];
     root.replaceChildren(this.#launcher(), this.#panel());
     root.firstChild.lang = root.lastChild.lang = this.#language === "zh" ? "zh-CN" : "en";
+    globalThis.visualViewport?.addEventListener("resize", this.#fit);
+    globalThis.visualViewport?.addEventListener("scroll", this.#fit);
     if (this.#line.known) this.#line.open();
     this.attributeChangedCallback();
   }
 
   disconnectedCallback() {
+    globalThis.visualViewport?.removeEventListener("resize", this.#fit);
+    globalThis.visualViewport?.removeEventListener("scroll", this.#fit);
     this.#line?.close();
     this.#line = null;
     this.#wasOpen = false;
@@ -112,7 +119,7 @@ class CordboardChat extends HTMLElement {
     const typing = el("p", { class: "typing", "aria-live": "polite" });
     const foot = el("div", { class: "foot", hidden: true });
     const composer = this.#composer();
-    this.#log = new Log(list, body, say, this.#line);
+    this.#log = new Log(list, body, say, this.#line, localeOf(this.#language), (text) => composer.hidden || this.#tell(text));
     const panel = el(
       "section",
       { class: "panel", role: "dialog", "aria-labelledby": "title", hidden: true, onkeydown: (event) => this.#key(event) },
@@ -131,7 +138,8 @@ class CordboardChat extends HTMLElement {
   #composer() {
     const say = this.#say;
     const grow = () => {
-      text.rows = Math.min(6, Math.max(1, text.value.split("\n").length));
+      text.style.blockSize = "auto";
+      text.style.blockSize = `${text.scrollHeight + BORDERS_PX}px`;
     };
     const enter = (event) => {
       // While a word is being composed (Chinese input methods), Enter chooses it.
@@ -143,7 +151,7 @@ class CordboardChat extends HTMLElement {
       grow();
       this.#visitorTypes(Boolean(text.value.trim()));
     };
-    const text = el("textarea", { rows: 1, maxlength: TEXT_CHARS_MAX, placeholder: say("placeholder"), onkeydown: enter, oninput: input });
+    const text = el("textarea", { rows: 1, maxlength: TEXT_CHARS_MAX, placeholder: say("placeholder"), dir: "auto", onkeydown: enter, oninput: input });
     const file = el("input", { type: "file", class: "hidden", tabindex: "-1", "aria-hidden": "true", onchange: () => this.#attach(file) });
     const attach = el("button", { type: "button", class: "quiet", "aria-label": say("attach"), onclick: () => file.click() }, icon("clip"));
     const submit = (event) => {
@@ -169,7 +177,6 @@ class CordboardChat extends HTMLElement {
     const { panel, launcher, badge, title, end, notice, status, greeting, attach, composer, form, foot } = this.#parts;
     const open = this.hasAttribute("open");
     const say = this.#say;
-    const atEnd = this.#log.atEnd();
     if (open) this.#unread = 0;
     panel.hidden = !open;
     launcher.hidden = open;
@@ -181,6 +188,7 @@ class CordboardChat extends HTMLElement {
     end.hidden = !line.talking || this.#ending;
     set(notice, line.state === "offline" ? say("offline") : line.state === "refused" ? say("refusedHere") : "");
     set(status, this.#standing());
+    status.dataset.state = line.talking ? line.conversation.state : line.availability;
     set(greeting, own(line.site?.greeting, this.#language));
     const ended = line.conversation?.state === "ended" && !this.#anew;
     const asks = !line.talking && !ended && this.#answers === null && (line.site?.form.length ?? 0) > 0 && line.pending.length === 0;
@@ -193,8 +201,7 @@ class CordboardChat extends HTMLElement {
     composer.hidden = !line.site || asks || ended || shut || line.state === "refused";
     attach.hidden = !line.site?.uploads || !line.talking;
     this.#showFoot(foot, ended);
-    this.#log.show(line);
-    if (atEnd) this.#log.toEnd();
+    this.#log.show();
     if (line.state !== "online" || line.conversation?.state !== "active") this.#agentTypes(false);
     if (this.#waitsForFocus && line.site) this.#focus();
     if (open && document.visibilityState === "visible") line.seen();
@@ -248,7 +255,7 @@ class CordboardChat extends HTMLElement {
       };
       foot.replaceChildren(
         rates && this.#thanked !== id ? rating(say, rate) : this.#thanked === id ? el("p", { role: "status" }, say("thanks")) : "",
-        el("button", { type: "button", onclick: () => this.#beginAnew() }, say("again")),
+        el("button", { type: "button", class: rates ? "line" : "", onclick: () => this.#beginAnew() }, say("again")),
       );
     } else {
       foot.replaceChildren();
@@ -266,8 +273,16 @@ class CordboardChat extends HTMLElement {
   #write() {
     const { text, grow } = this.#parts;
     if (!text.value.trim()) return;
+    this.#tell(text.value);
+    text.value = "";
+    grow();
+    this.#visitorTypes(false);
+    text.focus();
+  }
+
+  #tell(text) {
     const line = this.#line;
-    const message = { text: text.value };
+    const message = { text };
     if (!line.talking) {
       const page = location.href.split(/[?#]/)[0].slice(0, 2000);
       Object.assign(message, { page, language: this.#language === "zh" ? "zh-CN" : "en" });
@@ -276,11 +291,7 @@ class CordboardChat extends HTMLElement {
     }
     line.say(message);
     this.#anew = false;
-    text.value = "";
-    grow();
-    this.#visitorTypes(false);
     this.#log.toEnd();
-    text.focus();
   }
 
   async #attach(input) {
@@ -288,12 +299,12 @@ class CordboardChat extends HTMLElement {
     input.value = "";
     if (!file) return;
     const say = this.#say;
-    try {
-      await this.#line.upload(file);
-    } catch (error) {
-      const reason = error.code === "body_too_large" ? say("fileBig", { limit: 5 }) : error.code ? say("fileKind") : say("fileFailed");
-      this.#log.note(say("fileBad", { reason }));
-    }
+    const { name } = file;
+    const note = this.#log.note(say("fileSending", { name }));
+    let failed = file.size > FILE_MB_MAX * 1024 * 1024 ? "fileBig" : null;
+    if (!failed) await this.#line.upload(file).catch((error) => (failed = REASONS[error.code] ?? "fileFailed"));
+    this.#log.unnote(note);
+    if (failed) this.#log.note(say("fileBad", { name, reason: say(failed, { limit: FILE_MB_MAX }) }), true);
   }
 
   #visitorTypes(typing) {
@@ -339,6 +350,14 @@ class CordboardChat extends HTMLElement {
   #close() {
     this.removeAttribute("open");
   }
+
+  /** On a telephone the keyboard covers the page's lower part: the chat keeps to what can be seen. */
+  #fit = () => {
+    const { height, offsetTop, scale } = visualViewport;
+    if (scale !== 1) return; // the visitor looks closer
+    this.#parts.panel.style.setProperty("--seen", `${height}px`);
+    this.#parts.panel.style.setProperty("--above", `${offsetTop}px`);
+  };
 
   #key(event) {
     if (event.key !== "Escape") return;

@@ -18,6 +18,7 @@ const WORDS = {
     again: "Start a new chat",
     required: "Please fill this in.",
     choose: "Please choose",
+    badEmail: "This is no e-mail address.",
     connecting: "Connecting…",
     offline: "You are offline. What you write is kept and sent when you are back.",
     refusedHere: "The chat is not available on this page.",
@@ -38,6 +39,7 @@ const WORDS = {
     sending: "Sending…",
     failed: "Not sent.",
     retry: "Try again",
+    discard: "Discard",
     tooFast: "That was a lot at once; it is sent in a moment.",
     rate: "How was it?",
     star: "{score} of 5",
@@ -46,10 +48,13 @@ const WORDS = {
     thanks: "Thank you!",
     unread: "{count} new messages",
     file: "File: {name}",
-    fileBad: "This file cannot be sent: {reason}",
+    fileBad: "{name} cannot be sent: {reason}.",
+    fileSending: "Sending {name}…",
+    fileFast: "too many files at once, try again in a minute",
     fileBig: "it is larger than {limit} MB",
     fileKind: "files of this kind are not taken",
     fileFailed: "the connection was lost",
+    fileLost: "{name} cannot be opened now.",
     other: "A message of a kind that cannot be shown here",
   },
   zh: {
@@ -69,11 +74,12 @@ const WORDS = {
     again: "重新咨询",
     required: "请填写此项。",
     choose: "请选择",
+    badEmail: "邮箱地址格式不正确。",
     connecting: "正在连接…",
     offline: "网络已断开。您写下的内容会保留，恢复连接后自动发送。",
     refusedHere: "本页面暂不支持在线咨询。",
     waiting: "请稍候，客服即将为您服务。",
-    position: "您前面的排队序号：第 {position} 位。",
+    position: "您当前排在第 {position} 位。",
     wait: "预计约 {minutes} 分钟。",
     waitSoon: "预计不到 1 分钟。",
     active: "{name} 正在为您服务。",
@@ -89,6 +95,7 @@ const WORDS = {
     sending: "发送中…",
     failed: "未发送。",
     retry: "重试",
+    discard: "删除",
     tooFast: "发送得太快了，稍后会自动发出。",
     rate: "您对本次服务满意吗？",
     star: "{score} 分（满分 5 分）",
@@ -97,10 +104,13 @@ const WORDS = {
     thanks: "感谢您的评价！",
     unread: "{count} 条新消息",
     file: "文件：{name}",
-    fileBad: "文件无法发送：{reason}",
+    fileBad: "{name} 无法发送：{reason}。",
+    fileSending: "正在发送 {name}…",
+    fileFast: "文件发送过于频繁，请稍后再试",
     fileBig: "超过 {limit} MB",
     fileKind: "不支持此类文件",
     fileFailed: "连接中断",
+    fileLost: "{name} 暂时无法打开。",
     other: "此消息暂时无法在这里显示",
   },
 };
@@ -110,6 +120,9 @@ export function languageOf(asked) {
   const wanted = asked || document.documentElement.lang || navigator.language || "en";
   return wanted.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
+
+/** How days and times are written: as the browser does in this language, if it knows it. */
+export const localeOf = (language) => navigator.languages.find((each) => each.startsWith(language)) ?? language;
 
 /** A function that says things in a language. */
 export function speaker(language) {
