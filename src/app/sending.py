@@ -1,6 +1,7 @@
 """The way out: takes a message from the outbox to the channel that its account speaks, and reads what became of it."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -270,7 +271,12 @@ class _HttpReach:
 
 
 def http_client() -> httpx.AsyncClient:
-    """The client that all accounts share; redirects are not followed, and nothing is taken from the environment."""
+    """The client that all accounts share; redirects are not followed, and nothing is taken from the environment.
+
+    Its own lines in the log quote addresses, which hold access tokens: they stay out, whatever else is logged.
+    """
+    for each in ("httpx", "httpcore"):
+        logging.getLogger(each).setLevel(logging.WARNING)
     limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=KEPT_MAX)
     return httpx.AsyncClient(
         timeout=CALL_S_MAX,

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -91,6 +93,28 @@ async def test_a_customer_writes_and_an_agent_answers(client: Client, oa: str, d
             while ("oAnna", "Typing") not in double.typed:
                 await asyncio.sleep(0.05)
     assert 1 == len(double.token_calls), "one token for all of it"
+
+
+async def test_what_must_be_secret_is_in_no_log_and_no_answer(
+    client: Client, oa: str, double: WeChatDouble, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    contact_id = await _contact(client)
+    for code in ([], [40001], [45015], [48001], [99999]):
+        double.refuse[SEND] = code
+        await _ended(client, (await _write(client, contact_id))["id"])
+    await _put_account(client, double, "oa2", "wrong-secret")
+    wrong = await _contact(client, account="oa2")
+    assert "failed" == (await _ended(client, (await _write(client, wrong))["id"]))["state"]
+    paths = ["/v1/channels", "/v1/channels/oa1", "/v1/configuration", "/v1/audit", "/v1/events?after=0&limit=1000"]
+    paths += [f"/v1/contacts/{contact_id}{each}" for each in ("", "/messages", "/trace")]
+    told = [json.dumps(await client.call("GET", each)) for each in paths]
+    told += [
+        each.getMessage() for each in caplog.records if each.name != "uvicorn.access"
+    ]  # that is the stand-in's own
+    told += capsys.readouterr()
+    for secret in (*double.tokens, double.secret, "wrong-secret", "AAAAA"):
+        assert not [each for each in told if secret in each], secret
 
 
 async def test_a_customer_whose_window_closes_unanswered_goes_first(
