@@ -1,5 +1,6 @@
 """Real input through the native endpoints: official and captured pushes become contacts and reach an agent."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -8,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+import httpx
 import pytest
 import websockets
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -186,3 +189,26 @@ async def test_an_account_name_is_unique_in_the_service_and_a_bad_account_is_ref
     unknown = await client.call("PUT", "/v1/channels/oa2", 422, json={"channel": "pigeon"})
     assert "voice" in unknown["detail"]
     assert 404 == (await client.http.get("/channels/wechat/nobody")).status_code
+
+
+async def test_a_push_that_a_slow_database_holds_up_is_taken_once(client: Client, oa: str) -> None:
+    """WeChat cuts the connection after 5 s (half of one here) and repeats the push three times."""
+    body = _text(77, "我的快递")
+    connection = await asyncpg.connect(client.settings.database_url)
+    try:
+        lock = connection.transaction()
+        await lock.start()
+        await connection.execute("LOCK TABLE messages, contacts IN ACCESS EXCLUSIVE MODE")
+        for _ in range(3):
+            with pytest.raises(httpx.ReadTimeout):
+                await client.http.post(oa, params=_signed("AAAAA"), content=body, timeout=0.5)
+        last = asyncio.create_task(client.http.post(oa, params=_signed("AAAAA"), content=body, timeout=10))
+        await asyncio.sleep(0.2)
+        await lock.rollback()
+        answers = [await last, await client.http.post(oa, params=_signed("AAAAA"), content=body)]
+    finally:
+        await connection.close()
+    assert [(200, "success")] * 2 == [(each.status_code, each.text) for each in answers]
+    (contact,) = (await client.call("GET", "/v1/contacts"))["items"]
+    said = (await client.call("GET", f"/v1/contacts/{contact['id']}/messages"))["items"]
+    assert ["我的快递"] == [each["text"] for each in said]

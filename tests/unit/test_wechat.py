@@ -9,11 +9,14 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
+import wechatpy
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from hypothesis import given
 from hypothesis import strategies as st
+from wechatpy.crypto import WeChatCrypto
+from wechatpy.utils import WeChatSigner
 
 from src.channels.base import Account, ChannelRequest, Receipt
 from src.channels.tencent.crypto import ReplyEnvelope, decrypt, encrypt, encrypt_reply, key_of, signature_of, verify
@@ -379,6 +382,75 @@ class TestEvents:
     def test_other_events_that_are_old_are_answered_and_kept_nowhere(self, event: str) -> None:
         receipt = plain(as_xml(ENVELOPE | {"MsgType": "event", "Event": event}), at_s=5)
         assert (b"success", ()) == (receipt.reply.body, receipt.inbound)
+
+
+MEDIA = "<MediaId><![CDATA[m]]></MediaId>"
+KEYED = "<EventKey><![CDATA[钥匙]]></EventKey>"
+
+
+class TestPeer:
+    """Pushes as wechatpy, which nobody here wrote, signs and encrypts them, and what it reads in them."""
+
+    @pytest.mark.parametrize("mode", ["plain", "compatible", "safe"])
+    @pytest.mark.parametrize(
+        ("kind", "inner"),
+        [
+            ("text", "<Content><![CDATA[您好 <&]]></Content>"),
+            ("image", f"<PicUrl><![CDATA[http://p]]></PicUrl>{MEDIA}"),
+            ("voice", f"{MEDIA}<Format><![CDATA[amr]]></Format>"),
+            ("video", f"{MEDIA}<ThumbMediaId><![CDATA[t]]></ThumbMediaId>"),
+            ("shortvideo", f"{MEDIA}<ThumbMediaId><![CDATA[t]]></ThumbMediaId>"),
+            (
+                "location",
+                "<Location_X>23.1</Location_X><Location_Y>113.3</Location_Y><Scale>20</Scale><Label>L</Label>",
+            ),
+            ("link", "<Title>t</Title><Description>d</Description><Url>http://u</Url>"),
+            ("subscribe", ""),
+            ("unsubscribe", ""),
+            ("SCAN", f"{KEYED}<Ticket>T</Ticket>"),
+            ("LOCATION", "<Latitude>23.1</Latitude><Longitude>113.3</Longitude><Precision>9</Precision>"),
+            ("CLICK", KEYED),
+            ("VIEW", KEYED),
+            ("view_miniprogram", f"{KEYED}<MenuId>3</MenuId>"),
+            (
+                "scancode_push",
+                f"{KEYED}<ScanCodeInfo><ScanType>qrcode</ScanType><ScanResult>1</ScanResult></ScanCodeInfo>",
+            ),
+        ],
+    )
+    def test_it_reads_what_we_read(self, mode: str, kind: str, inner: str) -> None:
+        is_message = kind in {"text", "image", "voice", "video", "shortvideo", "location", "link"}
+        what = f"<MsgId>5</MsgId><MsgType>{kind}</MsgType>" if is_message else ""
+        what = what or f"<MsgType>event</MsgType><Event><![CDATA[{kind}]]></Event>"
+        head = f"<ToUserName>gh_1</ToUserName><FromUserName>o1</FromUserName><CreateTime>{NOW_S}</CreateTime>"
+        xml = f"<xml>{head}{what}{inner}</xml>"
+        theirs = wechatpy.parse_message(xml)
+        ours = only(self._pushed(xml, mode))
+        assert (theirs.source, "wechat_openid") == (ours.identity.value, ours.identity.type)
+        if not is_message:
+            assert theirs.event == ours.payload["event"]
+            keys = [getattr(theirs, name, None) for name in ("key", "url", "scene_id")]
+            assert all(each == ours.payload["event_key"] for each in keys if each)
+            return
+        assert str(theirs.id) == ours.external_id
+        if kind == "text":
+            assert theirs.content == ours.text
+        if kind == "location":
+            assert [float(each) for each in theirs.location] == [ours.payload["latitude"], ours.payload["longitude"]]
+        assert getattr(theirs, "media_id", None) == ours.media
+        assert getattr(theirs, "url", None) == ours.payload.get("url")
+
+    def _pushed(self, xml: str, mode: str) -> Receipt:
+        account = replace(ACCOUNT, settings={"app_id": APP_ID, "mode": mode})
+        signer = WeChatSigner()
+        signer.add_data(TOKEN, str(NOW_S), "7")
+        query = {"timestamp": str(NOW_S), "nonce": "7", "openid": "o1", "signature": signer.signature}
+        if mode != "plain":
+            made = fields_of(WeChatCrypto(TOKEN, KEY, APP_ID).encrypt_message(xml, "7", str(NOW_S)).encode())
+            query |= {"encrypt_type": "aes", "msg_signature": str(made["MsgSignature"])}
+            hidden = f"<Encrypt><![CDATA[{made['Encrypt']}]]></Encrypt>"
+            xml = f"<xml>{hidden}</xml>" if mode == "safe" else xml.replace("</xml>", f"{hidden}</xml>")
+        return CHANNEL.receive(ChannelRequest("POST", query=query, body=xml.encode()), account, NOW_S * 1_000)
 
 
 class TestProof:
