@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from src.dispatch.callnotes import CallNote, CallOrder
+from src.dispatch.callnotes import OUT, CallNote, CallOrder
 from src.store import rows
 from src.store.connections import ACQUIRE_S_MAX, translated
 
@@ -33,7 +33,7 @@ SELECT call_id FROM call_notes AS opened WHERE tenant = $1 AND account = $2 AND 
   SELECT FROM call_notes AS closing WHERE closing.tenant = $1 AND closing.account = $2
   AND closing.call_id = opened.call_id AND closing.kind IN ('ended', 'abandoned', 'left'))"""
 
-OPEN: Final = f"{_OPEN} LIMIT $3"
+OPEN: Final = f"{_OPEN} ORDER BY opened.at DESC LIMIT $3"
 
 NOTES: Final = f"""\
 SELECT {_NOTE_COLUMNS} FROM call_notes WHERE tenant = $1 AND account = $2 AND call_id = ANY ($3::text[])
@@ -48,7 +48,8 @@ INSERT INTO call_orders (tenant, account, {_ORDER_COLUMNS}) VALUES ($1, $2, $3, 
 ON CONFLICT (tenant, account, id) DO NOTHING"""  # noqa: S608
 
 DUE: Final = f"""\
-SELECT {_ORDER_COLUMNS} FROM call_orders WHERE tenant = $1 AND account = $2 AND NOT done ORDER BY id LIMIT $3"""  # noqa: S608
+SELECT {_ORDER_COLUMNS} FROM call_orders WHERE tenant = $1 AND account = $2 AND NOT done AND call_id <> ALL ($3::text[])
+ORDER BY id LIMIT $4"""  # noqa: S608
 
 DONE: Final = "UPDATE call_orders SET done = true WHERE tenant = $1 AND account = $2 AND id = ANY ($3::text[])"
 
@@ -59,8 +60,20 @@ DELETE FROM call_orders WHERE tenant = $1 AND account = $2 AND at < $3""",
 DELETE FROM call_notes WHERE tenant = $1 AND account = $2 AND at < $3""",
 )
 
+FORGET_UNDIALLED: Final = f"""\
+WITH undialled AS (
+  SELECT call_id FROM call_notes AS begun WHERE tenant = $1 AND account = $2 AND kind = 'coming' AND at < $3
+  AND starts_with(call_id, '{OUT}') AND NOT EXISTS (SELECT FROM call_orders AS told WHERE told.tenant = $1
+  AND told.account = $2 AND told.call_id = begun.call_id AND (told.kind = 'dial' OR told.at >= $3))
+), orders AS (
+  DELETE FROM call_orders AS told USING undialled
+  WHERE told.tenant = $1 AND told.account = $2 AND told.call_id = undialled.call_id
+)
+DELETE FROM call_notes AS noted USING undialled
+WHERE noted.tenant = $1 AND noted.account = $2 AND noted.call_id = undialled.call_id"""  # noqa: S608
+
 OPEN_MAX: Final = 5_000
-"""Calls of an account that are looked at when its line begins."""
+"""Calls of an account that are looked at when its line begins: the newest."""
 
 DUE_MAX: Final = 100
 
@@ -116,20 +129,21 @@ class CallBook:
             await connection.execute(ORDER, tenant, account, *values)
         self._wake(tenant, account)
 
-    async def due(self, tenant: str, account: str) -> Sequence[CallOrder]:
-        """The oldest orders that their system does not have."""
-        return [_order(row) for row in await self._fetch(DUE, tenant, account, DUE_MAX)]
+    async def due(self, tenant: str, account: str, aside: Collection[str] = ()) -> Sequence[CallOrder]:
+        """The oldest orders that their system does not have, without those of the calls that are set `aside`."""
+        return [_order(row) for row in await self._fetch(DUE, tenant, account, list(aside), DUE_MAX)]
 
     async def done(self, tenant: str, account: str, ids: Sequence[str]) -> None:
         """The system has these orders."""
         async with translated(), self._pool.acquire(timeout=ACQUIRE_S_MAX) as connection:
             await connection.execute(DONE, tenant, account, list(ids))
 
-    async def forget(self, tenant: str, account: str, before_ms: int) -> None:
-        """Drop what is older."""
+    async def forget(self, tenant: str, account: str, before_ms: int, undialled_before_ms: int) -> None:
+        """Drop what is older; earlier than the rest, calls for which nothing came of it but agents' telephones."""
         async with translated(), self._pool.acquire(timeout=ACQUIRE_S_MAX) as connection:
             for each in FORGET:
                 await connection.execute(each, tenant, account, before_ms)
+            await connection.execute(FORGET_UNDIALLED, tenant, account, undialled_before_ms)
 
     # -- waiting ------------------------------------------------------------------------------------------------
 

@@ -116,3 +116,18 @@ async def test_names_and_numbers_of_callers_are_no_commands(client: Client) -> N
         assert not any("shutdown" == each.split(" ")[-1] for each in freeswitch.asked)
         assert "1user/x system(id)api shutdown" in freeswitch.channels[freeswitch.legs()[0]].number.strip("'")
         await freeswitch.hang_up(call)
+
+
+async def test_a_freeswitch_that_reads_nothing_any_more_is_hung_up_on_all_the_same() -> None:
+    taken: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: taken.append(writer), "127.0.0.1", 0, limit=1)
+    socket = dialling._EventSocket(*await asyncio.open_connection(*server.sockets[0].getsockname()[:2]))
+    sending = asyncio.create_task(socket.send("x" * 50_000_000))
+    await asyncio.wait([sending], timeout=0.5)
+    assert not sending.done()
+    async with asyncio.timeout(20):
+        await socket.close(1000, "")
+    await asyncio.gather(sending, return_exceptions=True)
+    server.close()
+    for each in taken:
+        each.transport.abort()

@@ -28,6 +28,7 @@ from src.channels.voice.switchboard import (
     Gone,
     Lost,
     NotAnswered,
+    PickedUp,
     Switchboard,
     Wish,
     WishedLeg,
@@ -202,6 +203,19 @@ class TestReconciling:
         acts, does = board.told(Standing((CALL,), {"stray": False}), NOW)
         assert [Arrived(CALL), Gone("0.0", None)] == acts
         assert [Drop("stray")] == does
+
+    def test_a_customer_who_picked_up_meanwhile_is_bridged_and_that_is_told_once(self) -> None:
+        out = Wish("c1", "out-c1", "active", (leg(state="active"),), dial="PJSIP/1@trunk")
+        there = Offered("out-c1", NOW, "")
+        board = Switchboard()
+        board.wish(out, NOW)
+        assert ([PickedUp("c1")], [Bridge("out-c1", "a1")]) == board.told(Standing((there,), {"a1": True}), NOW)
+        board = Switchboard()
+        board.wish(out, NOW)
+        assert ([], []) == board.told(Standing((there,), {"a1": True}, frozenset({("out-c1", "a1")})), NOW)
+        board = Switchboard()
+        board.wish(out, NOW)
+        assert [] == board.told(Standing((there,), {"a1": False}), NOW)[0], "it waits for the next agent"
 
     def test_a_phone_that_no_longer_rings_is_rung_anew(self) -> None:
         board = Switchboard()

@@ -30,6 +30,7 @@ PAUSE_S_MAX: Final = 30.0
 """Between two attempts: twice as long each time, until one succeeds."""
 
 CONNECT_S_MAX: Final = 5.0
+CLOSE_S_MAX: Final = 2.0
 PING_S: Final = 15.0
 FRAME_BYTES_MAX: Final = 1024 * 1024
 READ_BYTES: Final = 65_536
@@ -212,7 +213,9 @@ class _EventSocket:
             raise WebSocketDisconnect from error
 
     async def close(self, code: int, reason: str) -> None:  # noqa: ARG002  # nobody is told here
-        """Close it, if it is still open."""
+        """Close it, if it is still open. What was not sent by then is waited for by nobody: the peer may be silent."""
         self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await self._writer.wait_closed()
+        self._writer.transport.abort()

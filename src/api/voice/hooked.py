@@ -9,7 +9,7 @@ after a crash goes on with it. So a system may be given an order twice, with the
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -50,6 +50,12 @@ LOOK_AFTER_S: Final = 60.0
 """How often Twilio is asked for calls that it has told nothing of."""
 
 KEEP_MS: Final = 86_400_000
+KEEP_UNDIALLED_MS: Final = 3_600_000
+"""So long calls are kept in the book; shorter, those for which agents' telephones rang and no customer was dialled."""
+
+CALLS_AT_ONCE: Final = 16
+"""Calls of one account whose orders are given at a time."""
+
 UNREACHABLE: Final = 3
 NO_ANSWER: Final = 19
 """Q.850 causes, for agents' sides that never came to be."""
@@ -161,8 +167,24 @@ class _BookPipe:
         """There is nothing to close."""
 
 
+@dataclass(slots=True)
+class _Call:
+    """A call whose orders are being given, or were not taken: when its first was ordered (ms), when it is tried again.
+
+    `task` is there while they are given; `again_at_s` is on the clock that only goes forward.
+    """
+
+    ordered_at: int
+    task: asyncio.Task[None] | None = None
+    again_at_s: float = 0.0
+    pause_s: float = PAUSE_S_MIN
+
+
 class Orders:
-    """Gives an account's system its orders, in their order for each call, and looks after what it does not tell."""
+    """Gives an account's system its orders, in their order for each call, and looks after what it does not tell.
+
+    No call waits for another: one whose orders are not taken, or not answered, is set aside until it is tried again.
+    """
 
     def __init__(self, found: Services, outward: Outward, account: Account) -> None:
         self._found, self._outward, self._account = found, outward, account
@@ -170,40 +192,50 @@ class Orders:
         is_twilio = account.settings.get("system") == "twilio"
         self._twilio = TwilioCalls(found, outward, account) if is_twilio else None
         self._polled = not is_twilio and "commands_url" not in account.settings
-        self._again: dict[str, tuple[float, float]] = {}
+        self._calls: dict[str, _Call] = {}
         self._silent = False
-        self._swept_at = self._looked_at = float("-inf")
+        self._looked_at = float("-inf")
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            seen = self._book.seen(*self._key)
-            try:
-                await self._once()
-            except (Refused, StoreUnreachable) as error:
-                _log.warning("orders.interrupted", account=self._account.name, error=str(error))
-                await asyncio.sleep(PAUSE_S_MIN)
-            now_s = self._found.clock.monotonic()
-            again_s = min((at_s - now_s for at_s, _ in self._again.values() if at_s > now_s), default=LOOK_AGAIN_S)
-            await self._book.changed(*self._key, seen, min(LOOK_AGAIN_S, SWEEP_S, again_s))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_after())
+            while True:
+                seen = self._book.seen(*self._key)
+                try:
+                    await self._once(group)
+                except (Refused, StoreUnreachable) as error:
+                    _log.warning("orders.interrupted", account=self._account.name, error=str(error))
+                    await asyncio.sleep(PAUSE_S_MIN)
+                now_s = self._found.clock.monotonic()
+                again_s = min(
+                    (each.again_at_s - now_s for each in self._calls.values() if each.again_at_s > now_s),
+                    default=LOOK_AGAIN_S,
+                )
+                await self._book.changed(*self._key, seen, min(LOOK_AGAIN_S, again_s))
 
-    async def _once(self) -> None:
-        orders = await self._in_time(await self._book.due(*self._key))
+    async def _once(self, group: asyncio.TaskGroup) -> None:
         now_s = self._found.clock.monotonic()
-        if orders and not self._polled and self._found.owner.serves(self._account.tenant):
-            by_call = defaultdict(list)
-            for each in orders:
-                by_call[each.call_id].append(each)
-            ready = [call_id for call_id in by_call if self._again.get(call_id, (0.0, 0.0))[0] <= now_s]
-            await asyncio.gather(*(self._give_all(call_id, by_call[call_id]) for call_id in ready))
-        if now_s - self._swept_at >= SWEEP_S:
-            self._swept_at = now_s
-            await self._sweep()
+        aside = [call_id for call_id, each in self._calls.items() if each.task or each.again_at_s > now_s]
+        by_call = defaultdict(list)
+        for order in await self._in_time(await self._book.due(*self._key, aside)):
+            by_call[order.call_id].append(order)
+        for call_id in self._calls.keys() - {*aside, *by_call}:  # nothing is to be done about it any more
+            del self._calls[call_id]
+        if self._polled or not self._found.owner.serves(self._account.tenant):
+            return
+        free = CALLS_AT_ONCE - sum(each.task is not None for each in self._calls.values())
+        for call_id in list(by_call)[:free]:
+            call = self._calls.setdefault(call_id, _Call(by_call[call_id][0].at))
+            call.task = group.create_task(self._give_all(call_id, call, by_call[call_id]))
 
     async def _in_time(self, orders: Sequence[CallOrder]) -> Sequence[CallOrder]:
         """Tell of a system that takes no orders; leave out telephones that it is too late to ring."""
         now_ms = self._found.clock.now_ms()
-        silent = bool(orders) and now_ms - orders[0].at > SILENT_MS
+        oldest = min(
+            [*(each.at for each in orders[:1]), *(each.ordered_at for each in self._calls.values())], default=now_ms
+        )
+        silent = now_ms - oldest > SILENT_MS
         if silent and not self._silent:
             await self._report("line_silent")
         self._silent = silent
@@ -213,15 +245,22 @@ class Orders:
             await self._book.done(*self._key, [each.id])
         return [each for each in orders if each not in late]
 
-    async def _give_all(self, call_id: str, orders: Sequence[CallOrder]) -> None:
+    async def _give_all(self, call_id: str, call: _Call, orders: Sequence[CallOrder]) -> None:
         """Give the orders of one call until one is not taken; the others wait behind it."""
-        for each in orders:
-            if not await self._give(each):
-                _, pause_s = self._again.get(call_id, (0.0, PAUSE_S_MIN))
-                self._again[call_id] = (self._found.clock.monotonic() + pause_s, min(PAUSE_S_MAX, pause_s * 2))
-                return
-            await self._book.done(*self._key, [each.id])
-        self._again.pop(call_id, None)
+        try:
+            for each in orders:
+                call.ordered_at = each.at
+                if not await self._give(each):
+                    break
+                await self._book.done(*self._key, [each.id])
+            else:
+                del self._calls[call_id]
+        except (Refused, StoreUnreachable) as error:
+            _log.warning("orders.interrupted", account=self._account.name, error=str(error))
+        call.task = None
+        call.again_at_s = self._found.clock.monotonic() + call.pause_s
+        call.pause_s = min(PAUSE_S_MAX, call.pause_s * 2)
+        self._book.woken(*self._key)  # there may be more for this call, or room for others
 
     async def _give(self, order: CallOrder) -> bool:
         """Try once; whether nothing more is to be done about it."""
@@ -272,6 +311,14 @@ class Orders:
 
     # -- what is not told ---------------------------------------------------------------------------------------
 
+    async def _look_after(self) -> None:
+        while True:
+            try:
+                await self._sweep()
+            except (Refused, StoreUnreachable) as error:
+                _log.warning("orders.not_looked_after", account=self._account.name, error=str(error))
+            await asyncio.sleep(SWEEP_S)
+
     async def _sweep(self) -> None:
         """A side that should have rung itself out, and of which nothing was heard, is gone."""
         now_s, now_ms = self._found.clock.monotonic(), self._found.clock.now_ms()
@@ -289,7 +336,7 @@ class Orders:
                 quiet = [each for each in calls if now_ms - each.heard_at > LOOK_AFTER_S * 1000]
                 await self._twilio.look_after(calls if self._looked_at == float("-inf") else quiet)
             self._looked_at = now_s
-            await self._book.forget(*self._key, now_ms - KEEP_MS)
+            await self._book.forget(*self._key, now_ms - KEEP_MS, now_ms - KEEP_UNDIALLED_MS)
 
     def _note(self, note_id: str, call_id: str, kind: str) -> CallNote:
         return CallNote(note_id, call_id, kind, self._found.clock.now_ms())

@@ -117,13 +117,17 @@ class AriCalls:
     def take(self, frame: Frame, now_ms: int) -> tuple[CallEvent, ...]:
         """What one frame means. `now_ms` stands in where the frame has no time of its own.
 
+        What only tells more of a call is passed over where it does not say which channel it is of.
+
         Raises:
-            Malformed: a frame of a known type lacks what makes it one.
+            Malformed: a frame with which a channel comes or goes does not say which: it must be asked what stands.
         """
         if self._app is not None and frame.get("application") != self._app:
             return ()
         at_ms = _time_of(frame, now_ms)
         match frame.get("type"):
+            case "Dial" | "ChannelHangupRequest" | "ChannelDtmfReceived" as kind if not _names(frame, kind):
+                return ()
             case "StasisStart":
                 return self._entered(frame, at_ms)
             case "ChannelEnteredBridge":
@@ -251,7 +255,7 @@ class AriCalls:
 
     def _entered_bridge(self, frame: Frame, at_ms: int) -> tuple[CallEvent, ...]:
         bridge = frame.get("bridge")
-        if not isinstance(bridge, dict) or "channel" not in frame:
+        if not isinstance(bridge, dict) or not _names(frame, "ChannelEnteredBridge"):
             return ()
         channel_id = _channel(frame, "channel").id
         if bridge.get("bridge_type") == "holding":
@@ -275,7 +279,7 @@ class AriCalls:
         if frame.get("dialstatus") != "RINGING":
             return ()
         leg_id = _channel(frame, "peer").id
-        caller = self._calls.get(_channel(frame, "caller").id) if "caller" in frame else None
+        caller = self._calls.get(_channel(frame, "caller").id) if _is_channel(frame.get("caller")) else None
         call_id = caller.call_id if caller else self._dialled.get(leg_id)
         return (AgentRinging(call_id, at_ms, leg_id),)
 
@@ -357,15 +361,10 @@ def frame_of(text: str) -> Frame:
 
 def _channel(frame: Frame, name: str, *, entered_with: object = None) -> _Channel:
     """The channel that a frame speaks of. `entered_with` are the arguments of a StasisStart."""
-    raw = frame.get(name)
-    channel = raw if isinstance(raw, dict) else {}
-    channel_id = channel.get("id")
-    if (
-        not isinstance(channel_id, str)
-        or not channel_id.isprintable()
-        or not 0 < len(channel_id) <= CHANNEL_ID_CHARS_MAX
-    ):
+    channel = _inner(frame, name)
+    if not _is_channel(channel):
         raise Malformed(f"{name}.id must be 1 to {CHANNEL_ID_CHARS_MAX} printable characters", field=f"{name}.id")
+    channel_id = str(channel["id"])
     caller, dialplan = _inner(channel, "caller"), _inner(channel, "dialplan")
     if isinstance(entered_with, list):
         args: tuple[str, ...] | None = tuple(_clean(arg) for arg in entered_with)
@@ -381,6 +380,16 @@ def _channel(frame: Frame, name: str, *, entered_with: object = None) -> _Channe
         args,
         _text(dialplan, "app_name"),
     )
+
+
+def _names(frame: Frame, kind: str) -> bool:
+    """Whether a frame of this type says which channel it is of."""
+    return _is_channel(frame.get("peer" if kind == "Dial" else "channel"))
+
+
+def _is_channel(value: object) -> bool:
+    channel_id = value.get("id") if isinstance(value, dict) else None
+    return isinstance(channel_id, str) and channel_id.isprintable() and 0 < len(channel_id) <= CHANNEL_ID_CHARS_MAX
 
 
 def _inner(frame: Frame, name: str) -> Frame:

@@ -56,23 +56,42 @@ CAUSES: Final = {
     "UNALLOCATED_NUMBER": 1,
     "NO_ROUTE_TRANSIT_NET": 2,
     "NO_ROUTE_DESTINATION": 3,
+    "CHANNEL_UNACCEPTABLE": 6,
+    "CALL_AWARDED_DELIVERED": 7,
     "NORMAL_CLEARING": 16,
     "ORIGINATOR_CANCEL": 16,
     "USER_BUSY": 17,
     "NO_USER_RESPONSE": 18,
     "NO_ANSWER": 19,
     "ALLOTTED_TIMEOUT": 19,
+    "PROGRESS_TIMEOUT": 19,
     "SUBSCRIBER_ABSENT": 20,
     "USER_NOT_REGISTERED": 20,
     "CALL_REJECTED": 21,
     "NUMBER_CHANGED": 22,
+    "REDIRECTION_TO_NEW_DESTINATION": 23,
+    "EXCHANGE_ROUTING_ERROR": 25,
     "DESTINATION_OUT_OF_ORDER": 27,
     "INVALID_NUMBER_FORMAT": 28,
+    "FACILITY_REJECTED": 29,
     "NORMAL_UNSPECIFIED": 31,
+    "NORMAL_CIRCUIT_CONGESTION": 34,
     "NETWORK_OUT_OF_ORDER": 38,
     "NORMAL_TEMPORARY_FAILURE": 41,
+    "SWITCH_CONGESTION": 42,
+    "REQUESTED_CHAN_UNAVAIL": 44,
+    "FACILITY_NOT_SUBSCRIBED": 50,
+    "OUTGOING_CALL_BARRED": 52,
+    "INCOMING_CALL_BARRED": 54,
+    "BEARERCAPABILITY_NOTAUTH": 57,
+    "BEARERCAPABILITY_NOTAVAIL": 58,
+    "SERVICE_UNAVAILABLE": 63,
+    "SERVICE_NOT_IMPLEMENTED": 79,
+    "INCOMPATIBLE_DESTINATION": 88,
+    "RECOVERY_ON_TIMER_EXPIRE": 102,
+    "INTERWORKING": 127,
 }
-"""Q.850 numbers of the causes with which dialling fails; any other is `TEMPORARY`."""
+"""Q.850 numbers of causes that come by name alone. Dialling that fails with any other has failed as `TEMPORARY`."""
 
 NORMAL: Final = 16
 TEMPORARY: Final = 41
@@ -340,7 +359,8 @@ class EslCalls:
         return (AgentAnswered(call_id, at_ms, channel_id),)
 
     def _bridged(self, fields: Fields, at_ms: int) -> tuple[CallEvent, ...]:
-        one, other = id_of(fields.get("Bridge-A-Unique-ID")), id_of(fields.get("Bridge-B-Unique-ID"))
+        one = id_of(fields.get("Bridge-A-Unique-ID", fields.get("Unique-ID")))
+        other = id_of(fields.get("Bridge-B-Unique-ID", fields.get("Other-Leg-Unique-ID")))
         for call_id, leg_id in ((one, other), (other, one)):
             if call_id in self._calls and leg_id is not None and self._legs.get(leg_id) == call_id:
                 call = self._calls[call_id]

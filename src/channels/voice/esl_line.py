@@ -88,12 +88,10 @@ class EslLine:
                 return self._calls.take(fields_of(frame), now_ms), ()
             case "command/reply" | "api/response":
                 return self._answered(frame, now_ms)
-            case "text/disconnect-notice":
+            case "" | "auth/request" | "text/rude-rejection" as kind:
+                raise Malformed(f"FreeSWITCH says {kind or 'nothing without a type'} to nobody who is logged in")
+            case _:  # log lines; that it is about to disconnect: none is an answer, and none was asked for
                 return (), ()
-            case "":
-                raise Malformed("a frame has a type", field="Content-Type")
-            case _:
-                raise Malformed("FreeSWITCH says nothing of this type once we are logged in", field="Content-Type")
 
     def tell(self, command: CallCommand, now_ms: int) -> Sequence[str]:
         """See `Conversation.tell`."""

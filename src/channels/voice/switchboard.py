@@ -355,6 +355,9 @@ class Switchboard:
         call.there = any(each.call_id == call.id for each in event.calls)
         call.dialling = call.id in event.legs
         acts = list(self._legs_stand(call, wish, event))
+        holder = _holder(wish)
+        if call.there and call.talking is None and holder is not None and call.legs.get(holder.id):
+            acts.append(PickedUp(wish.contact_id))  # while nobody listened: else the two would hear each other
         had = [each.id for each in wish.legs if each.state == "active" and each.id not in call.failed]
         lost = [each for each in had if each not in event.legs]
         if lost and not call.there and not call.dialling:
@@ -391,7 +394,7 @@ class Switchboard:
             does.append(Drop(leg_id))
             if call.talking == leg_id:
                 call.talking, call.held = None, False
-        holder = next((each for each in wish.legs if each.state in ("active", "parked")), None)
+        holder = _holder(wish)
         if holder is not None and call.legs.get(holder.id) and not call.there:
             if holder.id in call.failed:
                 del call.legs[holder.id]
@@ -434,6 +437,11 @@ class Switchboard:
 
 def _leg(wish: Wish, leg_id: str) -> WishedLeg | None:
     return next((each for each in wish.legs if each.id == leg_id), None)
+
+
+def _holder(wish: Wish) -> WishedLeg | None:
+    """The agent who has the contact."""
+    return next((each for each in wish.legs if each.state in ("active", "parked")), None)
 
 
 def _reason(cause: int | None) -> Literal["busy", "no_answer", "unreachable"]:

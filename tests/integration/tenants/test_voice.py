@@ -4,6 +4,8 @@ Every test is a call as people have it: somebody dials, hears music, a telephone
 up; and everything that can go wrong on the way.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -245,6 +247,30 @@ async def test_a_follow_up_rings_its_agent_then_dials_the_customer_and_bridges_t
         assert (contact_id, {"cause": 16}) == (ended["contact_id"], ended["data"])
         await pbx.until(lambda: not pbx.channels)
         assert "customer_left" == (await client.call("GET", f"/v1/contacts/{contact_id}"))["outcome"]
+
+
+async def test_a_customer_who_picks_up_while_the_connection_is_lost_is_bridged_and_that_is_told(
+    client: Client, pbx: Pbx
+) -> None:
+    pbx.phones |= {"anna": "answer", "+8613800138000": "ring"}
+    await agent(client, "anna")
+    async with pbx.connected(client, trunk=pbx.trunk), client.desktop("anna", status="available") as anna:
+        contact_id = await follow_up(client, pbx)
+        call = f"out-{contact_id}"
+        await pbx.until(lambda: call in pbx.legs("Ringing"))
+        await pbx.drop()
+        await pbx.pick_up(call)
+        assert contact_id == (await anna.event("call.answered", 20))["contact_id"]
+        await pbx.until(pbx.talking)
+        await pbx.drop()
+        await pbx.until(lambda: not pbx.online)
+        await pbx.until(lambda: pbx.online)
+        async with asyncio.timeout(20):
+            while "message.received" not in [each["type"] for each in anna.events]:
+                await pbx.press(call, "5")  # heard once it is known again what stands
+                with contextlib.suppress(TimeoutError):
+                    await anna.event("message.received", 0.5)
+        assert 1 == [each["type"] for each in anna.events].count("call.answered")
 
 
 async def test_a_customer_who_is_busy_stays_with_the_agent_and_is_dialled_again_when_the_contact_is_resumed(

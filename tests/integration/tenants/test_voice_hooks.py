@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from src.api.voice import hooked
+from src.store.callbook import DUE_MAX
 from tests.support.gateway import SECRET, Gateway
 from tests.support.service import Client
 
@@ -211,6 +213,31 @@ async def test_a_follow_up_rings_its_agent_then_has_the_customer_dialled_and_the
         assert "customer_left" == (await tenant.call("GET", f"/v1/contacts/{contact_id}"))["outcome"]
 
 
+async def test_a_call_in_which_only_an_agents_phone_rang_does_not_stay_in_the_book_for_a_day(
+    tenant: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await agent(tenant, "anna")
+    async with connected(tenant, **DIALS) as gateway, tenant.desktop("anna", status="available") as anna:
+        await follow_up(tenant)
+        ring = await gateway.command("ring")
+        await gateway.tell("agent_ended", ring["call_id"], leg_id=ring["leg_id"], cause=19)
+        await anna.event("offer.expired")
+        await tenant.call("PUT", "/v1/agents/anna/presence", json={"status": "available"})
+        await gateway.tell("offered", "c1", number="13800138000")
+        await gateway.command("hold", call_id="c1")
+        entry = await tenant.services.queries.account(named(tenant))
+        assert entry is not None
+        book, key = tenant.services.call_book, (entry[0], named(tenant))
+        assert (await book.standing(*key, [ring["call_id"]]))[1]
+        monkeypatch.setattr(hooked, "KEEP_UNDIALLED_MS", -60_000)
+        monkeypatch.setattr(hooked, "LOOK_AFTER_S", 0.1)
+        monkeypatch.setattr(hooked, "SWEEP_S", 0.1)
+        async with asyncio.timeout(20):
+            while (await book.standing(*key, [ring["call_id"]])) != ([], []):
+                await asyncio.sleep(0.1)
+        assert {"c1"} == {each.call_id for each in (await book.standing(*key))[0]}
+
+
 async def test_a_customer_who_is_busy_is_dialled_under_another_id_when_the_contact_is_taken_again(
     tenant: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -393,6 +420,46 @@ async def test_commands_are_posted_to_the_systems_address_signed_and_again_until
     assert [("hold", "c1")] * 3 == [(each["type"], each["call_id"]) for each in posted]
     assert 1 == len({each["id"] for each in posted})
     assert {each["id"] for each in posted} == {each["headers"]["webhook-id"] for each in posted}
+    await gateway.http.aclose()
+    server.close()
+
+
+async def test_no_call_waits_for_another_whose_commands_hang_or_are_never_taken(tenant: Client) -> None:
+    taken: list[str] = []
+    asked: Counter[str] = Counter()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = head.partition("content-length: ")[2].partition("\r\n")[0]
+        call_id = json.loads(await reader.readexactly(int(length)))["call_id"]
+        asked[call_id] += 1
+        if call_id.startswith("hangs"):
+            await reader.read()  # without a word, for as long as the other side bears it
+        else:
+            status = 500 if call_id.startswith("fails") else 204
+            taken.extend([call_id] if status == 204 else [])
+            writer.write(f"HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    await account(tenant, commands_url=f"http://127.0.0.1:{port}/commands")
+    gateway = Gateway(tenant.url, named(tenant))
+    calls = [f"hangs-{number}" for number in range(5)] + [f"fails-{number}" for number in range(DUE_MAX + 5)]
+    for call_id in calls:
+        await gateway.tell("offered", call_id, number="13800138000")
+    async with asyncio.timeout(60):
+        while not set(calls) <= asked.keys():
+            await asyncio.sleep(0.05)
+        for number in range(3):
+            await gateway.tell("offered", f"good-{number}", number="13800138000")
+        while len(taken) < 3:
+            await asyncio.sleep(0.05)
+        seen = asked["fails-0"]
+        while asked["fails-0"] == seen:  # they are tried again all the same
+            await asyncio.sleep(0.05)
+    assert {"good-0", "good-1", "good-2"} == set(taken)
     await gateway.http.aclose()
     server.close()
 
