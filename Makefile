@@ -34,9 +34,10 @@ simulate: $(SERVICE) ## a contact centre's worth of customers and agents against
 test: $(DEV) ## every test (a part of them: ARGS=tests/unit)
 	@exec $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
+# Half of it is waiting: three are tried beside one another, each with processes and servers of its own (one: ARGS="-n 0").
 test-faults: $(DEV) ## kill, pause, cut off and fill up several processes under load (all of it twenty times: TIMES=20)
 	@failed=0; for round in $$(seq $(or $(TIMES),1)); do \
-		CORDBOARD_TEST_FAULTS=all $(BIN)/python -m pytest -v $(ARGS) tests/fault || failed=$$((failed + 1)); \
+		CORDBOARD_TEST_FAULTS=all $(BIN)/python -m pytest -v -n 3 --maxschedchunk 1 $(ARGS) tests/fault || failed=$$((failed + 1)); \
 		echo "Round $$round of $(or $(TIMES),1) is over; failed so far: $$failed"; \
 	done; exit $$failed
 

@@ -1,8 +1,8 @@
 """Connections to PostgreSQL: how they are made, what is checked first, and what their errors mean here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -50,6 +50,8 @@ _REJECTIONS: Final = frozenset(
 )
 """Classes of SQLSTATE that blame the data. https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
+_ASYNCPG: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
@@ -82,13 +84,30 @@ def _cause(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+@contextmanager
+def reaching() -> Iterator[None]:
+    """A connection is made inside.
+
+    Raises:
+        StartupError: there is none to be had; one line says why.
+    """
+    try:
+        yield
+    except TimeoutError as error:  # an OSError too, and one that says nothing
+        raise StartupError(f"PostgreSQL does not answer within {CONNECT_S_MAX:.0f} s") from error
+    except (*_ASYNCPG, OSError, EOFError) as error:
+        raise StartupError(f"PostgreSQL cannot be used: {error}") from error
+    except ValueError as error:
+        raise StartupError("The URL of PostgreSQL is not one") from error
+
+
 async def open_pool(url: str, *, connections_max: int) -> asyncpg.Pool:
     """A pool of checked connections with pinned plans. One of them is made at once.
 
     Raises:
         StartupError: the server cannot be used; one line says why.
     """
-    try:
+    with reaching():
         return await asyncpg.create_pool(
             url,
             min_size=1,
@@ -103,12 +122,6 @@ async def open_pool(url: str, *, connections_max: int) -> asyncpg.Pool:
             reset=_as_it_is,
             server_settings={"application_name": "cordboard"},
         )
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-        raise StartupError(f"PostgreSQL cannot be used: {error}") from error
-    except (TimeoutError, asyncio.IncompleteReadError) as error:
-        raise StartupError(f"PostgreSQL does not answer within {CONNECT_S_MAX:.0f} s") from error
-    except ValueError as error:
-        raise StartupError("The URL of PostgreSQL is not one") from error
 
 
 async def settle(connection: Any, settings: Mapping[str, str]) -> None:  # noqa: ANN401 - a pool's proxy, or its own

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from src.errors import StartupError
-from src.store.connections import CONNECT_S_MAX
+from src.store.connections import CONNECT_S_MAX, reaching
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "migrations"
 
@@ -102,12 +102,13 @@ async def connected(url: str) -> AsyncIterator[AsyncConnection]:
     """
 
     async def connect() -> asyncpg.Connection:
-        return await asyncpg.connect(url, timeout=CONNECT_S_MAX)
+        with reaching():
+            return await asyncpg.connect(url, timeout=CONNECT_S_MAX)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:
         connection = await engine.connect()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError, OSError, ValueError) as error:
+    except DBAPIError as error:
         raise StartupError(f"PostgreSQL cannot be used: {error}") from error
     try:
         yield connection

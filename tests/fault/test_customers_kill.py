@@ -146,7 +146,7 @@ async def _nothing_is_left(the_cluster: Cluster, tenant: str, caller: Caller, go
     """Of those who were erased only ids and codes are kept."""
     for each in gone:
         assert 410 == (await caller.ask("GET", f"/v1/customers/{each}")).status_code
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         pending = "SELECT 1 FROM erasures WHERE tenant = $1 AND done_at IS NULL"
         while await the_cluster.fetch(pending, tenant):
             await asyncio.sleep(0.2)

@@ -1,10 +1,12 @@
 """kill -9 between storing a message and sending it, and between sending and recording it: none is lost."""
 
 import asyncio
+import contextlib
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,7 +14,7 @@ from tests.support.process import assert_replays, free_port, serving_process
 from tests.support.service import ADMIN_KEY, Client
 from tests.support.wechat import WeChatDouble, serving
 
-SENT_S_MAX = 20
+SENT_S_MAX = 60
 
 
 class Killing(WeChatDouble):
@@ -73,7 +75,8 @@ async def test_messages_survive_kill_9_on_either_side_of_sending(tmp_path: Path)
                 await _until_sent(client, contact_id, 3)
                 assert ["1", "2", "3"] == _texts(double)
                 double.process = process
-                await client.call("POST", path, 201, json={"from": "agent", "text": "4"})
+                with contextlib.suppress(httpx.TransportError):  # it may die before it has answered
+                    await client.call("POST", path, 201, json={"from": "agent", "text": "4"})
                 async with asyncio.timeout(SENT_S_MAX):
                     while process.poll() is None:
                         await asyncio.sleep(0.05)

@@ -15,7 +15,7 @@ KEY = "cb_" + "v" * 40
 VISITORS = 6
 WORDS = 12
 KILLS = 2
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 WENT = (OSError, httpx.TransportError, websockets.WebSocketException, TimeoutError)
 
 

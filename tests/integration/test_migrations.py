@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, event
 
 from src.errors import StartupError
+from src.store import connections, migrate
 from src.store.migrate import FOLDER, READABLE_SINCE, connected, downgrade, upgrade
 from src.store.postgres import PostgresStore
 from src.store.replay import compare
@@ -233,6 +234,29 @@ def test_the_oldest_release_that_may_start_is_one_that_there_was() -> None:
 async def test_a_database_that_cannot_be_reached_is_told_in_one_line() -> None:
     with pytest.raises(StartupError, match="PostgreSQL cannot be used"):
         await upgrade("postgresql://nobody@127.0.0.1:1/none")
+
+
+@pytest.mark.parametrize("reached", [upgrade, PostgresStore.open])
+async def test_a_server_that_is_silent_or_hangs_up_is_told_in_one_line(
+    reached: Callable[[str], Awaitable[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (connections, migrate):
+        monkeypatch.setattr(module, "CONNECT_S_MAX", 1.0)
+    hangs_up = False
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not hangs_up:
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    url = f"postgresql://nobody@127.0.0.1:{server.sockets[0].getsockname()[1]}/none"
+    with pytest.raises(StartupError, match="PostgreSQL does not answer within 1 s"):
+        await reached(url)
+    hangs_up = True
+    with pytest.raises(StartupError, match=r"PostgreSQL cannot be used: \w+"):
+        await reached(url)
+    server.close()
 
 
 # -- beside the service ------------------------------------------------------------------------------------------------

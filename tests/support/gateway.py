@@ -44,7 +44,7 @@ class Gateway:
     async def tell(self, kind: str, call_id: str, event_id: str | None = None, **more: Any) -> None:
         """Something happened; posted until it is taken."""
         event_id = event_id or str(uuid.uuid4())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while True:
                 with contextlib.suppress(httpx.TransportError):
                     answer = await self.post("", {"type": kind, "call_id": call_id, **more}, event_id)

@@ -15,7 +15,7 @@ import httpx
 
 from tests.support.service import ADMIN_KEY
 
-READY_S_MAX = 60
+READY_S_MAX = 180
 
 
 def free_port() -> int:
@@ -43,7 +43,7 @@ async def serving_process(folder: Path, port: int, **more: str) -> AsyncIterator
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        assert process.wait(30) in (0, -signal.SIGKILL)
+        assert process.wait(60) in (0, -signal.SIGKILL)
 
 
 async def _ready(process: subprocess.Popen[bytes], port: int) -> None:

@@ -28,7 +28,7 @@ ROOT: Final = Path(__file__).parents[3]
 ENTRY: Final = Path(__file__).parent / "entry.py"
 SECRET: Final = "a secret for tests"
 PROCESSES: Final = 3
-READY_S_MAX: Final = 60.0
+READY_S_MAX: Final = 120.0
 END_S_MAX: Final = 30.0
 LIVING: Final = "SELECT id FROM processes WHERE expires_at > clock_timestamp()"
 
@@ -38,7 +38,7 @@ class Levers:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.write_bytes(bytes(16))
+        path.write_bytes(bytes(24))
 
     def put_clock(self, seconds: float) -> None:
         """Put the clock so many seconds ahead, or behind."""
@@ -47,6 +47,10 @@ class Levers:
     def put_fault(self, *, there: bool) -> None:
         """Let the engine raise upon contacts of the channel `poison`."""
         self._write(8, int(there))
+
+    def put_buffer(self, frames: int) -> None:
+        """Let so many frames wait for one subscriber; 0: as many as ever."""
+        self._write(16, frames)
 
     def _write(self, place: int, value: int) -> None:
         with self.path.open("r+b") as file:
@@ -188,6 +192,7 @@ class Cluster:
         for node in self.nodes:
             node.levers.put_clock(0)
             node.levers.put_fault(there=False)
+            node.levers.put_buffer(0)
             await node.postgres.heal()
             await node.redis.heal()
             if node.alive:

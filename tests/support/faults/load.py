@@ -83,7 +83,7 @@ class Load:
             self.desks.append(desk)
             self.tasks[each] = asyncio.create_task(desk.run(), name=each)
         self.listen(self.listener)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not all(each.connected for each in self.desks):
                 await asyncio.sleep(0.05)
         self._gateways = [asyncio.create_task(self._gateway(), name="gateway") for _ in range(self._gateways_wanted)]
@@ -95,7 +95,7 @@ class Load:
     async def stop_posting(self) -> None:
         """Let every post be answered, and begin no other."""
         self.posting = False
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await asyncio.gather(*self._gateways)
 
     async def stop(self) -> None:
