@@ -33,7 +33,7 @@ SELECT call_id FROM call_notes AS opened WHERE tenant = $1 AND account = $2 AND 
   SELECT FROM call_notes AS closing WHERE closing.tenant = $1 AND closing.account = $2
   AND closing.call_id = opened.call_id AND closing.kind IN ('ended', 'abandoned', 'left'))"""
 
-OPEN: Final = f"{_OPEN} ORDER BY opened.at DESC LIMIT $3"
+OPEN: Final = f"{_OPEN} LIMIT $3"
 
 NOTES: Final = f"""\
 SELECT {_NOTE_COLUMNS} FROM call_notes WHERE tenant = $1 AND account = $2 AND call_id = ANY ($3::text[])
@@ -73,7 +73,7 @@ DELETE FROM call_notes AS noted USING undialled
 WHERE noted.tenant = $1 AND noted.account = $2 AND noted.call_id = undialled.call_id"""  # noqa: S608
 
 OPEN_MAX: Final = 5_000
-"""Calls of an account that are looked at when its line begins: the newest."""
+"""Calls of an account that are looked at when its line begins."""
 
 DUE_MAX: Final = 100
 

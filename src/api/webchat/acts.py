@@ -1,12 +1,14 @@
 """What a visitor can do to its conversation: write, type, end it, rate it. The same for socket and REST."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from starlette.responses import Response
 
 from src.api import media
-from src.api.context import settings_of
+from src.api.context import default_region, settings_of
 from src.api.webchat import views
 from src.api.webchat.bodies import RatingBody, SaidBody
 from src.api.webchat.entrance import CHANNEL, Guest
@@ -17,8 +19,8 @@ from src.dispatch import customers, jobs
 from src.dispatch.inbound import InboundMessage
 from src.dispatch.known import Wanted
 from src.dispatch.media import KINDS, type_of
-from src.errors import Forbidden, InvalidState, NotFound, Refused, UnknownReference, UnwantedFile
-from src.profile.identities import normalised
+from src.errors import Forbidden, InvalidState, Malformed, NotFound, Refused, UnknownReference, UnwantedFile
+from src.profile.identities import Identity, normalised
 from src.router import commands
 from src.router.entities import CONTACT_COLUMNS
 from src.router.model import DEFAULT_QUEUE
@@ -64,8 +66,10 @@ async def say(guest: Guest, body: SaidBody, *, opens: bool, kind: str = "text", 
     place, found = guest.place, guest.services
     found.paces.messages.take(guest.visitor.key)
     attributes: dict[str, object] = {}
+    also: tuple[Identity, ...] = ()
     if opens or body.form is not None:
-        attributes |= answers(place.site, body.form or {})
+        attributes |= (answered := answers(place.site, body.form or {}))
+        also = await _typed(guest, answered)
     if body.page is not None:
         attributes["page"] = body.page
     queue = place.account.queue
@@ -86,6 +90,7 @@ async def say(guest: Guest, body: SaidBody, *, opens: bool, kind: str = "text", 
         language=body.language,
         queue=queue,
         attributes=attributes,
+        also=also,
         leaves=body.leave,
     )
     try:
@@ -96,6 +101,18 @@ async def say(guest: Guest, body: SaidBody, *, opens: bool, kind: str = "text", 
     assert taken.contact_id is not None
     found.presence.saw(guest.tenant, taken.contact_id)
     return {"client_id": body.id, "id": taken.message_id, "number": taken.seq, "conversation_id": taken.contact_id}
+
+
+async def _typed(guest: Guest, answered: Mapping[str, str]) -> tuple[Identity, ...]:
+    """The addresses that a visitor typed into the form: at them it can be reached, but they prove nothing."""
+    kinds = {each.name: each.kind for each in guest.place.site.form}
+    typed = [(kinds[name], answer) for name, answer in answered.items() if kinds[name] in ("phone", "email")]
+    region = await default_region(guest.services, guest.tenant) if typed else None
+    found = []
+    for kind, answer in typed:
+        with suppress(Malformed):  # a number that nobody can dial stays an answer
+            found.append(normalised(Identity(kind, answer, proven=False), default_region=region))
+    return tuple(found)
 
 
 async def send_file(guest: Guest, client_id: str, name: str, content: bytes) -> Json:

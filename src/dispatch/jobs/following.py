@@ -19,8 +19,13 @@ from src.router.entities import Assignment, Contact
 from src.router.model import TagRequest
 from src.router.state import State
 
-REACHED_AT: Final = {"voice": "phone", "sms": "phone"}
-"""The type of identity at which a customer is reached over a channel, where it is not the one it was last seen at."""
+REACHED_AT: Final = {
+    "voice": ("phone",),
+    "sms": ("phone",),
+    "webchat": ("web_user", "visitor"),
+    "wechat": ("wechat_openid",),
+}
+"""The types of identities at which a customer is reached over a channel, where those are not called as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +157,12 @@ class FollowUp:
         return contact.channel, self._identity(held, contact.channel)
 
     def _identity(self, held: Sequence[IdentityFact], channel: str) -> IdentityFact:
-        """At which address; a proven one before one that was typed in, the newest first."""
-        by_age = sorted(held, key=lambda each: (each.strong, each.created_at, each.value), reverse=True)
+        """At which address; one at the account before others, a proven one before one that was typed in, the newest."""
+
+        def rank(each: IdentityFact) -> tuple[bool, bool, int, str]:
+            return (bool(each.scope) and each.scope == self.account, each.strong, each.created_at, each.value)
+
+        by_age = sorted(held, key=rank, reverse=True)
         if self.identity is not None:
             named = ((each, (each.type, each.value), (each.type, _address(each))) for each in by_age)
             found = next((each for each, *names in named if self.identity in names), None)
@@ -168,8 +177,9 @@ class FollowUp:
 
 def _suits(channel: str, identity: IdentityFact) -> bool:
     """Whether it is an address of the kind at which a customer is reached over a channel."""
-    kind = REACHED_AT.get(channel, channel)
-    return identity.type == kind or identity.type.startswith(f"{kind}_")
+    if channel in REACHED_AT:
+        return identity.type in REACHED_AT[channel]
+    return identity.type == channel or identity.type.startswith(f"{channel}_")
 
 
 def _address(identity: IdentityFact) -> str:

@@ -1,8 +1,10 @@
 """A chat is followed up by a call, and back, over REST: one conversation, one responsible agent."""
 
+import uuid
 from typing import Any
 
 from tests.support.service import Client
+from tests.support.visitor import website
 
 EITHER = {"webchat": {"cost": 25, "max": 4}, "voice": {"cost": 100, "max": 1, "excludes": ["webchat"]}}
 USER = {"type": "external_id", "value": "u-1"}
@@ -94,3 +96,35 @@ async def test_what_cannot_be_followed_up_is_refused(client: Client) -> None:
     assert "malformed" == (await follow_up(client, nobodys, 422, channel="fax", identity=USER))["code"]
     gone = {"id": "0" * 36}
     assert "not_found" == (await follow_up(client, gone, 404, channel="voice"))["code"]
+
+
+async def test_a_visitor_is_called_at_the_number_that_it_typed_and_written_to_again_where_it_chatted(
+    client: Client,
+) -> None:
+    await there(client, "anna")
+    form = [{"name": name, "label": name, "kind": kind} for name, kind in (("number", "phone"), ("mail", "email"))]
+    shop = f"shop-{uuid.uuid4().hex[:12]}"
+    browser = await website(client, shop, settings={"form": form})
+    said = {"id": uuid.uuid4().hex, "text": "my parcel", "form": {"number": "138 0013 8000", "mail": "A@B.example"}}
+    chat = await client.call(
+        "GET", f"/v1/contacts/{(await browser.ask('POST', '/messages', json=said))['conversation_id']}"
+    )
+    await client.call("POST", f"/v1/assignments/{chat['assignment']['id']}/accept")
+    anna = Client(client.url, await client.token("anna"))
+    call = await follow_up(anna, chat, 201, channel="voice", account="pbx")
+    await anna.http.aclose()
+    known = (await client.call("GET", f"/v1/customers/{chat['customer_id']}"))["identities"]
+    typed = {(each["type"], each["value"]) for each in known if not each["strong"]}
+    assert {("phone", "+8613800138000"), ("email", "a@b.example")} == typed
+    assert "phone" == call["identity"]["type"]
+    await client.call("POST", f"/v1/assignments/{call['assignment']['id']}/accept")
+    back = await follow_up(client, call, 201, channel="webchat", account=shop)
+    assert (chat["identity"], chat["id"]) == (back["identity"], back["conversation_id"])
+    stranger = await website(client, shop, settings={"form": form})
+    odd = {"id": uuid.uuid4().hex, "text": "hello", "form": {"number": "-----"}}
+    other = await client.call(
+        "GET", f"/v1/contacts/{(await stranger.ask('POST', '/messages', json=odd))['conversation_id']}"
+    )
+    assert "-----" == other["attributes"]["number"]
+    identities = (await client.call("GET", f"/v1/customers/{other['customer_id']}"))["identities"]
+    assert ["visitor"] == [each["type"] for each in identities]
