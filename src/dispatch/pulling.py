@@ -2,11 +2,14 @@
 
     channel ─► job ─► commit (`wanted`) ─► wake ─► ask from the cursor on ─► job ─► commit (messages and cursor)
 
-So a message is taken once though the process dies in between: either both are written, or it is asked for again.
+So a message is taken once though the process dies in between: either both are written, or it is asked for again. Where
+a page is refused as a whole, its items are taken one by one, each once by its own id, and the cursor behind them.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -16,7 +19,7 @@ from src.dispatch.facts import CursorFact
 from src.dispatch.known import Wanted
 from src.dispatch.ports import Parts, PulledPage, Puller
 from src.dispatch.turn import Job
-from src.errors import Malformed, NotOwner, Refused, StoreUnreachable
+from src.errors import Malformed, NotOwner, Refused, StoreUnreachable, Unavailable
 
 PAUSE_S_MIN: Final = 1.0
 PAUSE_S_MAX: Final = 60.0
@@ -100,13 +103,32 @@ class Pulling:
         except StoreUnreachable as error:
             raise _LaterError from error
         try:
-            more: bool = await self._submit(job)
+            return bool(await self._taken(job))
+        except _NotTakenError:
+            return await self._one_by_one(job)
+
+    async def _taken(self, job: Job[Any]) -> object:
+        """Have it taken; raises `_NotTakenError` where it will not be, however often it is tried."""
+        try:
+            return await self._submit(job)
         except NotOwner:
             raise
-        except Refused as refusal:
-            _log.warning("pulling.not_taken", tenant=tenant, account=account, code=refusal.code)
+        except Unavailable as refusal:
             raise _LaterError from refusal
-        return more
+        except Refused as refusal:
+            _log.warning("pulling.not_taken", tenant=self._tenant, code=refusal.code)
+            raise _NotTakenError from refusal
+
+    async def _one_by_one(self, page: jobs.TakePulled) -> bool:
+        """Have taken what can be of a page that is not taken whole, and go on: no item holds up the others."""
+        items: tuple[Job[Any], ...] = (*page.taken, *page.moved)
+        for each in items:
+            with suppress(_NotTakenError):
+                await self._taken(each)
+        try:
+            return bool(await self._taken(replace(page, taken=(), moved=())))
+        except _NotTakenError as refusal:
+            raise _LaterError(TROUBLED_S) from refusal
 
     async def _report(self, account: str, page: PulledPage) -> None:
         _log.info("pulling.not_given", tenant=self._tenant, account=account, reason=page.reason)
@@ -131,6 +153,10 @@ class Pulling:
             if known is not None and message_id in known.outgoing
         ]
         return jobs.TakePulled(asked, page.cursor, page.more, tuple(taken), tuple(moved))
+
+
+class _NotTakenError(Exception):
+    """It is refused, and would be again."""
 
 
 class _LaterError(Exception):

@@ -19,7 +19,7 @@ from tests.support.faults.run import NOTES, TABLE, Row
 ALONE = ("test_crowds.py", "test_overload.py", "test_storm.py")
 LONG = [
     *("test_crowds.py", "test_customers_kill.py", "test_last_release.py", "test_overload.py"),
-    *("test_storm.py", "test_visitors_kill.py", "test_voice_kill.py"),
+    *("test_pulled_kill.py", "test_storm.py", "test_visitors_kill.py", "test_voice_kill.py"),
 ]
 collect_ignore = [] if os.environ.get("CORDBOARD_TEST_FAULTS") == "all" else LONG
 

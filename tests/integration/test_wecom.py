@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 
 from src.channels.tencent.crypto import encrypt, key_of
@@ -184,6 +185,101 @@ async def test_items_that_nothing_can_keep_hold_up_none(client: Client, double: 
     said = {each["external_id"]: each for each in await _messages(client, 9)}
     assert {"half": "?x", "n?": "1", "nul": "ab", "type": "odd"} == said["m2"]["payload"]
     assert ("nul half?", 20_000, "last") == (said["m3"]["text"], len(said["m6"]["text"]), said["m9"]["text"])
+
+
+def _happened(number: int, kind: str, **more: Any) -> dict[str, Any]:
+    event = {"event_type": kind, "open_kfid": "wk1", "external_userid": "wmAnna", **more}
+    return {"msgid": f"e{number}", "msgtype": "event", "origin": 4, "send_time": int(time.time()), "event": event}
+
+
+async def test_every_type_and_event_of_the_documentation_is_kept_and_readable(
+    client: Client, double: WeComDouble
+) -> None:
+    handed_on = '{"msgtype":"text","text":{"content":"转发的话"}}'
+    order = {"order_id": "o7", "product_titles": "茶杯等2件", "price_wording": "¥59.00", "state": "待发货"}
+    told: dict[str, tuple[dict[str, Any], str]] = {
+        "business_card": ({"userid": "wang"}, "[business_card] · wang"),
+        "miniprogram": ({"title": "查物流", "appid": "wx1", "pagepath": "p"}, "[miniprogram] · 查物流"),
+        "msgmenu": (
+            {"head_content": "请选择", "list": [{"type": "click", "click": {"id": "1", "content": "退款"}}]},
+            "[msgmenu] · 请选择\n退款",
+        ),
+        "channels_shop_product": (
+            {"title": "茶杯", "sales_price": "29.50", "shop_nickname": "好物"},
+            "[channels_shop_product] · 茶杯 · 29.50 · 好物",
+        ),
+        "channels_shop_order": (order, "[channels_shop_order] · o7 · 茶杯等2件 · ¥59.00 · 待发货"),
+        "channels": ({"sub_type": 1, "nickname": "好物频道", "title": "新品"}, "[channels] · 新品 · 好物频道"),
+        "merged_msg": (
+            {
+                "title": "聊天记录",
+                "item": [
+                    {"msgtype": "text", "sender_name": "李", "msg_content": handed_on},
+                    {"msgtype": "image", "sender_name": "王", "msg_content": "[]"},
+                    {"msgtype": "text", "sender_name": "赵", "msg_content": "{"},
+                    "no item",
+                ],
+            },
+            "[merged_msg] · 聊天记录\n李: 转发的话\n王: [image]\n赵: [text]",
+        ),
+        "note": ({}, "[note]"),
+        "meeting": ({}, "[meeting]"),
+        "brand_new": ({"title": "x"}, "[brand_new] · x"),
+    }
+    double.items = [
+        _said(0, "start"),
+        *(
+            _said(number, "") | {"msgtype": kind, kind: fields}
+            for number, (kind, (fields, _)) in enumerate(told.items(), 1)
+        ),
+        _happened(1, "user_recall_msg", recall_msgid="m0"),
+        _happened(2, "servicer_recall_msg", recall_msgid="m1", servicer_userid="wang"),
+        _happened(3, "session_status_change", change_type=1, new_servicer_userid="wang", msg_code="secret"),
+        _happened(4, "reject_customer_msg_switch_change", reject_switch=1),
+        {
+            "msgid": "e5",
+            "msgtype": "event",
+            "origin": 4,
+            "event": {"event_type": "servicer_status_change", "status": 1},
+        },
+        _happened(6, "brand_new_event"),
+    ]
+    await _call(client, double)
+    said = await _messages(client, 16)
+    assert [text for _, text in told.values()] == [each["text"] for each in said if each["kind"] == "unknown"]
+    assert list(told) == [each["payload"]["type"] for each in said if each["kind"] == "unknown"]
+    assert [
+        {"event": "user_recall_msg", "recall_msgid": "m0"},
+        {"event": "servicer_recall_msg", "recall_msgid": "m1", "servicer_userid": "wang"},
+        {"event": "session_status_change", "change_type": 1, "new_servicer_userid": "wang"},
+        {"event": "reject_customer_msg_switch_change", "reject_switch": 1},
+        {"event": "brand_new_event"},
+    ] == [each["payload"] for each in said if each["kind"] == "event"]
+
+
+@pytest.mark.parametrize("cursor", ["1\0", "\ud800", "x" * 2_000, "", 7, None])
+async def test_a_cursor_that_nobody_could_go_on_from_loses_nothing(
+    client: Client, double: WeComDouble, cursor: object
+) -> None:
+    double.items, double.following = [_said(1, "first")], cursor
+    await _call(client, double)
+    await _messages(client, 1)
+    double.items.insert(1, _said(2, "second"))
+    double.following = ...
+    await _call(client, double)
+    assert ["first", "second"] == [each["text"] for each in await _messages(client, 2)]
+
+
+async def test_an_item_that_the_database_refuses_holds_up_none(client: Client, double: WeComDouble) -> None:
+    connection = await asyncpg.connect(client.settings.database_url)
+    await connection.execute("ALTER TABLE messages ADD CONSTRAINT odd CHECK (text <> 'odd')")
+    await connection.close()
+    double.items = [_said(1, "first"), _said(2, "odd"), _said(3, "third"), _said(4, "fourth")]
+    await _call(client, double)
+    assert ["first", "third", "fourth"] == [each["text"] for each in await _messages(client, 3)]
+    double.items.append(_said(5, "last"))
+    await _call(client, double)
+    assert ["first", "third", "fourth", "last"] == [each["text"] for each in await _messages(client, 4)]
 
 
 async def test_a_company_has_one_address_for_all_of_its_accounts(client: Client, double: WeComDouble) -> None:

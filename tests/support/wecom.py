@@ -43,6 +43,8 @@ class WeComDouble:
     states: dict[str, int] = field(default_factory=dict)
     media: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     refuse: dict[str, list[int]] = field(default_factory=dict)
+    following: object = ...
+    """What is given as `next_cursor` instead of the right one."""
 
     def revoke(self) -> None:
         self.token = f"token-{self.fetched}"
@@ -72,7 +74,8 @@ class WeComDouble:
         page = self.items[start : start + PAGE]
         following = start + len(page)
         more = int(following < len(self.items))
-        answer = {"errcode": 0, "errmsg": "ok", "next_cursor": str(following), "has_more": more, "msg_list": page}
+        named = str(following) if self.following is ... else self.following
+        answer = {"errcode": 0, "errmsg": "ok", "next_cursor": named, "has_more": more, "msg_list": page}
         return Response(json.dumps(answer), media_type="application/json")  # escaped: half a character travels so
 
     async def send(self, request: Request) -> Response:

@@ -34,6 +34,7 @@ from src.errors import BadSignature, Malformed, NotFound, NotSent, StaleTimestam
 SETTING_CHARS_MAX: Final = 256
 EVENT_CHARS_MAX: Final = 600
 TOKEN_CHARS_MAX: Final = 128
+CURSOR_CHARS_MAX: Final = 1_024
 WELCOME_MS: Final = 20_000
 TIMESTAMP_TOLERANCE_S: Final = 300
 
@@ -91,14 +92,14 @@ class WeCom:
         """See `Pulls.pull`. Whoever has just come in is greeted on the way."""
         api = Api(account, reach)
         value = await api.pulled(cursor, token)
-        following = value.get("next_cursor")
+        following = _cursor(value.get("next_cursor")) or cursor or ""
         found = read_items(value.get("msg_list"), api.open_kfid, account.name, account.queue)
         for each in found.welcomes:
             await _greet(api, each, account, now_ms)
-        more = value.get("has_more") == 1 and isinstance(following, str) and following != cursor
+        more = value.get("has_more") == 1 and following != (cursor or "")
         company = str(account.settings.get("corp_id", ""))  # all of its accounts know a customer by one id
         inbound = [replace(each, identity=replace(each.identity, scope=company)) for each in found.inbound]
-        return Pulled(inbound, found.failed, following if isinstance(following, str) else cursor or "", more)
+        return Pulled(inbound, found.failed, following, more)
 
     async def send(self, message: Outbound, account: Account, reach: Reach) -> Sent:
         """See `Sends.send`. WeCom takes each of our ids once."""
@@ -127,6 +128,11 @@ class WeCom:
                 return Budget(max(0, messages - sent) if until > now_ms else 0, until, seconds)
             sent += each.sender != "customer" and each.state in ("queued", "sent", "delivered")
         return Budget(0, now_ms, seconds)
+
+
+def _cursor(given: object) -> str | None:
+    """Where to go on from; None: nobody could. Then it stays where it was, and what comes again is known by its id."""
+    return given if isinstance(given, str) and len(given) <= CURSOR_CHARS_MAX and given.isprintable() else None
 
 
 async def _greet(api: Api, welcome: Welcome, account: Account, now_ms: int) -> None:

@@ -4,6 +4,7 @@ developer.work.weixin.qq.com/document/path/94670. Items that cannot be read are 
 them, and none may hold up those behind it.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,6 +20,18 @@ TEXT_CHARS_MAX: Final = 20_000
 NAME_CHARS_MAX: Final = 128
 STAND_IN_CHARS_MAX: Final = 200
 NUMBER_MAX: Final = 2**53
+
+LINES_MAX: Final = 50
+
+_TOLD: Final = (
+    *("title", "head_content", "nickname", "order_id", "product_titles", "price_wording", "state"),
+    *("sales_price", "shop_nickname", "userid", "tail_content"),
+)
+"""What a reader is told first of a card, a mini program, a product, an order and the like."""
+
+_LISTS: Final = ("list", "item")
+_NO_DETAILS: Final = frozenset({"event_type", "open_kfid", "external_userid", "welcome_code", "msg_code"})
+"""What says whose an event is, and codes that are good for one message."""
 
 CUSTOMER, SYSTEM = 3, 4
 """Who an item is from; 5 is an employee in WeCom's own app."""
@@ -69,15 +82,13 @@ def _event(  # what it is, and whose
             kept = event.get("fail_type")
             found.failed.append(Failed(message_id, FAILED_LATER.get(kept if isinstance(kept, int) else 0, "not_taken")))
         return
-    if kind not in ("enter_session", "user_recall_msg"):
-        return
     code, at_s = _string(event, "welcome_code", NAME_CHARS_MAX), item.get("send_time")
     if code and isinstance(at_s, int):
         found.welcomes.append(Welcome(code, at_s * 1_000))
     msgid, user = _string(item, "msgid", NAME_CHARS_MAX), _string(event, "external_userid", NAME_CHARS_MAX)
-    if msgid and user:
-        named = ("scene", "scene_param", "recall_msgid")
-        details = {name: value for name in named if (value := _string(event, name, TEXT_CHARS_MAX))}
+    if kind and msgid and user:  # of a customer; what employees do is WeCom's own
+        shown = _printable(kind)
+        details = {name: value for name, value in _scalars(event).items() if name not in _NO_DETAILS}
         found.inbound.append(
             InboundMessage(
                 channel="wecom",
@@ -85,8 +96,8 @@ def _event(  # what it is, and whose
                 external_id=msgid,
                 identity=Identity(IDENTITY_TYPE, user),
                 kind="event",
-                text=f"[event: {kind}]",
-                payload={"event": kind, **details},
+                text=f"[event: {shown}]",
+                payload={**details, "event": shown},
                 queue=queue,
                 opens=False,
             )
@@ -145,8 +156,41 @@ def _link(fields: Mapping[str, Any], _: str) -> _Meaning:
 
 
 def _unknown(fields: Mapping[str, Any], msgtype: str) -> _Meaning:
-    kept = {_clean(name)[:NAME_CHARS_MAX]: value for name in fields if (value := _kept(fields[name])) is not None}
-    return "unknown", f"[{_printable(msgtype)}]", {**kept, "type": _printable(msgtype)}
+    """Whatever there is no kind for (cards, mini programs, orders, notes): what it is, what is told first, the rest."""
+    kind = _printable(msgtype)
+    told = [said for name in _TOLD if (said := _string(fields, name, STAND_IN_CHARS_MAX))]
+    lines = [line for name in _LISTS for item in _items(fields, name) if (line := _line(item))]
+    text = "\n".join((" · ".join((f"[{kind}]", *told)), *lines))[:TEXT_CHARS_MAX]
+    held: dict[str, object] = {"lines": lines} if lines else {}
+    return "unknown", text, {**_scalars(fields), **held, "type": kind}
+
+
+def _items(fields: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    found = fields.get(name)
+    return [each for each in found[:LINES_MAX] if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def _line(item: Mapping[str, Any]) -> str:
+    """One message of several that were handed on together, or one choice of a menu."""
+    kind = _string(item, "msgtype", NAME_CHARS_MAX) or _string(item, "type", NAME_CHARS_MAX) or ""
+    told = _string(_map(item, kind), "content", STAND_IN_CHARS_MAX) or _handed_on(item, kind)
+    who = _string(item, "sender_name", NAME_CHARS_MAX)
+    return f"{who}: {told}" if who else told
+
+
+def _handed_on(item: Mapping[str, Any], kind: str) -> str:
+    """The text in `msg_content`, which is JSON in a string; for what has none, what kind it is of."""
+    raw = item.get("msg_content")
+    try:
+        said = json.loads(raw) if isinstance(raw, str) and len(raw) <= TEXT_CHARS_MAX else None
+    except (ValueError, RecursionError):
+        said = None
+    inner = _map(said, kind) if isinstance(said, dict) else {}
+    return _string(inner, "content", STAND_IN_CHARS_MAX) or _string(inner, "title", STAND_IN_CHARS_MAX) or f"[{kind}]"
+
+
+def _scalars(fields: Mapping[str, Any]) -> dict[str, object]:
+    return {_clean(name)[:NAME_CHARS_MAX]: value for name in fields if (value := _kept(fields[name])) is not None}
 
 
 def _kept(value: object) -> str | int | None:
