@@ -60,8 +60,8 @@ class CallOrder:
     """Something is to be done with a call. `kind` is `hold`, `announce`, `ring`, `dial`, `bridge`, `hang_up` or `drop`.
 
     `data` is what belongs to the kind: `phone` and `timeout_s` of a ring, `timeout_s` of a dial (whom, is read when it
-    is given), `position` of an announcement, `reason` of a hang-up whose caller its queue has not kept. `at` is when it
-    was ordered, in milliseconds since the epoch.
+    is given), `position` of an announcement, `reason` and `contact_id` of a hang-up whose caller its queue has not
+    kept. `at` is when it was ordered, in milliseconds since the epoch.
     """
 
     id: str

@@ -141,7 +141,7 @@ def test_whom_the_queue_does_not_keep_is_told_apart_once_and_who_talks_is_not(ta
     assert [Drop("a1"), HangUp("1.1")] == talking.wish(away, NOW)
     board = Switchboard()
     board.told(CALL, NOW)
-    assert [HangUp("1.1", "cancelled")] == board.wish(away, NOW)
+    assert [HangUp("1.1", "cancelled", "c1")] == board.wish(away, NOW)
     assert ([], []) == board.told(Left("1.1", NOW), NOW), "what becomes of it is no news"
     assert ([], []) == board.told(Left("1.1", NOW), NOW)
     assert ([Arrived(CALL)], []) == board.told(CALL, NOW)

@@ -214,12 +214,12 @@ def test_a_customer_who_is_dialled() -> None:
 def test_a_caller_who_is_given_back_is_no_news_any_more(closed: str, to: str) -> None:
     line = EslLine(closed=extension_of(closed))
     heard(line, event(channel("CHANNEL_PARK")))
-    says = "cordboard_reason=callback;cordboard_call=;park_after_bridge=;hangup_after_bridge="
+    says = "cordboard_reason=callback;cordboard_contact=c1;cordboard_call=;park_after_bridge=;hangup_after_bridge="
     assert [
         f"api uuid_setvar_multi {CALL} {says}\n\n",
         f"api uuid_break {CALL} all\n\n",
         f"api uuid_transfer {CALL} {to}\n\n",
-    ] == line.tell(HangUp(CALL, "callback"), T0)
+    ] == line.tell(HangUp(CALL, "callback", "c1"), T0)
     assert [Left(CALL, T0)] == heard(line, response("+OK") * 3)[0]
     pressed = channel("DTMF", **{"DTMF-Digit": "1"})
     gone = channel("CHANNEL_HANGUP_COMPLETE", variable_hangup_cause_q850="16")

@@ -50,7 +50,7 @@ async def next_round(found: Services, account: Account, asked: twilio.Round) -> 
                 return twilio.hang_up()
             if reason and twilio.says_why(account):
                 await found.call_book.note(account.tenant, account.name, [left_note(call.id, found.clock.now_ms())])
-            return twilio.turn_away(account, reason)
+            return twilio.turn_away(account, reason, "" if wish is None else wish.contact_id)
         for leg in wish.legs:
             noted = call.legs.get(leg.id)
             if leg.state in ("active", "parked") and noted is not None and noted.answered and not noted.ended:

@@ -37,7 +37,8 @@ HOLDING: Final = "cordboard-hold"
 """The bridge in which callers wait; one for each application."""
 
 REASON: Final = "CORDBOARD_REASON"
-"""The channel's variable by which the dial plan knows why a caller has come back to it."""
+CONTACT: Final = "CORDBOARD_CONTACT"
+"""The channel's variables by which the dial plan knows why a caller has come back to it, and its contact."""
 
 NO_ROUTE: Final = 3
 TEMPORARY: Final = 41
@@ -143,8 +144,12 @@ class AriLine:
         self._calls.leaving(end.call_id)
         channel = f"channels/{quote(end.call_id, safe='')}"
         to = {"extension": closed.exten, "priority": "1", **({"context": closed.context} if closed.context else {})}
+        says = ((REASON, end.reason), (CONTACT, end.contact_id))
         return [
-            self._request("POST", f"{channel}/variable", now_ms, what="any", variable=REASON, value=end.reason),
+            *(
+                self._request("POST", f"{channel}/variable", now_ms, what="any", variable=name, value=value)
+                for name, value in says
+            ),
             self._request("POST", f"{channel}/continue", now_ms, what="continue", call_id=end.call_id, **to),
         ]
 

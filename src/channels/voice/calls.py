@@ -213,11 +213,12 @@ class HangUp:
 
     `reason` is why its queue has not kept a caller: `callback`, `overflowed`, `cancelled` or `abandoned` (withdrawn for
     no other reason); empty for all others. Who is told it may give the caller to something else, such as voicemail, in
-    place of ending the call.
+    place of ending the call. `contact_id` is then the caller's contact, with which a recording may be put.
     """
 
     call_id: str
     reason: str = ""
+    contact_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ MUSIC: Final = "local_stream://moh"
 LANGUAGE: Final = "en"
 SEEN: Final = "cordboard_seen"
 REASON_VARIABLE: Final = "cordboard_reason"
-"""The channel's variable by which the dial plan knows why a caller has come back to it."""
+CONTACT_VARIABLE: Final = "cordboard_contact"
+"""The channel's variables by which the dial plan knows why a caller has come back to it, and its contact."""
 
 POSITION: Final = "ivr/ivr-you_are_number.wav"
 
@@ -152,7 +153,8 @@ class EslLine:
     def _give_back(self, end: HangUp, closed: Extension, now_ms: int) -> Sequence[str]:
         """What marks the caller as ours is taken away: the dial plan may bridge it, and is not to find it parked."""
         self._calls.leaving(end.call_id)
-        says = f"{REASON_VARIABLE}={end.reason};{CALL_VARIABLE}=;park_after_bridge=;hangup_after_bridge="
+        why = f"{REASON_VARIABLE}={end.reason};{CONTACT_VARIABLE}={end.contact_id}"
+        says = f"{why};{CALL_VARIABLE}=;park_after_bridge=;hangup_after_bridge="
         to = f"{closed.exten} XML {closed.context}".rstrip()
         return [
             self._command(f"api uuid_setvar_multi {end.call_id} {says}", now_ms),

@@ -116,7 +116,7 @@ class HookLine:
             case Announce():
                 call_id, data = self._tried(command.call_id), {"position": command.position}
             case HangUp() if command.reason:
-                call_id, data = command.call_id, {"reason": command.reason}
+                call_id, data = command.call_id, {"reason": command.reason, "contact_id": command.contact_id}
             case Dial():
                 call_id, data = self._tried(command.call_id), {"timeout_s": command.timeout_s}
             case _:

@@ -417,7 +417,7 @@ class Switchboard:
         if not wish.reason or call.talking is not None or call.id in self._turned_away:
             return HangUp(call.id)
         remember(self._turned_away, call.id, None)
-        return HangUp(call.id, wish.reason)
+        return HangUp(call.id, wish.reason, wish.contact_id)
 
     def _rings(self, call: _Call, wish: Wish, now_ms: int) -> Sequence[CallCommand]:
         does: list[CallCommand] = []

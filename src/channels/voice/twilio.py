@@ -230,13 +230,13 @@ def hang_up() -> Reply:
     return _twiml("<Hangup/>")
 
 
-def turn_away(account: Account, reason: str) -> Reply:
+def turn_away(account: Account, reason: str, contact_id: str) -> Reply:
     """What a caller hears whom its queue has not kept, `reason` as in `HangUp`: the tenant's own TwiML, or the end."""
     text, url = account.settings.get("closed_text"), account.settings.get("closed_url")
     said = "" if text is None else _say(account, str(text))
     if url is None:
         return _twiml(f"{said}<Hangup/>")
-    why = f"{'&' if urlsplit(str(url)).query else '?'}reason={reason}" if reason else ""
+    why = f"{'&' if urlsplit(str(url)).query else '?'}reason={reason}&contact={contact_id}" if reason else ""
     return _twiml(f'{said}<Redirect method="POST">{escape(str(url).rstrip("?") + why)}</Redirect>')
 
 

@@ -18,6 +18,7 @@ from src.store.callbook import DUE_MAX
 from tests.support.gateway import SECRET, Gateway
 from tests.support.service import Client
 
+WAV = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00" + bytes(24)
 CHANNELS = {"voice": {"cost": 100, "max": 1}}
 
 
@@ -282,9 +283,13 @@ async def test_whom_a_closed_queue_does_not_keep_may_be_given_to_voicemail_which
     await tenant.call("PUT", "/v1/queues/default", json=closed)
     async with connected(tenant, **DIALS) as gateway, tenant.desktop("anna", status="available") as anna:
         await gateway.tell("offered", "c1", number="13800138000")
-        assert "callback" == (await gateway.command("hang_up", call_id="c1"))["reason"]
-        await account(tenant, **DIALS | {"shows": "+861012345679"})  # another line takes over
+        hang_up = await gateway.command("hang_up", call_id="c1")
         contact_id = (await tenant.call("GET", "/v1/contacts"))["items"][0]["id"]
+        assert ("callback", contact_id) == (hang_up["reason"], hang_up["contact_id"])
+        recording = await tenant.call("POST", f"/v1/media?contact_id={contact_id}&name=voicemail.wav", content=WAV)
+        said = {"from": "customer", "kind": "voice", "payload": {"media_id": recording["id"]}}
+        await tenant.call("POST", f"/v1/contacts/{contact_id}/messages", json=said)
+        await account(tenant, **DIALS | {"shows": "+861012345679"})  # another line takes over
         await tenant.call("PUT", "/v1/queues/default", json={})
         await tenant.call("POST", f"/v1/contacts/{contact_id}/resume", json={})
         first = await gateway.command("ring")
@@ -301,6 +306,8 @@ async def test_whom_a_closed_queue_does_not_keep_may_be_given_to_voicemail_which
         await gateway.until(lambda: gateway.like("hold", call_id="c2") or gateway.like("ring", call_id="c2"))
         assert 1 == len([each for each in gateway.commands if each["call_id"] == "c1"])
         assert not [each for each in anna.events if each["type"] == "message.received"]
+        shown = (await tenant.call("GET", f"/v1/contacts/{contact_id}/messages"))["items"]
+        assert [("voice", recording["id"])] == [(each["kind"], each["payload"]["media_id"]) for each in shown]
 
 
 async def test_events_in_any_order_come_to_the_same_end(tenant: Client) -> None:

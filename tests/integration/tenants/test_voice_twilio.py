@@ -315,14 +315,14 @@ async def test_whom_its_queue_does_not_keep_hears_why_and_goes_on_to_a_voicemail
         await twilio.until(lambda: "wait" == twilio.calls[waits].hears)
         contact_id = (await tenant.call("GET", "/v1/contacts"))["items"][0]["id"]
         await tenant.call("POST", f"/v1/contacts/{contact_id}/cancel", json={"reason": "moved"})
-        await twilio.until(lambda: f"{url}&reason=cancelled" == twilio.calls[waits].next_url)
+        await twilio.until(lambda: f"{url}&reason=cancelled&contact={contact_id}" == twilio.calls[waits].next_url)
         closed = {"time_zone": "UTC", "closed": {"action": "callback"}}
         await tenant.call("PUT", "/v1/queues/default", json={"hours": closed})
         late = await twilio.call("+8613800138001")
-        assert f"{url}&reason=callback" == twilio.calls[late].next_url
+        (parked,) = (await tenant.call("GET", "/v1/contacts", params={"state": "parked"}))["items"]
+        assert f"{url}&reason=callback&contact={parked['id']}" == twilio.calls[late].next_url
         assert ["请留言"] == twilio.calls[late].said
         assert ("请留言", 1) == (twilio.calls[waits].said[-1], twilio.calls[waits].said.count("请留言"))
-        parked = next(each for each in (await tenant.call("GET", "/v1/contacts"))["items"] if each["state"] == "parked")
         await tenant.call("PUT", "/v1/queues/default", json={})
         await tenant.call("POST", f"/v1/contacts/{parked['id']}/resume", json={})
         assert (await anna.ask(type="presence", status="available"))["ok"]
