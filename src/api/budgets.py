@@ -36,8 +36,8 @@ async def with_budget(services: Services, tenant: str, shown: views.Json, who: t
     now = services.clock.now_ms()
     found = await services.queries.between(tenant, channel_name, account, customer_id, now - channel.window_s * 1_000)
     said = [
-        Said(each.at, each.sender, each.kind, each.payload, None if outgoing is None else outgoing.state)
-        for each, outgoing in found
+        Said(each.at, each.sender, each.kind, each.payload, *(() if out is None else (out.state, out.reason)))
+        for each, out in found
     ]
     left = channel.budget(said, now)
     soon = left.messages <= 1 or left.until - now < left.seconds * 1_000 * WARN_SHARE

@@ -286,13 +286,17 @@ class Types(Channel, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One thing that was said on an account by or to one customer. `state` is that of a message that goes out."""
+    """One thing that was said on an account by or to one customer.
+
+    `state` is that of a message that goes out, `reason` why it failed.
+    """
 
     at: int
     sender: str
     kind: str
     payload: Mapping[str, Any]
     state: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,8 @@ async def test_what_wechat_refuses_has_failed_with_its_reason(
     events = (await client.call("GET", "/v1/events?after=0&limit=200"))["items"]
     told = [each["data"] for each in events if each["type"] == "channel.trouble"]
     assert ([{"name": "oa1", "reason": reason}] if trouble else []) == told
+    left = (await client.call("GET", f"/v1/contacts/{contact_id}"))["reply_budget"]["messages"]
+    assert (0 if reason in {"window_closed", "quota_used", "not_a_follower"} else 5) == left, "WeChat knows best"
     assert "sent" == (await _ended(client, (await _write(client, contact_id))["id"]))["state"]
 
 

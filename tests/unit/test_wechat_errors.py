@@ -207,8 +207,8 @@ def heard(hours_ago: float, kind: str = "text", **payload: Any) -> Said:
     return Said(NOW - int(hours_ago * HOUR), "customer", kind, payload)
 
 
-def wrote(hours_ago: float, state: str = "sent") -> Said:
-    return Said(NOW - int(hours_ago * HOUR), "agent", "text", {}, state)
+def wrote(hours_ago: float, state: str = "sent", reason: str | None = None) -> Said:
+    return Said(NOW - int(hours_ago * HOUR), "agent", "text", {}, state, reason)
 
 
 SECONDS = 1 / 3600
@@ -223,7 +223,9 @@ SECONDS = 1 / 3600
         ([heard(49), wrote(1)], 0, 0),
         ([heard(3), *[wrote(2)] * 5], 0, 0),
         ([heard(3), *[wrote(2)] * 5, heard(1)], 5, 47),
-        ([heard(3), wrote(2, "failed"), wrote(2, "queued"), wrote(1, "delivered")], 3, 45),
+        ([heard(3), wrote(2, "failed", "quota_used")], 0, 0),
+        ([heard(3), wrote(2, "failed", "quota_used"), heard(1)], 5, 47),
+        ([heard(3), wrote(2, "failed", "too_large"), wrote(2, "queued"), wrote(1, "delivered")], 3, 45),
         ([heard(3), *[wrote(2)] * 4, heard(30 * SECONDS, "menu")], 3, 30 * SECONDS),
         ([heard(3), *[wrote(2)] * 4, heard(90 * SECONDS, "menu")], 1, 45),
         ([heard(10 * SECONDS, "event", event="subscribe")], 3, 50 * SECONDS),

@@ -1,7 +1,8 @@
 """How much may still be sent to a customer: WeChat grants some messages for some time whenever the customer acts.
 
 A message of the customer: 5 in 48 hours. A tap on a menu (of the account's own menus: click, scan a code), following,
-scanning: 3 in a minute. Who has left the account gets nothing more.
+scanning: 3 in a minute. Who has left the account gets nothing more, nor does anybody for whom WeChat says that it is
+used up: other programs send for the account, too.
 developers.weixin.qq.com/doc/service/guide/product/kf/intro.html
 """
 
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from src.channels.base import Budget, Said
+from src.channels.wechat.errors import MEANINGS
 
 MESSAGE: Final = (5, 48 * 3_600)
 ACT: Final = (3, 60)
@@ -16,6 +18,8 @@ ACT: Final = (3, 60)
 
 _ACTS: Final = frozenset({"subscribe", "scan", "click", "scancode_push", "scancode_waitmsg"})
 _LEFT: Final = "unsubscribe"
+_VOID: Final = frozenset(reason for reason, fate, _ in MEANINGS.values() if fate == "customer")
+"""Where a message failed for one of these, nothing goes out until the customer acts again."""
 
 
 def left(said: Sequence[Said], now_ms: int) -> Budget:
@@ -27,6 +31,8 @@ def left(said: Sequence[Said], now_ms: int) -> Budget:
     sent = 0
     for each in reversed(said):
         if each.sender != "customer":
+            if each.state == "failed" and each.reason in _VOID:
+                break
             sent += each.state in ("queued", "sent", "delivered")
             continue
         if each.kind == "event" and each.payload.get("event") == _LEFT:
