@@ -17,7 +17,7 @@ from src.delivery import views
 from src.delivery.hub import Subscriber
 from src.dispatch import jobs
 from src.dispatch.config import agent_config
-from src.dispatch.facts import Answer, ConfigFact
+from src.dispatch.facts import Answer, ConfigFact, ContactFact
 from src.dispatch.known import RECENT_S, Known, Wanted
 from src.dispatch.turn import Job, Turn
 from src.errors import NotFound
@@ -226,7 +226,10 @@ async def decline(assignment_id: Id, ctx: Ctx, body: DeclineBody | None = None) 
 
 @router.post("/assignments/{assignment_id}/complete")
 async def complete(assignment_id: Id, ctx: Ctx, body: CompleteBody | None = None) -> Response:
-    """The customer has been served; wrap-up follows where the queue asks for it."""
+    """The customer has been served; wrap-up follows where the queue asks for it.
+
+    Where the customer left, wrap-up has begun already: until it is over this says how it was, and the last word counts.
+    """
     return await _act(ctx, Complete(assignment_id, ctx.principal.acting_agent, body or CompleteBody()))
 
 
@@ -252,23 +255,61 @@ class Complete:
         row = self._done().run(turn)
         fact = turn.known.facts.get(row[_CONTACT_ID])
         if self.body.fields and fact is not None and turn.engine.state.seq > before:
-            fields = {**fact.attributes.get("fields", {}), **self.body.fields}
+            fields = {**_fields(fact), **self.body.fields}
             turn.write(replace(fact, attributes={**fact.attributes, "fields": fields}))
         return row
 
     def _done(self) -> jobs.OnAssignment:
         """The engine is told the names of what was given; what was left empty was not."""
         body = self.body
-        given = frozenset(name for name, value in {**body.fields, "note": body.note}.items() if value)
+        given = frozenset(name for name, value in {**body.fields, "note": body.note or ""}.items() if value.strip())
         command = commands.Complete(self.assignment_id, self.agent_id, body.resolved, body.disposition, given)
         return jobs.OnAssignment(self.assignment_id, command, body.note)
 
 
 @router.post("/assignments/{assignment_id}/wrap_up_done")
 async def wrap_up_done(assignment_id: Id, ctx: Ctx) -> Response:
-    """After-contact work is over before its time."""
-    command = commands.FinishWrapUp(assignment_id, ctx.principal.acting_agent)
-    return await _act(ctx, jobs.OnAssignment(assignment_id, command))
+    """After-contact work is over before its time.
+
+    Where the customer left, what the queue requires at completion must have been said before, by `complete`.
+    """
+    return await _act(ctx, WrapUpDone(assignment_id, ctx.principal.acting_agent))
+
+
+@forwardable
+@dataclass(frozen=True, slots=True)
+class WrapUpDone:
+    """End after-contact work. The engine is told the names of the fields that were given for the contact.
+
+    Of a note it is not known whether one was written: it counts as given.
+    """
+
+    assignment_id: str
+    agent_id: str | None
+
+    def wants(self, wanted: Wanted, state: State) -> None:
+        """The assignment, if it has ended; else what is known of its contact."""
+        self._done(frozenset()).wants(wanted, state)
+        assignment = state.assignment(self.assignment_id)
+        if assignment is not None:
+            wanted.contacts.add(assignment.contact_id)
+
+    def run(self, turn: Turn) -> Row:
+        """Decide."""
+        assignment = turn.engine.state.assignment(self.assignment_id)
+        fact = None if assignment is None else turn.known.facts.get(assignment.contact_id)
+        given = () if fact is None else (name for name, value in _fields(fact).items() if str(value).strip())
+        return self._done(frozenset(given) | {"note"}).run(turn)
+
+    def _done(self, fields: frozenset[str]) -> jobs.OnAssignment:
+        command = commands.FinishWrapUp(self.assignment_id, self.agent_id, fields)
+        return jobs.OnAssignment(self.assignment_id, command)
+
+
+def _fields(fact: ContactFact) -> Mapping[str, Any]:
+    """What was given of a contact at completion. An attribute of that name that is unlike it is a caller's own."""
+    fields = fact.attributes.get("fields")
+    return fields if isinstance(fields, Mapping) else {}
 
 
 async def _act(ctx: Context, job: Job[Row]) -> Response:

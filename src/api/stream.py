@@ -377,7 +377,7 @@ def _job(frame: Any, agent_id: str) -> Job[Row]:  # noqa: ANN401  # one of `Fram
         return jobs.OnAssignment(assignment_id, commands.Decline(assignment_id, agent_id, frame.reason))
     if isinstance(frame, Complete):
         return agents.Complete(assignment_id, agent_id, frame)
-    return jobs.OnAssignment(assignment_id, commands.FinishWrapUp(assignment_id, agent_id))
+    return agents.WrapUpDone(assignment_id, agent_id)
 
 
 def _wanted(narrowed: Filter, event: Event, row: Row | None) -> bool:

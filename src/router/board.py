@@ -653,7 +653,7 @@ _SAID: Final = frozenset(
 )
 
 _THAT_LEAVE_CONTACTS: Final = (
-    frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING})
+    frozenset({ev.MESSAGE_RECEIVED, ev.ASSIGNMENT_NOTED, ev.ASSIGNMENT_COMPLETED, ev.CONTACT_WAITING})
     | ev.ALARMS
     | _SAID
     | ev.OF_CUSTOMERS
@@ -668,6 +668,7 @@ _THAT_LEAVE_AGENTS: Final = frozenset(
         ev.CONTACT_FLAGGED,
         ev.CONTACT_LATE,
         ev.CONTACT_ESCALATED,
+        ev.ASSIGNMENT_NOTED,
         ev.MESSAGE_RECEIVED,
         ev.SLA_WARNING,
         ev.SLA_BREACHED,

@@ -169,7 +169,8 @@ class Miss:
 class Complete:
     """The agent is done with the customer; wrap-up follows where the queue asks for it.
 
-    `fields` names what was given beside `resolved` and `disposition`: a queue may require some.
+    In the wrap-up of a contact whose customer left, it is what the agent has to say of it. `fields` names what
+    was given beside `resolved` and `disposition`: a queue may require some.
     """
 
     assignment_id: str
@@ -181,10 +182,11 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class FinishWrapUp:
-    """After-contact work is over before its time."""
+    """After-contact work is over before its time. `fields` names what was given of what the queue may require."""
 
     assignment_id: str
     agent_id: str | None = None
+    fields: frozenset[str] = frozenset()
 
 
 ABSENCE: Final = "absence"

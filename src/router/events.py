@@ -33,6 +33,7 @@ are joined when an event is told to someone. So are reasons and dispositions tha
 | assignment.wanted | assignment_id |
 | assignment.retaken | assignment_id |
 | assignment.wrap_up | assignment_id, ends_at, outcome, resolved, disposition |
+| assignment.noted | assignment_id, resolved, disposition (what is said in the wrap-up of one whose customer left) |
 | assignment.completed | assignment_id, resolved, disposition |
 | assignment.lost | assignment_id, reason, by, barred_until |
 | agent.presence | status, reason, connected, session, lease_s, grace_until |
@@ -102,6 +103,7 @@ ASSIGNMENT_RELEASED: Final = "assignment.released"
 ASSIGNMENT_WANTED: Final = "assignment.wanted"
 ASSIGNMENT_RETAKEN: Final = "assignment.retaken"
 ASSIGNMENT_WRAP_UP: Final = "assignment.wrap_up"
+ASSIGNMENT_NOTED: Final = "assignment.noted"
 ASSIGNMENT_COMPLETED: Final = "assignment.completed"
 ASSIGNMENT_LOST: Final = "assignment.lost"
 AGENT_PRESENCE: Final = "agent.presence"
@@ -226,6 +228,7 @@ KNOWN: Final = frozenset(
         ASSIGNMENT_WANTED,
         ASSIGNMENT_RETAKEN,
         ASSIGNMENT_WRAP_UP,
+        ASSIGNMENT_NOTED,
         ASSIGNMENT_COMPLETED,
         ASSIGNMENT_LOST,
         AGENT_PRESENCE,

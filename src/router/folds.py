@@ -344,7 +344,8 @@ def _units(state: "State", event: Event) -> None:
     )
 
 
-def _completed(state: "State", event: Event) -> None:
+def _said(state: "State", event: Event) -> None:
+    """What its agent says of it; it may have ended with that, or not yet."""
     assignment, data = _move_assignment(state, event), event.data
     assignment.resolved = data["resolved"]
     assignment.disposition = data["disposition"]
@@ -491,7 +492,8 @@ FOLDS: Final[dict[str, Callable[["State", Event], None]]] = {
     ev.ASSIGNMENT_WANTED: _units,
     ev.ASSIGNMENT_RETAKEN: _units,
     ev.ASSIGNMENT_WRAP_UP: _wrapping_up,
-    ev.ASSIGNMENT_COMPLETED: _completed,
+    ev.ASSIGNMENT_NOTED: _said,
+    ev.ASSIGNMENT_COMPLETED: _said,
     ev.ASSIGNMENT_LOST: _lost,
     ev.AGENT_PRESENCE: _presence,
     ev.AGENT_PAUSED: _paused,

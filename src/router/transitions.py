@@ -59,6 +59,7 @@ ASSIGNMENT: Final[dict[tuple[str | None, str], str]] = {
     ("active", ev.ASSIGNMENT_RETAKEN): "active",
     ("parked", ev.CONTACT_RESUMED): "transferred",
     ("parked", ev.ASSIGNMENT_COMPLETED): "completed",
+    ("wrap_up", ev.ASSIGNMENT_NOTED): "wrap_up",
     ("wrap_up", ev.ASSIGNMENT_COMPLETED): "completed",
 }
 """(state, event) → state, for the assignment that the event names."""

@@ -164,6 +164,35 @@ def test_wrap_up_is_longer_after_a_hard_contact(centre: Centre) -> None:
     assert "closed" == centre.state("hard")
 
 
+def test_whoever_has_a_contact_whose_customer_left_says_how_it_was_in_the_wrap_up(centre: Centre) -> None:
+    centre.queue(wrap_up_s=30, required_fields=("order",))
+    centre.agent("a", capacity=25)
+    centre.active("x")
+    assignment_id = centre.assignment_id("x") or ""
+    centre.do(c.Cancel("x"))
+    with pytest.raises(FieldsMissing):
+        centre.do(c.FinishWrapUp(assignment_id))
+    with pytest.raises(FieldsMissing):
+        centre.do(c.Complete(assignment_id, resolved=True))
+    for resolved in (False, True):
+        centre.do(c.Complete(assignment_id, resolved=resolved, fields=frozenset({"order"})))
+    assert "wrap_up" == centre.state("x")
+    assert [] == centre.do(c.Complete(assignment_id)), "a repeat that says nothing"
+    centre.do(c.FinishWrapUp(assignment_id, fields=frozenset({"order"})))
+    (completed,) = centre.told("assignment.completed")
+    (closed,) = centre.told("contact.closed")
+    assert (True, "customer_left") == (completed.data["resolved"], closed.data["outcome"])
+
+
+def test_what_was_said_at_completion_stands(centre: Centre) -> None:
+    centre.queue(wrap_up_s=30)
+    centre.agent("a", capacity=25)
+    centre.active("x")
+    assignment_id = centre.assignment_id("x") or ""
+    centre.do(c.Complete(assignment_id, resolved=True))
+    assert [] == centre.do(c.Complete(assignment_id, resolved=False))
+
+
 def test_a_queue_may_want_more_at_completion(centre: Centre) -> None:
     centre.queue(required_fields=("resolved", "note"))
     centre.agent("a")

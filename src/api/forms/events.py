@@ -347,6 +347,14 @@ class AssignmentWrapUp(Data, frozen=True, kw_only=True):
     disposition: str | None
 
 
+class AssignmentNoted(Data, frozen=True, kw_only=True):
+    """What its agent says, in the wrap-up, of a contact whose customer left. The last word counts."""
+
+    assignment_id: str
+    resolved: bool | None
+    disposition: str | None
+
+
 class AssignmentCompleted(Data, frozen=True, kw_only=True):
     """The agent is done with it."""
 
@@ -696,6 +704,7 @@ DATA: Final[Mapping[str, type[Data]]] = {
     "assignment.wanted": AssignmentId,
     "assignment.retaken": AssignmentId,
     "assignment.wrap_up": AssignmentWrapUp,
+    "assignment.noted": AssignmentNoted,
     "assignment.completed": AssignmentCompleted,
     "assignment.lost": AssignmentLost,
     "agent.presence": AgentPresence,

@@ -10,6 +10,9 @@ from src.router.entities import FOREVER, Assignment, Contact
 from src.router.handlers.base import Room
 from src.router.matching import take
 
+LEFT: Final = "customer_left"
+"""The outcome of a contact whose customer hung up, or went, while an agent had it."""
+
 _DONE: Final = {
     "accept": frozenset({"active", "parked", "wrap_up", "completed"}),
     "decline": frozenset({"declined"}),
@@ -53,35 +56,50 @@ def back_to_queue(board: Board, contact: Contact, reason: str) -> None:
 
 
 def complete(room: Room, command: commands.Complete) -> None:
-    """The agent is done with the customer."""
+    """The agent is done with the customer. Of one who left before, the wrap-up is the time to say how it was."""
     board = room.board
-    assignment = acted_on(room, command.assignment_id, command.agent_id, "complete", "active", "parked")
+    assignment = acted_on(room, command.assignment_id, command.agent_id, "complete", "active", "parked", "wrap_up")
     if assignment is None:
         return
+    given = command.fields | _ends(command.resolved, command.disposition)
+    if assignment.state == "wrap_up" and not (given and assignment.outcome == LEFT):
+        return  # it is a repeat
     contact = board.state.contacts[assignment.contact_id]
-    missing = [each for each in board.policy(contact).required_fields if not _is_given(command, each)]
-    if missing:
-        raise FieldsMissing(f"this queue wants {', '.join(missing)} at completion", fields=missing)
-    if assignment.state == "parked":
+    _check_fields(board, contact, given)
+    if assignment.state == "wrap_up":
+        board.say(ev.ASSIGNMENT_NOTED, assignment, resolved=command.resolved, disposition=command.disposition)
+    elif assignment.state == "parked":
         board.say(ev.ASSIGNMENT_COMPLETED, assignment, resolved=command.resolved, disposition=command.disposition)
         board.close(contact, "completed", None)
     else:
         end_active(board, assignment, "completed", command.resolved, command.disposition)
 
 
-def _is_given(command: commands.Complete, field: str) -> bool:
-    if field in command.fields:
-        return True
-    return (field == "resolved" and command.resolved is not None) or (
-        field == "disposition" and command.disposition is not None
-    )
+def _ends(resolved: bool | None, disposition: str | None) -> frozenset[str]:
+    """Which of the two words about an end were said."""
+    return frozenset(name for name, said in (("resolved", resolved), ("disposition", disposition)) if said is not None)
+
+
+def _check_fields(board: Board, contact: Contact, given: frozenset[str]) -> None:
+    """Refuse an end without what the queue requires.
+
+    Raises:
+        FieldsMissing: it names what is missing.
+    """
+    missing = [each for each in board.policy(contact).required_fields if each not in given]
+    if missing:
+        raise FieldsMissing(f"this queue wants {', '.join(missing)} at completion", fields=missing)
 
 
 def finish_wrap_up(room: Room, command: commands.FinishWrapUp) -> None:
-    """After-contact work is over before its time."""
+    """After-contact work is over before its time. A customer who left has left nothing of what the queue requires."""
     assignment = acted_on(room, command.assignment_id, command.agent_id, "wrap_up_done", "wrap_up")
-    if assignment is not None:
-        finish(room.board, assignment)
+    if assignment is None:
+        return
+    if assignment.outcome == LEFT:
+        contact = room.board.state.contacts[assignment.contact_id]
+        _check_fields(room.board, contact, command.fields | _ends(assignment.resolved, assignment.disposition))
+    finish(room.board, assignment)
 
 
 def end_active(

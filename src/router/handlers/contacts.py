@@ -11,7 +11,7 @@ from src.router.deadlines import LONG_WAIT, waited_at
 from src.router.entities import Agent, Assignment, Contact, own_terms_json, requirements_json, terms_json
 from src.router.fit import misfit
 from src.router.folds import FLAGGED_BACK, FLAGGED_CALLBACK, FLAGGED_ESCALATED, FLAGGED_OUTREACH
-from src.router.handlers.assignments import end_active
+from src.router.handlers.assignments import LEFT, end_active
 from src.router.handlers.base import Room
 from src.router.handlers.parking import lay_aside, resume
 from src.router.intake import Classified, joined
@@ -159,7 +159,7 @@ def cancel(room: Room, command: commands.Cancel) -> None:
     if gave_up and contact.state == "parked" and contact.park_reason in _PROMISES:
         return
     if assignment is not None and contact.state == "active":
-        end_active(board, assignment, "customer_left", resolved=None, disposition=None)
+        end_active(board, assignment, LEFT, resolved=None, disposition=None)
         return
     if contact.state == "parked" and assignment is not None:
         board.say(ev.ASSIGNMENT_COMPLETED, assignment, resolved=None, disposition=None)

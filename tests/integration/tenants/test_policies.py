@@ -409,6 +409,26 @@ async def test_a_queue_requires_fields_at_completion(client: Client) -> None:
     await client.call("POST", path, 422, json={"fields": {"order": 4711}})
 
 
+async def test_what_is_said_of_a_call_that_the_caller_ended_is_kept(client: Client) -> None:
+    await client.call("PUT", "/v1/queues/default", json={"required_fields": ["order"], "wrap_up_s": 600})
+    await present(client, "anna")
+    contact = await taken(client, "c-1", attributes={"fields": "the caller's own"})
+    path = f"/v1/assignments/{contact['assignment']['id']}"
+    assert "wrap_up" == (await client.call("POST", f"/v1/contacts/{contact['id']}/cancel", json={}))["state"]
+    assert ["order"] == (await client.call("POST", f"{path}/wrap_up_done", 422))["fields"]
+    blank = {"resolved": True, "fields": {"order": " "}}
+    assert ["order"] == (await client.call("POST", f"{path}/complete", 422, json=blank))["fields"]
+    given = {"resolved": True, "disposition": "refund", "note": "paid back", "fields": {"order": "4711"}}
+    noted = await client.call("POST", f"{path}/complete", json=given)
+    assert ("wrap_up", True, "refund") == (noted["state"], noted["resolved"], noted["disposition"])
+    done = await client.call("POST", f"{path}/wrap_up_done")
+    assert ("completed", True, "refund") == (done["state"], done["resolved"], done["disposition"])
+    closed = await got(client, contact)
+    assert ("customer_left", {"order": "4711"}) == (closed["outcome"], closed["attributes"]["fields"])
+    events = (await client.call("GET", "/v1/events?after=0&limit=1000"))["items"]
+    assert ["refund"] == [each["data"]["disposition"] for each in events if each["type"] == "assignment.noted"]
+
+
 async def test_fields_can_be_given_over_the_socket(client: Client) -> None:
     await client.call("PUT", "/v1/queues/default", json={"required_fields": ["order"]})
     await client.agent("anna", channels=CHATS)

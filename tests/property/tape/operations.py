@@ -221,7 +221,7 @@ def decline(player: "Player", dice: Dice) -> c.Command | None:
 
 
 def complete(player: "Player", dice: Dice) -> c.Command | None:
-    assignment = player.assignment(dice, "active", "active", "parked")
+    assignment = player.assignment(dice, "active", "active", "parked", "wrap_up")
     given = dice.one(True, True, None)
     fields = frozenset(dice.some(("note", "amount"), 2))
     return None if assignment is None else c.Complete(assignment, resolved=given, fields=fields)
@@ -229,7 +229,8 @@ def complete(player: "Player", dice: Dice) -> c.Command | None:
 
 def finish_wrap_up(player: "Player", dice: Dice) -> c.Command | None:
     assignment = player.assignment(dice, "wrap_up")
-    return None if assignment is None else c.FinishWrapUp(assignment)
+    fields = frozenset(dice.some(("resolved", "note"), 2))
+    return None if assignment is None else c.FinishWrapUp(assignment, fields=fields)
 
 
 # -- a supervisor's hand -----------------------------------------------------------------------------------------------

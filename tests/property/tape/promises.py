@@ -349,6 +349,16 @@ class Promises:
         contact = self.state.contacts[event.contact_id or ""]
         if contact.state == "active":
             self._check_fields(contact)
+        held = self.state.assignments[event.data["assignment_id"]]
+        if isinstance(self.command, c.FinishWrapUp) and held.outcome == "customer_left":
+            given = set(self.command.fields) | ({"resolved"} if held.resolved is not None else set())
+            given |= {"disposition"} if held.disposition is not None else set()
+            assert given.issuperset(self.naive.policy(contact).required_fields), "nothing says how it was"
+
+    def _before_assignment_noted(self, event: Event) -> None:
+        held = self.state.assignments[event.data["assignment_id"]]
+        assert ("wrap_up", "customer_left") == (held.state, held.outcome)
+        self._check_fields(self.state.contacts[event.contact_id or ""])
 
     def _check_fields(self, contact: Contact) -> None:
         command = self.command
