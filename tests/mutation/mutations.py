@@ -547,4 +547,40 @@ MUTATIONS: Final = (
         "return self.deadlines",
         "a department's season changes nothing",
     ),
+    Mutation(
+        "board.py",
+        "if quiet is None or FLAGGED_BACK in contact.flags:",
+        "if quiet is None:",
+        "who came back itself is held until quiet hours end",
+    ),
+    Mutation(
+        "handlers/contacts.py",
+        "if command.outbound and not command.urgent and board",
+        "if command.outbound and board",
+        "what is urgent is held in quiet hours",
+    ),
+    Mutation(
+        "deadlines.py",
+        "return waited_at(policy, since, ms) if quiet is None else restraint.after(policy.hours, quiet, since, ms)",
+        "return waited_at(policy, since, ms)",
+        "who is left in peace counts as waiting",
+    ),
+    Mutation(
+        "deadlines.py",
+        "return restraint.next_opening(board.policy(contact).hours, board.config.settings.restraint.quiet, at)",
+        "return restraint.next_opening(board.policy(contact).hours, None, at)",
+        "a call back is promised for quiet hours",
+    ),
+    Mutation(
+        "handlers/customers.py",
+        "if FLAGGED_REPEAT in contact.flags or",
+        "if",
+        "a contact is marked as a repeat twice",
+    ),
+    Mutation(
+        "collaborating.py",
+        "found = board.index.present_for(need, ()) if department.teams else None\n",
+        "found = None\n",
+        "a department does not hear of a common problem",
+    ),
 )

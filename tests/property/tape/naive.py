@@ -54,24 +54,40 @@ class Naive:
     def is_open(self, contact: Contact) -> bool:
         """Hours are for those who come: who was answered before, or is pinned, is served whatever the hours."""
         paused = self.policy(contact).paused or self.config.queues[contact.queue].paused
-        return not paused and (contact.target_kind == "pinned" or not self.is_closed(contact))
+        holds = self.is_closed(contact) or self.is_quiet(contact)
+        return not paused and (contact.target_kind == "pinned" or not holds)
 
     def is_closed(self, contact: Contact) -> bool:
         hours = self.policy(contact).hours
         return hours is not None and contact.answered_at is None and not is_open(hours, self.now)
 
+    def is_quiet(self, contact: Contact) -> bool:
+        quiet = self.quiet_for(contact)
+        return quiet is not None and contact.answered_at is None and is_open(quiet, self.now)
+
+    def is_held_by_quiet_alone(self, contact: Contact) -> bool:
+        """Whether it would be offered at any other hour."""
+        paused = self.policy(contact).paused or self.config.queues[contact.queue].paused
+        closed = paused or self.is_closed(contact) or contact.target_kind == "pinned"
+        return not closed and self.is_quiet(contact)
+
+    def quiet_for(self, contact: Contact) -> Hours | None:
+        """Whoever is called back or turned to is left in peace, until it writes itself."""
+        is_turned_to = not {"callback", "outreach"}.isdisjoint(contact.flags)
+        return self.config.settings.restraint.quiet if is_turned_to and "came_back" not in contact.flags else None
+
     def waited_ms(self, contact: Contact, since: int) -> int:
-        """How long it has waited: the time in which its queue was closed does not count."""
+        """How long it has waited: the time in which its queue was closed, or it was left in peace, does not count."""
         if contact.answered_at is not None:
             return self.now - since
-        return self.open_ms(self.policy(contact), since, self.now)
+        return self.open_ms(self.policy(contact), since, self.now, self.quiet_for(contact))
 
-    def open_ms(self, policy: QueueConfig, since: int, until: int) -> int:
-        """For how long the queue is open between two moments."""
-        if policy.hours is None:
+    def open_ms(self, policy: QueueConfig, since: int, until: int, quiet: Hours | None = None) -> int:
+        """For how long the queue is open, and it is not quiet, between two moments."""
+        if policy.hours is None and quiet is None:
             return until - since
         cuts = [since, *range((since // 60_000 + 1) * 60_000, until, 60_000), until]
-        return sum(end - begin for begin, end in pairwise(cuts) if is_open(policy.hours, begin))
+        return sum(end - begin for begin, end in pairwise(cuts) if may_begin(policy.hours, quiet, begin))
 
     def waiting(self, queue: str | None = None) -> list[Contact]:
         """Smallest rank first."""
@@ -299,6 +315,11 @@ def _covers(one: Requirement, other: Requirement, *, first: bool) -> bool:
 
 
 # -- hours -------------------------------------------------------------------------------------------------------------
+
+
+def may_begin(opens: Hours | None, quiet: Hours | None, at: int) -> bool:
+    """Whether it is open, and not quiet."""
+    return (opens is None or is_open(opens, at)) and (quiet is None or not is_open(quiet, at))
 
 
 def is_open(hours: Hours, at: int) -> bool:

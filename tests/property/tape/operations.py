@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from src.router import commands as c
+from src.router import events as ev
 from src.router.model import (
     AgentConfig,
     Alarm,
@@ -21,6 +22,7 @@ from src.router.model import (
     Overflow,
     PilotConfig,
     QueueConfig,
+    Restraint,
     RuleConfig,
     Settings,
     Step,
@@ -124,10 +126,16 @@ def _earlier(player: "Player", dice: Dice) -> dict[str, Any]:
         return {}
     held = player.engine.state.assignments.get(contact.assignment_id or "")
     agent_id = contact.owner_id if held is None else held.agent_id
-    return {"continues": earlier, "responsible_id": agent_id, "outbound": agent_id is not None and dice.once_in(2)}
+    outbound = agent_id is not None and dice.once_in(2)
+    urgent = outbound and dice.once_in(4)
+    return {"continues": earlier, "responsible_id": agent_id, "outbound": outbound, "urgent": urgent}
 
 
 def message(player: "Player", dice: Dice) -> c.Command | None:
+    turned_to = {each.id for each in player.engine.state.contacts.values() if {*each.flags} & {"callback", "outreach"}}
+    if turned_to and dice.once_in(2):
+        contact = player.contact(dice, "waiting", "offered", "parked", where=lambda each: each.id in turned_to)
+        return None if contact is None else c.Message(contact, player.new_id(), "text")
     silent = {each.contact_id for each in player.engine.state.assignments.values() if each.released}
     contact = player.contact(dice, "active", "parked", where=lambda each: not silent or each.id in silent)
     return None if contact is None else c.Message(contact, player.new_id(), "text")
@@ -205,6 +213,34 @@ def set_aside(player: "Player", dice: Dice) -> c.Command | None:
 def resume(player: "Player", dice: Dice) -> c.Command | None:
     contact = player.contact(dice, "parked")
     return None if contact is None else c.Resume(contact, "t")
+
+
+# -- what the journal alone is told ------------------------------------------------------------------------------------
+
+
+def mark_repeat(player: "Player", dice: Dice) -> c.Command | None:
+    contact = player.contact(dice, "waiting", "offered", "active", "parked", "wrap_up")
+    return None if contact is None else c.MarkRepeat(contact, dice.some(SKILLS, 1), tuple(player.contacts[:1]))
+
+
+def link_problem(player: "Player", dice: Dice) -> c.Command | None:
+    """A contact, open or ended, has the problem that others have, or has it no more."""
+    if not player.contacts:
+        return None
+    contact = player.contact(dice, "waiting", "offered", "active", "parked") or player.contacts[-1]
+    data = {"name": "outage", "by": dice.one(None, "s")}
+    return c.Record(dice.one(ev.CONTACT_LINKED, ev.CONTACT_UNLINKED), dice.one(*CUSTOMERS), data, contact)
+
+
+def report_problem(player: "Player", dice: Dice) -> c.Command:
+    """The department is told of it, has an answer, or is asked once more."""
+    kind = dice.one(ev.PROBLEM_REPORTED, ev.PROBLEM_SOLVED, ev.PROBLEM_REOPENED)
+    data: dict[str, Any] = {"name": "outage", "department": "law"}
+    if kind == ev.PROBLEM_REPORTED:
+        data |= {"state": "open", "count": len(player.contacts), "contacts": player.contacts[-2:]}
+    else:
+        data["by"] = "s"
+    return c.TellProblem(kind, data, None if kind == ev.PROBLEM_SOLVED else "law")
 
 
 # -- agents' answers ---------------------------------------------------------------------------------------------------
@@ -548,6 +584,13 @@ def _tiers(player: "Player", dice: Dice) -> dict[str, TierConfig]:
     return {"gold": TierConfig(dice.one(0, 120), agents, dice.one(None, None, 0, 40))}
 
 
+def _quiet(dice: Dice) -> Hours:
+    """Minutes of quiet a few times a day; the tape begins at a quarter past midnight."""
+    minutes = tuple((begin, begin + 1) for begin in range(15, 45, 2))
+    spans = dice.one(((0, 20),), ((16, 30), (60, 80)), ((20, 600),), ((1380, 18),), minutes, minutes)
+    return Hours(dice.one("UTC", "UTC", "Europe/Lisbon"), dict.fromkeys(range(7), spans))
+
+
 def put_settings(player: "Player", dice: Dice) -> c.Command:
     return c.PutSettings(
         Settings(
@@ -564,6 +607,7 @@ def put_settings(player: "Player", dice: Dice) -> c.Command:
             park_return_s=dice.one(0, 60),
             collaboration=_deadlines(dice),
             help_wait_s=dice.one(10, 60),
+            restraint=Restraint() if dice.once_in(3) else Restraint(_quiet(dice)),
         )
     )
 
@@ -612,7 +656,7 @@ def explain(player: "Player", dice: Dice) -> None:
 
 def dry_run(player: "Player", dice: Dice) -> None:
     command = receive(player, dice)  # nobody asks beforehand how a conversation would go on
-    player.dry_run(replace(command, continues=None, responsible_id=None, outbound=False))
+    player.dry_run(replace(command, continues=None, responsible_id=None, outbound=False, urgent=False))
 
 
 def checkpoint(_: "Player", __: Dice) -> c.Command:
@@ -656,6 +700,9 @@ SELDOM: Final[dict[str, Operation]] = {
     "restart": restart,
     "set_aside": set_aside,
     "close_help": close_help,
+    "mark_repeat": mark_repeat,
+    "link_problem": link_problem,
+    "report_problem": report_problem,
     "delete_agent": delete_agent,
     "put_queue": put_queue,
     "put_pilot": put_pilot,

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from itertools import combinations
 
 from src.router import commands as c
+from src.router import events as ev
 from src.router.config import Config
 from src.router.entities import Agent, Assignment, Collaboration, Contact, requirements_from, terms_from
 from src.router.journal import Event
 from src.router.model import Alarm
 from src.router.state import State
 from tests.property.tape.intake import concerned, intake
-from tests.property.tape.naive import Ask, Naive, present, relaxed
+from tests.property.tape.naive import Ask, Naive, may_begin, present, relaxed
 
 FOREVER = 2**53 - 1
 PRIORITY_CHANGES = {"contact.relaxed", "contact.escalated"}
@@ -36,6 +37,7 @@ class Promises:
         self.received: Event | None = None
         self.arms: dict[tuple[str, int, str], str] = {}
         self.alarms: list[Event] = []
+        self.flag_due: str | None = None
 
     @property
     def naive(self) -> Naive:
@@ -44,7 +46,10 @@ class Promises:
     def follow(self, event: Event, command: c.Command, config: Config) -> None:
         """Check one event, and fold it."""
         self.command, self.config, self.now = command, config, event.at
-        self._check_alarm(event)
+        if self.flag_due is not None:
+            self._check_flag_due(event)
+        else:
+            self._check_alarm(event)
         contact = self.state.contacts.get(event.contact_id or "")
         before = None if contact is None else (contact.priority, contact.target_agent_id, contact.target_kind)
         queue = None if contact is None else contact.queue
@@ -52,6 +57,8 @@ class Promises:
             self.barred.pop((event.contact_id or "", event.data["target_agent_id"]), None)
         name = event.type.replace(".", "_")
         getattr(self, f"_before_{name}", _nothing)(event)
+        if event.type in ev.OF_CUSTOMERS | ev.OF_PROBLEMS:
+            self._check_only_told(event)
         self.state.apply(event)
         getattr(self, f"_after_{name}", _nothing)(event)
         if contact is not None and before is not None:
@@ -92,11 +99,13 @@ class Promises:
             alarm = event.type in {"contact.alarm", "agent.alarm"}
             assert not alarm or isinstance(self.command, c.Rejudge), "an alarm for nothing"
 
-    def _expect_alarms(self, event: Event, queue: str, raised: Iterable[tuple[str | int, Alarm]]) -> None:
+    def _expect_alarms(
+        self, event: Event, queue: str, raised: Iterable[tuple[str | int, Alarm]], between: int = 0
+    ) -> None:
         """Alarms of these rules or steps are due, unless the contact has one of the name."""
         contact = self.state.contacts.get(event.contact_id or "")
         names = set() if contact is None else set(contact.alarms)
-        seq = event.seq
+        seq = event.seq + between
         for by, alarm in raised:
             if alarm.name in names:
                 continue
@@ -114,6 +123,46 @@ class Promises:
                 seq += 1
                 self.alarms.append(Event(seq, kind, event.at, event.contact_id, agent_id, event.customer_id, data))
 
+    # -- what the journal alone is told -------------------------------------------------------------------------
+
+    def _check_only_told(self, event: Event) -> None:
+        """Of an open contact its holder hears it, else whom the command names."""
+        contact = self.state.contacts.get(event.contact_id or "")
+        if event.type in ev.OF_PROBLEMS and isinstance(self.command, c.TellProblem):
+            self._check_department(event, self.command.department)
+        elif contact is not None:
+            assert event.agent_id == self._lead(contact), "somebody else hears it"
+
+    def _check_department(self, event: Event, name: str | None) -> None:
+        """Somebody of its teams who is there, else whom it escalates to."""
+        department, naive = self.config.departments.get(name or ""), self.naive
+        if department is None:
+            assert event.agent_id is None, "somebody is told what is nobody's"
+            return
+        teams = set(department.teams)
+        near = [each for each in self.state.agents if naive.there(each)]
+        there: list[str | None] = [each for each in near if teams & set(self.config.agents[each].teams)]
+        last = department.escalate_to if department.escalate_to in self.state.agents else None
+        assert event.agent_id in (there or [last]), "the department does not hear of it"
+
+    def _before_customer_repeat(self, event: Event) -> None:
+        assert "repeat" in self.state.contacts[event.contact_id or ""].flags, "a repeat that is not marked"
+
+    # -- customers who are left in peace ------------------------------------------------------------------------
+
+    def _check_flag_due(self, event: Event) -> None:
+        """Whoever is turned to unasked is marked at once, and so is whoever comes back as soon as it writes."""
+        assert (event.type, event.data.get("flag")) == ("contact.flagged", self.flag_due), f"not {self.flag_due}"
+        self.flag_due = None
+
+    def _check_left_in_peace(self, event: Event) -> None:
+        """A call-back is promised for a time that is open and not quiet, if there is any."""
+        contact, until = self.state.contacts[event.contact_id or ""], event.data["until"]
+        opens, quiet = self.naive.policy(contact).hours, self.config.settings.restraint.quiet
+        if not may_begin(opens, quiet, until):
+            ahead = range((until // 60_000 + 1) * 60_000, until + 2 * 86_400_000, 60_000)
+            assert not any(may_begin(opens, quiet, each) for each in ahead), "a call back while it is quiet, or closed"
+
     # -- contacts come ------------------------------------------------------------------------------------------
 
     def _after_contact_received(self, event: Event) -> None:
@@ -126,7 +175,9 @@ class Promises:
         shown = (contact.queue, contact.priority, contact.tags, contact.terms, tuple(event.data["rules"]))
         assert (told.queue, told.priority, told.tags, told.terms, told.rules) == shown, "it is another contact"
         assert sorted(told.requirements, key=repr) == sorted(contact.requirements, key=repr), "it asks for other skills"
-        self._expect_alarms(event, contact.queue, told.alarms)
+        held = command.outbound and not command.urgent and self.config.settings.restraint.quiet is not None
+        self.flag_due = "outreach" if held else None
+        self._expect_alarms(event, contact.queue, told.alarms, between=held)
         expected: tuple[str | None, str | None] = (None, None)
         if command.outbound:
             reaching = command.responsible_id or ""
@@ -288,6 +339,8 @@ class Promises:
         return self.state.assignments[event.data["assignment_id"]]
 
     def _before_contact_parked(self, event: Event) -> None:
+        if event.data["reason"] == "callback":
+            self._check_left_in_peace(event)
         self._forget_refusals(event)
 
     def _forget_refusals(self, event: Event) -> None:
@@ -334,6 +387,8 @@ class Promises:
         contact = self.state.contacts[event.contact_id or ""]
         if contact.state == "active" and contact.assignment_id is not None:
             self.heard[contact.assignment_id] = event.at
+        elif self.naive.is_held_by_quiet_alone(contact):
+            self.flag_due = "came_back"
 
     # -- completion ---------------------------------------------------------------------------------------------
 
@@ -491,6 +546,15 @@ class Promises:
             assert not naive.present_for(ask, self.barred_for_good(contact)), "somebody may still be asked"
         elif event.data["flag"] == "callback":
             assert (contact.state, contact.park_reason) == ("parked", "callback")
+        elif event.data["flag"] == "outreach":
+            command = self.command
+            assert isinstance(command, c.Receive)
+            assert (command.contact_id, command.outbound, command.urgent) == (contact.id, True, False)
+        elif event.data["flag"] == "repeat":
+            assert isinstance(self.command, c.MarkRepeat)
+        elif event.data["flag"] == "came_back":
+            assert isinstance(self.command, c.Message)
+            assert self.naive.is_held_by_quiet_alone(contact), "nothing held it"
         else:
             assert contact.transfers >= self.config.settings.transfer_flag_count
 
