@@ -163,10 +163,11 @@ class Asterisk:
         leg.args = self._dialled_with[leg_id].split(",")
         await self._tell({"type": "StasisStart", "args": leg.args, "channel": self._shown(leg)})
 
-    async def hang_up(self, channel_id: str, cause: int = 16) -> None:
-        """Somebody hangs up, or the network does."""
+    async def hang_up(self, channel_id: str, cause: int = 16, *, asked: bool = False) -> None:
+        """Somebody hangs up, or the network does; `asked`: Asterisk was told to, and says so in a way of its own."""
         channel = self.channels[channel_id]
-        await self._tell({"type": "ChannelHangupRequest", "cause": cause, "channel": self._shown(channel)})
+        why = {"cause": 32, "soft": True} if asked else {"cause": cause}
+        await self._tell({"type": "ChannelHangupRequest", **why, "channel": self._shown(channel)})
         await self._end(channel_id, cause)
 
     async def press(self, channel_id: str, digit: str) -> None:
@@ -339,7 +340,7 @@ class Asterisk:
                     self.channels[channel_id].variables[query["variable"]] = query["value"]
                 return 204, None
             case "DELETE", "channels", channel_id if channel_id in self.channels:
-                later.append(lambda: self.hang_up(channel_id, int(query.get("reason_code", "16"))))
+                later.append(lambda: self.hang_up(channel_id, int(query.get("reason_code", "16")), asked=True))
                 return 204, None
             case _:
                 return 404, {"message": f"{parts[0].title().rstrip('s')} not found"}

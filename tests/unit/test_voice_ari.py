@@ -122,7 +122,7 @@ class TestRecordedCall:
         assert isinstance(last, Ended)
         assert (CALL, 16) == (last.call_id, last.cause)
         assert isinstance(leg, AgentEnded)
-        assert (CALL, LEG, 32) == (leg.call_id, leg.leg_id, leg.cause)
+        assert (CALL, LEG, 16) == (leg.call_id, leg.leg_id, leg.cause)
 
     def test_the_service_hears_that_a_caller_came_and_went(self) -> None:
         assert [CONTACT, InboundHangup("voice", "pbx", CALL, 16)] == meant(RECORDED)
@@ -165,6 +165,15 @@ class TestCalls:
 
     def test_the_cause_comes_with_whatever_says_it(self) -> None:
         assert [InboundHangup("voice", "pbx", CALL, 31)] == meant([started(), frame("ChannelDestroyed", cause=31)])[1:]
+
+    @pytest.mark.parametrize(("bit", "cause"), [(1, 41), (4, 41), (8, 16), (16, 41), (32, 16), (64, None), (33, None)])
+    def test_why_asterisk_itself_ends_a_channel_is_no_cause_but_stands_for_one(
+        self, bit: int, cause: int | None
+    ) -> None:
+        asked = frame("ChannelHangupRequest", cause=bit, soft=True)
+        assert [InboundHangup("voice", "pbx", CALL, cause)] == meant([started(), asked, frame("StasisEnd")])[1:]
+        leg = [agent_started(), frame("ChannelHangupRequest", LEG, cause=bit, soft=True), frame("StasisEnd", LEG)]
+        assert AgentEnded(CALL, T0, LEG, cause) == events_of([started(), *leg])[-1]
 
     @pytest.mark.parametrize("cause", [None, 0, -1, 128, True, "16", 16.0, 10**30])
     def test_causes_that_are_none(self, cause: object) -> None:

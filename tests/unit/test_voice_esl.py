@@ -279,6 +279,23 @@ def test_a_caller_who_gives_up_and_an_end_that_began_elsewhere() -> None:
     assert [Ended("x1", T0, None)] == heard(line, event(channel("CHANNEL_HANGUP_COMPLETE", "x1", **held)))[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "number", "cause"),
+    [
+        ("MEDIA_TIMEOUT", "16", 41),
+        ("ALLOTTED_TIMEOUT", "16", 19),
+        ("ORIGINATOR_CANCEL", "16", 16),
+        ("INCOMPATIBLE_DESTINATION", "", 88),
+        ("USER_BUSY", "0", 17),
+        ("NEVER_HEARD_OF", "21", 21),
+        ("NEVER_HEARD_OF", "999", None),
+    ],
+)
+def test_causes_by_name_and_number(name: str, number: str, cause: int | None) -> None:
+    gone = channel("CHANNEL_HANGUP_COMPLETE", **{"Hangup-Cause": name, "variable_hangup_cause_q850": number})
+    assert Abandoned(CALL, T0, cause) == heard(fresh(), event(channel("CHANNEL_PARK")) + event(gone))[0][-1]
+
+
 def test_no_more_calls_are_kept_in_mind_than_there_may_be() -> None:
     line = fresh()
     for number in range(CALLS_MAX + 5):

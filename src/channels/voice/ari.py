@@ -56,6 +56,10 @@ _DIALLING: Final = frozenset({"", "AppDial", "AppDial2"})
 
 Q850_CAUSE_MAX: Final = 127
 
+_SOFT: Final[Mapping[int | None, int]] = {1: 41, 4: 41, 8: 16, 16: 41, 32: 16}
+"""Q.850 causes for why Asterisk itself ends a channel (`soft`), which it says in bits of its own: the device failed;
+it shuts down; the time is over; the application is gone; it was told to, by us or somebody else."""
+
 Frame = Mapping[str, object]
 
 
@@ -285,12 +289,12 @@ class AriCalls:
 
     def _hanging_up(self, frame: Frame) -> tuple[CallEvent, ...]:
         channel = _channel(frame, "channel")
-        cause = _cause_of(frame)
+        cause = _SOFT.get(_cause_of(frame)) if frame.get("soft") is True else _cause_of(frame)
         if cause is not None and (channel.id in self._legs or channel.id in self._dialled or channel.id in self._out):
             remember(self._causes, channel.id, cause)
         call = self._call_or_stranger(channel)
         if call is not None:
-            call.cause = _cause_of(frame) or call.cause
+            call.cause = cause or call.cause
         return ()
 
     def _gone(self, frame: Frame, at_ms: int, *, left_app: bool) -> tuple[CallEvent, ...]:

@@ -59,14 +59,10 @@ CAUSES: Final = {
     "CHANNEL_UNACCEPTABLE": 6,
     "CALL_AWARDED_DELIVERED": 7,
     "NORMAL_CLEARING": 16,
-    "ORIGINATOR_CANCEL": 16,
     "USER_BUSY": 17,
     "NO_USER_RESPONSE": 18,
     "NO_ANSWER": 19,
-    "ALLOTTED_TIMEOUT": 19,
-    "PROGRESS_TIMEOUT": 19,
     "SUBSCRIBER_ABSENT": 20,
-    "USER_NOT_REGISTERED": 20,
     "CALL_REJECTED": 21,
     "NUMBER_CHANGED": 22,
     "REDIRECTION_TO_NEW_DESTINATION": 23,
@@ -92,6 +88,20 @@ CAUSES: Final = {
     "INTERWORKING": 127,
 }
 """Q.850 numbers of causes that come by name alone. Dialling that fails with any other has failed as `TEMPORARY`."""
+
+OWN_CAUSES: Final = {
+    "ORIGINATOR_CANCEL": 16,
+    "ALLOTTED_TIMEOUT": 19,
+    "PROGRESS_TIMEOUT": 19,
+    "USER_NOT_REGISTERED": 20,
+    "MEDIA_TIMEOUT": 41,
+    "GATEWAY_DOWN": 38,
+    "INVALID_GATEWAY": 3,
+    "INVALID_PROFILE": 3,
+    "SYSTEM_SHUTDOWN": 41,
+    "CRASH": 41,
+}
+"""Q.850 numbers for causes of FreeSWITCH's own. It gives them numbers, too, as if somebody had hung up (16)."""
 
 NORMAL: Final = 16
 TEMPORARY: Final = 41
@@ -388,7 +398,8 @@ class EslCalls:
         failed = isinstance(body, str) and body.startswith("-ERR")
         if not failed or not isinstance(job, str):
             return ()
-        cause = CAUSES.get(str(body)[4:].strip(), TEMPORARY)
+        name = str(body)[4:].strip()
+        cause = OWN_CAUSES.get(name) or CAUSES.get(name, TEMPORARY)
         if job in self._out:
             return self.out_failed(job, at_ms, cause)
         return self.leg_failed(job, at_ms, cause) if job in self._dialled else ()
@@ -418,10 +429,12 @@ def _inbound(fields: Fields) -> bool:
 
 def _cause_of(fields: Fields) -> int | None:
     """The Q.850 cause; 0 means that FreeSWITCH knows none."""
-    number = _text(fields, "variable_hangup_cause_q850")
+    name, number = _text(fields, "Hangup-Cause"), _text(fields, "variable_hangup_cause_q850")
+    if name in OWN_CAUSES:
+        return OWN_CAUSES[name]
     if number.isascii() and number.isdigit() and len(number) <= 3 and 1 <= int(number) <= Q850_CAUSE_MAX:  # noqa: PLR2004
         return int(number)
-    return CAUSES.get(_text(fields, "Hangup-Cause"))
+    return CAUSES.get(name)
 
 
 def _time_of(fields: Fields, now_ms: int) -> int:

@@ -52,8 +52,8 @@ from src.channels.voice.calls import (
 from src.channels.voice.lines import remember
 from src.dispatch.callnotes import OUT
 
-NORMAL: Final = frozenset({None, 16, 31, 32})
-"""Q.850 causes with which somebody simply hung up: normal clearing, normal unspecified; 32 is Asterisk's own."""
+NORMAL: Final = frozenset({None, 16, 31})
+"""Q.850 causes with which somebody simply hung up: normal clearing, normal unspecified."""
 
 BUSY: Final = frozenset({17, 21})
 """Q.850: user busy, call rejected. The agent said no."""

@@ -64,6 +64,7 @@ async def test_what_the_desktop_accepts_rings_the_phone_and_its_answer_bridges(c
         await pbx.until(lambda: pbx.talking() == [{call, leg}])
         await pbx.hang_up(leg)
         await pbx.until(lambda: not pbx.channels)
+        assert {"cause": 16} == (await anna.event("call.ended"))["data"]
         await until_state(client, "closed", "customer_left")
 
 
