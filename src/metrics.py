@@ -62,6 +62,11 @@ OUTBOX_S: Final = _histogram(
     "outbox_seconds", "From a message's being queued until it was sent or had failed, with all its tries", _SLOW
 )
 TURNED_AWAY: Final = _counter("turned_away", "Refused because there was too much to do, by where", ["at"])
+PUSHES_REFUSED: Final = _counter(
+    "pushes_refused",
+    "Requests of channels' systems that were not taken, by code: of strangers, or with a clock off",
+    ["code"],
+)
 LEASES_LOST: Final = _counter("leases_lost", "Times that this process counted as dead and was not")
 FENCED: Final = _counter("fenced", "Tenants that another process had taken over when this one wanted to commit")
 SET_ASIDE: Final = _counter("contacts_set_aside", "Contacts upon which the engine failed")

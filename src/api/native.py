@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, WebSocket
 from starlette.responses import Response
 
+from src import metrics
 from src.api import problems, sockets
 from src.api.context import Services, services
 from src.api.inflow import account_of, take
@@ -49,7 +50,11 @@ async def _receive(channel: str, account: str, request: Request, rest: str) -> R
     if not isinstance(adapter, Receives):
         raise NotFound("this channel takes no requests here")
     described = _described(request, rest, request.method, await request.body())
-    receipt = adapter.receive(described, configured, found.clock.now_ms())
+    try:
+        receipt = adapter.receive(described, configured, found.clock.now_ms())
+    except Refused as refusal:
+        metrics.PUSHES_REFUSED.labels(refusal.code).inc()
+        raise
     if receipt.notes or receipt.asked is not None:
         reply = await settle(found, configured, receipt)
         return Response(reply.body, reply.status, media_type=reply.media_type)

@@ -25,6 +25,11 @@ LABELS = {
         "too_large",
         "circuit_open",
         "dead",
+        "bad_signature",
+        "malformed",
+        "not_found",
+        "stale_timestamp",
+        "unauthenticated",
     },
 }
 
@@ -55,6 +60,9 @@ async def test_what_goes_on_is_counted(database: str, tmp_path: Path) -> None:
             for each in offers:
                 assert (await anna.ask(type="accept", assignment_id=each["data"]["assignment_id"]))["ok"]
             await client.contact("c0", channel="webchat")
+            account = {"channel": "wechat", "secrets": {"token": "T"}}
+            await client.call("PUT", "/v1/channels/oa1", json=account)
+            assert 401 == (await client.http.post("/channels/wechat/oa1", content="<xml/>")).status_code
             for _ in range(2):
                 keyed = {"headers": {"idempotency-key": "k"}}
                 await client.call("POST", f"/v1/contacts/{offers[0]['contact_id']}/escalate", json={}, **keyed)
@@ -66,6 +74,7 @@ async def test_what_goes_on_is_counted(database: str, tmp_path: Path) -> None:
     assert 3 == more("cordboard_events_total contact.received")
     assert 3 == more("cordboard_events_total contact.offered")
     assert (1, 1) == (more("cordboard_repeats_total contact"), more("cordboard_repeats_total answer"))
+    assert 1 == more("cordboard_pushes_refused_total bad_signature")
     assert 3 == more("cordboard_contact_wait_seconds_count")
     assert 3 >= more("cordboard_contact_wait_seconds_sum") >= 0
     assert more("cordboard_commit_jobs_sum") >= 8, "an agent, a socket, a presence, three contacts and accepts"
