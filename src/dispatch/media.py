@@ -48,6 +48,22 @@ _UNFIT: Final = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u200e\u200f\u202a-\u2
 """What no name of a file may hold: control characters, what paths are made of, what turns the reading direction."""
 
 
+_RUN: Final = re.compile(
+    r"\.(apk|app|bat|chm|cmd|com|cpl|dll|exe|hta|html?|jar|jse?|lnk|mht(ml)?|ms[ci]|php|pif|ps1|py|reg|sc[fr]|sh|shtml"
+    r"|svgz?|swf|url|vb[es]?|ws[fh]|xht(ml)?|xml|xsl)$",
+    re.IGNORECASE,
+)
+"""Endings that make a machine run what is opened, whatever is in it."""
+
+_ENDINGS: Final = {
+    TEXT: "txt",
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "application/pdf": "pdf",
+    "application/zip": "zip",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Looked:
     """What a file is: its type, and a name that is safe to show and to save under."""
@@ -71,7 +87,7 @@ def look(body: bytes, name: str | None, *, kind: str = "file") -> Looked:
         raise Malformed("programs are not taken", field="body")
     if not media_type.startswith(KINDS[kind]):
         raise Malformed(f"this is no {kind}, but {media_type}", field="body")
-    return Looked(media_type, clean_name(name))
+    return Looked(media_type, _harmless(clean_name(name), media_type))
 
 
 def type_of(body: bytes) -> str:
@@ -88,6 +104,14 @@ def type_of(body: bytes) -> str:
         if len(head) < LOOKED_AT or error.start < LOOKED_AT - 4:
             return UNKNOWN
     return TEXT
+
+
+def _harmless(name: str | None, media_type: str) -> str | None:
+    """A name under which the file is opened as what it is: `page.html` that is text becomes `page.html.txt`."""
+    if name is None or not _RUN.search(name):
+        return name
+    ending = "." + _ENDINGS.get(media_type, "bin")
+    return name[-(NAME_CHARS_MAX - len(ending)) :] + ending
 
 
 def clean_name(name: str | None) -> str | None:

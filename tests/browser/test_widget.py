@@ -202,6 +202,17 @@ async def test_what_was_written_too_fast_keeps_its_order_and_outlives_a_reload(w
         assert wanted == await texts(page)
 
 
+async def test_half_a_character_holds_up_nothing(website: Website) -> None:
+    async with website.visit() as (_, page):
+        await opened(page)
+        box = page.get_by_label("您的消息")
+        await box.evaluate("each => { each.value = 'half \\ud83d' }")
+        await box.press("Enter")
+        await say(page, "二")
+        await kept(page, 2)
+        assert ["half \ufffd", "二"] == await texts(page)
+
+
 async def test_what_one_tab_could_not_send_is_not_forgotten_by_another(website: Website) -> None:
     async with website.visit() as (context, one):
         await opened(one)

@@ -422,7 +422,7 @@ async def test_a_file_reaches_the_agent_and_nobody_else(client: Client) -> None:
         again = await browser.ask("POST", hostile, content=PNG)
         assert sent["id"] == again["id"]
         said = (await anna.event("message.received"))["data"]["message"]
-        assert ("image", "pass_wd_gpj.exe", "image/png", len(PNG)) == (
+        assert ("image", "pass_wd_gpj.exe.png", "image/png", len(PNG)) == (
             said["kind"],
             said["text"],
             said["payload"]["media_type"],

@@ -79,3 +79,22 @@ def test_no_name_is_a_path_or_turns_the_line(name: str) -> None:
 @given(st.binary(max_size=600))
 def test_any_bytes_have_a_type_that_no_browser_runs(body: bytes) -> None:
     assert not {"html", "svg", "javascript", "xml"} & set(type_of(body).replace("/", "-").split("-"))
+
+
+@pytest.mark.parametrize(
+    ("given_name", "body", "kept"),
+    [
+        ("page.html", b"<script>alert(1)</script>", "page.html.txt"),
+        ("picture.SVG", b"<svg onload='alert(1)'/>", "picture.SVG.txt"),
+        ("photo.exe", b"\xff\xd8\xff\xe0", "photo.exe.jpg"),
+        ("archive.jar", b"PK\x03\x04", "archive.jar.zip"),
+        ("odd.js", b"\x00\x01", "odd.js.bin"),
+        ("x" * 200 + ".html", b"text", "x" * 119 + ".html.txt"),
+        ("report.docx", b"PK\x03\x04", "report.docx"),
+        ("table.csv", b"a,b", "table.csv"),
+        ("html", b"text", "html"),
+        (None, b"text", None),
+    ],
+)
+def test_a_file_is_opened_as_what_it_is(given_name: str | None, body: bytes, kept: str | None) -> None:
+    assert kept == look(body, given_name).name

@@ -29,7 +29,8 @@ export function draw(state, now) {
   drawSums(state, queues, now);
   drawQueues(queues, now);
   drawAgents(state, held, now);
-  at.told.replaceChildren(...state.told.map((each) => told(state, each)).filter(Boolean));
+  const news = state.told.map((each) => told(state, each)).filter(Boolean);
+  at.told.replaceChildren(...(news.length ? news : [make("li", { class: "empty" }, say("nothing_yet"))]));
 }
 
 function drawSums(state, queues, now) {
@@ -93,13 +94,14 @@ function presence(agent) {
 }
 
 function chip(contact, now) {
-  const tags = contact.tags.join(" · ") || "–";
+  const nameless = contact.tags.length ? "" : " nameless";
+  const tags = contact.tags.join(" · ") || `…${contact.id.slice(-6)}`;
   const marks = [...new Set(contact.flags.map((flag) => MARKS[flag] ?? "!"))].join("");
   const label = [contact.channel, tags, contact.state, ...contact.flags, say("why")].join(", ");
   return make(
     "button", { type: "button", class: `chip ${contact.state}`, "data-contact": contact.id, "aria-label": label },
     make("span", { class: "channel" }, say(contact.channel)),
-    make("span", { class: "tags" }, marks ? `${marks} ${tags}` : tags),
+    make("span", { class: `tags${nameless}` }, marks ? `${marks} ${tags}` : tags),
     make("time", {}, span(now - contact.since)),
   );
 }

@@ -12,6 +12,7 @@ export function show(contactId, trace, agents) {
   body.replaceChildren(...decisions.toReversed().map((each) => decision(each, agents)));
   if (!decisions.length) body.append(make("p", {}, say(trace ? "notrace" : "gone_contact")));
   if (!dialog.open) dialog.showModal();
+  body.scrollTop = 0;
 }
 
 function decision(each, agents) {

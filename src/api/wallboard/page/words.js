@@ -4,6 +4,7 @@ const EN = {
   credential: "A supervisor's token, or an API key", enter: "Watch", leave: "Leave", close: "Close",
   hint: "The key that the first start printed will do. It stays in this tab.",
   waiting: "Waiting", agents: "Agents", told: "What happened", nobody: "Nobody waits.", none: "No agents yet.",
+  nothing_yet: "Nothing yet.",
   live: "live", connecting: "connecting…", refused: "This credential may not watch.",
   sum_waiting: "waiting", sum_served: "with agents", sum_agents: "agents there", sum_oldest: "longest wait",
   available: "available", away: "away", offline: "offline", paused: "paused", gone: "lost its connection",
@@ -28,7 +29,7 @@ const EN = {
 const ZH = {
   credential: "主管令牌或 API 密钥", enter: "查看", leave: "退出", close: "关闭",
   hint: "首次启动时打印的密钥即可；只保存在此标签页。",
-  waiting: "排队中", agents: "坐席", told: "动态", nobody: "无人排队。", none: "还没有坐席。",
+  waiting: "排队中", agents: "坐席", told: "动态", nobody: "无人排队。", none: "还没有坐席。", nothing_yet: "暂无动态。",
   live: "实时", connecting: "连接中…", refused: "此凭证无权查看。",
   sum_waiting: "排队", sum_served: "服务中", sum_agents: "在线坐席", sum_oldest: "最长等待",
   available: "空闲可接", away: "离开", offline: "离线", paused: "已暂停", gone: "连接中断",

@@ -13,6 +13,9 @@ const TOKEN = 4001;
 const PENDING_MAX = 50;
 const FILE_NAME_CHARS = 128;
 
+/** Halves of characters, which nothing takes, are replaced: a limit may have cut one in two. */
+export const whole = (text) => text.replace(/\p{Surrogate}/gu, "\ufffd");
+
 const newId = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
@@ -77,7 +80,7 @@ export class Connection extends EventTarget {
 
   /** Write something; gives the id under which it is sent. */
   say(message) {
-    const said = { id: newId(), at: new Date().toISOString(), ...message };
+    const said = { id: newId(), at: new Date().toISOString(), ...message, text: whole(message.text) };
     this.pending = [...this.pending, said].slice(-PENDING_MAX);
     this.#keepPending();
     this.#changed();
@@ -108,7 +111,7 @@ export class Connection extends EventTarget {
   }
 
   rate(score, comment) {
-    this.#send({ type: "rating", id: this.conversation?.id, score, ...(comment ? { comment } : {}) });
+    this.#send({ type: "rating", id: this.conversation?.id, score, ...(comment ? { comment: whole(comment) } : {}) });
   }
 
   /** Everything that has come so far has been seen. */
@@ -120,7 +123,7 @@ export class Connection extends EventTarget {
   /** Send a file: gives its message, or throws an error whose `code` says why it cannot be. */
   async upload(file) {
     await this.#session();
-    const address = `${this.#address}/files?name=${encodeURIComponent(file.name.slice(-FILE_NAME_CHARS))}&id=${newId()}`;
+    const address = `${this.#address}/files?name=${encodeURIComponent(whole(file.name.slice(-FILE_NAME_CHARS)))}&id=${newId()}`;
     const type = file.type || "application/octet-stream";
     const answer = await fetch(address, {
       method: "POST",

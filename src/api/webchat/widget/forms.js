@@ -1,5 +1,6 @@
 // The two forms around a chat: what is asked before it, and how it was.
 
+import { whole } from "./connection.js";
 import { el, icon } from "./dom.js";
 import { own } from "./words.js";
 
@@ -12,7 +13,7 @@ export function questions(fields, language, say, start) {
     event.preventDefault();
     const missing = rows.filter((each) => !each.check());
     if (missing.length) return missing[0].input.focus();
-    start(Object.fromEntries(rows.map((each) => [each.name, each.input.value.trim()]).filter(([, answer]) => answer)));
+    start(Object.fromEntries(rows.map((each) => [each.name, whole(each.input.value.trim())]).filter(([, answer]) => answer)));
   };
   const form = el("form", { class: "fields", novalidate: true, onsubmit: submit });
   form.append(...rows.map((each) => each.element), el("button", { type: "submit" }, say("start")));
