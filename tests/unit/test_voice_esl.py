@@ -270,6 +270,17 @@ def test_callers_of_another_dial_plan_are_not_ours() -> None:
     assert isinstance(events[0], Offered)
 
 
+def test_a_channel_that_freeswitch_had_dialled_and_somebody_transferred_to_us_is_a_caller() -> None:
+    theirs = channel("CHANNEL_PARK", "x9", "outbound")
+    assert ([], []) == heard(fresh(), event(theirs)), "somebody else's, for all that is known"
+    line = fresh("front")
+    assert ([], []) == heard(line, event(theirs))
+    events, _ = heard(line, event(theirs | {"variable_cordboard_app": "front"}))
+    assert isinstance(events[0], Offered)
+    gone = channel("CHANNEL_HANGUP_COMPLETE", "x9", "outbound", variable_hangup_cause_q850="16")
+    assert [Abandoned("x9", T0, 16)] == heard(line, event(gone))[0]
+
+
 def test_a_caller_who_gives_up_and_an_end_that_began_elsewhere() -> None:
     line = fresh()
     gone = channel("CHANNEL_HANGUP_COMPLETE", **{"Hangup-Cause": "NORMAL_CLEARING"})

@@ -289,7 +289,7 @@ class EslCalls:
         channel_id, call_id = id_of(fields.get("Unique-ID")), id_of(fields.get(f"variable_{CALL_VARIABLE}"))
         if channel_id is None:
             return None
-        if _inbound(fields):
+        if self._calls_us(fields):
             if not self._is_caller(fields):
                 return None
             if channel_id not in self._calls:
@@ -342,6 +342,11 @@ class EslCalls:
         call_id = self._dialled.pop(leg_id, None) or self._legs.pop(leg_id, None)
         return () if call_id is None else (AgentEnded(call_id, at_ms, leg_id, cause),)
 
+    def _calls_us(self, fields: Fields) -> bool:
+        """Whether a channel is a caller's: also one that FreeSWITCH had dialled, and that its dial plan gave to us."""
+        named = self._app is not None and fields.get(f"variable_{APP_VARIABLE}") == self._app
+        return named or fields.get("Call-Direction") == "inbound"
+
     def _is_caller(self, fields: Fields) -> bool:
         if self._app is not None and fields.get(f"variable_{APP_VARIABLE}") != self._app:
             return False
@@ -349,7 +354,7 @@ class EslCalls:
         return parked or fields.get(f"variable_{CALL_VARIABLE}") == fields.get("Unique-ID")
 
     def _parked(self, channel_id: str, fields: Fields, at_ms: int) -> tuple[CallEvent, ...]:
-        if _inbound(fields):
+        if self._calls_us(fields):
             if channel_id in self._calls or not self._is_caller(fields):
                 return ()
             self._ended.pop(channel_id, None)
@@ -388,7 +393,9 @@ class EslCalls:
         if channel_id in self._out:
             return self.out_failed(channel_id, at_ms, cause)
         stranger = channel_id not in self._calls and channel_id not in self._ended
-        ours = self._is_caller(fields) if _inbound(fields) else fields.get(f"variable_{CALL_VARIABLE}") == channel_id
+        ours = (
+            self._is_caller(fields) if self._calls_us(fields) else fields.get(f"variable_{CALL_VARIABLE}") == channel_id
+        )
         if stranger and ours:
             remember(self._calls, channel_id, _Call(began_here=False))
         return self.gone(channel_id, at_ms, cause)
@@ -421,10 +428,6 @@ def _offered(channel_id: str, fields: Fields, at_ms: int) -> Offered:
     number, name = _text(fields, "Caller-Caller-ID-Number"), _text(fields, "Caller-Caller-ID-Name")
     details = {"context": _text(fields, "Caller-Context")}
     return Offered(channel_id, at_ms, number, name, _text(fields, "Caller-Destination-Number"), details)
-
-
-def _inbound(fields: Fields) -> bool:
-    return fields.get("Call-Direction") == "inbound"
 
 
 def _cause_of(fields: Fields) -> int | None:
