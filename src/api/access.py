@@ -31,7 +31,7 @@ def _account(fact: AccountFact) -> views.Json:
 
 @router.put("/channels/{account}")
 async def put_account(account: Name, body: AccountBody, ctx: Ctx, only_if: OnlyIf) -> Response:
-    """Make or change a channel account. Secrets that are left out stay as they are."""
+    """Make or change a channel account. Secrets that are left out stay as they are; what is null is removed."""
     ctx.principal.need("config:write")
     if body.queue is not None:
         await insist_on_queue(ctx, body.queue)
@@ -40,8 +40,8 @@ async def put_account(account: Name, body: AccountBody, ctx: Ctx, only_if: OnlyI
     return Json(_account(fact), headers=tagged(fact))
 
 
-async def account_fact(ctx: Context, account: str, body: AccountBody, given: Mapping[str, str]) -> AccountFact:
-    """What is to be stored of an account; of its secrets those that are `given`, and those that were.
+async def account_fact(ctx: Context, account: str, body: AccountBody, given: Mapping[str, str | None]) -> AccountFact:
+    """What is to be stored of an account; of its secrets those that are `given`, and those that were and are not null.
 
     Raises:
         Malformed: the channel does not take it so.
@@ -56,7 +56,7 @@ async def account_fact(ctx: Context, account: str, body: AccountBody, given: Map
     if found is not None and found[0] != ctx.tenant:
         raise AccountTaken("this account name is in use")
     kept = {} if found is None else {name: services.sealer.open(each) for name, each in found[1].secrets.items()}
-    secrets = kept | dict(given)
+    secrets = {name: each for name, each in (kept | dict(given)).items() if each is not None}
     channel.check(body.settings, secrets)
     sealed = {name: services.sealer.seal(each) for name, each in secrets.items()}
     return AccountFact(account, body.channel, body.settings, sealed, body.queue, body.enabled)

@@ -49,6 +49,11 @@ async def test_secrets_are_written_and_never_read_back(
         assert secret not in told.out + told.err + caplog.text
     kept = await client.call("PUT", "/v1/channels/oa1", json={"channel": "wechat", "settings": {"app_id": "wx2"}})
     assert sorted(SECRETS) == kept["secrets"], "what is left out stays"
+    retired = {"channel": "wechat", "settings": {"app_id": "wx2"}, "secrets": {"app_secret": None}}
+    left = await client.call("PUT", "/v1/channels/oa1", json=retired)
+    assert sorted(SECRETS.keys() - {"app_secret"}) == left["secrets"], "what is null goes"
+    missing = await client.call("PUT", "/v1/channels/oa1", 422, json=retired | {"secrets": {"token": None}})
+    assert "secrets.token" == missing["field"]
 
 
 async def test_the_key_changes_and_the_old_one_may_go(client: Client, tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from src.api.schemas.base import Attributes, Body, ChannelName, Name, Short
 
 
 class AccountBody(Body):
-    """A channel account. Secrets are written, never read back."""
+    """A channel account. Secrets are written, never read back; one that is null is removed."""
 
     channel: ChannelName
     settings: Attributes = {}
-    secrets: Annotated[dict[Name, Short], Field(max_length=20)] = {}
+    secrets: Annotated[dict[Name, Short | None], Field(max_length=20)] = {}
     queue: Name | None = None
     enabled: bool = True
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from src.api.schemas.access import AccountBody
 from src.api.schemas.agents import AgentBody
-from src.api.schemas.base import Body, Name, Short
+from src.api.schemas.base import Body, Name
 from src.api.schemas.connectors import ConnectorBody, HeaderName, HeaderValue
 from src.api.schemas.policies import DepartmentBody, PilotBody, RuleBody, SettingsBody, TagConfigBody
 from src.api.schemas.queues import QueueBody
@@ -15,8 +15,6 @@ from src.api.schemas.webhooks import WebhookBody
 
 class KeptAccountBody(AccountBody):
     """A channel account, of which a secret that is null stays as it is."""
-
-    secrets: Annotated[dict[Name, Short | None], Field(max_length=20)] = {}  # type: ignore[assignment]  # wider
 
 
 class KeptConnectorBody(ConnectorBody):
