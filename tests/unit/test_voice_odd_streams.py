@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 import pytest
 
@@ -23,6 +24,7 @@ PARKED: Final = FREESWITCH["4001"]["events"]
 T0: Final = 1_795_294_096_621
 CALL, LEG = "4216851a-d634-4534-b7a0-7c8c0ee4421a", "fd7e37aa-e296-4491-9746-3d82a90b52a9"
 SEEDS: Final = range(20)
+HOW: Final = ("json", "plain", "xml")
 
 
 def framed(kind: str, body: str, more: str = "") -> bytes:
@@ -30,26 +32,31 @@ def framed(kind: str, body: str, more: str = "") -> bytes:
     return f"Content-Length: {len(data)}\nContent-Type: {kind}\n{more}\n".encode() + data
 
 
-def told(fields: dict[str, Any], *, plain: bool) -> bytes:
-    if not plain:
+def told(fields: dict[str, Any], how: str = "json") -> bytes:
+    if how == "json":
         return framed("text/event-json", json.dumps(fields))
     body = str(fields.get("_body", ""))
-    lines = [f"{name}: {quote(str(value))}\n" for name, value in fields.items() if name != "_body"]
-    return framed("text/event-plain", "".join(lines) + "\n" + body)
+    values = {name: quote(str(value)) for name, value in fields.items() if name != "_body"}
+    if how == "xml":
+        headers = "".join(f"    <{name}>{value}</{name}>\n" for name, value in values.items())
+        return framed(
+            "text/event-xml", f"<event>\n  <headers>\n{headers}  </headers>\n<body>{escape(body)}</body></event>"
+        )
+    return framed("text/event-plain", "".join(f"{name}: {value}\n" for name, value in values.items()) + "\n" + body)
 
 
 FREESWITCH_SAYS_TOO: Final = [
-    *(told(each, plain=plain) for each in FREESWITCH["4002"]["events"] for plain in (False, True)),
+    *(told(each, how) for each in FREESWITCH["4002"]["events"] for how in HOW),
     framed("log/data", "[DEBUG] switch_core.c:1 two\n\nlines: of a log\n", "Log-Level: 7\nText-Channel: 0\n"),
     framed("log/data", ""),
     framed("text/event-xml", "<event><headers><Event-Name>CHANNEL_PARK</Event-Name></headers></event>"),
-    told({"Event-Name": "CUSTOM", "Event-Subclass": "sofia::register", "_body": "Content-Length: 5\n\n{}"}, plain=True),
-    told({"Event-Name": "CUSTOM", "Event-Subclass": "x::y", "variable_list": ["a", {"b": None}]}, plain=False),
-    told({"Event-Name": "CHANNEL_BRIDGE", "Unique-ID": CALL}, plain=False),
-    told({"Event-Name": "CHANNEL_PARK"}, plain=False),
-    told({"Event-Name": "BACKGROUND_JOB", "Job-UUID": "another's", "_body": "-ERR USER_BUSY\n"}, plain=True),
-    told({"Event-Name": "NEVER_HEARD_OF", "Unique-ID": CALL, "Hangup-Cause": "X"}, plain=True),
-    told({"Event-Name": "DTMF", "Unique-ID": LEG, "DTMF-Digit": "%0A"}, plain=True),
+    told({"Event-Name": "CUSTOM", "Event-Subclass": "sofia::register", "_body": "Content-Length: 5\n\n{}"}, "plain"),
+    told({"Event-Name": "CUSTOM", "Event-Subclass": "x::y", "variable_list": ["a", {"b": None}]}),
+    told({"Event-Name": "CHANNEL_BRIDGE", "Unique-ID": CALL}),
+    told({"Event-Name": "CHANNEL_PARK"}),
+    told({"Event-Name": "BACKGROUND_JOB", "Job-UUID": "another's", "_body": "-ERR USER_BUSY\n"}, "plain"),
+    told({"Event-Name": "NEVER_HEARD_OF", "Unique-ID": CALL, "Hangup-Cause": "X"}, "plain"),
+    told({"Event-Name": "DTMF", "Unique-ID": LEG, "DTMF-Digit": "%0A"}, "plain"),
     b"\n\n",
 ]
 
@@ -101,14 +108,14 @@ def asterisk(frames: Sequence[dict[str, Any]]) -> list[CallEvent]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_freeswitch_says_besides_and_how_it_is_cut_changes_nothing(seed: int) -> None:
     chance = random.Random(seed)
-    frames = [told(each, plain=chance.random() < 0.5) for each in PARKED]
-    expected = freeswitch([told(each, plain=False) for each in PARKED], chance)
+    frames = [told(each, chance.choice(HOW)) for each in PARKED]
+    expected = freeswitch([told(each) for each in PARKED], chance)
     assert 6 == len(expected)
     assert expected == freeswitch(among(chance, frames, FREESWITCH_SAYS_TOO), chance)
 
 
 def test_a_stream_that_is_cut_at_any_one_byte_has_the_same_frames() -> None:
-    data = b"\n" + told(PARKED[-1], plain=True) + framed("log/data", "ü\n\n") + told({"Event-Name": "ü"}, plain=False)
+    data = b"\n" + told(PARKED[-1], "plain") + framed("log/data", "ü\n\n") + told({"Event-Name": "ü"})
     whole = list(Framing().feed(data))
     assert 3 == len(whole)
     for each in range(len(data)):
@@ -137,7 +144,7 @@ def test_what_asterisk_says_besides_changes_nothing(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_in_whatever_order_a_call_is_told_it_comes_at_most_once_and_goes_once(seed: int) -> None:
     chance = random.Random(seed)
-    frames = [told(each, plain=False) for each in PARKED]
+    frames = [told(each) for each in PARKED]
     for events in (
         asterisk(chance.sample(ASTERISK, len(ASTERISK))),
         freeswitch(chance.sample(frames, len(frames)), chance),

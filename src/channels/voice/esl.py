@@ -1,7 +1,7 @@
 """FreeSWITCH's event socket (ESL), the part that arrives: its frames, and its events as call events. It does no I/O.
 
-A frame is header lines, an empty line, and as many bytes of body as `Content-Length` says. Events are JSON, or header
-lines again with values as in URLs. What happens to channels:
+A frame is header lines, an empty line, and as many bytes of body as `Content-Length` says. Events are JSON, as we ask
+for them, or header lines or XML with values as in URLs. What happens to channels:
 
     CHANNEL_PARK                an inbound one: a caller; one that we dialled: its agent has answered
     CHANNEL_PROGRESS(_MEDIA)    an agent's telephone rings
@@ -24,6 +24,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
+from xml.etree.ElementTree import ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 
 from src.channels.voice.calls import (
     Abandoned,
@@ -44,6 +48,9 @@ from src.errors import Malformed
 HEADER_BYTES_MAX: Final = 65_536
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 """A list of some thousand channels is the longest that FreeSWITCH has to say."""
+
+XML_CHARS_MAX: Final = 262_144
+"""An event has some ten thousand; to read XML takes longer than anything else."""
 
 DETAIL_CHARS_MAX: Final = 256
 Q850_CAUSE_MAX: Final = 127
@@ -186,7 +193,7 @@ def frame_of(text: str) -> Frame:
 
 
 def fields_of(frame: Frame) -> Fields:
-    """The fields of an event, whether it is JSON or lines.
+    """The fields of an event, whether it is JSON, XML or lines.
 
     Raises:
         Malformed: it is neither, or has no name.
@@ -196,12 +203,27 @@ def fields_of(frame: Frame) -> Fields:
             fields: object = json.loads(frame.body)
         except (ValueError, RecursionError) as error:
             raise Malformed("an event is JSON") from error
+    elif frame.kind == "text/event-xml":
+        fields = _from_xml(frame.body)
     else:
         head, _, body = frame.body.partition("\n\n")
         fields = {name: unquote(value, errors="replace") for name, value in _lines(head)} | {"_body": body}
     if not isinstance(fields, dict) or not isinstance(fields.get("Event-Name"), str):
         raise Malformed("an event has a name", field="Event-Name")
     return fields
+
+
+def _from_xml(text: str) -> Fields:
+    """`<event><headers><Event-Name>…`; values are as in URLs, as they are in lines."""
+    if len(text) > XML_CHARS_MAX:
+        raise Malformed(f"an event in XML has at most {XML_CHARS_MAX} characters")
+    try:
+        event = fromstring(text, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise Malformed("an event is XML without a DTD") from error
+    headers = event.find("headers")
+    found = {} if headers is None else {each.tag: unquote(each.text or "", errors="replace") for each in headers}
+    return found | {"_body": event.findtext("body") or ""}
 
 
 def _lines(head: str) -> Sequence[tuple[str, str]]:

@@ -85,7 +85,7 @@ class EslLine:
         """See `Conversation.take`."""
         frame = frame_of(text)
         match frame.kind:
-            case "text/event-json" | "text/event-plain":
+            case "text/event-json" | "text/event-plain" | "text/event-xml":
                 return self._calls.take(fields_of(frame), now_ms), ()
             case "command/reply" | "api/response":
                 return self._answered(frame, now_ms)
