@@ -5,8 +5,8 @@ them alike. What counts is the median of the rounds, in processor time.
 
 A decision is one command decided: a contact comes, is accepted, is completed. Where all agents are busy, what comes
 waits and is offered when another is completed, as in a centre with a queue; else it is offered at once. Handing the
-changes to a store is not part of it, and what is there when the rounds begin is not looked through by the garbage
-collector.
+changes to a store is not part of it. What is there when the rounds begin is not looked through by the garbage
+collector, and stands in large pages where the kernel has such: so it is in the service a minute after it has loaded.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from rich.table import Table
 
 from bench.centre import SHARED_PROFILES, STEP, Centre, Size
 from bench.operations import measured
+from src.app.large_pages import gather
 
 RATE_MIN: Final = 50_000
 GROWTH_MAX: Final = 1.5
@@ -94,6 +95,7 @@ def hold(size: Size, pipe: Connection) -> None:
     centre.drain()
     gc.collect()
     gc.freeze()
+    gather()
     pipe.send((state.get("before", 0), process.memory_info().rss))
     while (contacts := pipe.recv()) is not None:
         coming = centre.coming(contacts)

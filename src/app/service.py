@@ -59,6 +59,7 @@ from src.api.webchat.presence import Presence
 from src.api.webchat.silence import keep_silence
 from src.api.webchat.waiting import Waiting
 from src.app.ground import Notice, archive_dir, first_start, opened, sealer_of, secret_key, secret_keys
+from src.app.large_pages import keep_large
 from src.app.posting import WebhookPoster
 from src.app.sending import ChannelSender, http_client
 from src.app.telemetry import traced
@@ -242,6 +243,7 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
             always(partial(keep_dialled, found, networks(settings.voice_networks))),
             always(partial(keep_windows, found)),
             always(watch_loop),
+            always(keep_large),
             always(partial(keep_privacy, url)),
             always(partial(keep_retention, found, url)),
             always(connectors.run),
