@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-find-links --custom-compile-command "make lock" requirements/build.in
 
 .DEFAULT_GOAL := help
-.PHONY: help run simulate test test-directline test-js test-faults test-stream test-storm test-tapes test-mutations test-fuzz test-asyncari test-genesis test-live test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
+.PHONY: help run simulate test test-directline test-js test-faults test-stream test-storm test-tapes test-mutations test-theory test-fuzz test-asyncari test-genesis test-live test-rest bench bench-quick model test-plans soak bench-engine compiled test-compiled lint openapi lock clean
 .SUFFIXES:
 
 help: ## this list
@@ -51,6 +51,9 @@ test-storm: $(DEV) ## ten thousand desktops that come back at once (ten minutes;
 test-tapes: $(DEV) ## random operations on the engine that no run played before (more: TAPES=; the same again: FIRST=)
 	@CORDBOARD_TEST_TAPES=$(or $(TAPES),2000) CORDBOARD_TEST_FIRST_TAPE=$(or $(FIRST),$$(date +%s)) exec $(BIN)/python -m pytest \
 		-v --timeout=3600 $(ARGS) tests/property/test_engine_tape.py
+
+test-theory: $(DEV) ## the engine against Erlang, Markov chains, the best assignment; and fairness: prints what came out
+	@exec $(BIN)/python -m pytest -v -s -n 0 --timeout=3600 $(ARGS) tests/theory
 
 test-mutations: $(DEV) ## break the guards of engine and service one by one: the tests must notice (many minutes)
 	@CORDBOARD_TEST_MUTATIONS=all exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/mutation

@@ -123,7 +123,9 @@ def match(board: Board, contact: Contact) -> dict[str, Any] | None:
     )
     if not found and contact.id not in board.told:
         return {}  # it waited before and waits on
-    trace = explain.trace(board.index, signature, found, barred, context=_context(board, contact))
+    trace = explain.trace(
+        board.index, signature, found, barred, weights=policy.weights, context=_context(board, contact)
+    )
     if not found:
         return trace
     chosen = found[:wanted]

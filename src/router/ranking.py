@@ -27,6 +27,11 @@ def value_of(weights: Weights, cost: float, mastery: int, asked: int) -> float:
     return (weights.skill * mastery / asked if asked else 0.0) - cost
 
 
+def told_of(weights: Weights, value: float, now: int) -> float:
+    """A value in a mix as people read it: minutes, percent of free capacity and levels, each times its weight."""
+    return round(value + (weights.idle + weights.turn) * now / 60_000 + weights.load * 100, 2)
+
+
 Key = Callable[[Standing], tuple[Any, ...]]
 
 _KEYS: Final[dict[str, Key]] = {

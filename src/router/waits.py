@@ -41,9 +41,13 @@ class Accuracy:
 
 @dataclass(slots=True)
 class _Flow:
-    """`intervals` in milliseconds; `since`: the last departure, or when somebody began to wait; None: nobody waits."""
+    """`intervals` in milliseconds and their `total`; `since`: the last departure, or when somebody began to wait.
 
-    intervals: deque[int] = field(default_factory=lambda: deque(maxlen=INTERVALS))
+    None: nobody waits.
+    """
+
+    intervals: deque[int] = field(default_factory=deque)
+    total: int = 0
     since: int | None = None
     closed_at: int | None = None
     accuracy: Accuracy = field(default_factory=Accuracy)
@@ -61,7 +65,7 @@ class Waits:
         flow = self._flows.get(queue)
         if flow is None or not flow.intervals:
             return None
-        pace_s = sum(flow.intervals) / len(flow.intervals) / 1000
+        pace_s = flow.total / len(flow.intervals) / 1000
         wait, spread = position * pace_s, SPREAD * sqrt(position) * pace_s
         return Estimate(round(wait), round(max(0.0, wait - spread)), round(wait + spread))
 
@@ -96,6 +100,9 @@ class Waits:
         if flow.closed_at is None:  # who is served out of hours says nothing of how fast the others are
             if flow.since is not None:
                 flow.intervals.append(at - flow.since)
+                flow.total += at - flow.since
+                if len(flow.intervals) > INTERVALS:
+                    flow.total -= flow.intervals.popleft()
             flow.since = at if others_wait else None
         if not self._told:
             return None

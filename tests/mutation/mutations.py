@@ -583,4 +583,28 @@ MUTATIONS: Final = (
         "found = None\n",
         "a department does not hear of a common problem",
     ),
+    Mutation(
+        "board.py",
+        "each.steps or (abilities and each.split) for each in",
+        "each.steps for each in",
+        "a contact whose only all-rounder is gone is not split, and waits for good",
+    ),
+    Mutation(
+        "waits.py",
+        "flow.since = at if others_wait else None",
+        "flow.since = at",
+        "time without demand makes the pace of a queue",
+    ),
+    Mutation(
+        "handlers/assignments.py",
+        "_check_fields(room.board, contact, command.fields | _ends(assignment.resolved, assignment.disposition))",
+        "pass",
+        "a wrap-up ends without what the queue requires, because the customer left",
+    ),
+    Mutation(
+        "handlers/time.py",
+        "to = owner_id if held is None else held.agent_id",
+        "to = None if held is None else held.agent_id",
+        "an owner does not hear that the promise is overdue",
+    ),
 )

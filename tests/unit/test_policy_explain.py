@@ -4,7 +4,7 @@ import pytest
 
 from src.router import commands as c
 from src.router import dryrun
-from src.router.model import ChannelLimit, Overflow, QueueConfig, Step, TagRequest, Terms
+from src.router.model import ChannelLimit, Overflow, QueueConfig, Step, TagRequest, Terms, Weights
 from src.router.waits import Estimate
 from tests.support.centre import Centre
 
@@ -76,6 +76,17 @@ def test_who_would_be_taken_at_once_is_told_no_wait(centre: Centre) -> None:
     assert Estimate(0, 0, 0) == centre.engine.dry_run(asked, centre.now)["estimate"]
     centre.active("x")
     assert centre.engine.dry_run(asked, centre.now)["estimate"] is None, "the queue has shown no pace yet"
+
+
+def test_the_value_of_a_mix_is_told_in_minutes_percent_and_levels(centre: Centre) -> None:
+    centre.queue(distribution="weighted", weights=Weights(idle=1, load=0.5, skill=0.2))
+    centre.agent("a", skills={"refund": 50})
+    centre.later(120)
+    centre.agent("b", skills={"refund": 90})
+    asked = c.Receive("x", "k", "chat", tags=(TagRequest("refund"),))
+    ((_, _, trace),) = centre.engine.decide(asked, centre.now).traces
+    told = {each["agent_id"]: each["value"] for each in (trace["winner"], *trace["runners_up"])}
+    assert {"a": 2 + 50 + 10, "b": 0 + 50 + 18} == told
 
 
 def test_a_pinned_contact_in_a_paused_queue_is_told_to_be_held_up_by_the_queue(centre: Centre) -> None:
