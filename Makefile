@@ -46,7 +46,7 @@ test-stream: $(DEV) ## streams that are cut, held up and doubled at random, for 
 		$(ARGS) tests/integration/test_stream_chaos.py
 
 test-storm: $(DEV) ## ten thousand desktops that come back at once (ten minutes; fewer: DESKTOPS=2000)
-	@CORDBOARD_TEST_FAULTS=all CORDBOARD_TEST_DESKTOPS=$(or $(DESKTOPS),10000) exec $(BIN)/python -m pytest -v --timeout=900 $(ARGS) tests/fault/test_storm.py
+	@CORDBOARD_TEST_FAULTS=all CORDBOARD_TEST_DESKTOPS=$(or $(DESKTOPS),10000) exec $(BIN)/python -m pytest -v $(ARGS) tests/fault/test_storm.py
 
 test-tapes: $(DEV) ## random operations on the engine that no run played before (more: TAPES=; the same again: FIRST=)
 	@CORDBOARD_TEST_TAPES=$(or $(TAPES),2000) CORDBOARD_TEST_FIRST_TAPE=$(or $(FIRST),$$(date +%s)) exec $(BIN)/python -m pytest \

@@ -16,6 +16,7 @@ import pytest
 from tests.support.faults.cluster import Cluster, cluster
 from tests.support.faults.run import NOTES, TABLE, Row
 
+TEST_S_MAX = 900
 ALONE = ("test_crowds.py", "test_overload.py", "test_storm.py")
 LONG = [
     *("test_crowds.py", "test_customers_kill.py", "test_last_release.py", "test_overload.py"),
@@ -37,8 +38,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What must be alone comes last: then nobody else has much left to do."""
+    """What must be alone comes last: then nobody else has much left to do. Starting processes may take its time."""
     items.sort(key=lambda item: item.path.name in ALONE)
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(TEST_S_MAX))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -23,7 +23,7 @@ DRAIN_S_MAX: Final = 15.0
 """So long nothing more may happen to what is open, before it counts as left open: a busy machine may take its time."""
 
 FINISH_S_MAX: Final = 60.0
-RUN_S_MAX: Final = 280.0
+RUN_S_MAX: Final = 860.0
 TOLD_S_MAX: Final = 15.0
 PAGE: Final = 1_000
 LATE_MIN: Final = 10
