@@ -457,6 +457,17 @@ class Queries:
         found = [rows.message_from(row) for row in await self.all_rows(query.limit(limit + 1))]
         return found if after is not None else found[::-1]
 
+    async def writers(self, tenant: str, message_ids: Collection[str]) -> Mapping[str, str]:
+        """By message that went out, the name of the agent who wrote it; without those that no agent wrote."""
+        sent, config = tables.outgoing.c, tables.config.c
+        agent = and_(config.tenant == sent.tenant, config.kind == "agent", config.name == sent.agent_id)
+        query = (
+            select(sent.message_id, config.name, config.body)
+            .select_from(tables.outgoing.join(tables.config, agent))
+            .where(sent.tenant == tenant, sent.message_id.in_(message_ids))
+        )
+        return {row[0]: str(rows.load(row[2]).get("name") or row[1]) for row in await self.all_rows(query)}
+
     async def rated(self, tenant: str, contact_id: str) -> int | None:
         """How satisfied the customer was with a contact, 1 to 5; None: nobody has said."""
         each = tables.ratings.c

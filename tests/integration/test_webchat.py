@@ -90,6 +90,31 @@ async def test_an_agent_answers_and_hears_that_it_arrived(client: Client) -> Non
     assert [None, "delivered", "delivered"] == [each["state"] for each in said]
 
 
+async def test_a_message_bears_the_name_of_who_wrote_it_after_a_hand_over(client: Client) -> None:
+    browser = await website(client)
+    for each in ("anna", "ben"):
+        await client.agent(each, name=each.title(), skills={}, channels=CHATS)
+    async with browser.socket() as visitor, client.desktop("anna", status="available") as anna:
+        await visitor.say("one")
+        offered = (await anna.event("contact.offered"))["data"]
+        await anna.ask(type="accept", assignment_id=offered["assignment_id"])
+        contact_id = offered["contact"]["id"]
+        await anna.ask(type="message", contact_id=contact_id, text="I am Anna")
+        async with client.desktop("ben", status="available") as ben:
+            body = {"to": {"agent_id": "ben"}}
+            await client.call("POST", f"/v1/contacts/{contact_id}/transfer", json=body)
+            mine = (await ben.event("contact.offered"))["data"]
+            await ben.ask(type="accept", assignment_id=mine["assignment_id"])
+            await ben.ask(type="message", contact_id=contact_id, text="I am Ben")
+            await visitor.shows(agent={"name": "Ben"})
+            while len(visitor.messages) < 3:
+                await visitor.frame()
+            wanted = [("one", None), ("I am Anna", {"name": "Anna"}), ("I am Ben", {"name": "Ben"})]
+            assert wanted == [(each["text"], each["agent"]) for each in visitor.messages.values()]
+            async with browser.socket() as again:
+                assert wanted == [(each["text"], each["agent"]) for each in again.messages.values()]
+
+
 async def test_visitor_and_agent_on_different_processes(database: str, tmp_path: Path) -> None:
     async with running(database, tmp_path / "a") as owner, running(database, tmp_path / "b") as other:
         browser = await website(owner)

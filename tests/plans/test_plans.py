@@ -300,6 +300,7 @@ async def read_by(queries: Queries) -> list[Asked]:
         "visit": lambda: queries.visit(TENANT, ("x", "x", "x", key(7), key(7)), 20),
         "said": lambda: queries.said(TENANT, [key(7), key(8)], 0, 50),
         "said last": lambda: queries.said(TENANT, [key(7)], None, 50),
+        "writers": lambda: queries.writers(TENANT, [key(each) for each in range(20)]),
         "rated": lambda: queries.rated(TENANT, key(7)),
         "surveyed": lambda: queries.surveyed(TENANT, key(7)),
         "undelivered": lambda: queries.undelivered(TENANT, [key(7), key(8)], ROWS, 50),

@@ -114,12 +114,16 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """A message as its visitor sees it. `client_id` is what the browser called it, of the visitor's own."""
+    """A message as its visitor sees it. `client_id` is what the browser called it, of the visitor's own.
+
+    `agent` is who wrote it, where an agent is known to have.
+    """
 
     id: str
     client_id: str | None
     number: Number
     sender: Literal["visitor", "agent", "system"] = msgspec.field(name="from")
+    agent: WhoAnswers | None
     kind: str
     text: str | None
     payload: Json

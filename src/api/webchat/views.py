@@ -31,14 +31,15 @@ def _own(visitor: Visitor) -> str:
     return sha256("\0".join(visitor.key).encode()).hexdigest()[:_OWN_CHARS]
 
 
-def message(fact: MessageFact, visitor: Visitor) -> Json:
-    """One message. `client_id` is what the browser called it, of the visitor's own."""
+def message(fact: MessageFact, visitor: Visitor, agent: str | None) -> Json:
+    """One message. `client_id` is what the browser called it, of the visitor's own; `agent` names who wrote it."""
     own, _, client_id = (fact.external_id or "").partition(".")
     return {
         "id": fact.id,
         "client_id": client_id if fact.sender == "customer" and own == _own(visitor) else None,
         "number": fact.seq,
         "from": "visitor" if fact.sender == "customer" else fact.sender,
+        "agent": None if agent is None else {"name": agent},
         "kind": fact.kind,
         "text": fact.text,
         "payload": dict(fact.payload),

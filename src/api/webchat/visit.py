@@ -83,13 +83,15 @@ class Visit:
         messages, more = await self._said([each.contact[0] for each in found])
         if not more:
             self.subscriber.start(seq)
+        ours = [each.id for each in messages if each.sender == "agent"]
+        writers = await guest.services.queries.writers(guest.tenant, ours) if ours else {}
         self.number = messages[-1].seq if more else max([seq, *(each.seq for each in messages)])
         return {
             "number": self.number,
             "now": rfc3339(guest.services.clock.now_ms()),
             "availability": await availability(guest),
             "conversation": self.shown(),
-            "messages": [views.message(each, guest.visitor) for each in messages],
+            "messages": [views.message(each, guest.visitor, writers.get(each.id)) for each in messages],
             "more": more,
         }
 
@@ -177,7 +179,8 @@ class Visit:
         said = data.get("message") if kind in _SAID else None
         known, self.number = seq <= (self.number or 0), max(seq, self.number or 0)
         if said is not None and not known:
-            return [{"type": "message", "number": seq, "message": self._message(said, seq)}]
+            agent = self.agent_name if said["from"] == "agent" and event["agent_id"] == self.agent_id else None
+            return [{"type": "message", "number": seq, "message": self._message(said, seq, agent)}]
         if kind == ev.CONTACT_RATED:
             self.rated = data["score"]
             return [{"type": "conversation", "number": seq, "conversation": self.shown()}]
@@ -194,7 +197,7 @@ class Visit:
         shown = self.shown()
         return [] if shown == before else [{"type": "conversation", "number": seq, "conversation": shown}]
 
-    def _message(self, said: Json, seq: int) -> Json:
+    def _message(self, said: Json, seq: int, agent: str | None) -> Json:
         fact = MessageFact(
             id=said["id"],
             contact_id=said["contact_id"],
@@ -209,7 +212,7 @@ class Visit:
             at=0,
             seq=seq,
         )
-        return views.message(fact, self.guest.visitor) | {"at": said["at"]}
+        return views.message(fact, self.guest.visitor, agent) | {"at": said["at"]}
 
     def shown(self) -> Json | None:
         """Where the conversation stands; None: there is none."""

@@ -109,7 +109,7 @@ export class Log {
       return { key: message.id, look: "kept", draw: () => el("li", { class: "middle" }, el("p", { class: "meta" }, ...linked(message.text))) };
     }
     const mine = message.from === "visitor";
-    if (!mine && !this.#names.has(message.id)) this.#names.set(message.id, this.#line.conversation?.agent?.name ?? this.#say("somebody"));
+    if (!mine && !this.#names.has(message.id)) this.#names.set(message.id, (message.agent ?? this.#line.conversation?.agent)?.name ?? this.#say("somebody"));
     const who = mine ? this.#say("you") : this.#names.get(message.id);
     const time = at.toLocaleTimeString(this.#language, { hour: "numeric", minute: "2-digit" });
     return {
