@@ -123,6 +123,10 @@ fieldset legend { inline-size: 100%; text-align: center; }
     border-radius: 0; }
   textarea, input, select { font-size: 16px; }
 }
+@media (forced-colors: active) {
+  .bubble, .greeting, .launcher, .composer [type="submit"] { border: 1px solid; }
+  .status::before { forced-color-adjust: none; }
+}
 @media (prefers-reduced-motion: no-preference) { .panel { animation: rise .18s ease-out; } }
 @keyframes rise { from { transform: translateY(12px); opacity: 0; } }
 `);

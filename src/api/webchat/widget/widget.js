@@ -62,7 +62,10 @@ class CordboardChat extends HTMLElement {
     const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [sheet];
     root.replaceChildren(this.#launcher(), this.#panel());
-    root.firstChild.lang = root.lastChild.lang = this.#language === "zh" ? "zh-CN" : "en";
+    for (const each of root.children) {
+      each.lang = this.#language === "zh" ? "zh-CN" : "en";
+      each.dir = "ltr"; // as both languages are, on whatever page
+    }
     globalThis.visualViewport?.addEventListener("resize", this.#fit);
     globalThis.visualViewport?.addEventListener("scroll", this.#fit);
     if (this.#line.known) this.#line.open();
