@@ -141,13 +141,16 @@ class _BookPipe:
         return self._frames.pop(0)
 
     async def _standing(self, untaken: Sequence[CallNote]) -> str:
-        """What stands. What has become of customers whom we dial while nobody had the line is told behind it."""
+        """What stands. What has become of customers whom we dial while nobody had the line is told behind it.
+
+        Who hears whom stands at once: they are not to be bridged a second time.
+        """
         book, key = self._found.call_book, (self._tenant, self._account)
         notes, orders = await book.standing(*key)
         dialled = {each.call_id for each in untaken if each.call_id.startswith(OUT)}
         if dialled:
             then = await book.standing(*key, sorted(dialled))
-            news = {each.id for each in untaken}
+            news = {each.id for each in untaken if each.kind != "bridged"}
             notes = [each for each in notes if each.call_id not in dialled]
             notes.extend(each for each in then[0] if each.id not in news)
             orders = [*(each for each in orders if each.call_id not in dialled), *then[1]]
