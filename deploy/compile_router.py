@@ -2,7 +2,8 @@
 
 What comes out is a copy of the package that goes before the checkout where `PYTHONPATH` names it, as in the Docker
 image; the checkout stays as it is, and nothing of this is needed to install or run the service. Modules that define
-msgspec Structs stay as they are: these classes are made by msgspec and not by the compiler.
+msgspec Structs stay as they are: these classes are made by msgspec and not by the compiler. So does `native`, which
+tells the compiler of classes.
 """
 
 import os
@@ -25,11 +26,15 @@ def main() -> None:
     shutil.copy("pyproject.toml", INTO)
     os.chdir(INTO)
     modules = sorted(Path("src/router").rglob("*.py"))
-    compiled = [str(each) for each in modules if each.stem != "__init__" and "Struct" not in each.read_text("utf-8")]
+    compiled = [str(each) for each in modules if _is_compiled(each)]
     sys.argv[1:] = ["build_ext", "--inplace"]
     setup(name="cordboard-compiled", packages=[], ext_modules=mypycify(compiled, opt_level="3"))
     shutil.rmtree("build")
     shutil.rmtree(".mypy_cache", ignore_errors=True)
+
+
+def _is_compiled(module: Path) -> bool:
+    return module.stem not in {"__init__", "native"} and "Struct" not in module.read_text("utf-8")
 
 
 if __name__ == "__main__":

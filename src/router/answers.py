@@ -2,6 +2,8 @@
 
 from typing import Final, NamedTuple
 
+from src.router.native import mypyc_attr
+
 ContactKey = tuple[int, str]
 """Rank and id of a waiting contact: the smaller goes first."""
 
@@ -9,6 +11,7 @@ Exclusion = tuple[str, int, str | None]
 """A reason's code, how many agents it keeps away, and one of them."""
 
 
+@mypyc_attr(acyclic=True)
 class Standing:
     """What changes of an agent from moment to moment and decides who comes first.
 
@@ -35,6 +38,7 @@ class Standing:
         return hash((self.idle_since, self.turn_at, self.load))
 
 
+@mypyc_attr(acyclic=True)
 class Candidate:
     """A free agent that fits. `value` is what a mix of weights made of it."""
 
@@ -67,6 +71,7 @@ NOBODY_PRESENT: Final = Reach(anyone=True, present=False)
 SOMEBODY_PRESENT: Final = Reach(anyone=True, present=True)
 
 
+@mypyc_attr(acyclic=True)
 class Excluded:
     """Who is no candidate, by reason, and how many questions ago most of them were counted."""
 

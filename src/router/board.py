@@ -15,7 +15,7 @@ from src.router import hours
 from src.router.answers import ContactKey, Standing
 from src.router.config import Config
 from src.router.deadlines import SOONER, collaboration_due_at, contact_due_at
-from src.router.desk import Desk
+from src.router.desk import Alike, Desk
 from src.router.entities import Agent, Assignment, Collaboration, Contact, requirements_json, terms_json
 from src.router.fit import Need, primary
 from src.router.folds import FLAGGED_BACK, FLAGGED_CALLBACK, FLAGGED_OUTREACH
@@ -84,6 +84,7 @@ class Board:
         self._agents: dict[str, bool] = {}  # whether something may be due for it at another time
         self._collaborations: dict[str, Collaboration] = {}
         self._desks: dict[str, Desk] = {}
+        self._known_desks: dict[Alike, Desk] = {}
         self._needs: dict[tuple[Any, ...], Need] = {}
         self._sweeps: dict[str, ContactKey | None] = {}
         self._sweep_again: set[str] = set()
@@ -359,17 +360,16 @@ class Board:
 
     def _look_at_agent(self, agent_id: str, *, timed: bool) -> None:
         """Where the agent stands, what it has room for, and (`timed`) when something is due."""
-        agent, config = self.state.agents.get(agent_id), self.config.agents.get(agent_id)
-        if agent is None or config is None:
+        agent = self.state.agents.get(agent_id)
+        if agent is None or (agent_id not in self._desks and agent_id not in self.config.agents):
             self.index.remove_agent(agent_id)
             self.timers.set("agent", agent_id, None)
             self.idle.discard(agent_id)
-            self._desks.pop(agent_id, None)
             return
         desk = self.desk(agent_id)
         load = 0
         if agent.open:
-            for assignment in agent.open.values():
+            for assignment in agent.open:
                 if assignment.wanted:
                     self._retake(agent, desk)
                     break
@@ -390,7 +390,7 @@ class Board:
 
     def _retake(self, agent: Agent, desk: Desk) -> None:
         """Give released work its units back, as far as there is room: before anything new is offered."""
-        for assignment in list(agent.open.values()):
+        for assignment in agent.open:
             if assignment.wanted and assignment.state == "active" and desk.can_retake(agent, assignment):
                 self.say(ev.ASSIGNMENT_RETAKEN, assignment)
 
@@ -480,10 +480,14 @@ class Board:
 
     def desk(self, agent_id: str) -> Desk:
         """An agent's configuration as it holds now."""
-        config, desk = self.config.agents[agent_id], self._desks.get(agent_id)
-        if desk is None or desk.config is not config or (desk.until is not None and desk.until <= self.now):
-            desk = self._desks[agent_id] = Desk.at(config, self.now)
+        desk = self._desks.get(agent_id)
+        if desk is None or (desk.until is not None and desk.until <= self.now):
+            desk = self._desks[agent_id] = Desk.at(self.config.agents[agent_id], self.now, self._known_desks)
         return desk
+
+    def forget_desk(self, agent_id: str) -> None:
+        """An agent's configuration is another, or gone."""
+        self._desks.pop(agent_id, None)
 
     def current(self, contact: Contact) -> Assignment | None:
         """The contact's open assignment; of several offers, the first."""

@@ -23,11 +23,13 @@ from src.router.model import (
     TagRequest,
     Terms,
 )
+from src.router.native import mypyc_attr
 from src.router.tagging import PHRASES_MAX, TagFinder, fold
 
 # -- rules -------------------------------------------------------------------------------------------------------------
 
 
+@mypyc_attr(acyclic=True)
 class Facts:
     """What the rules may look at.
 

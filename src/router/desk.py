@@ -1,29 +1,37 @@
 """What an agent has room for. It knows the agent's configuration and its open assignments, and changes neither.
 
 A *desk* is an agent's configuration as it holds at a time: without skills that have run out, with a newcomer's share of
-the capacity. It is made once and holds until its `until`.
+the capacity. It is made once and holds until its `until`. Agents who are configured alike share one: so what decides of
+them is found together, and not strewn over the memory.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from src.router.entities import Agent, Assignment
 from src.router.fit import Ability, is_language, primary
 from src.router.model import ALL, ANY_CHANNEL, LANGUAGE, AgentConfig, ChannelLimit
+from src.router.native import mypyc_attr
+
+DESKS_MAX: Final = 10_000
+"""Desks that are kept to be found again, up to this many."""
+
+Alike = tuple[Any, ...]
+"""What desks have in common that are alike."""
 
 
+@mypyc_attr(acyclic=True)
 class Desk:
-    """An agent's configuration: `config` as it was put, `now` as it holds until `until` (None: for good).
+    """A configuration of agents: `now` as it holds until `until` (None: for good), without whose it is.
 
     `is_plain`: channels get along with one another and none steps aside for another. `all_free` is what the agent has
     room for with nothing to do.
     """
 
-    __slots__ = ("_free_with", "ability", "all_free", "config", "is_plain", "now", "until")
+    __slots__ = ("_free_with", "ability", "all_free", "is_plain", "now", "until")
 
-    def __init__(self, config: AgentConfig, now: AgentConfig, until: int | None) -> None:
-        self.config: Final = config
+    def __init__(self, now: AgentConfig, until: int | None) -> None:
         self.now: Final = now
         self.until: Final = until
         self.ability: Final = Ability.of(now)
@@ -37,21 +45,31 @@ class Desk:
             self.all_free = tuple(name for name, limit in channels.items() if limit.cost <= now.capacity)
 
     @classmethod
-    def at(cls, config: AgentConfig, at: int) -> "Desk":
-        """The desk of this configuration at a time."""
+    def at(cls, config: AgentConfig, at: int, known: dict[Alike, "Desk"]) -> "Desk":
+        """The desk of this configuration at a time: one of those that are known, if it is like it, else another."""
         gone = {skill for skill, until in config.skills_until.items() if until <= at}
         ends = [until for until in config.skills_until.values() if until > at]
         effective = config
         if gone:
-            skills = {name: level for name, level in config.skills.items() if name not in gone}
+            left = {name: level for name, level in config.skills.items() if name not in gone}
             languages = tuple(each for each in config.languages if LANGUAGE + primary(each) not in gone)
-            if not languages and not any(map(is_language, skills)) and any(map(is_language, gone)):
-                skills[f"{LANGUAGE}-"] = 1  # it spoke some, and now none: not all
-            effective = replace(effective, skills=skills, languages=languages)
+            if not languages and not any(map(is_language, left)) and any(map(is_language, gone)):
+                left[f"{LANGUAGE}-"] = 1  # it spoke some, and now none: not all
+            effective = replace(effective, skills=left, languages=languages)
         if config.newcomer_until is not None and config.newcomer_until > at:
             effective = _lessened(effective)
             ends.append(config.newcomer_until)
-        return cls(config, effective, min(ends, default=None))
+        until, channels = min(ends, default=None), effective.channels
+        kinds = None if channels is None else tuple(channels.items())
+        skills = frozenset(effective.skills.items())
+        alike: Alike = (until, effective.capacity, kinds, skills, effective.languages, effective.teams)
+        desk = known.get(alike)
+        if desk is None:
+            if len(known) >= DESKS_MAX:
+                known.clear()
+            nobodys = replace(effective, id="", name="", mentor_id=None)
+            desk = known[alike] = cls(nobodys, until)
+        return desk
 
     def free(self, agent: Agent) -> tuple[str, ...]:
         """The channels of which the agent can take one more contact, or `*` for any."""
@@ -60,15 +78,15 @@ class Desk:
         channels = self.now.channels
         if self.is_plain and channels is not None:
             if len(agent.open) == 1:
-                for only in agent.open.values():
+                for only in agent.open:
                     if only.present and not only.wanted and only.cost == self.now.cost(only.channel):
                         free = self._free_with.get(only.channel)
                         if free is None:
                             free = self._free_with[only.channel] = self._plain_free(agent, channels)
                         return free
             return self._plain_free(agent, channels)
-        present = [each for each in agent.open.values() if each.present]
-        owed = [each for each in agent.open.values() if each.wanted]
+        present = [each for each in agent.open if each.present]
+        owed = [each for each in agent.open if each.wanted]
         if channels is None:
             return () if present or owed else self.all_free
         if any(not self.interruptible(each.channel) for each in owed):
@@ -83,7 +101,7 @@ class Desk:
         """The same as `free`, where only units and numbers count: the way of nearly all agents."""
         left = self.now.capacity
         counts: dict[str, int] = {}
-        for each in agent.open.values():
+        for each in agent.open:
             if each.wanted:
                 return ()
             if each.present:
@@ -102,7 +120,7 @@ class Desk:
         limit = (self.now.channels or {}).get(channel)
         if limit is None:
             return "units"
-        present = [each for each in agent.open.values() if each.present]
+        present = [each for each in agent.open if each.present]
         if not limit.interruptible:
             present = [each for each in present if not self.gives_way(each)]
         if any(self.excluded(channel, each.channel) for each in present):
@@ -115,7 +133,7 @@ class Desk:
 
     def can_retake(self, agent: Agent, assignment: Assignment) -> bool:
         """Whether there is room to give a released assignment its units back: where there is nothing else, there is."""
-        present = [each for each in agent.open.values() if each.present]
+        present = [each for each in agent.open if each.present]
         if self.now.channels is None or not present:
             return not present
         limit = self.now.channels.get(assignment.channel)
@@ -141,7 +159,7 @@ class Desk:
         if limit is None or limit.interruptible:
             return
         load = agent.load + cost
-        for each in sorted((each for each in agent.open.values() if self.gives_way(each)), key=_newest_first):
+        for each in sorted((each for each in agent.open if self.gives_way(each)), key=_newest_first):
             if load > self.now.capacity or self.excluded(channel, each.channel):
                 load -= each.cost
                 yield each

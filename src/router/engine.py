@@ -129,7 +129,7 @@ class Engine:
         contact, board = self.state.contacts.get(contact_id), self._board
         if contact is None or agent_id not in self.config.agents:
             raise NotFound("no such open contact or agent")
-        return explain.one(board.index, board.need(contact), board.barred(contact), board.desk(agent_id).now)
+        return explain.one(board.index, board.need(contact), board.barred(contact), agent_id)
 
     def dry_run(self, command: commands.Receive, now: int) -> dict[str, Any]:
         """What would become of a contact that has not come. Changes nothing; see `dryrun`."""

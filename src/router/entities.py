@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from src.router.model import NO_TERMS, Deadlines, Presence, Requirement, Terms
+from src.router.native import mypyc_attr
 
 Row = tuple[Any, ...]
 
@@ -60,6 +61,7 @@ _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
+@mypyc_attr(acyclic=True)
 class Contact:
     """One piece of work. `rank` is its place in the queue: arrival minus priority, smaller goes first.
 
@@ -209,6 +211,7 @@ class Contact:
         return other
 
 
+@mypyc_attr(acyclic=True)
 class Assignment:
     """An offer, and the assignment that it becomes: one object, one id.
 
@@ -290,6 +293,7 @@ class Assignment:
         return assignment
 
 
+@mypyc_attr(acyclic=True)
 class Agent:
     """The routing state of an agent. Its skills and capacity are configuration and not in here.
 
@@ -314,7 +318,7 @@ class Agent:
         self.misses = 0
         self.turn_at = 0
         self.paused: str | None = None
-        self.open: dict[str, Assignment] = {}
+        self.open: tuple[Assignment, ...] = ()
 
     @property
     def connected(self) -> bool:
@@ -330,7 +334,7 @@ class Agent:
     def load(self) -> int:
         """Units of capacity in use."""
         units = 0
-        for each in self.open.values():
+        for each in self.open:
             units += each.units
         return units
 
@@ -358,6 +362,7 @@ class Agent:
         return agent
 
 
+@mypyc_attr(acyclic=True)
 class Collaboration:
     """Help with a contact by a second agent or a department; the lead stays responsible for the contact.
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from src.router.answers import Candidate
 from src.router.fit import Need
 from src.router.index import Index
-from src.router.model import AgentConfig, Weights
+from src.router.model import Weights
 from src.router.pages import Signature
 from src.router.ranking import told_of
 
@@ -40,9 +40,9 @@ def trace(
     return context
 
 
-def one(index: Index, need: Need, barred: Mapping[str, int], agent: AgentConfig) -> str:
+def one(index: Index, need: Need, barred: Mapping[str, int], agent_id: str) -> str:
     """Why this agent is or is not a candidate now: `fits`, or the code of the first reason against it."""
-    return index.reason(agent.id, need, barred) or "fits"
+    return index.reason(agent_id, need, barred) or "fits"
 
 
 def _shown(candidate: Candidate, weights: Weights | None, now: int) -> dict[str, Any]:

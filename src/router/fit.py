@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from src.router.model import LANGUAGE, LEVEL_MAX, AgentConfig
+from src.router.native import mypyc_attr
 
 NO_CHANNEL: Final = ""
 """The channel of a need that takes no capacity: whoever is there has room for it."""
 
 
+@mypyc_attr(acyclic=True)
 class Need:
     """What a contact asks of an agent: the identity of a signature.
 
@@ -74,6 +76,7 @@ class Need:
         return tuple(sorted({each for each, *_ in self.required} | {each for each, *_ in self.preferred}))
 
 
+@mypyc_attr(acyclic=True)
 class Ability:
     """What an agent can do: the identity of a profile.
 

@@ -66,7 +66,7 @@ def _move_assignment(state: "State", event: Event) -> Assignment:
         assignment.released = assignment.wanted = False
         del state.assignments[assignment.id]
         agent = state.agents[assignment.agent_id]
-        del agent.open[assignment.id]
+        agent.open = tuple([each for each in agent.open if each is not assignment])
         if before != "parked" and data.get("reason") != "taken_by_another":
             agent.idle_since = at
         state.changed_agents[agent.id] = None

@@ -29,6 +29,7 @@ from src.router.choice import Choice, Chosen, Pools, heads_of, is_worth_a_walk
 from src.router.fit import NO_CHANNEL, Ability, Need, mastery, misfit, preference
 from src.router.lines import NOBODY, Heads, Wanted, first
 from src.router.model import Weights
+from src.router.native import mypyc_attr
 from src.router.ordered import Entry, Sorted, before, delete, insert, since
 from src.router.pages import (
     Group,
@@ -40,7 +41,7 @@ from src.router.pages import (
     SignaturePage,
     WaitingLine,
 )
-from src.router.ranking import Ranking, key_of, value_of
+from src.router.ranking import Ranked, Ranking, key_of, value_of
 
 EMPTY_SIGNATURES_MAX: Final = 10_000
 """Pages of profiles that signatures which nobody waits with may remember together: so many of them on one page."""
@@ -52,12 +53,14 @@ PROFILES_COUNTED_AT_ONCE: Final = 64
 """The counts of who is excluded are made anew after as many questions as there are times so many profiles."""
 
 
-class _Slot:
+@mypyc_attr(acyclic=True)
+class _Slot(Ranked):
     """Where an agent stands in the index."""
 
     __slots__ = ("ability", "group", "standing")
 
     def __init__(self, ability: Ability, group: Group, standing: Standing) -> None:
+        super().__init__()
         self.ability = ability
         self.group = group
         self.standing = standing
@@ -127,7 +130,7 @@ class Index:
             return
         slot.group.leave(agent_id)
         for ranking in self._rankings.values():
-            ranking.remove(agent_id)
+            ranking.remove(agent_id, slot)
         self._presence_version += 1
         profile = slot.group.profile
         page = self._profile_pages[profile.page]
@@ -174,9 +177,9 @@ class Index:
         group, place = slot.group, slot.group.place
         for ranking in self._rankings.values():
             if place.room or (ranking.all_present and place.available):
-                ranking.put(agent_id, slot.standing, group, group.profile.number, place)
+                ranking.put(agent_id, slot, slot.standing, group, group.profile.number, place)
             else:
-                ranking.remove(agent_id)
+                ranking.remove(agent_id, slot)
 
     # -- contacts -----------------------------------------------------------------------------------------------
 
@@ -415,6 +418,9 @@ class Index:
                 del self._rankings[next(iter(self._rankings))]
             ranking = Ranking(name, key_of(distribution, weights), all_present=distribution == "present")
             self._rankings[name] = ranking
+            if ranking.by_idle:  # it may have been one before
+                for each in self._slots.values():
+                    each.entry = None
             in_order = sorted(self._slots.items(), key=lambda each: (*ranking.key(each[1].standing), each[0]))
             for agent_id, slot in in_order:  # each then comes last, where it is quickest to put
                 self._rank(agent_id, slot)

@@ -11,9 +11,11 @@ from src.router.classify import NOTHING_HELD, Facts, Rules, Verdict, among, requ
 from src.router.commands import Receive
 from src.router.config import CONTROL, TRIAL, Config
 from src.router.model import DEFAULT_QUEUE, Alarm, PilotConfig, Requirement, TagRequest, Terms, TierConfig
+from src.router.native import mypyc_attr
 from src.router.tagging import TagFinder
 
 
+@mypyc_attr(acyclic=True)
 class Classified:
     """What was made of a contact. `preferred` are agents to be preferred, first ones first: (agent, kind).
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterable
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
+from src.router.native import mypyc_attr
 from src.router.ordered import BLOCK_MAX, Entry, Sorted, delete, insert
 
 PAGE_BITS: Final = 12
@@ -42,6 +43,7 @@ NOBODY: Final[Line[None]] = Line(None)
 """The line of a milestone: a walk yields it where it has passed many heads that do not suit."""
 
 
+@mypyc_attr(acyclic=True)
 class Bookmark:
     """How far a walk got before it met the first line that suits: none before `entry` does, but for those in `late`."""
 
@@ -53,6 +55,7 @@ class Bookmark:
         self.entry = entry
 
 
+@mypyc_attr(acyclic=True)
 class Wanted:
     """Which lines suit: those whose number is in the set of its page, and whose kind is one of `kinds` (None: any).
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from src.router.answers import Standing
 from src.router.lines import PAGE_BITS, Heads, Line
 from src.router.model import Weights
+from src.router.native import mypyc_attr
 
 if TYPE_CHECKING:
     from src.router.ordered import Entry
@@ -50,6 +51,16 @@ def key_of(distribution: str, weights: Weights | None) -> Key:
     return lambda standing: (cost_of(weights, standing),)
 
 
+@mypyc_attr(acyclic=True)
+class Ranked:
+    """An agent that stands in orders; `entry` is where it does in that of nearly all queues, `longest_idle`."""
+
+    __slots__ = ("entry",)
+
+    def __init__(self) -> None:
+        self.entry: Entry | None = None
+
+
 class Ranking(Generic[T]):
     """Agents in one order, in a line for each group: those that have room; with `all_present` the busy as well.
 
@@ -63,31 +74,37 @@ class Ranking(Generic[T]):
         self.lines: dict[T, Line[T]] = {}
         self.tables: dict[tuple[object, int], list[Entry | None]] = {}
         self.key = key
-        self._by_idle = name == "longest_idle"  # the order of nearly all queues
+        self.by_idle: Final = name == "longest_idle"
         self._entries: dict[str, Entry] = {}
 
-    def put(self, agent_id: str, standing: Standing, group: T, number: int, kind: object) -> None:
+    def put(self, agent_id: str, ranked: Ranked, standing: Standing, group: T, number: int, kind: object) -> None:
         """Say where an agent stands; it is taken out of where it stood."""
-        by_idle, idle_since = self._by_idle, standing.idle_since
+        by_idle, idle_since = self.by_idle, standing.idle_since
         key = () if by_idle else self.key(standing)
-        old = self._entries.get(agent_id)
+        old = ranked.entry if by_idle else self._entries.get(agent_id)
         if old is not None:
             if old[-1].owner is group and (old[0] == idle_since if by_idle else old[:-2] == key):
                 return
-            self.remove(agent_id)
+            self.remove(agent_id, ranked)
         line = self.lines.get(group)
         if line is None:
             line = self.lines[group] = Line(group, number, kind)
         entry: Entry = (idle_since, agent_id, line) if by_idle else (*key, agent_id, line)
-        self._entries[agent_id] = entry
+        if by_idle:
+            ranked.entry = entry  # the same one as in the line: compiled, `a = b = (…)` would make two
+        else:
+            self._entries[agent_id] = entry
         if self.heads.add(entry):
             self._tabulate(line)
 
-    def remove(self, agent_id: str) -> None:
+    def remove(self, agent_id: str, ranked: Ranked) -> None:
         """Take an agent out, if it is there."""
-        entry = self._entries.get(agent_id)
+        entry = ranked.entry if self.by_idle else self._entries.get(agent_id)
         if entry is not None:
-            del self._entries[agent_id]
+            if self.by_idle:
+                ranked.entry = None
+            else:
+                del self._entries[agent_id]
             line: Line[T] = entry[-1]
             if self.heads.remove(entry):
                 self._tabulate(line)

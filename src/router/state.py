@@ -171,7 +171,8 @@ class State:
     def open_assignment(self, assignment: Assignment) -> None:
         """Keep an assignment, with its agent, until it ends."""
         self.assignments[assignment.id] = self.changed_assignments[assignment.id] = assignment
-        self.agents[assignment.agent_id].open[assignment.id] = assignment
+        agent = self.agents[assignment.agent_id]
+        agent.open = (*agent.open, assignment)
         if assignment.state == "offered":
             self.offers.setdefault(assignment.contact_id, {})[assignment.id] = assignment
 

@@ -396,7 +396,7 @@ async def test_agents_come_with_their_state_and_open_assignments(world: World) -
     for agent in ("a1", "a2", "a3"):
         assert {"name": agent} == found[agent].body
         assert state.agents[agent].row() == found[agent].state
-        assert [each.row() for each in state.agents[agent].open.values()] == list(found[agent].assignments)
+        assert [each.row() for each in state.agents[agent].open] == list(found[agent].assignments)
         assert found[agent] == await world.queries.agent(world.tenant, agent)
     assert found["a4"].state is None
     assert {*contacts} == {row[1] for each in found.values() for row in each.assignments}
@@ -410,7 +410,7 @@ async def test_an_agents_open_assignments(world: World) -> None:
     world.writer.do(c.Accept(str(state.contacts[first].assignment_id)))
     world.writer.do(c.Cancel(third))
     await world.commit()
-    open_ = [each.row() for each in state.agents["a1"].open.values()]
+    open_ = [each.row() for each in state.agents["a1"].open]
     assert {first, second} == {row[1] for row in open_}
     assert open_ == list(await world.queries.assignments(world.tenant, "a1"))
     assert [open_[0]] == list(await world.queries.assignments(world.tenant, "a1", "active"))

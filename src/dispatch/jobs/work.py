@@ -216,7 +216,7 @@ class OnAgent:
         agent = state.agents.get(self.agent_id)
         if agent is None:
             return None
-        rows = tuple(agent.open[each].row() for each in sorted(agent.open))
+        rows = tuple(sorted(each.row() for each in agent.open))
         return AgentView(state.seq, agent.row(), agent.load, turn.engine.lease_expires_at(agent.id), rows)
 
 

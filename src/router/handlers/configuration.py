@@ -39,6 +39,7 @@ def put_agent(room: Room, command: commands.PutAgent) -> None:
 def set_agent(board: Board, config: AgentConfig) -> None:
     """An agent is so now."""
     board.config.agents[config.id] = config
+    board.forget_desk(config.id)
     board.emit(ev.AGENT_UPDATED, {}, agent_id=config.id)
     board.look_at_named(config.id)
 
@@ -59,7 +60,7 @@ def check_free(agent: Agent) -> None:
         AgentBusy: it does.
     """
     if agent.open:
-        held = sorted(each.contact_id for each in agent.open.values())
+        held = sorted(each.contact_id for each in agent.open)
         raise AgentBusy("the agent still holds contacts", contacts=held)
 
 
@@ -70,6 +71,7 @@ def drop_agent(board: Board, agent: Agent) -> None:
         if contact.target_agent_id == agent.id:
             board.release_target(contact, "target_unavailable")
     del board.config.agents[agent.id]
+    board.forget_desk(agent.id)
     board.lease_until.pop(agent.id, None)
     board.emit(ev.AGENT_DELETED, {}, agent_id=agent.id)
     for contact in named:  # what is meant for this one alone waits on, for a step, the overflow, or its return

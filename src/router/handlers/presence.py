@@ -1,5 +1,6 @@
 """Agents come and go. An agent's connection is its lease; one that is gone for good leaves nothing stranded."""
 
+from operator import attrgetter
 from typing import Final
 
 from src.router import commands
@@ -121,7 +122,7 @@ def restart(room: Room, command: commands.Restart) -> None:
 
 
 def _in_order(agent: Agent) -> list[Assignment]:
-    return [agent.open[each] for each in sorted(agent.open)]
+    return sorted(agent.open, key=attrgetter("id"))
 
 
 def missed(room: Room, command: commands.Miss) -> None:

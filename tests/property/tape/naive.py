@@ -166,7 +166,7 @@ class Naive:
         agent, limit = self.state.agents[agent_id], self.limit(agent_id, channel)
         if limit is None:
             return False
-        owed = [each for each in agent.open.values() if each.wanted]
+        owed = [each for each in agent.open if each.wanted]
         if any(not self.interruptible(agent_id, each.channel) for each in owed) or (owed and limit.interruptible):
             return False
         beside = [each for each in present(agent) if limit.interruptible or not self.gives_way(agent_id, each)]
@@ -260,7 +260,7 @@ class Naive:
 
 def present(agent: Agent) -> list[Assignment]:
     """What takes capacity of an agent."""
-    return [each for each in agent.open.values() if each.state != "parked" and not each.released]
+    return [each for each in agent.open if each.state != "parked" and not each.released]
 
 
 def required(ask: Ask) -> Iterator[tuple[str, int]]:

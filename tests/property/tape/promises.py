@@ -255,7 +255,7 @@ class Promises:
         assert naive.there(agent_id), "offered to an agent that is not there"
         assert self.barred.get((contact.id, agent_id), 0) <= self.now, "offered to an agent that is barred"
         assert naive.suits(naive.ask(contact), agent_id), "offered to an agent that does not fit"
-        owed = [each for each in self.state.agents[agent_id].open.values() if each.wanted]
+        owed = [each for each in self.state.agents[agent_id].open if each.wanted]
         assert all(naive.interruptible(agent_id, each.channel) for each in owed), "something new before what is owed"
         assert naive.has_room(agent_id, contact.channel), "over capacity"
 

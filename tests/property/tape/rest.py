@@ -139,7 +139,7 @@ class Rest:
     def _check_agent(self, agent_id: str) -> None:
         agent = self.state.agents[agent_id]
         assert agent.load == sum(each.cost for each in present(agent))
-        for each in agent.open.values():
+        for each in agent.open:
             if each.wanted and each.state == "active":
                 fits = self.naive.fits_beside(agent_id, each.channel, each.cost, present(agent))
                 assert not fits, f"{each.id} could have its units back"
