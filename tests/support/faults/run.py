@@ -144,14 +144,16 @@ class Run:
 
 
 @asynccontextmanager
-async def running(name: str, cluster: Cluster, *, seed: int = 1, **load_options: Any) -> AsyncIterator[Run]:
-    """A new tenant under load, warm. Whatever was broken is mended in the end."""
+async def running(
+    name: str, cluster: Cluster, *, seed: int = 1, run_s_max: float = RUN_S_MAX, **load_options: Any
+) -> AsyncIterator[Run]:
+    """A new tenant under load, warm, for so long at most. Whatever was broken is mended in the end."""
     key = "cb_" + secrets.token_hex(20)
     tenant = await cluster.tenant(f"{name} {secrets.token_hex(4)}", key)
     load = Load(cluster, key, seed, **load_options)
     run = Run(name, cluster, tenant, load)
     try:
-        async with asyncio.timeout(RUN_S_MAX):  # one by signal would hit any task, which may well swallow it
+        async with asyncio.timeout(run_s_max):  # one by signal would hit any task, which may well swallow it
             await load.start()
             await run.going_on()
             yield run
