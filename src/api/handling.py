@@ -112,6 +112,7 @@ async def follow_up_contact(contact_id: Id, body: FollowUpBody, ctx: Ctx) -> Res
         acting=ctx.principal.acting_agent,
         by=ctx.principal.id,
         urgent=body.reason,
+        accounts=tuple(each.name for each in await ctx.services.queries.accounts(ctx.tenant)),
     )
     status, contact = await opened(ctx, job)
     dialled = None

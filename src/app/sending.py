@@ -49,6 +49,7 @@ KEPT_MAX: Final = 100
 _log = structlog.get_logger(__name__)
 
 UNREACHABLE: Final = "channel_unreachable"
+NO_CREDENTIALS: Final = "no_credentials"
 
 
 class ChannelSender:
@@ -143,8 +144,9 @@ class ChannelSender:
             looked = look(found.body, found.name, kind=media.kind)
             held = await self._contents.put(tenant, found.body)
         except NotSent as failure:
-            later = failure.fate in ("again", "slower")
-            return Fetched(None if later else "failed", failure.reason, pause_s=failure.pause_s)
+            trouble = failure.fate == "admin" and failure.reason != NO_CREDENTIALS  # who has none is not waited for
+            later = trouble or failure.fate in ("again", "slower")
+            return Fetched(None if later else "failed", failure.reason, pause_s=failure.pause_s, trouble=trouble)
         except StoreError:
             return Fetched(None, "unavailable")
         except Malformed:

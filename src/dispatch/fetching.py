@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from src.dispatch.facts import MediaFact
-from src.dispatch.jobs import MoveMedia
+from src.dispatch.jobs import MoveMedia, ReportTrouble
 from src.dispatch.ports import Fetched, Fetcher, Parts
 from src.dispatch.recording import Submit, record
 from src.errors import StoreUnreachable
@@ -26,6 +26,9 @@ HELD_MAX: Final = 500
 
 PAUSE_S_MIN: Final = 1.0
 PAUSE_S_MAX: Final = 300.0
+TROUBLED_S: Final = 300.0
+"""Where somebody must see to the account, it is asked again so long afterwards."""
+
 GIVE_UP_MS: Final = 24 * 3_600_000
 """What could not be had for so long is given up."""
 
@@ -81,7 +84,7 @@ class Fetching:
 
     async def _fetch(self, media: MediaFact) -> None:
         try:
-            pause_s = PAUSE_S_MIN
+            pause_s, told = PAUSE_S_MIN, False
             while True:
                 async with self._room:
                     fetched = await self._attempt(media)
@@ -92,7 +95,10 @@ class Fetching:
                     await record(self._submit, moved, self._tenant)
                     await self._fetcher.let_go(self._tenant, fetched)
                     return
-                await asyncio.sleep(max(pause_s, fetched.pause_s))
+                if fetched.trouble and not told:
+                    told = True
+                    await record(self._submit, ReportTrouble(media.account, fetched.reason or FAULT), self._tenant)
+                await asyncio.sleep(TROUBLED_S if fetched.trouble else max(pause_s, fetched.pause_s))
                 pause_s = min(PAUSE_S_MAX, pause_s * 2)
         finally:
             if len(self._tasks) >= HELD_MAX:

@@ -37,7 +37,8 @@ class Recent:
     """A contact of a customer, as far as the next one is concerned with it.
 
     `agent_id` has it, or had it last: whoever accepted the assignment that it ended with, else who transferred it;
-    None: nobody. `accepted_at` is when, None where only the transfer is known. `conversation_id` as in `ContactFact`.
+    None: nobody. `accepted_at` is when, None where only the transfer is known. `conversation_id` and the identity that
+    it came by as in `ContactFact`, of open ones alone.
     """
 
     contact_id: str
@@ -49,6 +50,8 @@ class Recent:
     channel: str = ""
     outcome: str | None = None
     conversation_id: str | None = None
+    identity_type: str | None = None
+    identity_value: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,7 @@ class Outcome:
 class Fetched:
     """What became of an attempt to fetch media: `kept` with what it is, or `failed`; None: to be tried again.
 
-    `hold`: what holds the bytes until `Fetcher.let_go`.
+    `trouble`: somebody has to see to the account first. `hold`: what holds the bytes until `Fetcher.let_go`.
     """
 
     state: Literal["kept", "failed"] | None
@@ -242,6 +242,7 @@ class Fetched:
     size: int = 0
     name: str | None = None
     pause_s: float = 0.0
+    trouble: bool = False
     hold: str | None = None
 
 

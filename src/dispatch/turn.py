@@ -284,7 +284,14 @@ class Turn:
     def opened(self, customer_id: str, fact: ContactFact) -> None:
         """Let the jobs after this one know of a contact that was made in this batch."""
         contact = Recent(
-            fact.id, self.now, (), closed=False, channel=fact.channel, conversation_id=fact.conversation_id
+            fact.id,
+            self.now,
+            (),
+            closed=False,
+            channel=fact.channel,
+            conversation_id=fact.conversation_id,
+            identity_type=fact.identity_type,
+            identity_value=fact.identity_value,
         )
         tagged = Tagged(fact.id, self.now, ())
         self.known.lately[customer_id] = (tagged, *self._lately_of(customer_id))

@@ -3,7 +3,7 @@
 Only what is open is kept: what has ended is handed out once by `drain` and then forgotten here (the tables keep it).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
@@ -65,13 +65,13 @@ class State:
         """An open collaboration, or one that closed since the last drain."""
         return self.collaborations.get(collaboration_id) or self.changed_collaborations.get(collaboration_id)
 
-    def thread(self, channel: str, account: str, customer_id: str) -> Contact | None:
-        """The customer's newest contact on an account that still takes messages: what a further one joins."""
+    def thread(self, channel: str, account: str, customer_id: str, but: Collection[str] = ()) -> Contact | None:
+        """The customer's newest contact on an account that takes messages: what a further one joins, but these."""
         return max(
             (
                 each
                 for each in self.open_of(customer_id)
-                if each.channel == channel and each.account == account and each.state != "wrap_up"
+                if (each.channel, each.account) == (channel, account) and each.state != "wrap_up" and each.id not in but
             ),
             key=lambda each: (each.created_at, each.id),
             default=None,

@@ -423,7 +423,7 @@ class MemoryStore:
                     *self._holder(tenant, row[place["assignment_id"]]),
                     row[place["channel"]],
                     row[place["outcome"]],
-                    None if row[place["closed_at"]] is not None else self._conversation(tenant, row[place["id"]]),
+                    *(() if row[place["closed_at"]] is not None else self._fact(tenant, row[place["id"]])),
                 )
                 for row in islice(self._newest(tenant, customer_id), RECENT_CONTACTS_MAX)
                 if row[place["created_at"]] >= since
@@ -431,11 +431,12 @@ class MemoryStore:
             if found:
                 yield customer_id, rows.dump(found)
 
-    def _conversation(self, tenant: str, contact_id: str) -> str | None:
-        """What an open contact belongs to, if it is not the first of its conversation."""
+    def _fact(self, tenant: str, contact_id: str) -> Iterator[str | None]:
+        """What an open contact belongs to, if it is not the first of its conversation, and whom it came from."""
         kept = self._tables["contact_facts"]
         row = kept.rows.get((tenant, contact_id))
-        return None if row is None else row[kept.places["conversation_id"]]
+        for each in ("conversation_id", "identity_type", "identity_value"):
+            yield None if row is None else row[kept.places[each]]
 
     def _holder(self, tenant: str, assignment_id: str | None) -> tuple[str | None, int | None]:
         """The agent of an assignment, and when it accepted."""

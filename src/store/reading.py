@@ -85,7 +85,7 @@ def recent(found: Iterable[Sequence[Any]]) -> dict[str, tuple[Recent, ...]]:
 
     A row is the customer's id and a JSON array, null if there are none: for each contact its id, when it was created,
     its tags, when it closed, who transferred it last, of the assignment that it names the agent and when that accepted
-    it, its channel, its outcome and, of an open one, its conversation.
+    it, its channel, its outcome and, of an open one, its conversation and the identity that it came by.
     """
     return {
         customer_id: tuple(sorted(map(_recent, rows.load(contacts)), key=lambda each: each.contact_id, reverse=True))

@@ -314,14 +314,14 @@ found_recent AS MATERIALIZED (
   SELECT key.customer_id, found.contacts FROM ({{whose}} UNION SELECT id FROM found_family) AS key (customer_id),
   LATERAL (SELECT json_agg(json_build_array(
       newest.id, newest.created_at, tags, closed_at, more->>'previous_agent_id', held.agent_id, held.accepted_at,
-      channel, outcome, said.conversation_id)) AS contacts
+      channel, outcome, said.conversation_id, said.identity_type, said.identity_value)) AS contacts
     FROM (SELECT id, created_at, tags, closed_at, more, assignment_id, channel, outcome FROM contacts AS stored
       WHERE stored.tenant = $1 AND stored.customer_id BETWEEN key.customer_id AND key.customer_id
       ORDER BY stored.customer_id DESC, stored.id DESC LIMIT {RECENT_CONTACTS_MAX}) AS newest
     LEFT JOIN LATERAL (SELECT agent_id, accepted_at FROM assignments AS stored
       WHERE stored.tenant = $1 AND stored.id BETWEEN newest.assignment_id AND newest.assignment_id
       ORDER BY stored.id LIMIT 1) AS held ON true
-    LEFT JOIN LATERAL (SELECT conversation_id FROM contact_facts AS stored
+    LEFT JOIN LATERAL (SELECT conversation_id, identity_type, identity_value FROM contact_facts AS stored
       WHERE stored.tenant = $1 AND stored.id BETWEEN newest.id AND newest.id
       ORDER BY stored.id LIMIT 1) AS said ON newest.closed_at IS NULL
     WHERE newest.created_at >= {{since}}) AS found

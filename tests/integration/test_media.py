@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from src.dispatch import fetching
 from src.dispatch.media import MEDIA_BYTES_MAX
 from tests.support.service import Client
 from tests.support.wechat import WeChatDouble, wechat_double
@@ -93,6 +94,20 @@ async def test_what_cannot_be_had_or_is_not_what_it_says(client: Client, oa: str
     _, ids = await _customers_media(client)
     about = await _about(client, ids[3])
     assert ("kept", "audio/amr") == (about["state"], about["media_type"])
+
+
+async def test_a_picture_that_an_account_in_trouble_does_not_get_is_fetched_once_somebody_has_seen_to_it(
+    client: Client, oa: str, double: WeChatDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "TROUBLED_S", 0.1)
+    double.refuse["/cgi-bin/media/get"] = [40164, 40164]
+    await _pushed(client, oa, "image", 1, double.keep("image", PNG, "image/png"))
+    _, (media_id,) = await _customers_media(client)
+    about = await _about(client, media_id)
+    assert ("kept", "image/png") == (about["state"], about["media_type"])
+    told = (await client.call("GET", "/v1/events?after=0&limit=1000"))["items"]
+    troubles = [each["data"] for each in told if each["type"] == "channel.trouble"]
+    assert [("oa1", "address_not_allowed")] == [(each["name"], each["reason"]) for each in troubles], "once"
 
 
 async def test_an_agent_sends_a_picture(client: Client, oa: str, double: WeChatDouble) -> None:

@@ -337,3 +337,18 @@ async def test_a_client_that_nobody_here_wrote_finds_the_stand_in_like_wechat(do
 
     await asyncio.to_thread(speak)
     assert ["text", "news", "image", "text"] == [each["msgtype"] for each in double.sent]
+
+
+async def test_a_merged_customers_budget_counts_what_it_wrote_before_the_follow_up(
+    client: Client, oa: str, double: WeChatDouble
+) -> None:
+    await client.agent("anna", channels={**CHATS, "mail": {"cost": 25, "max": 4}})
+    await client.call("PUT", "/v1/agents/anna/presence", json={"status": "available"})
+    chat = await client.call("GET", f"/v1/contacts/{await _contact(client)}")
+    mail = await client.contact("m-1", channel="mail", identity={"type": "email", "value": "a@b.example"})
+    await client.call("POST", f"/v1/customers/{mail['customer_id']}/merge", json={"customer_id": chat["customer_id"]})
+    await client.call("POST", f"/v1/contacts/{chat['id']}/cancel")
+    asked = {"channel": "wechat", "account": "oa1", "agent_id": "anna"}
+    back = await client.call("POST", f"/v1/contacts/{mail['id']}/follow-up", 201, json=asked)
+    left = (await _write(client, back["id"]))["reply_budget"]
+    assert (4, False) == (left["messages"], left["warning"])

@@ -28,12 +28,18 @@ REACHED_AT: Final = {
 """The types of identities at which a customer is reached over a channel, where those are not called as it is."""
 
 
+ONE_ACCOUNTS: Final = frozenset({"wechat_openid", "web_user", "visitor"})
+"""The types of identities with which somebody is reached at one account alone, the one in their scope."""
+
+
 @dataclass(frozen=True, slots=True)
 class FollowUp:
     """A new contact in the conversation of `contact_id`, open or closed, with which an agent reaches the customer.
 
     `channel` None: the one that the customer prefers, if it is reached there, else that of the contact. `identity`
-    (type, value) is one that the customer has; None: the one by which it is usually reached there. `agent_id` None:
+    (type, value) is one that the customer has; None: the one by which it is usually reached there. `account` empty: the
+    one at which it is known by that, if it means something at one account alone, which is one of `accounts`, those that
+    are configured here. `agent_id` None:
     whoever answers for the contact, or had it last. `acting`: the agent that asks, for itself alone. `by` is who asks.
     `urgent` says why it is done also where the customer is to be left in peace; None: then it is not.
     """
@@ -48,6 +54,7 @@ class FollowUp:
     acting: str | None
     by: str = ""
     urgent: str | None = None
+    accounts: tuple[str, ...] = ()
 
     def wants(self, wanted: Wanted, _: State) -> None:
         wanted.contacts.add(self.contact_id)
@@ -61,7 +68,8 @@ class FollowUp:
         Raises:
             NotFound: there is no such contact.
             Gone: its customer was erased.
-            Malformed: the customer has no such identity, or none for this channel; nobody has had the contact.
+            Malformed: the customer has no such identity, or none for this channel or account; nobody has had the
+                contact.
             Forbidden: an agent asks for another, or for a contact that is another's now.
             Conflict: `external_id` is that of a contact in another conversation.
             AgentUnavailable: the agent is not there, or does not serve the channel.
@@ -80,9 +88,7 @@ class FollowUp:
         profile = whole([turn.known.customers[each] for each in members])
         held = [each for member in members for each in turn.known.held.get(member, ())]
         channel, identity = self._reached(held, profile.preferred_channel, contact, earlier)
-        account = self.account
-        if self.channel is None and not account and channel == contact.channel:
-            account = contact.account
+        account = self._account(channel, identity, contact)
         hold = outreach.hold(turn, members)
         if hold is not None and self.urgent is None:
             raise outreach.refusal(hold)
@@ -102,7 +108,7 @@ class FollowUp:
         turn.decide(
             commands.Receive(
                 contact_id=fact.id,
-                customer_id=contact.customer_id,
+                customer_id=identity.customer_id,  # who answers comes as this member of the family
                 channel=channel,
                 account=account,
                 tags=tuple(TagRequest(each) for each in contact.tags),
@@ -118,14 +124,14 @@ class FollowUp:
             )
         )
         turn.write(fact)
-        turn.opened(contact.customer_id, fact)
-        outreach.begun(turn, contact.customer_id)
+        turn.opened(identity.customer_id, fact)
+        outreach.begun(turn, identity.customer_id)
         rule = "quiet_hours" if turn.engine.config.settings.restraint.quiet is not None else None
         rule = rule if hold is None else hold.reason  # what is urgent is held back by none that are yet to come either
         if rule is not None and self.urgent is not None:
             remark_id = remarks.PREFIX + turn.new_id()
             data = {"rule": rule, "by": self.by, "reason": remark_id}
-            turn.decide(commands.Record(ev.OUTREACH_URGENT, contact.customer_id, data, fact.id))
+            turn.decide(commands.Record(ev.OUTREACH_URGENT, identity.customer_id, data, fact.id))
             turn.write(RemarkFact(remark_id, fact.id, self.urgent, turn.now))
         return Taken(fact.id, created=True, snapshot=turn.snapshot(fact.id))
 
@@ -155,6 +161,16 @@ class FollowUp:
         if self.identity is None and own is not None:
             return contact.channel, own
         return contact.channel, self._identity(held, contact.channel)
+
+    def _account(self, channel: str, identity: IdentityFact, contact: Contact) -> str:
+        """At which account; one at which the address means somebody else, or nobody, is refused."""
+        if self.channel is None and not self.account and channel == contact.channel:
+            return contact.account
+        if identity.type not in ONE_ACCOUNTS or identity.scope not in self.accounts:
+            return self.account
+        if self.account not in ("", identity.scope):
+            raise Malformed(f"the customer is not known at the account {self.account!r}", field="account")
+        return identity.scope
 
     def _identity(self, held: Sequence[IdentityFact], channel: str) -> IdentityFact:
         """At which address; one at the account before others, a proven one before one that was typed in, the newest."""

@@ -79,6 +79,8 @@ class TakeContact:
 class TakeMessage:
     """A customer's message: it joins the customer's open contact on that account, or opens one.
 
+    Answers go to the address that a contact came by: who writes from another one, which customers have who were merged,
+    has a contact of its own there.
     `set_aside`: where it opens one, that is neither classified nor matched.
     """
 
@@ -141,10 +143,22 @@ def _want(wanted: Wanted, inbound: InboundContact | InboundMessage) -> None:
 
 
 def _thread(turn: Turn, inbound: InboundMessage, members: Sequence[str]) -> Contact | None:
-    """The newest contact of the customer on that account that still takes messages."""
+    """The newest contact of the customer on that account that still takes messages from there."""
     state = turn.engine.state
-    found = [state.thread(inbound.channel, inbound.account, each) for each in members]
+    elsewhere = {each.contact_id for each in turn.recent(members) if _came_elsewhere(each, inbound)}
+    found = [state.thread(inbound.channel, inbound.account, each, elsewhere) for each in members]
     return max(filter(None, found), key=lambda each: (each.created_at, each.id), default=None)
+
+
+def _came_elsewhere(recent: Recent, inbound: InboundMessage) -> bool:
+    """Whether an open contact came by another address than a message, so that its answers are not seen there.
+
+    Addresses of two kinds can be of one device, unless the channel shows each of them its own contacts alone.
+    """
+    kind, value = recent.identity_type, recent.identity_value
+    if kind is None or (kind, value) == (inbound.identity.type, inbound.identity.value):
+        return False
+    return kind == inbound.identity.type or inbound.channel in SEEN_CHANNELS
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from tests.support.service import Client
-from tests.support.visitor import website
+from tests.support.visitor import Browser, website
 
 EITHER = {"webchat": {"cost": 25, "max": 4}, "voice": {"cost": 100, "max": 1, "excludes": ["webchat"]}}
 USER = {"type": "external_id", "value": "u-1"}
@@ -128,3 +128,48 @@ async def test_a_visitor_is_called_at_the_number_that_it_typed_and_written_to_ag
     assert "-----" == other["attributes"]["number"]
     identities = (await client.call("GET", f"/v1/customers/{other['customer_id']}"))["identities"]
     assert ["visitor"] == [each["type"] for each in identities]
+
+
+async def test_who_writes_at_two_addresses_of_a_website_is_answered_where_it_wrote(client: Client) -> None:
+    await client.agent("anna", channels=EITHER)
+    shop = f"shop-{uuid.uuid4().hex[:12]}"
+    desk = await website(client, shop)
+    phone = Browser(client, shop)
+    await phone.begin()
+    at_desk, at_phone = [await _said(each, "my parcel") for each in (desk, phone)]
+    await client.call("POST", f"/v1/contacts/{at_phone}/cancel")
+    one, other = [(await client.call("GET", f"/v1/contacts/{each}"))["customer_id"] for each in (at_desk, at_phone)]
+    await client.call("POST", f"/v1/customers/{one}/merge", json={"customer_id": other})
+    again = await _said(phone, "where is it?")
+    assert again not in (at_desk, at_phone)
+    assert ["where is it?"] == [each["text"] for each in (await phone.ask("GET", "/conversation"))["messages"]]
+    assert (again, at_desk) == (await _said(phone, "please"), await _said(desk, "it came"))
+
+
+async def _said(browser: Browser, text: str) -> str:
+    kept = await browser.ask("POST", "/messages", json={"id": uuid.uuid4().hex, "text": text})
+    return str(kept["conversation_id"])
+
+
+async def test_a_merged_customer_is_followed_up_where_one_of_it_is_known_and_at_no_other_account(
+    client: Client,
+) -> None:
+    await there(client, "anna")
+    shop, second = [f"shop-{uuid.uuid4().hex[:12]}" for _ in range(2)]
+    browser = await website(client, shop)
+    await website(client, second)
+    visited = await client.call("GET", f"/v1/contacts/{await _said(browser, 'hello')}")
+    await client.call("POST", f"/v1/contacts/{visited['id']}/cancel")
+    call = await client.contact("call-1", identity=PHONE)
+    await client.call("POST", f"/v1/assignments/{call['assignment']['id']}/accept")
+    merge = {"customer_id": visited["customer_id"]}
+    await client.call("POST", f"/v1/customers/{call['customer_id']}/merge", json=merge)
+    refused = await follow_up(client, call, 422, channel="webchat", account=second)
+    assert ("malformed", "account") == (refused["code"], refused["field"])
+    back = await follow_up(client, call, 201, channel="webchat")
+    assert (shop, call["id"]) == (back["account"], back["conversation_id"])
+    await client.call("POST", f"/v1/assignments/{back['assignment']['id']}/accept")
+    said = {"from": "agent", "text": "as we said"}
+    await client.call("POST", f"/v1/contacts/{back['id']}/messages", 201, json=said)
+    assert ["as we said"] == [each["text"] for each in (await browser.ask("GET", "/conversation"))["messages"]]
+    assert back["id"] == await _said(browser, "thanks")
