@@ -308,6 +308,19 @@ async def test_only_the_accounts_own_origins_may_ask(client: Client) -> None:
         assert 403 == denied.value.response.status_code
 
 
+async def test_an_account_that_is_changed_is_so_for_sockets_that_are_open(client: Client) -> None:
+    browser = await website(client, settings={"uploads": False})
+    async with browser.socket() as socket:
+        kept = await socket.say("hello")
+        body = {"channel": "webchat", "settings": {"origins": [ORIGIN]}}
+        await client.call("PUT", "/v1/channels/shop", json={**body, "enabled": False})
+        assert "not_found" == (await socket.say("anybody there?"))["problem"]["code"]
+        await client.call("PUT", "/v1/channels/shop", json={**body, "settings": {"origins": ["https://new.example"]}})
+        assert "wrong_origin" == (await socket.say("anybody there?"))["problem"]["code"]
+        await client.call("PUT", "/v1/channels/shop", json=body)
+        assert kept["conversation_id"] == (await socket.say("anybody there?"))["conversation_id"]
+
+
 async def test_tokens_of_others_and_of_old_open_nothing(client: Client) -> None:
     browser = await website(client)
     other = await website(client, "other")

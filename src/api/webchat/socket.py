@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -66,7 +66,7 @@ async def visitor_socket(websocket: WebSocket, account: str) -> None:
             return
         try:
             guest = Guest(place, place.visitor(hello.token))
-            await _serve(websocket, guest, hello.after)
+            await _serve(websocket, guest, hello)
         except Unauthenticated as refusal:
             await sockets.close(
                 websocket, CLOSE_TOKEN, "token over" if refusal.extra.get("expired") else "token not valid"
@@ -79,12 +79,12 @@ async def visitor_socket(websocket: WebSocket, account: str) -> None:
             await sockets.close(websocket, CLOSE_RESTART, Unavailable.code)
 
 
-async def _serve(websocket: WebSocket, guest: Guest, after: int | None) -> None:
+async def _serve(websocket: WebSocket, guest: Guest, hello: Hello) -> None:
     key = guest.visitor.key
     if _open[key] >= SOCKETS_MAX:
         raise TooFast("this visitor has too many sockets open")
     _open[key] += 1
-    each = _Socket(websocket, guest, Visit(guest, Subscriber(guest.tenant, None), after))
+    each = _Socket(websocket, guest, Visit(guest, Subscriber(guest.tenant, None), hello.after), hello.token)
     try:
         async with guest.services.door.passed():
             await each.welcome()
@@ -103,6 +103,7 @@ class _Socket:
     websocket: WebSocket
     guest: Guest
     visit: Visit
+    token: str = field(repr=False)
 
     async def send(self, frame: Json) -> None:
         await self.websocket.send_text(frame_of(frame))
@@ -201,7 +202,10 @@ class _Socket:
                 await self._sync()
 
     async def _say(self, frame: Message) -> None:
-        kept = await acts.say(self.guest, frame, opens=not self.visit.open)
+        place = await place_of(self.guest.services, self.guest.place.account.name)  # it may have been changed meanwhile
+        place.insist_on_origin(self.websocket.headers)
+        guest = Guest(place, place.visitor(self.token))
+        kept = await acts.say(guest, frame, opens=not self.visit.open)
         await self.send({"type": "kept", **kept})
         if kept["conversation_id"] != self.visit.contact_id:
             await self._sync()
