@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from src.api.voice import line
+from src.api.voice import dialling, line
 from tests.support.asterisk import Asterisk
 from tests.support.service import Client
 from tests.support.telephony import PASSWORD, DiallingAsterisk, account, agent, contacts, until_state
@@ -48,6 +48,25 @@ async def test_an_asterisk_that_is_dialled_by_us(client: Client) -> None:
             await asterisk.until(lambda: not asterisk.channels)
         await client.call("DELETE", "/v1/channels/pbx1", 204)
         await asterisk.until(lambda: asterisk._socket is None)
+
+
+async def test_an_account_that_is_switched_off_and_on_is_dialled_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asterisk = Asterisk()
+    async with asterisk.listening("ast", PASSWORD) as url:
+        await account(client, "pbx1", url=url, app="routing")
+        await asterisk.until(lambda: asterisk.asked)
+        monkeypatch.setattr(dialling, "ROUND_S", 3.0)
+        await asyncio.sleep(2)  # the next look is up to three seconds away
+        shown = await client.call("GET", "/v1/channels/pbx1")
+        body = {"channel": "voice", "settings": shown["settings"]}
+        await client.call("PUT", "/v1/channels/pbx1", json={**body, "enabled": False})
+        await asterisk.until(lambda: asterisk._socket is None)
+        await asyncio.sleep(dialling.PAUSE_S_MIN + 0.5)
+        asterisk.asked.clear()
+        await client.call("PUT", "/v1/channels/pbx1", json=body)
+        await asterisk.until(lambda: asterisk.asked)
 
 
 async def test_an_asterisk_that_cannot_be_dialled_is_reported_once(client: Client) -> None:

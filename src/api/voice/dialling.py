@@ -56,8 +56,8 @@ async def keep_dialled(found: Services, also: Sequence[Network]) -> None:
             except (Refused, StoreUnreachable) as error:
                 _log.warning("lines.not_looked_for", error=str(error))
             else:
-                for key in lines.keys() - wanted:
-                    lines.pop(key).cancel()
+                for key in [each for each, line in lines.items() if each not in wanted or line.done()]:
+                    lines.pop(key).cancel()  # one that is over may be wanted again: it was switched off, and on
                 for key in wanted - lines.keys():
                     lines[key] = asyncio.create_task(_keep(found, *key, also), name=f"line {key[1]}")
             await asyncio.sleep(ROUND_S)

@@ -86,8 +86,8 @@ async def keep_hooked(found: Services, outward: Outward) -> None:
                     for tenant, fact in accounts
                     if keeps_none(fact.settings) and found.owner.serves(tenant)
                 }
-                for key in lines.keys() - wanted:
-                    lines.pop(key).cancel()
+                for key in [each for each, line in lines.items() if each not in wanted or line.done()]:
+                    lines.pop(key).cancel()  # one that is over may be wanted again: it was switched off, and on
                 for key in wanted - lines.keys():
                     lines[key] = asyncio.create_task(_keep(found, outward, *key), name=f"hook {key[1]}")
             await asyncio.sleep(ROUND_S)
