@@ -27,6 +27,7 @@ def _described(scope_of: Request | WebSocket, rest: str, method: str, body: byte
         query=dict(scope_of.query_params),
         headers={name.lower(): value for name, value in scope_of.headers.items()},
         body=body,
+        query_string=scope_of.scope["query_string"].decode("latin-1"),
     )
 
 

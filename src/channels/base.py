@@ -48,7 +48,8 @@ class Account:
 class ChannelRequest:
     """An HTTP request below a channel's address. `path` is what follows the account (empty, or `/twilio`).
 
-    Header names are lower case. The body is at most 1 MiB: the edge refuses larger ones.
+    `query_string` is the query as it was sent, over which some sign. Header names are lower case. The body is at most
+    1 MiB: the edge refuses larger ones.
     """
 
     method: str
@@ -56,6 +57,7 @@ class ChannelRequest:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    query_string: str = ""
 
 
 @dataclass(frozen=True, slots=True)

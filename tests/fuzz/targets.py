@@ -163,9 +163,9 @@ def twilio_form(data: bytes) -> None:
     path, _, asked = _text(head).partition("?")
     query = dict(each.partition("=")[::2] for each in asked.split("&"))
     form = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
-    url = twilio.address(account, path.removeprefix(twilio.BASE), query)
+    url = twilio.address(account, path.removeprefix(twilio.BASE)) + (f"?{asked}" if asked else "")
     signed = {"x-twilio-signature": twilio.signature(url, form, account.secrets["auth_token"])}
-    _received(ChannelRequest("POST", path, query, signed, body), account)
+    _received(ChannelRequest("POST", path, query, signed, body, asked), account)
 
 
 def _received(request: ChannelRequest, account: Account) -> None:

@@ -326,7 +326,8 @@ def _verified(request: ChannelRequest, account: Account) -> Params:
         )
     except ValueError as error:
         raise Malformed("a request of Twilio's is a form of at most 200 fields") from error
-    url = address(account, request.path.removeprefix(BASE), request.query)
+    url = address(account, request.path.removeprefix(BASE))
+    url += f"?{request.query_string}" if request.query_string else ""
     tokens = [account.secrets[name] for name in ("auth_token", "previous_auth_token") if name in account.secrets]
     expected = [signature(each, params, token).encode() for each in _spelled(url) for token in tokens]
     if not any(hmac.compare_digest(given, each) for each in expected):

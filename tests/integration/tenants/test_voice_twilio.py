@@ -356,6 +356,20 @@ async def test_a_voicemail_is_an_https_address(tenant: Client, url: str) -> None
     assert "settings.closed_url" == refused["field"]
 
 
+@pytest.mark.parametrize("query", ["?line=a%20b", "?line=a+b", "?a=2&a=1&b", "?line=%E7%BA%BF&c=%2f", "?x=1:2,3~(4)"])
+@pytest.mark.parametrize("port", ["", ":443"])
+async def test_an_address_is_signed_as_it_was_put_down_at_twilio(tenant: Client, port: str, query: str) -> None:
+    async with connected(tenant) as twilio:
+        url = f"{PUBLIC}{port}/channels/voice/{twilio.account}/twilio{query}"
+        form = {"AccountSid": ACCOUNT, "CallSid": "CA1", "From": "+8613800138000", "To": "+4001"}
+        signed = {"x-twilio-signature": RequestValidator(TOKEN).compute_signature(url, form)}
+        at = url.replace(f"{PUBLIC}{port}", tenant.url)
+        assert 200 == (await twilio.http.post(at, data=form, headers=signed)).status_code
+        for other in (f"{at}&more=1", at.replace("?", "?z&")):
+            assert 401 == (await twilio.http.post(other, data=form, headers=signed)).status_code
+        assert 1 == len(await contacts(tenant))
+
+
 async def test_bad_requests_have_names_and_change_nothing(tenant: Client) -> None:
     async with connected(tenant) as twilio:
         url = f"{PUBLIC}/channels/voice/{twilio.account}/twilio"
