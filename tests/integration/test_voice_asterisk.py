@@ -1,12 +1,14 @@
 """What Asterisk alone has: it dials us or is dialled, is fenced by a close code, and may go silent."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from src.api.context import Services
 from src.api.voice import dialling, line
 from tests.support.asterisk import Asterisk
-from tests.support.service import Client
+from tests.support.service import Client, running
 from tests.support.telephony import PASSWORD, DiallingAsterisk, account, agent, contacts, until_state
 
 
@@ -67,6 +69,33 @@ async def test_an_account_that_is_switched_off_and_on_is_dialled_again(
         asterisk.asked.clear()
         await client.call("PUT", "/v1/channels/pbx1", json=body)
         await asterisk.until(lambda: asterisk.asked)
+
+
+async def test_whoever_had_the_tenant_does_not_dial_it_again(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asterisk = Asterisk()
+    async with (
+        running(database, tmp_path / "a") as a,
+        running(database, tmp_path / "b") as b,
+        asterisk.listening("ast", PASSWORD) as url,
+    ):
+        await account(a, "pbx1", url=url, app="routing")
+        await asterisk.until(lambda: asterisk.asked)
+        [tenant] = await a.services.queries.tenant_ids()
+        before, after = (a, b) if a.services.owner.serves(tenant) else (b, a)
+        wanted = dialling._wanted
+
+        async def late(found: Services) -> set[tuple[str, str]]:
+            return {(tenant, "pbx1")} if found is before.services else await wanted(found)
+
+        monkeypatch.setattr(dialling, "_wanted", late)  # as if it had not looked yet
+        asterisk.asked.clear()
+        await before.services.owner.drain()
+        await asterisk.until(lambda: asterisk.asked, 30)
+        assert after.services.owner.serves(tenant)
+        await asyncio.sleep(dialling.PAUSE_S_MIN + 1)
+        assert [4002] == asterisk.closed
 
 
 async def test_an_asterisk_that_cannot_be_dialled_is_reported_once(client: Client) -> None:

@@ -74,7 +74,7 @@ async def _wanted(found: Services) -> set[_Key]:
 async def _keep(found: Services, tenant: str, name: str, also: Sequence[Network]) -> None:
     """Dial one account's system, again and again."""
     pause_s = PAUSE_S_MIN
-    while True:
+    while found.owner.serves(tenant):  # else another process has dialled it by now
         try:
             _, account = await account_of(found, CHANNEL, name)
             pipe = await _dialled(account, also)

@@ -98,7 +98,7 @@ async def keep_hooked(found: Services, outward: Outward) -> None:
 
 async def _keep(found: Services, outward: Outward, tenant: str, name: str) -> None:
     """Serve one account, again and again: a line ends whenever its account is changed."""
-    while True:
+    while found.owner.serves(tenant):  # else another process has it by now
         try:
             _, account = await account_of(found, CHANNEL, name)
             if account.tenant != tenant or not keeps_none(account.settings):
