@@ -306,6 +306,36 @@ async def test_a_call_whose_token_is_over_is_asked_for_without_it(client: Client
     assert "token" not in double.pulls[0]
 
 
+async def test_a_cursor_that_is_not_known_any_more_is_gone_on_without_and_doubles_nothing(
+    client: Client, double: WeComDouble
+) -> None:
+    double.items = [_said(1, "first")]
+    await _call(client, double)
+    await _messages(client, 1)
+    double.items += [_said(2, "second"), _said(3, "third")]
+    double.refuse["/cgi-bin/kf/sync_msg"] = [95999, 95999]  # with the token, and without it
+    await _call(client, double)
+    assert ["first", "second", "third"] == [each["text"] for each in await _messages(client, 3)]
+    assert "cursor" not in double.pulls[-2], "from the beginning"
+
+
+async def test_an_account_that_is_another_now_is_read_from_the_beginning(client: Client, double: WeComDouble) -> None:
+    double.items = [_said(1, "first"), _said(2, "second"), _said(3, "third")]
+    await _call(client, double)
+    await _messages(client, 3)
+    async with asyncio.timeout(5):
+        while double.pulls[-1].get("cursor") != "2":
+            await asyncio.sleep(0.05)
+    other = WeComDouble(open_kfid="wk2", url=double.url)
+    shown = await client.call("GET", "/v1/channels/kf1")
+    body = {"channel": "wecom", "settings": {**shown["settings"], "open_kfid": "wk2"}}
+    await client.call("PUT", "/v1/channels/kf1", json=body)
+    double.open_kfid = "wk2"
+    double.items = [_said(4, "to the other", open_kfid="wk2")]
+    await _call(client, other)
+    assert "to the other" in [each["text"] for each in await _messages(client, 4)]
+
+
 async def test_whoever_comes_in_is_greeted_once_and_in_time(client: Client, double: WeComDouble) -> None:
     def entered(number: int, at: float) -> dict[str, Any]:
         event = {"event_type": "enter_session", "open_kfid": "wk1", "external_userid": "wmAnna", "scene": "site"}

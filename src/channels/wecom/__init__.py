@@ -91,6 +91,7 @@ class WeCom:
     async def pull(self, cursor: str | None, token: str | None, account: Account, reach: Reach, now_ms: int) -> Pulled:
         """See `Pulls.pull`. Whoever has just come in is greeted on the way."""
         api = Api(account, reach)
+        cursor = _cursor_at(api.open_kfid, cursor)
         value = await api.pulled(cursor, token)
         following = _cursor(value.get("next_cursor")) or cursor or ""
         found = read_items(value.get("msg_list"), api.open_kfid, account.name, account.queue)
@@ -99,7 +100,7 @@ class WeCom:
         more = value.get("has_more") == 1 and following != (cursor or "")
         company = str(account.settings.get("corp_id", ""))  # all of its accounts know a customer by one id
         inbound = [replace(each, identity=replace(each.identity, scope=company)) for each in found.inbound]
-        return Pulled(inbound, found.failed, following, more)
+        return Pulled(inbound, found.failed, f"{api.open_kfid} {following}" if following else "", more)
 
     async def send(self, message: Outbound, account: Account, reach: Reach) -> Sent:
         """See `Sends.send`. WeCom takes each of our ids once."""
@@ -128,6 +129,14 @@ class WeCom:
                 return Budget(max(0, messages - sent) if until > now_ms else 0, until, seconds)
             sent += each.sender != "customer" and each.state in ("queued", "sent", "delivered")
         return Budget(0, now_ms, seconds)
+
+
+def _cursor_at(open_kfid: str, kept: str | None) -> str | None:
+    """A kept cursor as WeCom gave it; None where it gave it for another `open_kfid`, as that was changed."""
+    at, separated, cursor = (kept or "").partition(" ")
+    if not separated:  # as they were once kept
+        return kept
+    return cursor if at == open_kfid else None
 
 
 def _cursor(given: object) -> str | None:

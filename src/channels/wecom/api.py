@@ -124,11 +124,13 @@ class Api:
             await self.call(SEND_ON_EVENT, {"code": code, "msgtype": "text", "text": {"content": text}})
 
     async def pulled(self, cursor: str | None, token: str | None) -> dict[str, Any]:
-        """What has happened since a cursor."""
+        """What has happened since a cursor; with one that WeCom does not know (any more), in the last three days."""
         body: dict[str, object] = {"open_kfid": self.open_kfid, "limit": PULLED_MAX, "voice_format": 0}
-        body |= {"cursor": cursor} if cursor else {}
-        code, value = await self._asked(SYNC, body | ({"token": token} if token else {}))
+        since = {"cursor": cursor} if cursor else {}
+        code, value = await self._asked(SYNC, body | since | ({"token": token} if token else {}))
         if token and code and code not in MEANINGS:  # it is good for ten minutes: without it we are asked to be slow
+            code, value = await self._asked(SYNC, body | since)
+        if since and code and code not in MEANINGS:
             code, value = await self._asked(SYNC, body)
         if code:
             raise failure(code)
