@@ -77,6 +77,8 @@ FORMS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "stats": measures.Stats,
     "compare_pilot": measures.Comparison,
     "list_reports": measures.ReportLine,
+    "get_forecast": measures.Forecast,
+    "list_rosters": administration.RosterLine,
     "get_trace": measures.Trace,
     "explain_routing": measures.Explanation,
     "get_conversation": frames.Stand,
@@ -99,6 +101,7 @@ CONFIGURED: Final[Mapping[str, tuple[type[BaseModel], type[msgspec.Struct], tupl
         form: (body, administration.Named, (f"put_{kind}", f"get_{kind}", f"list_{kind}s"))
         for kind, (form, body) in _NAMED.items()
     },
+    "Roster": (schemas.RosterBody, administration.Named, ("put_roster", "get_roster")),
     "Settings": (schemas.SettingsBody, administration.Named, ("put_settings", "get_settings")),
     "Agent": (schemas.AgentBody, administration.AgentNow, ("put_agent", "get_agent", "list_agents")),
     "ChannelAccount": (

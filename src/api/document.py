@@ -206,6 +206,7 @@ _VERSIONED: Final = (
     "connectors",
     "webhooks",
     "common-problems",
+    "rosters",
 )
 
 

@@ -50,6 +50,9 @@ BODIES: Final[Mapping[str, Mapping[str, Any]]] = {
     "put_common_problem": {"title": "已发货但物流三天未更新", "department": "warehouse", "tags": ["logistics"]},
     "link_common_problem": {"name": "parcels-stand-still"},
     "solve_common_problem": {"note": "The sorting centre works again: parcels move from tomorrow on."},
+    "put_roster": {
+        "shifts": [{"agent_id": "anna", "from": "2027-03-01T09:00:00+08:00", "to": "2027-03-01T17:00:00+08:00"}]
+    },
     "post_progress_link": {"matters": "open", "ttl_s": 86_400},
     "put_queue": {"service_level": {"within_s": 30, "percent": 95}, "wrap_up_s": 30},
     "pause_queue": {"reason": "fire drill"},

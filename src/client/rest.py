@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from src.api.forms.answers import Assignment, Configured, Contact, Customer, Held, Json, Message, Outgoing
 from src.api.forms.events import Event
-from src.api.forms.measures import ReportLine
+from src.api.forms.measures import Forecast, ReportLine
 from src.api.forms.people import CommonProblem, LinkedContact
 from src.client.http import Http, Query
 from src.client.stream import Desktop, Stream
@@ -30,7 +30,9 @@ TOKEN_SPARE_S: Final = 300
 JOURNAL_PAGE: Final = 1_000
 JOURNAL_WAIT_S: Final = 30
 
-Kind = Literal["queues", "tags", "rules", "pilots", "departments", "connectors", "channels", "common-problems"]
+Kind = Literal[
+    "queues", "tags", "rules", "pilots", "departments", "connectors", "channels", "common-problems", "rosters"
+]
 """Kinds of configuration, and of what is kept like it, that are put under a name."""
 
 Given = BaseModel | Mapping[str, Any]
@@ -183,6 +185,11 @@ class Client(Http):
     def reports(self, **asked: str) -> AsyncIterator[ReportLine]:
         """What became of contacts: `period` (`day`, `week`, `month`), `by`, `from`, `until`, `time_zone`."""
         return self._pages("/v1/reports", ReportLine, **asked)
+
+    async def forecast(self, queue: str, since: str, **asked: Query) -> Forecast:
+        """What a queue is to expect from a time (RFC 3339) on: `hours`, `interval_s`, `weeks`, `time_zone`."""
+        query: dict[str, Query] = {"queue": queue, "from": since, **asked}
+        return (await self.patiently("GET", "/v1/forecast", query=query)).read(Forecast)
 
     async def lookup_customer(self, kind: str, value: str, account: str = "") -> Json:
         """A customer by an identity: the whole view."""

@@ -165,6 +165,15 @@ class ProblemFact:
 
 
 @dataclass(frozen=True, slots=True)
+class RosterFact:
+    """Who is to work when: of each shift the agent, and from when up to when (milliseconds). `deleted` removes it."""
+
+    name: str
+    shifts: tuple[tuple[str, int, int], ...]
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MessageFact:
     """One message of a conversation. `sender` is `customer` or `agent`.
 
@@ -447,6 +456,7 @@ Fact = (
     | ContactFact
     | LinkFact
     | ProblemFact
+    | RosterFact
     | MessageFact
     | OutgoingFact
     | MediaFact

@@ -25,6 +25,7 @@ from src.dispatch.facts import (
     OutgoingFact,
     ProblemFact,
     ReviewFact,
+    RosterFact,
     SurveyFact,
     TrustFact,
     WebhookFact,
@@ -94,6 +95,7 @@ class Wanted:
     reviews: set[tuple[str, str]] = field(default_factory=set)
     surveys: set[str] = field(default_factory=set)
     problems: set[str] = field(default_factory=set)
+    rosters: set[str] = field(default_factory=set)
     linked: set[str] = field(default_factory=set)
     remarks: set[str] = field(default_factory=set)
     recent_since: int | None = None
@@ -181,5 +183,6 @@ class Known:
     reviews: dict[tuple[str, str], ReviewFact] = field(default_factory=dict)
     surveys: dict[str, SurveyFact] = field(default_factory=dict)
     problems: dict[str, ProblemFact] = field(default_factory=dict)
+    rosters: dict[str, RosterFact] = field(default_factory=dict)
     linked: dict[str, ContactFact] = field(default_factory=dict)
     remarks: dict[str, str] = field(default_factory=dict)

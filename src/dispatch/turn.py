@@ -25,6 +25,7 @@ from src.dispatch.facts import (
     ProblemFact,
     RemarkFact,
     ReviewFact,
+    RosterFact,
     SurveyFact,
     TrustFact,
     WebhookFact,
@@ -42,7 +43,7 @@ from src.router.waits import Estimate
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
-_Configuration = ConfigFact | AccountFact | ConnectorFact | KeyFact | ProblemFact | TrustFact | WebhookFact
+_Configuration = ConfigFact | AccountFact | ConnectorFact | KeyFact | ProblemFact | RosterFact | TrustFact | WebhookFact
 K = TypeVar("K")
 
 
@@ -194,6 +195,8 @@ class Turn:
             _keep(known.api_keys, fact.id, fact, gone=False)
         elif isinstance(fact, ProblemFact):
             _keep(known.problems, fact.name, fact, gone=fact.deleted)
+        elif isinstance(fact, RosterFact):
+            _keep(known.rosters, fact.name, fact, gone=fact.deleted)
         elif isinstance(fact, WebhookFact):
             _keep(known.webhooks, fact.name, fact, gone=fact.deleted)
             self.hooked = True

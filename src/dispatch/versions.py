@@ -6,13 +6,13 @@ from typing import Any, Final
 
 import msgspec
 
-from src.dispatch.facts import AccountFact, ConfigFact, ConnectorFact, ProblemFact, TrustFact, WebhookFact
+from src.dispatch.facts import AccountFact, ConfigFact, ConnectorFact, ProblemFact, RosterFact, TrustFact, WebhookFact
 from src.errors import PreconditionFailed
 
 Named = ConfigFact | AccountFact | ConnectorFact | WebhookFact
 """What is configured under a name: a tenant's configuration as a whole."""
 
-Versioned = Named | TrustFact | ProblemFact
+Versioned = Named | TrustFact | ProblemFact | RosterFact
 
 ANY: Final = "*"
 """Whatever version there is, as long as there is one."""
@@ -26,6 +26,8 @@ def version(fact: Versioned | None) -> str:
     match fact:
         case ConfigFact() | ProblemFact():
             values = [fact.body]
+        case RosterFact():
+            values = [fact.shifts]
         case AccountFact():
             values = [fact.channel, fact.settings, fact.secrets, fact.queue, fact.enabled]
         case ConnectorFact() | WebhookFact() | TrustFact():

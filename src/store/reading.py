@@ -32,6 +32,7 @@ READ: Final[Mapping[str, Callable[[Sequence[Any]], Pair]]] = {
     "reviews": _keyed(rows.review_from, lambda each: (each.contact_id, each.kind)),
     "surveys": _keyed(rows.survey_from, lambda each: each.contact_id),
     "problems": _keyed(rows.problem_from, lambda each: each.name),
+    "rosters": _keyed(rows.roster_from, lambda each: each.name),
     "linked": _keyed(rows.contact_fact_from, lambda each: each.id),
     "messages": _keyed(rows.message_from, lambda each: each.id),
     "outgoing": _keyed(rows.outgoing_from, lambda each: each.message_id),

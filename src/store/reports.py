@@ -113,7 +113,7 @@ class Reports:
     """Counts over periods of a tenant's past."""
 
     def __init__(self, queries: Queries, among: Span = span) -> None:
-        self._queries, self._among = queries, among
+        self._queries, self.among = queries, among
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def lines(
@@ -137,12 +137,15 @@ class Reports:
             (self._offers(tenant, bounds, by), _OF_OFFERS),
             (self._help(tenant, bounds, by), _OF_HELP),
         ):
-            async with self._turn:
-                rows = await self._queries.all_rows(query)
-            for number, group, *values in rows:
+            for number, group, *values in await self.counted(query):
                 line = found.get((number - 1, group), Line(number - 1, group))
                 found[number - 1, group] = replace(line, **dict(zip(names, values, strict=True)))
         return [found[each] for each in sorted(found, key=lambda each: (each[0], each[1] is not None, each[1] or ""))]
+
+    async def counted(self, query: Select[*tuple[Any, ...]]) -> Sequence[Any]:
+        """The rows of a statement that counts, when it is its turn."""
+        async with self._turn:
+            return await self._queries.all_rows(query)
 
     def _contacts(
         self, tenant: str, bounds: Sequence[int], by: By | None, within_ms: ColumnElement[int]
@@ -233,7 +236,7 @@ class Reports:
         measured: Sequence[ColumnElement[Any]],
     ) -> Select[Any]:
         """Measures of what was made in each period, by its number from 1 and by group."""
-        first, last = self._among(bounds[0], bounds[-1])
+        first, last = self.among(bounds[0], bounds[-1])
         number = func.width_bucket(at, array([literal(each, BigInteger) for each in bounds]))
         return (
             select(number.label("number"), group.label("group"), *measured)

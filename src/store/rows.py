@@ -32,6 +32,7 @@ from src.dispatch.facts import (
     RatingFact,
     RemarkFact,
     ReviewFact,
+    RosterFact,
     SurveyFact,
     TrustFact,
     VisitFact,
@@ -273,6 +274,17 @@ def problem_from(row: Sequence[Any]) -> ProblemFact:
     """The inverse of `problem_row`."""
     unreported, answer = tuple(_decode(row[7])), tuple(row[8:])
     return ProblemFact(row[0], _decode(row[1]), row[2], row[3], row[4], row[5], row[6], unreported, *answer)
+
+
+def roster_row(fact: RosterFact) -> Row:
+    """A row of `rosters`: one that holds a shift at least."""
+    begins, ends = min(each[1] for each in fact.shifts), max(each[2] for each in fact.shifts)
+    return (fact.name, begins, ends, dump(fact.shifts))
+
+
+def roster_from(row: Sequence[Any]) -> RosterFact:
+    """The inverse of `roster_row`."""
+    return RosterFact(row[0], tuple((agent_id, from_at, until_at) for agent_id, from_at, until_at in _decode(row[3])))
 
 
 def message_row(fact: MessageFact) -> Row:

@@ -289,6 +289,7 @@ SOUGHT: Final = (
     Sought("reviews", tables.reviews, ("contact_id", "kind")),
     Sought("surveys", tables.surveys, ("contact_id",)),
     Sought("problems", tables.common_problems, ("name",)),
+    Sought("rosters", tables.rosters, ("name",)),
     Sought("linked", tables.contact_facts, ("id",), only="stored.problem IS NOT NULL"),
     Sought("messages", tables.messages, ("id",)),
     Sought("outgoing", tables.outgoing, ("message_id",), (("messages", "id"),)),

@@ -474,6 +474,19 @@ common_problems: Final = Table(
     PrimaryKeyConstraint("tenant", "name"),
 )
 
+# Who is to work when: `shifts` are agents' ids, each with a time from which and one up to which; all lie between
+# `from_at` and `until_at`. Routing looks at none of it.
+rosters: Final = Table(
+    "rosters",
+    metadata,
+    _key("tenant"),
+    _key("name"),
+    _number("from_at"),
+    _number("until_at"),
+    _json("shifts"),
+    PrimaryKeyConstraint("tenant", "name"),
+)
+
 messages: Final = Table(
     "messages",
     metadata,

@@ -27,6 +27,7 @@ from src.dispatch.facts import (
     NoteFact,
     OutgoingFact,
     ProblemFact,
+    RosterFact,
     SurveyFact,
     TrustFact,
 )
@@ -810,6 +811,14 @@ async def test_a_common_problem_is_put_and_removed(store: AnyStore, writer: Writ
     for fact, expected in ((first, {"late": first}), (second, {"late": second}), (replace(second, deleted=True), {})):
         await store.commit(writer.batch(fact))
         assert expected == (await store.lookup(writer.tenant, Wanted(problems={"late"}))).problems
+
+
+async def test_a_roster_is_put_and_removed(store: AnyStore, writer: Writer) -> None:
+    first = RosterFact("week", (("a1", 5, 9), ("a2", 6, 8)))
+    second = RosterFact("week", (("a2", 1, 2),))
+    for fact, expected in ((first, {"week": first}), (second, {"week": second}), (replace(first, deleted=True), {})):
+        await store.commit(writer.batch(fact))
+        assert expected == (await store.lookup(writer.tenant, Wanted(rosters={"week"}))).rosters
 
 
 async def test_configuration_is_put_and_removed(store: AnyStore, writer: Writer) -> None:

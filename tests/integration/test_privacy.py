@@ -43,6 +43,7 @@ NOTHING_PERSONAL = {
     "call_orders",
     "erasures",
     "common_problems",
+    "rosters",
     "media_holds",
     "retention_progress",
     "answers",

@@ -6,6 +6,7 @@ Endpoints come from the application's own description, so that nobody can forget
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -80,6 +81,7 @@ async def things_of_the_first(client: Client) -> dict[str, str]:
         "connectors": {"url": f"https://{MARK}.example/"},
         "webhooks": {"url": f"https://{MARK}.example/", "enabled": False},  # or its cursor would move meanwhile
         "channels": SHOP,
+        "rosters": BODIES["put_roster"],
     }.items():
         await client.call("PUT", f"/v1/{kind}/{NAME}", json=body)
     trust = {"algorithms": ["HS256", "RS256"], "jwks_url": f"https://{MARK}.example/jwks"}
@@ -90,6 +92,7 @@ async def things_of_the_first(client: Client) -> dict[str, str]:
 def asked_of(path: str, operation: Mapping[str, Any], ids: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """The address of an operation with the first tenant's ids in it, and what is asked for: also by its ids."""
     values = {**ids, "type": "phone", "value": "+8613800138000", "queue": NAME, "tag": NAME}
+    values["from"] = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     for name in (each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"):
         path = path.replace(f"{{{name}}}", values[name])
     query = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"]

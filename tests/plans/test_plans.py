@@ -22,11 +22,13 @@ from src.router import commands as c
 from src.store import callbook, contents, privacy, retaining, statements, tables, visits
 from src.store.connections import PINNED, SETTINGS
 from src.store.customers import CustomerQueries
+from src.store.forecasts import Forecasts
 from src.store.partitions import WEEK_MS, make_ahead, partitions
 from src.store.postgres import PostgresStore
 from src.store.problems import ProblemQueries
 from src.store.queries import _PLANS, Queries
 from src.store.reports import Reports
+from src.store.rosters import RosterQueries
 from src.store.writes import SECTIONS, Section
 from tests.support.writer import Writer
 
@@ -54,6 +56,7 @@ FEW: Final = {
     "channel_tokens": 100,
     "channel_cursors": 100,
     "common_problems": 100,
+    "rosters": 100,
 }
 NUMBERS: Final = {BigInteger, Integer, SmallInteger}
 
@@ -72,6 +75,7 @@ SPECIAL: Final = {
     "score": "3",
     "earlier": "'[]'",
     "unreported": "'[]'",
+    "shifts": "'[[\"a1\", 0, 200]]'",
     "agent_id": "'a' || n % 500",
     "type": "'phone'",
     "kind": "CASE WHEN n % 100 = 0 THEN 'department' ELSE 'agent' END",
@@ -114,7 +118,7 @@ def expression(table: Table, column: Column[Any], since: int) -> str:
     if name == "tenant":
         return (
             f"'{TENANT}'"
-            if table.name not in FEW or table.name.startswith(("channel_", "common_"))
+            if table.name not in FEW or table.name.startswith(("channel_", "common_", "rosters"))
             else "'t' || nullif(n, 1)"
         )
     if isinstance(column.type, JSON):
@@ -327,6 +331,13 @@ async def read_by(queries: Queries) -> list[Asked]:
         "common problem": lambda: ProblemQueries(queries).one(TENANT, key(7)),
         "common problems": lambda: ProblemQueries(queries).all(TENANT),
         "contacts of a problem": lambda: ProblemQueries(queries).contacts(TENANT, "late", limit=50, cursor=key(9_000)),
+        "roster": lambda: RosterQueries(queries).one(TENANT, key(7)),
+        "rosters": lambda: RosterQueries(queries).all(TENANT),
+        "reach of rosters": lambda: RosterQueries(queries).spans(TENANT),
+        "shifts": lambda: RosterQueries(queries).shifts(TENANT, 0, ROWS, ["x"], ["webchat"]),
+        "forecast: first contact": lambda: Forecasts(reports).first_at(TENANT, "q1", 100, 140),
+        "forecast: contacts": lambda: Forecasts(reports).arrived(TENANT, "q1", [100, 120, 140]),
+        "forecast: work": lambda: Forecasts(reports).worked(TENANT, "q1", [100, 120, 140]),
         "key by hash": lambda: queries.key_by_hash(key(7)),
         "token trust": lambda: queries.token_trust(TENANT),
         "audit": lambda: queries.audit(TENANT, limit=50, cursor=key(500)),

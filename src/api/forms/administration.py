@@ -38,6 +38,14 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
+class RosterLine(Named, frozen=True, kw_only=True):
+    """A roster without its shifts: how many there are, and from when to when they reach."""
+
+    since: Time = msgspec.field(name="from")
+    to: Time
+    shifts: int
+
+
 class AgentNow(msgspec.Struct, frozen=True, kw_only=True):
     """What is added to an agent's configuration: what it does now."""
 

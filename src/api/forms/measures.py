@@ -151,6 +151,38 @@ class ReportLine(msgspec.Struct, frozen=True, kw_only=True):
     collaborations_unanswered: int
 
 
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be expected in an interval, from `weeks` weeks that there is a history of; null: it is not known.
+
+    `contacts` is how many come, on average; `handling_s` how long one is in hand. `needed` agents reach the service
+    level; `rostered` are on shift for the whole interval and may take the queue's contacts; `short` are missing.
+    """
+
+    since: Time = msgspec.field(name="from")
+    until: Time
+    weeks: int
+    contacts: float | None
+    handling_s: float | None
+    needed: int | None
+    rostered: int | None
+    short: int | None
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be expected of a queue. Weeks are compared by the wall clock of `time_zone`.
+
+    `within_s` and `percent` are the queue's service level. An agent is taken to have `at_once` contacts at a time: the
+    mean of those who may take the queue's contacts; null: there is none, or no history.
+    """
+
+    queue: str
+    time_zone: str
+    within_s: int
+    percent: int
+    at_once: float | None
+    intervals: list[Expected]
+
+
 # -- why -------------------------------------------------------------------------------------------------------------
 
 

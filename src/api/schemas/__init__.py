@@ -60,6 +60,7 @@ from src.api.schemas.messages import MessageBody, MessageFrame, ReceiptBody
 from src.api.schemas.policies import DepartmentBody, PilotBody, RuleBody, SettingsBody, TagConfigBody
 from src.api.schemas.problems import CommonProblemBody, LinkBody, SolveBody
 from src.api.schemas.queues import QueueBody
+from src.api.schemas.rosters import RosterBody
 from src.api.schemas.webhooks import EventType, ReplayBody, RotateWebhookBody, WebhookBody
 from src.api.schemas.whole import ConfigurationBody, KeptAccountBody, KeptConnectorBody
 
@@ -118,6 +119,7 @@ __all__ = [
     "ResumeBody",
     "ReturnBody",
     "ReviewBody",
+    "RosterBody",
     "RotateBody",
     "RotateWebhookBody",
     "RuleBody",

@@ -15,6 +15,7 @@ from src.dispatch.jobs.messages import (
     TakePulled,
     WantPull,
 )
+from src.dispatch.jobs.rosters import DeleteRoster, PutRoster
 from src.dispatch.jobs.webhooks import (
     CURRENT,
     PREVIOUS,
@@ -45,6 +46,7 @@ __all__ = [
     "Configure",
     "ConfigureAll",
     "ConnectLine",
+    "DeleteRoster",
     "DeleteWebhook",
     "DisableWebhook",
     "Disconnected",
@@ -60,6 +62,7 @@ __all__ = [
     "OnContact",
     "PostMessage",
     "Posted",
+    "PutRoster",
     "PutWebhook",
     "Reconnect",
     "Remember",

@@ -88,6 +88,16 @@ async def test_a_common_problem_goes_through_the_client(tenant: service.Client, 
     await api.delete("common-problems", "late")
 
 
+async def test_rosters_and_forecasts_go_through_the_client(api: Client) -> None:
+    await api.put_agent("anna", {})
+    day = {"from": "2027-03-01T09:00:00+08:00", "to": "2027-03-01T17:00:00+08:00"}
+    await api.put("rosters", "march", {"shifts": [{"agent_id": "anna", **day}]})
+    assert [("march", 1)] == [(each["name"], each["shifts"]) async for each in api.list_all("rosters")]
+    found = await api.forecast("default", day["from"], hours=2, interval_s=3600)
+    assert [(0, None, 1)] * 2 == [(each.weeks, each.contacts, each.rostered) for each in found.intervals]
+    await api.delete("rosters", "march")
+
+
 async def test_forms_have_every_field_that_is_answered(tenant: service.Client, api: Client) -> None:
     await api.put_agent("anna", {})
     await api.presence("anna", "available")
