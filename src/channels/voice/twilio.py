@@ -15,8 +15,9 @@ that answers enters a conference named for the agent's side; the caller is sent 
 being entered and gone when it is empty; one that the agent leaves sends the caller back to us, and to the loop.
 Customers whom we dial have an id of Twilio's that is not the call's: that one stands in the addresses.
 
-A request is Twilio's if it is signed with the account's token: HMAC-SHA1 over the whole address and the sorted
-parameters, without any time. All that it can say is said once: a repeat changes nothing.
+A request is Twilio's if it is signed with the account's token, or with a key that was agreed on with Twilio: an HMAC
+over the whole address and the sorted parameters, without any time. All that it can say is said once: a repeat changes
+nothing.
 
 Sources: twilio.com/docs/usage/security, /docs/voice/twiml, /docs/voice/api/call-resource; `tests/fixtures`.
 """
@@ -76,7 +77,8 @@ SETTINGS: Final = frozenset(
         "api_base_url",
     }
 )
-SECRETS: Final = frozenset({"auth_token", "previous_auth_token"})
+_KEYS: Final = ("auth_token", "previous_auth_token", "shared_key", "previous_shared_key")
+SECRETS: Final = frozenset(_KEYS)
 PHONES: Final = "{phone}"
 
 Params = Sequence[tuple[str, str]]
@@ -312,10 +314,11 @@ def credential(account: Account) -> str:
 # -- signatures ----------------------------------------------------------------------------------------------------
 
 
-def signature(url: str, params: Params, token: str) -> str:
+def signature(url: str, params: Params, token: str, algorithm: str = "HMAC_SHA1") -> str:
     """Twilio's signature of a request: over its address, and the names and values that it posts, sorted."""
     text = url + "".join(f"{name}{value}" for name, value in sorted(set(params)))
-    return base64.b64encode(hmac.new(token.encode(), text.encode("utf-8", "replace"), hashlib.sha1).digest()).decode()
+    made = hmac.new(token.encode(), text.encode("utf-8", "replace"), _HASHES[algorithm])
+    return base64.b64encode(made.digest()).decode()
 
 
 def _verified(request: ChannelRequest, account: Account) -> Params:
@@ -328,11 +331,25 @@ def _verified(request: ChannelRequest, account: Account) -> Params:
         raise Malformed("a request of Twilio's is a form of at most 200 fields") from error
     url = address(account, request.path.removeprefix(BASE))
     url += f"?{request.query_string}" if request.query_string else ""
-    tokens = [account.secrets[name] for name in ("auth_token", "previous_auth_token") if name in account.secrets]
-    expected = [signature(each, params, token).encode() for each in _spelled(url) for token in tokens]
+    algorithm = _algorithm(request.headers.get("x-twilio-webhooks-signature-settings", ""))
+    keys = [account.secrets[name] for name in _KEYS if name in account.secrets]
+    expected = [signature(each, params, key, algorithm).encode() for each in _spelled(url) for key in keys]
     if not any(hmac.compare_digest(given, each) for each in expected):
         raise BadSignature("the signature does not fit; public_url must be as Twilio calls it")
     return params
+
+
+def _algorithm(settings: str) -> str:
+    """How a request is signed, as `key=…,algorithm=…` says; where nothing is said, as Twilio always has.
+
+    Raises:
+        BadSignature: in a way that is not known here.
+    """
+    said = dict(each.strip().partition("=")[::2] for each in settings.split(","))
+    algorithm = said.get("algorithm", "").strip().upper() or "HMAC_SHA1"
+    if algorithm not in _HASHES:
+        raise BadSignature("requests are signed with HMAC_SHA1 or HMAC_SHA256")
+    return algorithm
 
 
 def _is_elsewhere(url: str) -> bool:
@@ -394,6 +411,7 @@ _HIDDEN: Final = frozenset(
 )
 """What Twilio writes in the place of a number that is not shown: words, as they are dialled on a keypad."""
 
+_HASHES: Final = {"HMAC_SHA1": hashlib.sha1, "HMAC_SHA256": hashlib.sha256}
 _CALL_ID: Final = re.compile(r"[A-Za-z0-9.\-]+")
 _PATHS: Final = frozenset({"", "/wait", "/talk", "/agent", "/leg", "/status", "/customer", "/called"})
 _NOTHING: Final = _twiml("")

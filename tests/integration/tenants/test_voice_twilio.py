@@ -370,6 +370,24 @@ async def test_an_address_is_signed_as_it_was_put_down_at_twilio(tenant: Client,
         assert 1 == len(await contacts(tenant))
 
 
+@pytest.mark.parametrize("settings", [{}, {"x-twilio-webhooks-signature-settings": "key=wk1, algorithm=HMAC_SHA256"}])
+async def test_a_key_that_was_agreed_on_with_twilio_signs_as_well(tenant: Client, settings: dict[str, str]) -> None:
+    async with connected(tenant) as twilio:
+        body = await tenant.call("GET", f"/v1/channels/{twilio.account}")
+        secrets = {"shared_key": "a shared key"}
+        put = {"channel": "voice", "settings": body["settings"], "secrets": secrets}
+        assert "shared_key" in (await tenant.call("PUT", f"/v1/channels/{twilio.account}", json=put))["secrets"]
+        url = f"{PUBLIC}/channels/voice/{twilio.account}/twilio/status"
+        form = {"AccountSid": ACCOUNT, "CallSid": "CA1", "CallStatus": "ringing"}
+        at, algorithm = url.replace(PUBLIC, tenant.url), "HMAC_SHA256" if settings else "HMAC_SHA1"
+        for key, expected in ((TOKEN, 204), ("a shared key", 204), ("another", 401)):
+            signed = {"x-twilio-signature": RequestValidator(key).compute_signature(url, form, algorithm)}
+            assert expected == (await twilio.http.post(at, data=form, headers=signed | settings)).status_code
+        signed["x-twilio-webhooks-signature-settings"] = "algorithm=HMAC_MD5"
+        refused = await twilio.http.post(at, data=form, headers=signed)
+        assert (401, "bad_signature") == (refused.status_code, refused.json()["code"])
+
+
 async def test_bad_requests_have_names_and_change_nothing(tenant: Client) -> None:
     async with connected(tenant) as twilio:
         url = f"{PUBLIC}/channels/voice/{twilio.account}/twilio"
