@@ -68,8 +68,9 @@ async def test_a_second_connection_of_the_account_fences_the_first(client: Clien
     async with freeswitch.connected(client):
         call = await freeswitch.call("13800138000")
         await freeswitch.until(lambda: freeswitch.held() == [call])
+        [tenant] = await client.services.queries.tenant_ids()
         also = networks("127.0.0.0/8")
-        second = asyncio.create_task(dialling._keep(client.services, "default", freeswitch.account, also))
+        second = asyncio.create_task(dialling._keep(client.services, tenant, freeswitch.account, also))
         try:
             await freeswitch.until(lambda: freeswitch.closed and freeswitch.logins > 1)
         finally:
