@@ -102,10 +102,22 @@ class ChannelSender:
             with tracing.span("message.send", parent, kind=SpanKind.CLIENT, channel=outgoing.fact.channel):
                 sent = await channel.send(message, account, self._reach(account))
         except NotSent as failure:
-            return outcome_of(failure)
+            return await self._judged(failure, account)
         except StoreError:
             return Outcome(None, "unavailable")
         return Outcome("delivered" if sent.delivered else "sent", receipt=sent.receipt)
+
+    async def _judged(self, failure: NotSent, account: Account) -> Outcome:
+        """What an error means; of an account that somebody has seen to while it was tried, that it is tried again."""
+        outcome = outcome_of(failure)
+        if outcome.trouble:
+            try:
+                now = await self._account(account.tenant, account.channel, account.name)
+            except StoreError:
+                return Outcome(None, "unavailable")
+            if now is not None and now != account:
+                return Outcome(None, failure.reason)
+        return outcome
 
     @property
     def sessions(self) -> frozenset[str]:

@@ -198,6 +198,22 @@ async def test_a_secret_that_is_wrong_until_it_is_changed(client: Client, oa: st
     assert "sent" == (await _ended(client, (await _write(client, contact_id))["id"]))["state"]
 
 
+async def test_a_secret_that_is_changed_while_a_message_is_on_its_way_fails_nothing(
+    client: Client, oa: str, double: WeChatDouble
+) -> None:
+    contact_id = await _contact(client)
+    await _ended(client, (await _write(client, contact_id, "first"))["id"])
+    double.delay_s = 2.0
+    written = [(await _write(client, contact_id, each))["id"] for each in ("second", "third")]
+    await asyncio.sleep(0.5)
+    double.secret = "new-secret"
+    double.revoke()
+    await _put_account(client, double, "oa1", double.secret)
+    double.delay_s = 0.0
+    assert ["sent", "sent"] == [(await _ended(client, each))["state"] for each in written]
+    assert ["first", "second", "third"] == [each["text"]["content"] for each in double.sent]
+
+
 async def test_an_account_that_is_gone_or_switched_off_sends_nothing(
     client: Client, oa: str, double: WeChatDouble
 ) -> None:
