@@ -28,6 +28,7 @@ from rich.table import Table
 from bench.centre import SHARED_PROFILES, STEP, Centre, Size
 from bench.operations import measured
 from src.app.large_pages import gather
+from src.router import engine
 
 RATE_MIN: Final = 50_000
 GROWTH_MAX: Final = 1.5
@@ -158,7 +159,8 @@ def describe_agents(size: Size) -> str:
 
 def show(cells: list[Cell], console: Console) -> None:
     """The table of decisions."""
-    table = Table(title="Engine, every policy on", title_justify="left")
+    how = "source" if str(engine.__file__).endswith(".py") else "compiled"
+    table = Table(title=f"Engine ({how}), every policy on", title_justify="left")
     for name in (
         "agents",
         "profiles",
