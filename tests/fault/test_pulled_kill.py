@@ -69,7 +69,8 @@ async def _on_disk(folder: Path) -> tuple[int, int]:
     try:
         kept, told_apart = await connection.fetchrow(KEPT)
         assert kept == told_apart, "something was taken twice"
-        return kept, int(await connection.fetchval(READ) or 0)
+        cursor = await connection.fetchval(READ) or ""  # with the account that it is of before it
+        return kept, int(cursor.rpartition(" ")[2] or 0)
     finally:
         await connection.close()
 
