@@ -207,6 +207,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--profile", type=Path, help="only profile the service into this file")
     parser.add_argument("--into", type=Path, help="a folder for the table and the chart")
     given = parser.parse_args(arguments)
+    if given.into is not None:
+        given.into.mkdir(parents=True, exist_ok=True)
     extent: Extent = QUICK if given.quick else WHOLE
     if given.waiting is not None:
         extent = replace(extent, waiting=given.waiting)
