@@ -36,6 +36,8 @@ def test_kubernetes_probes_ports_and_settings() -> None:
         assert "http" == asked["port"]
     env = {each["name"]: each.get("value") for each in container["env"]}
     assert env.keys() - {"POD_IP"} <= SETTINGS
+    assert f"{found['Service']['metadata']['name']}_PORT".upper() in SETTINGS, "Kubernetes would set it to tcp://..."
+    assert spec["enableServiceLinks"] is False
     assert str(ports["internal"]) == env["CORDBOARD_INTERNAL_PORT"]
     assert f"http://$(POD_IP):{ports['internal']}" == env["CORDBOARD_INTERNAL_ADDRESS"]
     assert spec["terminationGracePeriodSeconds"] > float(env["CORDBOARD_DRAIN_S"] or 0) + 15 + 8
@@ -59,7 +61,7 @@ def test_kubernetes_objects_mean_the_same_pods_and_publish_nothing_internal() ->
     (metric,) = [each["pods"]["metric"]["name"] for each in scaled["metrics"]]
     (rule,) = [each for each in adapter["rules"]["custom"] if each["name"]["as"] == metric]
     assert rule["seriesQuery"].partition("{")[0].encode() in shown(), "the service tells what it is scaled by"
-    assert scaled["minReplicas"] <= found["Deployment"]["spec"]["replicas"] <= scaled["maxReplicas"]
+    assert "replicas" not in found["Deployment"]["spec"], "a new release would undo what the autoscaler did"
 
 
 def test_compose_brings_three_processes_and_the_balancer_knows_them() -> None:
@@ -75,6 +77,7 @@ def test_compose_brings_three_processes_and_the_balancer_knows_them() -> None:
     assert published.endswith(":8000")
     assert services["balancer"]["depends_on"] == processes
     assert re.search(r"httpchk GET (\S+)", balancer).group(1) in PATHS  # type: ignore[union-attr]
+    assert "http-request deny if { path,url_dec -m beg /metrics }" in balancer, "the service takes /%6detrics too"
 
 
 def _check(expression: str) -> None:
