@@ -402,3 +402,12 @@ def test_who_proves_its_number_is_one_customer_with_all_its_contacts() -> None:
     people.is_one(known, [view, {**view, "id": "k2"}])
     people.is_one(known, [])
     assert {Promise.ONE_CUSTOMER: 3} == promises.counts
+
+
+def test_what_went_wrong_is_told_by_kind() -> None:
+    journal = Journal()
+    for kind in ("no reply", "overloaded", "no reply"):
+        journal.ledger.tally.error(kind, f"a7: {kind}")
+    report = make(journal.ledger, elapsed_s=1, checked=0)
+    assert not report.ok
+    assert "ERRORS: 3 (2 no reply, 1 overloaded), the last: a7: no reply" in list(verdict(report))

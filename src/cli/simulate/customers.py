@@ -280,8 +280,8 @@ class Crowd:
         try:
             return await self._api.patiently(method, path, asked, until=lambda: self._end, keyed=False)
         except NoAnswer as error:
-            self._ledger.tally.error(f"{method} {path}: {error}")
+            self._ledger.tally.error("no answer", f"{method} {path}: {error}")
         except Declined as refusal:
             if refusal.code != "invalid_state":
-                self._ledger.tally.error(f"{method} {path}: {refusal}")
+                self._ledger.tally.error(refusal.code, f"{method} {path}: {refusal}")
         return None

@@ -93,7 +93,7 @@ class Desk:
                     elif isinstance(each, Event):
                         self._event(each)
         except Replaced as error:
-            self._tally.error(f"{self.agent_id}: {error}")
+            self._tally.error("replaced", f"{self.agent_id}: {error}")
         finally:
             for task in [greeting, *self._whims, *(held.step for held in self.held.values()), self._back]:
                 if task is not None:
@@ -203,7 +203,7 @@ class Desk:
             try:
                 await say(kind, **said)
             except Silent as error:
-                self._tally.error(f"{self.agent_id}: {error}")
+                self._tally.error("no reply", f"{self.agent_id}: {error}")
             except Declined as refusal:
                 if not refusal.passing:
                     self._refused(kind, refusal)
@@ -217,7 +217,7 @@ class Desk:
         if refusal.code in _TOO_LATE:
             self._tally.too_late += 1
         else:
-            self._tally.error(f"{self.agent_id}: {kind}: {refusal.code}: {refusal.detail}")
+            self._tally.error(refusal.code, f"{self.agent_id}: {kind}: {refusal.code}: {refusal.detail}")
 
     # -- whims --------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Pure but for the times that it is handed: `monotonic` seconds for latencies, the
 """
 
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -39,16 +39,16 @@ class Tally:
     reconnects: int = 0
     not_resumed: int = 0
     too_late: int = 0
-    errors: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
     last_error: str = ""
 
     def retried(self) -> None:
         """Something was asked for again."""
         self.retries += 1
 
-    def error(self, what: str) -> None:
-        """Something went wrong that is no broken promise, but should not be."""
-        self.errors += 1
+    def error(self, kind: str, what: str) -> None:
+        """Something went wrong that is no broken promise, but should not be; counted by what kind it is of."""
+        self.errors[kind] += 1
         self.last_error = what
 
 
@@ -149,7 +149,7 @@ class Ledger:
     def refused(self, external_id: str, why: str) -> None:
         """The service refused the contact."""
         self.tally.refused += 1
-        self.tally.error(f"a contact was refused: {why}")
+        self.tally.error("a contact refused", f"a contact was refused: {why}")
         self._posting.pop(external_id, None)
 
     # -- from the desks -----------------------------------------------------------------------------------------

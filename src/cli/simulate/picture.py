@@ -86,7 +86,7 @@ def plain_line(progress: Progress) -> str:
     return (
         f"{_clock(progress.elapsed_s())} {progress.phase}: posted {tally.acknowledged} {states} answered {answered} "
         f"desk p50 {latency(percentile(recent, 0.5))} p99 {latency(percentile(recent, 0.99))} "
-        f"errors {tally.errors} broken promises {promises}"
+        f"errors {tally.errors.total()} broken promises {promises}"
     )
 
 
@@ -240,7 +240,7 @@ def _totals(progress: Progress) -> Text:
     text.append(f"; {tally.drops} drops, {tally.retries} retries")
     broken = sum(ledger.promises.counts.values())
     text.append(f"\ngaps and doubles: {broken}", "bold red" if broken else "")
-    text.append(f"  errors: {tally.errors} {tally.last_error}".rstrip(), "red" if tally.errors else "")
+    text.append(f"  errors: {tally.errors.total()} {tally.last_error}".rstrip(), "red" if tally.errors else "")
     return text
 
 

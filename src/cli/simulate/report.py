@@ -171,6 +171,7 @@ def verdict(report: Report) -> Iterator[str]:
     if report.unchecked:
         yield f"NOT CHECKED: {report.unchecked}"
     if report.tally.errors:
-        yield f"ERRORS: {report.tally.errors}, the last: {report.tally.last_error}"
+        kinds = ", ".join(f"{count} {kind}" for kind, count in report.tally.errors.most_common())
+        yield f"ERRORS: {report.tally.errors.total()} ({kinds}), the last: {report.tally.last_error}"
     if not report.broken and not report.unchecked:
         yield f"Nothing lost, nothing doubled, no gap: {report.gaps} gaps, {report.doubles} doubles."

@@ -216,7 +216,7 @@ class _Centre:
                 task.cancel()
             for desk, ended in zip(desks, await asyncio.gather(*desks, return_exceptions=True), strict=True):
                 if isinstance(ended, Exception):
-                    self._ledger.tally.error(f"the desk of {desk.get_name()}: {ended}")
+                    self._ledger.tally.error("a desk that ended", f"{desk.get_name()}: {ended}")
             await asyncio.gather(*others, return_exceptions=True)
 
     async def _all_in(self, desks: Sequence["asyncio.Task[None]"]) -> None:
@@ -253,7 +253,7 @@ class _Centre:
     async def close(self) -> None:
         """Nobody comes in any more; whoever is there is served, or sent home."""
         self.progress.phase = "closing"
-        errors = self._ledger.tally.errors
+        errors = self._ledger.tally.errors.total()
         self._crowd.leave_by(time.monotonic() + DRAIN_S + HURRY_S_MAX)
         await _bounded(HURRY_S_MAX, *(desk.last_round() for desk in self._desks))
         if not await self._empty_within(DRAIN_S):
@@ -266,7 +266,7 @@ class _Centre:
         self.progress.phase = "closed"
         await _bounded(HURRY_S_MAX, *(desk.leave() for desk in self._desks))
         await self._read_rest()
-        self._sent_home = errors == self._ledger.tally.errors
+        self._sent_home = errors == self._ledger.tally.errors.total()
 
     async def _empty_within(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
