@@ -37,7 +37,7 @@ BUILDS: Final = (
             ),
         ),
         scenarios.pause_the_owner,
-        ("journal", "refused", "lost", "doubled", "held twice", "left open", "tables", "it does not recover"),
+        ("journal", "refused", "lost", "doubled", "held twice", "left open", "tables", "it does not"),
     ),
     Build(
         "callers are answered before the commit",

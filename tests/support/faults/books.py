@@ -11,6 +11,10 @@ Piece = tuple[int, int]
 """What one frame said of the journal: it follows `prev`, and reaches to `seq`."""
 
 
+class BrokenPromise(Exception):
+    """What a client met on its way, in the words of `checker`: there is nothing to go on with."""
+
+
 @dataclass
 class StreamBook:
     """One subscriber's record over all its connections.

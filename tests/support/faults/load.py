@@ -16,7 +16,7 @@ from typing import Any, Final
 import httpx
 import websockets
 
-from tests.support.faults.books import Books, Hearing, StreamBook
+from tests.support.faults.books import Books, BrokenPromise, Hearing, StreamBook
 from tests.support.faults.cluster import Cluster, Node
 from tests.support.faults.receiver import Receiver
 
@@ -79,6 +79,8 @@ class Load:
         for each in self.agents:
             await self.insist("PUT", f"/v1/agents/{each}", json=body)
             made = await self.insist("POST", "/v1/tokens", json={"agent_id": each, "role": "agent", "ttl_s": 3600})
+            if made.status_code != httpx.codes.CREATED:
+                raise BrokenPromise(f"lost: agent {each}, who was acknowledged: {made.text[:200]}")
             desk = Desk(self, each, made.json()["token"])
             self.desks.append(desk)
             self.tasks[each] = asyncio.create_task(desk.run(), name=each)

@@ -13,6 +13,7 @@ from src.app.ground import opened
 from src.router.journal import Event
 from src.store import replay
 from src.store.postgres import PostgresStore
+from tests.support.faults.books import BrokenPromise
 from tests.support.faults.checker import check
 from tests.support.faults.cluster import Cluster, Node
 from tests.support.faults.load import Load
@@ -100,11 +101,18 @@ class Run:
         return median(found) if len(found) > LATE_MIN else None
 
     async def going_on(self) -> None:
-        """Wait until the load has gone on for some time, and some contacts more were taken."""
+        """Wait until the load has gone on for some time, and some contacts more were taken.
+
+        Raises:
+            BrokenPromise: they are not.
+        """
         until_s, posts = time.monotonic() + AFTER_S, len(self.load.books.posts)
-        async with asyncio.timeout(RECOVERY_S_MAX):
-            while time.monotonic() < until_s or len(self.load.books.posts) < posts + POSTS_MIN:
-                await asyncio.sleep(0.05)
+        try:
+            async with asyncio.timeout(RECOVERY_S_MAX):
+                while time.monotonic() < until_s or len(self.load.books.posts) < posts + POSTS_MIN:
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise BrokenPromise("it does not go on") from None
 
     async def finish(self, *, ended: bool = True) -> list[str]:
         """End the load and hold the books against the journal: every broken promise."""
