@@ -24,6 +24,7 @@ from src.api.schemas import (
 from src.cluster.wire import forwardable
 from src.delivery import views
 from src.dispatch import jobs, remarks
+from src.dispatch.admission import batch_weight
 from src.dispatch.config import terms
 from src.dispatch.facts import Answer, MessageFact
 from src.dispatch.inbound import InboundContact
@@ -150,6 +151,11 @@ class _TakeMany:
     """Several contacts in one turn, each judged on its own."""
 
     each: Sequence[jobs.TakeContact | Refused]
+
+    @property
+    def weight(self) -> int:
+        """It takes the time of so many ordinary requests."""
+        return batch_weight(len(self.each))
 
     def aside(self) -> "_TakeMany":
         """As it is: whoever asked does them one by one then."""

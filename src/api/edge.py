@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from src import metrics
 from src.api import problems
 from src.api.limits import HEADERS
-from src.dispatch.admission import Admission
+from src.dispatch.admission import Admission, batch_weight
 from src.dispatch.clock import SystemClock
 from src.dispatch.media import MEDIA_BYTES_MAX
 from src.errors import BodyTooLarge, Internal, Malformed, Overloaded, Refused
@@ -38,6 +38,9 @@ PRESSING: Final = 2.0
 WEIGHED_BYTES: Final = 4 * 1024
 """A body of so many bytes counts as one request more."""
 
+BATCH_WEIGHT_MAX: Final = REQUESTS_LEAST // 2
+"""A batch counts as its contacts do, but as no more requests than this: more would keep others out."""
+
 BODY_S_MAX: Final = 15.0
 BODY_BYTES_PER_S_MIN: Final = 8 * 1024
 """A body may take so long to come, and longer where so many bytes of it come in a second."""
@@ -45,7 +48,11 @@ BODY_BYTES_PER_S_MIN: Final = 8 * 1024
 ARRIVING_BYTES_MAX: Final = 128 * 1024 * 1024
 """What has come of bodies that are not complete. Those that come in one piece need none of it."""
 
-INTAKE: Final = ("/v1/contacts", "/v1/contacts:batch")
+BATCH: Final = "/v1/contacts:batch"
+CONTACT: Final = b'"channel"'
+"""Stands in each contact, and in no text: quotation marks in it are escaped."""
+
+INTAKE: Final = ("/v1/contacts", BATCH)
 NATIVE: Final = "/channels/"
 POLLS: Final = "/commands"
 """Where telephone systems wait for what is to be done."""
@@ -99,6 +106,8 @@ class Edge:
             if body is None:
                 return
             receive, weight = _again(body, receive), _weight(len(body), bytes_max)
+            if scope["path"] == BATCH:
+                weight = max(weight, min(batch_weight(body.count(CONTACT)), BATCH_WEIGHT_MAX))
             if not self._has_room(scope, caller, weight):
                 await self._turn_away(scope, receive, send)
                 return

@@ -26,6 +26,14 @@ FORGOTTEN: Final = 0.9
 REMEMBERED: Final = 0.95
 """So much of the best rate so far is believed in the next window, if nothing says otherwise."""
 
+BATCH_CONTACTS: Final = 4
+"""So many contacts of a batch take about the time of one that comes alone, with its request and its answer."""
+
+
+def batch_weight(contacts: int) -> int:
+    """What a batch of contacts takes, in ordinary requests."""
+    return 1 + contacts // BATCH_CONTACTS
+
 
 class Admission:
     """A bound on the expected wait of what is let in.

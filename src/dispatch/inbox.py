@@ -17,13 +17,13 @@ INBOX_WAIT_S: Final = 1.0
 
 INBOX_JOBS_FIRST: Final = 1_000
 INBOX_JOBS_LEAST: Final = 200
-"""Jobs that are let in while the rate is not known, and however low it is."""
+"""Jobs that are let in while the rate is not known, and however low it is. One with a `weight` counts as so many."""
 
 PRESSING: Final = 4.0
 """What agents and supervisors do frees the service of work: so many times as much of it may wait."""
 
 BATCH_JOBS_MAX: Final = 1_000
-"""Jobs that one commit takes."""
+"""Jobs that one commit takes, and what the last of them weighs beyond that."""
 
 QUIET_TURNS: Final = 2
 LET_IN_TURNS_MAX: Final = 20
@@ -41,6 +41,7 @@ class Item:
     future: "asyncio.Future[Any]"
     deadline: float | None = None
     origin: str | None = None
+    weight: int = 1
     outcome: Any = None
     error: Refused | None = None
 
@@ -80,15 +81,15 @@ class Inbox:
             TenantOverloaded: too much waits already.
             Refused: what the job was refused with.
         """
-        admission = self._admission
-        if not admission.fits(share=1.0 if hasattr(job, "aside") else PRESSING):
+        admission, weight = self._admission, getattr(job, "weight", 1)
+        if not admission.fits(weight, share=1.0 if hasattr(job, "aside") else PRESSING):
             metrics.TURNED_AWAY.labels("tenant").inc()
             retry_after_s = admission.turn_away()
             raise TenantOverloaded("too many requests wait for this tenant", retry_after_s=retry_after_s)
-        item = Item(job, once, asyncio.get_running_loop().create_future(), deadline, tracing.current())
+        item = Item(job, once, asyncio.get_running_loop().create_future(), deadline, tracing.current(), weight)
         self._waiting.append(item)
         self._wake.set()
-        admission.enter()
+        admission.enter(weight)
         served = False
         try:
             result: T | Repeated = await item.future
@@ -97,19 +98,20 @@ class Inbox:
             served = not isinstance(refusal, Unavailable)
             raise
         finally:
-            admission.leave(served=served)
+            admission.leave(weight, served=served)
         return result
 
     def take(self) -> list[Item]:
         """The next batch; whose time is over is refused instead."""
         batch: list[Item] = []
-        now = self._clock.monotonic()
-        while self._waiting and len(batch) < BATCH_JOBS_MAX:
+        now, size = self._clock.monotonic(), 0
+        while self._waiting and size < BATCH_JOBS_MAX:
             item = self._waiting.popleft()
             if item.deadline is not None and item.deadline < now:
                 item.fail(Unavailable("its time was over before its turn came"))
             else:
                 batch.append(item)
+                size += item.weight
         return batch
 
     def refuse_all(self, error: Refused) -> None:

@@ -314,7 +314,10 @@ _CUSTOMER_ID = CONTACT_COLUMNS.index("customer_id")
 
 
 class Job(Protocol[T_co]):
-    """Something that a caller wants of a tenant: what it must know first, and what it does in its turn."""
+    """Something that a caller wants of a tenant: what it must know first, and what it does in its turn.
+
+    One that does the work of many says of how many by its `weight`.
+    """
 
     def wants(self, wanted: Wanted, state: State) -> None:
         """Add the keys to look up before the turn; what is open is in `state` and need not be."""

@@ -1,6 +1,7 @@
 """The edge by itself: who goes away, and who waits."""
 
 import asyncio
+import json
 
 import pytest
 from starlette.requests import Request
@@ -8,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from src.api import edge
-from src.api.edge import BODY_BYTES_MAX, REQUESTS_FIRST, Edge
+from src.api.edge import BATCH, BATCH_WEIGHT_MAX, BODY_BYTES_MAX, REQUESTS_FIRST, Edge
 
 
 def scope_of(path: str) -> Scope:
@@ -133,3 +134,20 @@ async def test_what_has_come_of_others_bodies_is_bounded_and_those_in_one_piece_
         first.goes_on.set()
     assert first.status == 200
     assert tested._arriving == 0
+
+
+async def test_a_batch_counts_as_its_contacts_and_keeps_nobody_out_who_has_work_to_end() -> None:
+    inside = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        inside.append(tested._admission.inside)
+        await echo(scope, receive, send)
+
+    tested = Edge(app)
+    for contacts in (1, 50, 500):
+        body = json.dumps({"items": [{"channel": "webchat", "text": 'a "channel"'}] * contacts}).encode()
+        each = Caller(body)
+        each.goes_on.set()
+        await tested(with_body(BATCH, len(body)), each.receive, each.send)
+    assert [1, 13, BATCH_WEIGHT_MAX] == inside
+    assert BATCH_WEIGHT_MAX < edge.PRESSING * edge.REQUESTS_LEAST

@@ -2,11 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from src.dispatch.clock import SystemClock
-from src.dispatch.inbox import LET_IN_TURNS_MAX, Inbox
+from src.dispatch.inbox import BATCH_JOBS_MAX, INBOX_JOBS_FIRST, LET_IN_TURNS_MAX, Inbox, Item
 from src.dispatch.known import Wanted
 from src.dispatch.turn import Turn
-from src.errors import Unavailable
+from src.errors import TenantOverloaded, Unavailable
 from src.router.state import State
 
 
@@ -80,3 +82,33 @@ async def test_where_nobody_waits_no_turn_passes() -> None:
     asyncio.get_running_loop().call_soon(passed.set)
     await door.inbox.let_in()
     assert not passed.is_set()
+
+
+class Many(Nothing):
+    """Several contacts at a time."""
+
+    weight = INBOX_JOBS_FIRST // 2
+
+    def aside(self) -> "Many":
+        """As a contact that comes in has it."""
+        return self
+
+
+async def test_a_job_that_does_the_work_of_many_counts_as_so_many() -> None:
+    inbox = Inbox(SystemClock())
+    waiting = [asyncio.create_task(inbox.submit(Many(), None, None)) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(TenantOverloaded):
+        await waiting[2]
+    await asyncio.sleep(0)
+    inbox.refuse_all(Unavailable("it is over"))
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert inbox._admission.inside == 0
+
+
+async def test_one_commit_takes_as_much_work_however_it_is_packed() -> None:
+    inbox = Inbox(SystemClock())
+    weights = [BATCH_JOBS_MAX - 1, 500, 1]
+    for each in weights:
+        inbox._waiting.append(Item(Nothing(), None, asyncio.get_running_loop().create_future(), weight=each))
+    assert [weights[:2], weights[2:]] == [[each.weight for each in inbox.take()] for _ in range(2)]

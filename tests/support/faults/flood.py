@@ -24,7 +24,8 @@ ANSWER_S_MAX: Final = 15.0
 class Answers:
     """What came back. Latencies are seconds from the moment at which a post was due; `late_s` is how late it was sent.
 
-    `taken` are external id and contact id of what was acknowledged, `in_doubt` external ids of what was not answered.
+    A post is one contact, or a batch of them. `taken` are external id and contact id of what was acknowledged,
+    `in_doubt` external ids of what was not answered.
     """
 
     taken: list[tuple[str, str]] = field(default_factory=list)
@@ -44,7 +45,7 @@ class Answers:
 
     @property
     def rate(self) -> float:
-        """Contacts taken in a second."""
+        """Posts taken in a second."""
         return len(self.taken_s) / self.lasted_s
 
     def quantile_s(self, share: float) -> float:
@@ -59,13 +60,21 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 async def flood(
-    ports: Sequence[int], key: str, prefix: str, *, at_once: int = 0, rate: float = 0.0, seconds: float = 0.0
+    ports: Sequence[int],
+    key: str,
+    prefix: str,
+    *,
+    at_once: int = 0,
+    rate: float = 0.0,
+    seconds: float = 0.0,
+    batch: int = 0,
 ) -> Answers:
     """Post from a process of its own for some seconds: `at_once` gateways that wait for their answers, or at a rate.
 
-    Without `seconds`: so many gateways that post once and do not give up.
+    Without `seconds`: so many gateways that post once and do not give up. With `batch`: so many contacts at a time.
     """
     asked = {"ports": list(ports), "key": key, "prefix": prefix, "seconds": seconds, "at_once": at_once, "rate": rate}
+    asked["batch"] = batch
     command = (sys.executable, __file__, json.dumps(asked))
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     said, _ = await process.communicate()
@@ -76,10 +85,10 @@ async def flood(
 class Flood:
     """Many gateways at once."""
 
-    def __init__(self, ports: Sequence[int], key: str, prefix: str) -> None:
+    def __init__(self, ports: Sequence[int], key: str, prefix: str, batch: int) -> None:
         self._ports = itertools.cycle(ports)
         self._head = f"authorization: Bearer {key}\r\ncontent-type: application/json\r\nhost: localhost\r\n"
-        self._prefix = prefix
+        self._prefix, self._batch = prefix, batch
         self._numbers = itertools.count()
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
@@ -135,20 +144,23 @@ class Flood:
         """Post one; when to come back, if it was refused."""
         external_id = external_id or f"{self._prefix}{next(self._numbers)}"
         answers.late_s = max(answers.late_s, time.monotonic() - due)
-        identity = {"type": "web_user", "value": f"u{hash(external_id) % 500}"}
-        body = json.dumps({"channel": "webchat", "external_id": external_id, "identity": identity, "tags": []})
-        request = f"POST /v1/contacts HTTP/1.1\r\n{self._head}content-length: {len(body)}\r\n\r\n{body}".encode()
+        names = [f"{external_id}.{number}" for number in range(self._batch)]
+        path = "/v1/contacts:batch" if names else "/v1/contacts"
+        body = json.dumps({"items": [_contact(each) for each in names]} if names else _contact(external_id))
+        request = f"POST {path} HTTP/1.1\r\n{self._head}content-length: {len(body)}\r\n\r\n{body}".encode()
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
                 status, headers, answer = await self._ask(request)
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
-            answers.in_doubt.append(external_id)
+            answers.in_doubt.extend(names or [external_id])
             return 1.0
         answers.statuses[str(status)] += 1
         latency_s = time.monotonic() - due
         if status in (200, 201):
             answers.taken_s.append(latency_s)
-            answers.taken.append((external_id, json.loads(answer)["id"]))
+            said = json.loads(answer)
+            contacts = [each["contact"] for each in said["items"]] if names else [said]
+            answers.taken.extend(zip(names or [external_id], [each["id"] for each in contacts], strict=True))
             return None
         answers.refused_s.append(latency_s)
         answers.retry_after[headers.get("retry-after", "")] += 1
@@ -175,9 +187,14 @@ class Flood:
         return int(first.split()[1]), headers, answer
 
 
+def _contact(external_id: str) -> dict[str, Any]:
+    identity = {"type": "web_user", "value": f"u{hash(external_id) % 500}"}
+    return {"channel": "webchat", "external_id": external_id, "identity": identity, "tags": []}
+
+
 async def main(asked: dict[str, Any]) -> Answers:
     """Do what was asked for on the command line."""
-    found = Flood(asked["ports"], asked["key"], asked["prefix"])
+    found = Flood(asked["ports"], asked["key"], asked["prefix"], asked["batch"])
     if not asked["seconds"]:
         answers = await found.rush(asked["at_once"])
     elif asked["rate"]:
