@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from src.api import problems
 from src.api.budgets import with_budget
-from src.api.context import Context, Ctx, Cursor, Json, default_region
+from src.api.context import Context, Ctx, Cursor, Json, default_region, region_for
 from src.api.schemas import (
     BatchBody,
     CancelBody,
@@ -79,7 +79,9 @@ def terms_of(body: NeedBody) -> Terms:
 async def post_contact(body: ContactBody, ctx: Ctx) -> Response:
     """Take in a contact. The same `external_id` again gives the same contact, with 200."""
     ctx.principal.need("contacts:write")
-    status, contact = await opened(ctx, jobs.take(inbound(body), await region(ctx)))
+    said = inbound(body)
+    read_in = await region_for(ctx.services, ctx.tenant, (said.identity, *said.also))
+    status, contact = await opened(ctx, jobs.take(said, read_in))
     return Json(contact, status)
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, cast
@@ -32,6 +32,7 @@ from src.dispatch.ports import Clock, Store
 from src.dispatch.turn import Job, Once, Repeated
 from src.dispatch.versions import ANY, Precondition, Versioned, version
 from src.errors import BadCursor, Malformed, StartupError, UnknownParameter
+from src.profile.identities import Identity, needs_region
 from src.profile.masking import masked
 from src.router.model import Settings
 from src.store.callbook import CallBook
@@ -95,6 +96,13 @@ class Services:
 async def default_region(found: Services, tenant: str) -> str:
     """Where the tenant's telephone numbers without a country code are read (ISO 3166)."""
     return (await settings_of(found, tenant)).default_region
+
+
+async def region_for(found: Services, tenant: str, identities: Iterable[Identity]) -> str | None:
+    """The same, to read these identities; None: they read the same anywhere, and the store was not asked."""
+    if found.owner.settings(tenant) is not None or any(map(needs_region, identities)):
+        return await default_region(found, tenant)
+    return None
 
 
 async def settings_of(found: Services, tenant: str) -> Settings:

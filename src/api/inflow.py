@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
-from src.api.context import Services, default_region
+from src.api.context import Services, region_for
 from src.channels.base import Account, Channel
 from src.dispatch import jobs
 from src.dispatch.inbound import Inbound, InboundDigits, InboundHangup
@@ -27,7 +28,9 @@ async def account_of(found: Services, channel_name: str, account_name: str) -> t
 
 async def take(found: Services, account: Account, inbound: Sequence[Inbound]) -> Sequence[jobs.Taken]:
     """Have what came in taken, in its order."""
-    region = await default_region(found, account.tenant) if inbound else None
+    known = [each for each in inbound if not isinstance(each, InboundHangup | InboundDigits)]
+    said = chain.from_iterable((each.identity, *each.also) for each in known)
+    region = await region_for(found, account.tenant, said)
     taken = []
     for each in inbound:
         try:

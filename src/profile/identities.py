@@ -154,6 +154,17 @@ def plain(value: str, scope: str) -> str:
     return value.removesuffix(f"@{scope}") if scope else value
 
 
+def needs_region(identity: Identity) -> bool:
+    """Whether its normal form depends on where it is read: it is a telephone number, and has no country code."""
+    if identity.type != "phone":
+        return False
+    try:
+        phonenumbers.parse(identity.value.strip(), None)
+    except phonenumbers.NumberParseException:
+        return True
+    return False
+
+
 def _e164(value: str, default_region: str | None) -> str:
     try:
         number = phonenumbers.parse(value, default_region)

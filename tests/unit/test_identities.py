@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.profile.identities import TOKEN_TYPES, Identity, disagreement, normalised, plain
+from src.profile.identities import TOKEN_TYPES, Identity, disagreement, needs_region, normalised, plain
 
 
 @pytest.mark.parametrize("kind", ["external_id", "visitor", "sip_user", "call", "web_user"])
@@ -74,3 +74,25 @@ def test_two_extensions_of_one_number_are_two() -> None:
     found = [normalised(Identity("phone", each), default_region="CN").value for each in numbers]
     assert ["+861062345678;ext=5", "+861062345678;ext=6", "+861062345678"] == found
     assert found[0] == normalised(Identity("phone", found[0])).value, "it is its own normal form"
+
+
+@pytest.mark.parametrize(
+    ("value", "depends"),
+    [
+        ("+86 138 0013 8000", False),
+        ("tel:+1-201-555-0123;ext=5", False),
+        ("tel:13800138000;phone-context=+86", False),
+        (" ＋8613800138000 ", False),
+        ("13800138000", True),
+        ("0086 138 0013 8000", True),
+        ("+0086 138 0013 8000", True),
+        ("+999 1380 0138", True),
+        ("nobody", True),
+    ],
+)
+def test_where_a_number_is_read_matters_only_without_a_country_code(value: str, depends: bool) -> None:
+    identity = Identity("phone", value)
+    assert needs_region(identity) is depends
+    if not depends:
+        assert len({normalised(identity, default_region=each).value for each in (None, "CN", "US", "IT")}) == 1
+    assert not needs_region(Identity("member", value))
