@@ -60,6 +60,7 @@ from src.api.webchat.pace import Paces
 from src.api.webchat.presence import Presence
 from src.api.webchat.silence import keep_silence
 from src.api.webchat.waiting import Waiting
+from src.app.gathering import GatheringHttp
 from src.app.ground import Notice, archive_dir, first_start, opened, sealer_of, secret_key, secret_keys
 from src.app.large_pages import keep_large
 from src.app.posting import WebhookPoster
@@ -207,7 +208,9 @@ async def service(settings: Settings, url: str) -> AsyncIterator[tuple[FastAPI, 
         parts = Parts(store, hub, clock, new_id, lease.good, hub.live_sessions, sender, sender, sender, poster)
         owner = Owner(process, store, parts, peers)
         if internal is not None:
-            await stack.enter_async_context(internal.serving(InternalApp(process, secret, owner.carry_out)))
+            await stack.enter_async_context(
+                internal.serving(InternalApp(process, secret, owner.carry_out), GatheringHttp)
+            )
         visits = store.visits()
         found = Services(
             owner=owner,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvicorn
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from src.cluster import wire
 from src.cluster.peers import PATH, WRONG_PROCESS
@@ -145,11 +146,11 @@ class InternalServer:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @contextlib.asynccontextmanager
-    async def serving(self, app: InternalApp) -> AsyncIterator[None]:
-        """Serve for as long as the context lasts."""
+    async def serving(self, app: InternalApp, http: type[HttpToolsProtocol]) -> AsyncIterator[None]:
+        """Serve for as long as the context lasts; `http` is what each connection is."""
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=http,
             ws="none",
             lifespan="off",
             access_log=False,

@@ -1,13 +1,15 @@
 """Orders to other processes, over HTTP: what waits for one tenant travels in one request."""
 
 import asyncio
+import io
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from itertools import chain, count
 from typing import Any, Final, Self
 
-import httpx
+import aiohttp
 import structlog
 
 from src.cluster import wire
@@ -27,7 +29,11 @@ ORDERS_A_FLIGHT: Final = 200
 FLIGHT_BYTES: Final = 16 * 1024 * 1024
 """One that is larger by itself still travels, alone."""
 
+ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+DETAIL_BYTES_MAX: Final = 200
+
 CONNECT_S_MAX: Final = 1.0
+IDLE_S_MAX: Final = 30.0
 SPARE_S: Final = 0.5
 """So much longer than the owner has for an order it is waited for its answer."""
 
@@ -64,11 +70,12 @@ class HttpPeers:
         self._process = process
         self._signer = Signer(secret)
         self._numbers = count(1)
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(None, connect=CONNECT_S_MAX),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30),
-            trust_env=False,
-            verify=trusted(),
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, use_dns_cache=False, ssl=trusted(), keepalive_timeout=IDLE_S_MAX),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S_MAX),
+            skip_auto_headers=("accept", "accept-encoding", "user-agent", "content-type"),
+            auto_decompress=False,
         )
         self._lines: dict[tuple[str, str], _Line] = {}
         self._flying: set[asyncio.Task[None]] = set()
@@ -80,7 +87,7 @@ class HttpPeers:
         """End what is under way."""
         for task in self._flying:
             task.cancel()
-        await self._client.aclose()
+        await self._session.close()
 
     async def ask(self, peer: Process, tenant: str, order: Order[Any], left_s: float) -> Any:  # noqa: ANN401  # its result
         """Have an order carried out by the process that serves its tenant, within so many seconds.
@@ -141,9 +148,8 @@ class HttpPeers:
         longest_s = max(each.deadline for each in passengers) - now
         try:
             async with asyncio.timeout(longest_s + SPARE_S):
-                answer = await self._client.post(f"{line.peer.address}{PATH}", content=body, headers=head.headers())
-            outcomes = self._outcomes(answer, head, len(passengers))
-        except (httpx.HTTPError, TimeoutError, wire.Untravelled, OSError) as error:
+                outcomes = await self._asked(line.peer, head, body, len(passengers))
+        except (aiohttp.ClientError, TimeoutError, wire.Untravelled, OSError) as error:
             outcomes = [PeerLost(f"the process that serves this tenant cannot be reached: {error!r}")] * len(passengers)
         except NotOwner as refusal:
             outcomes = [refusal] * len(passengers)
@@ -155,24 +161,38 @@ class HttpPeers:
             else:
                 each.future.set_result(outcome[0])
 
-    def _outcomes(self, answer: httpx.Response, head: Head, count: int) -> list[Any]:
+    async def _asked(self, peer: Process, head: Head, body: bytes, count: int) -> list[Any]:
         """What came of each order: its result in a list of one, or the refusal."""
-        if answer.status_code == WRONG_PROCESS:  # unsigned, whoever says so: it is asked again, as if nothing had come
-            raise NotOwner("another process has taken its place")
-        if answer.status_code != httpx.codes.OK:
-            _log.error("orders.refused", status=answer.status_code, detail=answer.text[:200])
-            raise wire.Untravelled(f"answered with {answer.status_code}")
-        if not self._signer.answers(head, answer.content, answer.headers.get(MAC.decode(), "")):
+        data = io.BytesIO(body)  # of bytes as they are more than one mebibyte is warned of
+        url = f"{peer.address}{PATH}"
+        async with self._session.post(url, data=data, headers=head.headers(), allow_redirects=False) as answer:
+            if answer.status == WRONG_PROCESS:  # unsigned, whoever says so: it is asked again, as if nothing had come
+                raise NotOwner("another process has taken its place")
+            if answer.status != HTTPStatus.OK:
+                _log.error(
+                    "orders.refused",
+                    status=answer.status,
+                    detail=(await answer.content.read(200)).decode(errors="replace"),
+                )
+                raise wire.Untravelled(f"answered with {answer.status}")
+            if answer.content_length is None or answer.content_length > ANSWER_BYTES_MAX:
+                raise wire.Untravelled("the answer does not say how long it is, or is too long")
+            said, mac = await answer.read(), answer.headers.get(MAC.decode(), "")
+        if not self._signer.answers(head, said, mac):
             raise wire.Untravelled("the answer is not that process's")
-        outcomes: list[Any] = []
-        for encoded in wire.load(answer.content):
-            try:
-                outcomes.append(wire.load(encoded))
-            except wire.Untravelled as error:
-                outcomes.append(PeerLost(str(error)))
-        if len(outcomes) != count:
-            raise wire.Untravelled("answers are missing")
-        return outcomes
+        return _outcomes(said, count)
+
+
+def _outcomes(said: bytes, count: int) -> list[Any]:
+    outcomes: list[Any] = []
+    for encoded in wire.load(said):
+        try:
+            outcomes.append(wire.load(encoded))
+        except wire.Untravelled as error:
+            outcomes.append(PeerLost(str(error)))
+    if len(outcomes) != count:
+        raise wire.Untravelled("answers are missing")
+    return outcomes
 
 
 def _boarded(waiting: deque[_Passenger]) -> list[_Passenger]:

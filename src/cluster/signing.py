@@ -43,10 +43,10 @@ class Head:
             return None
         return cls(sender, int(number), digest, mac)
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
+    def headers(self) -> dict[str, str]:
         """As it travels."""
         found = {SENDER: self.sender, NUMBER: str(self.number), DIGEST: self.digest, MAC: self.mac}
-        return [(name, value.encode("ascii")) for name, value in found.items()]
+        return {name.decode("ascii"): value for name, value in found.items()}
 
 
 class Signer:

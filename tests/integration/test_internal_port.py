@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from src.app.gathering import GatheringHttp
 from src.cluster import internal, wire
 from src.cluster.internal import BODY_BYTES_MAX, InternalApp, InternalServer
 from src.cluster.peers import PATH, HttpPeers
@@ -37,7 +38,7 @@ class Owner:
 @asynccontextmanager
 async def process(owner: Owner) -> AsyncIterator[Process]:
     server = InternalServer.bound("127.0.0.1", 0)
-    async with server.serving(InternalApp("p1", SECRET, owner.carry_out)):
+    async with server.serving(InternalApp("p1", SECRET, owner.carry_out), GatheringHttp):
         yield Process("p1", server.address(towards=""))
 
 
@@ -67,12 +68,11 @@ async def test_a_process_can_leave_though_another_has_fallen_silent_in_the_middl
 ) -> None:
     monkeypatch.setattr(internal, "SHUTDOWN_S_MAX", 1)
     head = Signer(SECRET).request("p0", "p1", 1, BODY)
-    lines = b"".join(name + b": " + value + b"\r\n" for name, value in head.headers())
     owner = Owner()
     async with asyncio.timeout(10), process(owner) as there:
         _, silent = await asyncio.open_connection("127.0.0.1", httpx.URL(str(there.address)).port)
         begun = f"POST {PATH} HTTP/1.1\r\nhost: p1\r\ncontent-length: {len(BODY)}\r\n"
-        silent.write(begun.encode() + lines + b"\r\n")
+        silent.write(begun.encode() + _raw(head) + b"\r\n")
         await silent.drain()
         await post(there, Signer(SECRET).request("p0", "p1", 2, BODY))
     assert 1 == owner.done
@@ -116,7 +116,7 @@ async def test_nothing_of_a_strangers_body_is_taken_in() -> None:
 
 
 def _raw(head: Head) -> bytes:
-    return b"".join(name + b": " + value + b"\r\n" for name, value in head.headers())
+    return "".join(f"{name}: {value}\r\n" for name, value in head.headers().items()).encode()
 
 
 @pytest.mark.parametrize("answerer", ["another secret", "no secret"])
