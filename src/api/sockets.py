@@ -56,8 +56,10 @@ async def until_first(*ways: Callable[[], Any]) -> None:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            with contextlib.suppress(*GONE):
-                task.result()
+            # Not raised here unless it must be: it would hold this frame, which holds the tasks, which hold it.
+            error = task.exception()
+            if error is not None and not isinstance(error, GONE):
+                raise error
     finally:
         for task in tasks:
             task.cancel()

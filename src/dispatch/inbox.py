@@ -86,19 +86,20 @@ class Inbox:
             metrics.TURNED_AWAY.labels("tenant").inc()
             retry_after_s = admission.turn_away()
             raise TenantOverloaded("too many requests wait for this tenant", retry_after_s=retry_after_s)
-        item = Item(job, once, asyncio.get_running_loop().create_future(), deadline, tracing.current(), weight)
-        self._waiting.append(item)
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(Item(job, once, future, deadline, tracing.current(), weight))
         self._wake.set()
         admission.enter(weight)
         served = False
         try:
-            result: T | Repeated = await item.future
+            result: T | Repeated = await future
             served = True
         except Refused as refusal:
             served = not isinstance(refusal, Unavailable)
             raise
         finally:
             admission.leave(weight, served=served)
+            del future  # a refusal holds this frame, and with it all that its order knew, for as long as this holds it
         return result
 
     def take(self) -> list[Item]:

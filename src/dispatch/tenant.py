@@ -296,7 +296,7 @@ class TenantLoop:
             else:
                 item.outcome = _run_once(item.job, item.once, turn)
         except Refused as refusal:
-            item.error = refusal
+            item.error = refusal.with_traceback(None)  # whose frames would hold it by the item: a circle
         if item.origin is not None:
             turn.origins.update((each.seq, item.origin) for each in turn.events[before:])
 
