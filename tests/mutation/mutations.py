@@ -607,4 +607,16 @@ MUTATIONS: Final = (
         "to = None if held is None else held.agent_id",
         "an owner does not hear that the promise is overdue",
     ),
+    Mutation(
+        "deadlines.py",
+        "turns_at = None if quiet is None else hours.next_change(quiet, board.now)",
+        "turns_at = None",
+        "nobody looks again at who is left in peace when the quiet hours are over",
+    ),
+    Mutation(
+        "handlers/configuration.py",
+        'attrgetter("wait_flag_s", "park_return_s", "restraint")',
+        'attrgetter("wait_flag_s", "park_return_s")',
+        "quiet hours that are others now concern nobody who waits already",
+    ),
 )

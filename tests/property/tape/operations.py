@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from src.router import commands as c
 from src.router import events as ev
+from src.router import hours
 from src.router.model import (
     AgentConfig,
     Alarm,
@@ -110,6 +111,15 @@ def receive(player: "Player", dice: Dice) -> c.Receive:
         aside=dice.once_in(30),
         **_earlier(player, dice),
     )
+
+
+def reach_out(player: "Player", dice: Dice) -> c.Command | None:
+    """An agent is to turn to a customer of its own accord: in quiet hours that waits, unless it is urgent."""
+    there = [each.id for each in player.engine.state.agents.values() if each.there]
+    if not there:
+        return None
+    command = replace(receive(player, dice), tags=_tags(dice, 1), terms=Terms(), continues=None, aside=False)
+    return replace(command, responsible_id=dice.choice(there), outbound=True, urgent=dice.once_in(8))
 
 
 def _text(dice: Dice) -> str:
@@ -612,6 +622,12 @@ def put_settings(player: "Player", dice: Dice) -> c.Command:
     )
 
 
+def restrain(player: "Player", dice: Dice) -> c.Command:
+    """Quiet hours are others, and nothing else."""
+    restraint = Restraint() if dice.once_in(3) else Restraint(_quiet(dice))
+    return c.PutSettings(replace(player.engine.config.settings, restraint=restraint))
+
+
 def delete_named(_: "Player", dice: Dice) -> c.Command:
     kind, names = dice.one(
         ("queue", QUEUES), ("pilot", ("p1", "p2")), ("rule", ("r1", "r2")), ("tag", SKILLS), ("department", ("law",))
@@ -632,7 +648,11 @@ def reconfigure(player: "Player", dice: Dice) -> c.Command:
 
 
 def pass_time(player: "Player", dice: Dice) -> c.Command:
-    due = player.engine.next_due()
+    quiet, due = player.engine.config.settings.restraint.quiet, player.engine.next_due()
+    turns_at = None if quiet is None or not dice.once_in(8) else hours.next_change(quiet, player.now)
+    if turns_at is not None:
+        player.now = turns_at
+        return c.Tick()
     if due is not None and due < player.now + 60_000 and dice.once_in(4):
         player.now = max(player.now, due - dice.one(0, 0, 1))
     else:
@@ -710,6 +730,8 @@ SELDOM: Final[dict[str, Operation]] = {
     "put_tag": put_tag,
     "put_department": put_department,
     "put_settings": put_settings,
+    "restrain": restrain,
+    "reach_out": reach_out,
     "delete_named": delete_named,
     "reconfigure": reconfigure,
     "explain": explain,
