@@ -1,7 +1,7 @@
 """A contact centre in an engine, as large as wanted, and lives of contacts in it. Made alike each time."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, cycle
 from random import Random
@@ -45,7 +45,7 @@ _ALWAYS: Final = dict.fromkeys(range(7), ((0, 1440),))
 class Size:
     """How many agents there are, whether each has a profile of its own, and how many contacts wait.
 
-    `full`: all agents have something to do, as they have while others wait.
+    `full`: all agents have something to do, as they have while others wait, but nobody waits.
     """
 
     agents: int
@@ -107,13 +107,17 @@ def policies() -> Config:
     return Config(queues=queues, rules=rules, pilots={"pilot": pilot}, settings=settings)
 
 
+Coming = tuple[c.Receive, str]
+"""A contact that is about to come, and an agent who could take it."""
+
+
 class Centre:
     """An engine with agents who are there, and contacts that come, are accepted and completed.
 
     Without anybody waiting, half of the agents are free and each contact is offered at once. With contacts waiting, no
     agent is free: each that completes a contact takes the next one, while another comes and waits. A tenth of those who
-    wait has been there longest and fits nobody. A centre that is full with nobody waiting does the same: what comes
-    waits until an agent completes who can take it.
+    wait has been there longest and fits nobody. A centre that is full with nobody waiting decides the same: what comes
+    waits, and the next agent to complete is one who can take it.
     """
 
     def __init__(self, size: Size, progress: Callable[[int], None]) -> None:
@@ -126,11 +130,14 @@ class Centre:
         self.engine = Engine(self._new_id, policies(), State())
         self._now = BEGIN
         self._active: deque[str] = deque()
+        self._active_of: dict[str, str] = {}  # by agent, where it is said who completes
         self._done = 0
         self._progress = progress
         profiles = [self._skills() for _ in range(size.agents if size.unique else min(size.agents, SHARED_PROFILES))]
         self._hire(profiles)
-        self._needs = cycle([self._need(profiles) for _ in range(NEEDS)])
+        needs = [self._need(profiles) for _ in range(NEEDS)]
+        self._needs = cycle(needs)
+        self._takers = cycle([_takers(tags, profiles, size.agents) for *_, tags in needs])
         self._fill()
 
     # -- building -----------------------------------------------------------------------------------------------
@@ -184,19 +191,19 @@ class Centre:
 
     # -- living -------------------------------------------------------------------------------------------------
 
-    def coming(self, contacts: int) -> list[c.Receive]:
+    def coming(self, contacts: int) -> list[Coming]:
         """So many contacts that are about to come. To make them is the work of who posts them, not of the engine."""
-        return [self._receive(*next(self._needs)) for _ in range(contacts)]
+        return [(self._receive(*next(self._needs)), next(next(self._takers))) for _ in range(contacts)]
 
-    def live(self, coming: list[c.Receive]) -> int:
+    def live(self, coming: list[Coming]) -> int:
         """The lives of these contacts; gives how many commands were decided for them."""
-        return sum([self._life(each) for each in coming])
+        return sum([self._life(*each) for each in coming])
 
-    def _life(self, command: c.Receive) -> int:
+    def _life(self, command: c.Receive, taker: str) -> int:
         self._now += 1
         offers = self._decide(command)
         if self.size.is_full:
-            offers += self._complete()
+            offers += self._complete() if self.size.waiting else self._complete_of(taker)
             self._take(offers)
             return 2 + len(offers)
         if not offers:
@@ -222,13 +229,26 @@ class Centre:
     def _complete(self) -> list[str]:
         return self._decide(c.Complete(self._active.popleft(), fields=_FILLED_IN))
 
+    def _complete_of(self, agent_id: str) -> list[str]:
+        return self._decide(c.Complete(self._active_of[agent_id], fields=_FILLED_IN))
+
     def _take(self, offers: list[str]) -> None:
         for assignment_id in offers:
             self.engine.decide(c.Accept(assignment_id), self._now)
-            self._active.append(assignment_id)
+            if self.size.full:
+                self._active_of[self.engine.state.assignments[assignment_id].agent_id] = assignment_id
+            else:
+                self._active.append(assignment_id)
             self.offered += 1
 
     def _decide(self, command: c.Command) -> list[str]:
         """The assignments that a command offered."""
         decision = self.engine.decide(command, self._now)
         return [each.data["assignment_id"] for each in decision.events if each.type == "contact.offered"]
+
+
+def _takers(tags: Sequence[TagRequest], profiles: Sequence[dict[str, int]], agents: int) -> Iterator[str]:
+    """The agents who have what these tags require, in turns and without end."""
+    required = [each for each in tags if each.required]
+    fits = [all(skills.get(each.tag, 0) >= each.level for each in required) for skills in profiles]
+    return (f"agent{each % agents:06d}" for each in count() if fits[each % agents % len(profiles)])
