@@ -116,6 +116,8 @@ class HttpPeers:
                 return await passenger.future
         except TimeoutError as error:
             raise PeerLost("the process that serves this tenant does not answer") from error
+        finally:
+            del passenger  # a refusal holds this frame, which must not hold the refusal: a circle
 
     def gone(self, processes: Collection[str]) -> None:
         """These processes count as dead: what was sent to them is not waited for."""

@@ -1,7 +1,9 @@
 """The port between processes: an order is carried out for who has the secret, once, and its answer is believed."""
 
 import asyncio
+import gc
 import itertools
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +19,7 @@ from src.cluster.peers import PATH, HttpPeers
 from src.cluster.signing import WINDOW, Head, Once, Signer
 from src.dispatch.orders import Order, Wake
 from src.dispatch.ports import Process
-from src.errors import PeerLost
+from src.errors import NotFound, PeerLost
 
 SECRET = "a secret for tests"
 BODY = wire.dump(["t", [[wire.dump(Order("o1", Wake())), 5.0]]])
@@ -51,6 +53,25 @@ async def test_an_order_travels_and_its_answer_comes_back() -> None:
     owner = Owner()
     async with process(owner) as there, HttpPeers("p0", SECRET) as peers:
         assert [1, 2, 3] == [await peers.ask(there, "t", Order("o1", Wake()), 5.0) for _ in range(3)]
+
+
+async def test_a_refusal_that_has_travelled_is_freed_at_once() -> None:
+    class Refusing(Owner):
+        async def carry_out(self, tenant: str, order: Order[Any], left_s: float) -> Any:
+            raise NotFound("there is none")
+
+    seen = []
+    gc.disable()
+    try:
+        async with process(Refusing()) as there, HttpPeers("p0", SECRET) as peers:
+            try:
+                await peers.ask(there, "t", Order("o1", Wake()), 5.0)
+            except NotFound as refusal:
+                seen.append(weakref.ref(refusal))
+            await asyncio.sleep(0)
+            assert [None] == [each() for each in seen]
+    finally:
+        gc.enable()
 
 
 async def test_what_was_listened_to_is_not_done_again() -> None:
