@@ -113,7 +113,8 @@ def start(name: str, arguments: list[str], folder: Path, **environment: str) -> 
     """Start a Python program, given by the interpreter's arguments; it takes its port from CORDBOARD_PORT."""
     port = free_port()
     log = folder / f"{name}.log"
-    own = {each: value for each, value in os.environ.items() if not each.startswith("CORDBOARD_")}
+    left_out = ("CORDBOARD_", "PYTHONDONTWRITEBYTECODE")  # an operator's service has been started before
+    own = {each: value for each, value in os.environ.items() if not each.startswith(left_out)}
     settings = {"CORDBOARD_PORT": str(port), **environment}
     with log.open("ab") as file:
         process = subprocess.Popen(  # noqa: S603  # modules of this project

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from src.api.configuration import insist_on_queue
 from src.api.context import Context, Ctx, Json, OnlyIf, Paged, page_of, tagged
+from src.api.routing import Router
 from src.api.schemas import AccountBody, Name
 from src.delivery import views
 from src.dispatch import jobs
@@ -14,7 +14,7 @@ from src.dispatch.facts import AccountFact
 from src.errors import AccountTaken, Malformed, NotFound
 from src.router import commands
 
-router = APIRouter(prefix="/v1", tags=["configuration"])
+router = Router(prefix="/v1", tags=["configuration"])
 
 
 def _account(fact: AccountFact) -> views.Json:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.contacts import LIMIT_MAX
 from src.api.context import Context, Ctx, Cursor, Json, OnlyIf, Paged, Services, page_of, tagged
+from src.api.routing import Router
 from src.api.schemas import AgentBody, CompleteBody, DeclineBody, Id, Name, PresenceBody, ReasonBody
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -25,7 +26,7 @@ from src.router import commands
 from src.router.entities import AGENT_COLUMNS, ASSIGNMENT_COLUMNS, Assignment, Row
 from src.router.state import State
 
-router = APIRouter(prefix="/v1", tags=["agents"])
+router = Router(prefix="/v1", tags=["agents"])
 
 WAIT_S_MAX: Final = 60
 

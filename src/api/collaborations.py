@@ -3,11 +3,12 @@
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.contacts import Limit, readable
 from src.api.context import Context, Ctx, Cursor, Json
+from src.api.routing import Router
 from src.api.schemas import (
     CloseBody,
     CollaborateBody,
@@ -29,7 +30,7 @@ from src.router import commands
 from src.router.entities import COLLABORATION_COLUMNS, Row
 from src.router.model import Deadlines
 
-router = APIRouter(prefix="/v1", tags=["collaborations"])
+router = Router(prefix="/v1", tags=["collaborations"])
 
 _REASON: Final = COLLABORATION_COLUMNS.index("reason")
 

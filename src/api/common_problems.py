@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.collaborations import helps_in
 from src.api.contacts import Limit, read, readable
 from src.api.context import Context, Ctx, Cursor, Json, OnlyIf, Paged, page_of, tagged
+from src.api.routing import Router
 from src.api.schemas import CommonProblemBody, Id, LinkBody, Name, SolveBody
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -16,7 +17,7 @@ from src.dispatch.facts import ProblemFact
 from src.errors import Forbidden, NotFound
 from src.store.problems import LinkedContact, ProblemQueries
 
-router = APIRouter(prefix="/v1", tags=["common problems"])
+router = Router(prefix="/v1", tags=["common problems"])
 
 
 def _shown(fact: ProblemFact) -> views.Json:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from src.api.context import Context, Ctx, Json, OnlyIf, Paged, Paging, Services, page_of, tagged
+from src.api.routing import Router
 from src.api.schemas import (
     AgentBody,
     DepartmentBody,
@@ -46,7 +47,7 @@ from src.router.state import State
 from src.store.measures import Measures
 from src.store.problems import ProblemQueries
 
-router = APIRouter(prefix="/v1", tags=["configuration"])
+router = Router(prefix="/v1", tags=["configuration"])
 
 Kind = Literal["queue", "tag", "rule", "pilot", "department"]
 

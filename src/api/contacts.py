@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import ValidationError
 from starlette.responses import Response
 
 from src.api import problems
 from src.api.budgets import with_budget
 from src.api.context import Context, Ctx, Cursor, Json, default_region, region_for
+from src.api.routing import Router
 from src.api.schemas import (
     BatchBody,
     CancelBody,
@@ -39,7 +40,7 @@ from src.router.model import Terms
 from src.router.state import State
 from src.store.queries import ContactRead
 
-router = APIRouter(prefix="/v1", tags=["contacts"])
+router = Router(prefix="/v1", tags=["contacts"])
 
 LIMIT_MAX: Final = 200
 _STATE: Final = CONTACT_COLUMNS.index("state")

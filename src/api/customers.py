@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.contacts import Limit, identity_of, region
 from src.api.context import Context, Ctx, Cursor, Json
 from src.api.privacy import missing
+from src.api.routing import Router
 from src.api.schemas import (
     ConflictVerdict,
     CustomerPatch,
@@ -31,7 +32,7 @@ from src.profile.identities import Identity, normalised, plain
 from src.store.customers import CustomerQueries, CustomerRead, Moment
 from src.store.queries import ContactRead
 
-router = APIRouter(prefix="/v1", tags=["customers"])
+router = Router(prefix="/v1", tags=["customers"])
 
 
 TIMELINE: Final = "/v1/customers/{customer_id}/timeline"

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 
 from src.api import answered
 from src.api.asyncapi import event_schemas
@@ -116,11 +115,6 @@ _LOOKS: Final = ("explain_routing",)
 """A POST that changes nothing: asked again, it looks again."""
 
 _FREE: Final = ("/healthz", "/readyz", "/metrics")
-
-
-def operation_id(route: APIRoute) -> str:
-    """The endpoint's own name: each is unique."""
-    return route.name
 
 
 def install(api: FastAPI) -> None:

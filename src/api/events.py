@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.context import Ctx, Cursor, Json
+from src.api.routing import Router
 from src.delivery import views
 from src.delivery.hub import Subscriber
 from src.dispatch.known import Known
 from src.errors import CursorExpired
 
-router = APIRouter(prefix="/v1", tags=["events"])
+router = Router(prefix="/v1", tags=["events"])
 
 EVENTS_MAX: Final = 1_000
 WAIT_S_MAX: Final = 60

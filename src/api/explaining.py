@@ -4,11 +4,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.contacts import LIMIT_MAX, region, terms_of
 from src.api.context import Context, Ctx, Json, settings_of
+from src.api.routing import Router
 from src.api.schemas import ExplainBody, tag_requests
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -22,7 +23,7 @@ from src.router.model import Settings
 from src.router.state import State
 from src.store.customers import CustomerQueries, CustomerRead
 
-router = APIRouter(prefix="/v1", tags=["contacts"])
+router = Router(prefix="/v1", tags=["contacts"])
 
 _AGENT_ID: Final = ASSIGNMENT_COLUMNS.index("agent_id")
 _ACCEPTED_AT: Final = ASSIGNMENT_COLUMNS.index("accepted_at")

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.contacts import readable
 from src.api.context import Context, Ctx, Json, OnlyIf, Paged, page_of, tagged
+from src.api.routing import Router
 from src.api.schemas import ConnectorBody, Id, Name
 from src.connectors.template import check_body, check_learn, check_url, check_view
 from src.delivery import views
@@ -16,7 +17,7 @@ from src.dispatch.facts import ConnectorFact
 from src.errors import InUse, Malformed, NotFound
 from src.router import commands
 
-router = APIRouter(prefix="/v1")
+router = Router(prefix="/v1")
 
 WAIT_S_MAX: Final = 10
 CONNECTORS_MAX: Final = 10

@@ -9,11 +9,12 @@ from itertools import accumulate
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.configuration import DEFAULTS
 from src.api.context import Ctx, Json, settings_of
+from src.api.routing import Router
 from src.api.schemas import Moment, Name
 from src.api.schemas.policies import KnownZone
 from src.delivery import views
@@ -24,7 +25,7 @@ from src.router.staffing import agents_needed, at_once
 from src.store.forecasts import Forecasts
 from src.store.rosters import Ability, RosterQueries, Shift
 
-router = APIRouter(prefix="/v1", tags=["operations"])
+router = Router(prefix="/v1", tags=["operations"])
 
 HOURS_MAX: Final = 168
 WEEKS_MAX: Final = 12

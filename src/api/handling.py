@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from src.api.contacts import on_contact, opened
 from src.api.context import Context, Ctx, Json
+from src.api.routing import Router
 from src.api.schemas import (
     AssignBody,
     FollowUpBody,
@@ -31,7 +31,7 @@ from src.dispatch.turn import Turn
 from src.router import commands
 from src.router.state import State
 
-router = APIRouter(prefix="/v1/contacts/{contact_id}", tags=["contacts"])
+router = Router(prefix="/v1/contacts/{contact_id}", tags=["contacts"])
 
 AGENTS_SHOWN: Final = 20
 """So many agents who could take a contact are named before it is handed on."""

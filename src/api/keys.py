@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.auth import new_key
 from src.api.contacts import LIMIT_MAX
 from src.api.context import Ctx, Cursor, Json, Paged, page_of
+from src.api.routing import Router
 from src.api.schemas import Id, KeyBody, RotateBody, TokenBody
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -23,7 +24,7 @@ from src.errors import InvalidState, NotFound
 from src.router import commands
 from src.router.state import State
 
-router = APIRouter(prefix="/v1", tags=["credentials"])
+router = Router(prefix="/v1", tags=["credentials"])
 
 
 def _key(fact: KeyFact) -> views.Json:

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.contacts import read, readable
 from src.api.context import Ctx, Json, Services
+from src.api.routing import Router
 from src.api.schemas import Id, Short
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -22,7 +23,7 @@ from src.dispatch.turn import Repeated
 from src.errors import Malformed, MediaPending, NotFound, Refused, StoreUnreachable, Unavailable
 from src.store.contents import Held
 
-router = APIRouter(prefix="/v1/media", tags=["messages"])
+router = Router(prefix="/v1/media", tags=["messages"])
 
 SHOWN: Final = ("image/", "audio/", "video/")
 """What a browser may show in its place; all else is only saved. No type is in here that can hold a program."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.auth import Principal
@@ -11,6 +11,7 @@ from src.api.budgets import with_budget
 from src.api.contacts import Limit, read, readable, render_message
 from src.api.context import Context, Ctx, Cursor, Json, Services
 from src.api.media import insist_on_media
+from src.api.routing import Router
 from src.api.schemas import ChannelName, Id, MessageBody, ReceiptBody
 from src.api.schemas.messages import AnyMessage, MediaMessage
 from src.cluster.wire import forwardable
@@ -21,7 +22,7 @@ from src.dispatch.facts import Answer, MessageFact, OutgoingFact
 from src.dispatch.known import Wanted
 from src.errors import Forbidden, InvalidState, NotFound, StoreError, Unavailable
 
-router = APIRouter(prefix="/v1", tags=["messages"])
+router = Router(prefix="/v1", tags=["messages"])
 
 WAITING_MAX: Final = 200
 PLACE_MAX: Final = 2**62

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Request, WebSocket
+from fastapi import Request, WebSocket
 from starlette.responses import Response
 
 from src import metrics
 from src.api import problems, sockets
 from src.api.context import Services, services
 from src.api.inflow import account_of, take
+from src.api.routing import Router
 from src.api.sockets import read_text
 from src.api.voice.hooks import settle
 from src.api.voice.line import Line
@@ -17,7 +18,7 @@ from src.channels.base import Account, ChannelRequest, Converses, Receives
 from src.dispatch import jobs
 from src.errors import NotFound, Refused
 
-router = APIRouter(prefix="/channels", tags=["channels"])
+router = Router(prefix="/channels", tags=["channels"])
 
 
 def _described(scope_of: Request | WebSocket, rest: str, method: str, body: bytes = b"") -> ChannelRequest:

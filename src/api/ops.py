@@ -3,17 +3,18 @@
 import asyncio
 from typing import Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from src import metrics as measures
 from src.api.context import Ctx, Json, Services, services
+from src.api.routing import Router
 from src.errors import NotFound, StoreUnreachable
 from src.router.levels import Level, Share
 from src.router.waits import Accuracy
 from src.store.measures import NOBODY, Measures, Open
 
-router = APIRouter(tags=["operations"])
+router = Router(tags=["operations"])
 
 STATES: Final = ("waiting", "offered", "active", "wrap_up", "parked")
 """Those of contacts that are open."""

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
-from fastapi import APIRouter
 from starlette.responses import Response, StreamingResponse
 
 from src.api.configuration import tenant_settings
 from src.api.context import Context, Ctx, Json
+from src.api.routing import Router
 from src.api.schemas import Id
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -19,7 +19,7 @@ from src.store.customers import CustomerQueries
 from src.store.privacy import PersonQueries
 from src.store.retaining import KINDS, Progress, progress_of
 
-router = APIRouter(prefix="/v1", tags=["customers"])
+router = Router(prefix="/v1", tags=["customers"])
 
 _NAME: Final = "attachment; filename=customer.json"
 

@@ -7,10 +7,11 @@ from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.context import Ctx, Cursor, Json, hidden_in
+from src.api.routing import Router
 from src.api.schemas import Moment
 from src.api.schemas.policies import KnownZone
 from src.delivery import views
@@ -19,7 +20,7 @@ from src.errors import Malformed
 from src.profile.masking import masked_text
 from src.store.reports import By, Line
 
-router = APIRouter(prefix="/v1", tags=["operations"])
+router = Router(prefix="/v1", tags=["operations"])
 
 Period = Literal["day", "week", "month"]
 

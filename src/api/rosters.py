@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from src.api.context import Ctx, Json, OnlyIf, Paged, page_of, tagged
+from src.api.routing import Router
 from src.api.schemas import Name, RosterBody
 from src.delivery import views
 from src.dispatch import jobs
@@ -13,7 +13,7 @@ from src.dispatch.facts import RosterFact
 from src.errors import InUse, NotFound
 from src.store.rosters import RosterQueries
 
-router = APIRouter(prefix="/v1/rosters", tags=["configuration"])
+router = Router(prefix="/v1/rosters", tags=["configuration"])
 
 ROSTERS_MAX: Final = 50
 """So many a tenant may have: those that are over are removed, or replaced."""

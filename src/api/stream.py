@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import structlog
-from fastapi import APIRouter, WebSocket
+from fastapi import WebSocket
 from opentelemetry.trace import SpanKind
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -22,6 +22,7 @@ from src.api.agents import held, presence, presence_answer
 from src.api.auth import Principal
 from src.api.context import Services, hidden_in
 from src.api.messages import render_posted, send_job, show_typing, shown_posted
+from src.api.routing import Router
 from src.api.schemas import (
     Body,
     CompleteBody,
@@ -49,7 +50,7 @@ from src.router import commands
 from src.router.entities import CONTACT_COLUMNS, Row
 from src.router.journal import Event
 
-router = APIRouter()
+router = Router()
 
 SUBPROTOCOL: Final = "cordboard.v1"
 HEARTBEAT_S: Final = 15

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from src.api.auth import CURRENT, PREVIOUS
 from src.api.context import Context, Ctx, Json, OnlyIf, tagged
+from src.api.routing import Router
 from src.api.schemas import RotateBody, TrustBody
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -20,7 +20,7 @@ from src.dispatch.versions import Precondition, version
 from src.errors import Conflict, NotFound, PreconditionFailed
 from src.router import commands
 
-router = APIRouter(prefix="/v1/token-trust", tags=["credentials"])
+router = Router(prefix="/v1/token-trust", tags=["credentials"])
 
 SECRET_BYTES: Final = 32
 TRIES: Final = 20

@@ -3,10 +3,11 @@
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from src.api.context import Context, Ctx, Cursor, Json, OnlyIf, Paged, page_of, tagged
+from src.api.routing import Router
 from src.api.schemas import Name, ReplayBody, RotateWebhookBody, WebhookBody
 from src.cluster.wire import forwardable
 from src.connectors.template import check_address
@@ -15,7 +16,7 @@ from src.dispatch import jobs, signatures
 from src.dispatch.facts import Answer, DeliveryFact, WebhookCursor, WebhookFact
 from src.errors import InUse, NotFound
 
-router = APIRouter(prefix="/v1/webhooks", tags=["configuration"])
+router = Router(prefix="/v1/webhooks", tags=["configuration"])
 
 WEBHOOKS_MAX: Final = 20
 """So many a tenant may have: each is told of everything that happens."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -14,6 +14,7 @@ from src.api.access import account_fact, account_gone
 from src.api.configuration import DEFAULTS, KINDS
 from src.api.context import Context, Ctx, Json, OnlyIf
 from src.api.external import CONNECTORS_MAX, connector_fact
+from src.api.routing import Router
 from src.api.schemas import ConfigurationBody, KeptAccountBody, KeptConnectorBody, WebhookBody
 from src.api.webhooks import WEBHOOKS_MAX, webhook_fact
 from src.delivery import views
@@ -26,7 +27,7 @@ from src.errors import InUse, Malformed, PreconditionFailed, Refused, UnknownRef
 from src.router import commands
 from src.router.model import DEFAULT_QUEUE
 
-router = APIRouter(prefix="/v1/configuration", tags=["configuration"])
+router = Router(prefix="/v1/configuration", tags=["configuration"])
 
 _KINDS: Final = {
     "agents": "agent",

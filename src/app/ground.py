@@ -16,9 +16,9 @@ from src.dispatch.facts import KeyFact
 from src.errors import Conflict, StartupError
 from src.store import archive, replay
 from src.store.embedded import EmbeddedPostgres, running_url
-from src.store.migrate import upgrade
 from src.store.postgres import PostgresStore
 from src.store.queries import Queries
+from src.store.schema import is_current
 from src.store.seal import Sealer
 
 DEFAULT_TENANT: Final = "default"
@@ -86,13 +86,20 @@ def secret_keys(settings: Settings) -> list[str]:
 def database(settings: Settings) -> Iterator[str]:
     """The database's URL, migrated; the embedded one runs for as long as the context does."""
     if settings.database_url:
-        asyncio.run(upgrade(settings.database_url))
+        asyncio.run(_migrated(settings.database_url))
         yield settings.database_url
         return
     with EmbeddedPostgres(settings.data_dir) as server:
         url = server.url()
-        asyncio.run(upgrade(url))
+        asyncio.run(_migrated(url))
         yield url
+
+
+async def _migrated(url: str) -> None:
+    if not await is_current(url):
+        from src.store.migrate import upgrade  # noqa: PLC0415  # Alembic takes a while to import, and is seldom needed
+
+        await upgrade(url)
 
 
 @contextlib.contextmanager

@@ -90,6 +90,7 @@ def _settle_memory() -> None:
 
     Nearly all that a request makes is freed without it.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_OBJECTS, GC_YOUNG, GC_MIDDLE)

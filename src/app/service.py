@@ -113,7 +113,6 @@ def build_api(services: Services | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=document.operation_id,
     )
     for each in (
         stream,  # first, for routes are tried in turn, and desktops come in thousands
@@ -148,7 +147,7 @@ def build_api(services: Services | None = None) -> FastAPI:
         native,
         ops,
     ):
-        api.include_router(each.router)
+        api.routes.extend(each.router.routes)
     problems.install(api, context)
     document.install(api)
     api.add_middleware(Intake)

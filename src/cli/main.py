@@ -1,6 +1,7 @@
 """`cordboard`: serve, migrate, tenants, apply, export, schema, openapi, asyncapi, problems, replay, simulate."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -60,6 +61,7 @@ for _each in (configuration.apply, configuration.export, configuration.schema):
 @one_line
 def serve() -> None:
     """Run the service. Settings come from CORDBOARD_… variables; nothing is needed on the embedded default."""
+    gc.disable()  # what is imported stays; `server` enables it again
     from src.app import ground, server  # noqa: PLC0415  # importing the whole service is slow
     from src.cli.logs import configure  # noqa: PLC0415
 

@@ -1,13 +1,8 @@
-"""Bring a database's schema up to date, from the service itself.
-
-The migrations lie in `migrations/` beside the package `src`: in a checkout, in an editable installation, and in a wheel
-that packs the folder next to the package.
-"""
+"""Bring a database's schema up to date, from the service itself."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 import asyncpg
@@ -24,15 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from src.errors import StartupError
 from src.store.connections import CONNECT_S_MAX, reaching
-
-FOLDER: Final = Path(__file__).resolve().parents[2] / "migrations"
-
-READABLE_SINCE: Final = "0005"
-"""The oldest revision whose release still works on the schema that this release makes.
-
-It is raised, to the revision that did without first, when a migration takes something away. It stands in the database,
-so that an older release knows whether it may start there: whoever rolls back only starts the old one again.
-"""
+from src.store.schema import FOLDER, READABLE_SINCE, SAID
 
 TURN_S_MAX: Final = 600.0
 """So long a process waits for another one that is migrating the same database."""
@@ -46,7 +33,6 @@ _NO_LOCK: Final = "55P03"
 """PostgreSQL's code for a lock that was not to be had within `lock_timeout`."""
 
 _LOCK: Final = 0x436F7264
-_SAID: Final = "readable since "
 _log = structlog.get_logger(__name__)
 """The advisory lock of whoever migrates: a number of our own."""
 
@@ -68,7 +54,7 @@ async def upgrade(url: str, revision: str = "head") -> None:
         connection.rollback()  # Alembic begins its own transactions
         command.upgrade(config, revision)
         if revision == "head" and _readable_since(connection) != READABLE_SINCE:
-            connection.execute(text(f"COMMENT ON TABLE alembic_version IS '{_SAID}{READABLE_SINCE}'"))
+            connection.execute(text(f"COMMENT ON TABLE alembic_version IS '{SAID}{READABLE_SINCE}'"))
 
     await _run(url, to_it)
 
@@ -90,7 +76,7 @@ def _newer_but_readable(config: Config, connection: Connection) -> bool:
 
 def _readable_since(connection: Connection) -> str | None:
     said = connection.scalar(text("SELECT obj_description(to_regclass('alembic_version'), 'pg_class')"))
-    return None if said is None else said.removeprefix(_SAID)
+    return None if said is None else said.removeprefix(SAID)
 
 
 @asynccontextmanager

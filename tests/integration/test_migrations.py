@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,13 +15,15 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event
 
 from src.errors import StartupError
 from src.store import connections, migrate
-from src.store.migrate import FOLDER, READABLE_SINCE, connected, downgrade, upgrade
+from src.store.migrate import connected, downgrade, upgrade
 from src.store.postgres import PostgresStore
 from src.store.replay import compare
+from src.store.schema import FOLDER, READABLE_SINCE, head, is_current
 from src.store.tables import is_partition, metadata
 from tests.support.service import running
 from tests.support.writer import Writer, loaded
@@ -87,6 +91,25 @@ async def test_down_and_up_again(new_database: str) -> None:
     await upgrade(new_database)
     assert before == await catalogue(new_database)
     await upgrade(new_database)
+
+
+async def test_a_schema_that_is_up_to_date_is_known_by_a_look(new_database: str, empty_database: str) -> None:
+    assert ScriptDirectory(str(FOLDER)).get_current_head() == head()
+    assert await is_current(new_database)
+    assert not await is_current(empty_database)
+    async with administering(new_database) as connection:
+        await connection.execute("COMMENT ON TABLE alembic_version IS 'readable since 0001'")
+    assert not await is_current(new_database)
+    await upgrade(new_database)
+    assert await is_current(new_database)
+    await downgrade(new_database, "-1")
+    assert not await is_current(new_database)
+
+
+def test_nothing_is_loaded_for_a_start_that_migrates_nothing() -> None:
+    unneeded = "import sys, src.app.server; print(sorted({'alembic', 'mako'} & {*sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", unneeded], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 # -- from release to release -------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from src.api import problems
@@ -14,6 +14,7 @@ from src.api.contacts import readable
 from src.api.context import Ctx, Json, Services, services
 from src.api.progress import page
 from src.api.progress.links import Link
+from src.api.routing import Router
 from src.api.schemas import Id, ProgressLinkBody
 from src.cluster.wire import forwardable
 from src.delivery import views
@@ -27,7 +28,7 @@ from src.router.entities import COLLABORATION_COLUMNS, CONTACT_COLUMNS, Row
 from src.store.customers import CustomerQueries
 from src.store.queries import ContactRead
 
-router = APIRouter()
+router = Router()
 
 MATTERS_MAX: Final = 20
 """So many open matters are shown, the newest."""

@@ -11,12 +11,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
 from src.api import pages
+from src.api.routing import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 THEIRS: Final = ("swagger-ui-bundle.js", "swagger-ui.css")
 POLICY: Final = pages.POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")

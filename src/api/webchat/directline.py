@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Annotated, Any, Final, TypeGuard
 
-from fastapi import APIRouter, Query, Request, WebSocket
+from fastapi import Query, Request, WebSocket
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.responses import Response
 
 from src.api import problems
 from src.api.context import Json
+from src.api.routing import Router
 from src.api.sockets import GONE, read_text, until_first
 from src.api.webchat import acts
 from src.api.webchat.bodies import SaidBody
@@ -29,7 +30,7 @@ from src.delivery.hub import Subscriber
 from src.dispatch.inbound import Identity
 from src.errors import Malformed, NotFound, Refused, StoreUnreachable, Unauthenticated
 
-router = APIRouter(prefix="/channels/webchat/{account}/directline", tags=["webchat"], route_class=VisitorRoute)
+router = Router(prefix="/channels/webchat/{account}/directline", tags=["webchat"], route_class=VisitorRoute)
 
 KEEP_ALIVE_S: Final = 15.0
 NAME_CHARS_MAX: Final = 200

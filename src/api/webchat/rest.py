@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from src.api.context import Json
 from src.api.media import BODY
+from src.api.routing import Router
 from src.api.schemas import Id
 from src.api.webchat import acts, views
 from src.api.webchat.bodies import NUMBER_MAX, ClientId, RatingBody, SaidBody, SeenBody, SessionBody, TypingBody
@@ -19,7 +20,7 @@ from src.delivery.hub import Subscriber
 from src.delivery.views import rfc3339
 from src.dispatch.inbound import Identity
 
-router = APIRouter(prefix="/channels/webchat/{account}", tags=["webchat"], route_class=VisitorRoute)
+router = Router(prefix="/channels/webchat/{account}", tags=["webchat"], route_class=VisitorRoute)
 
 WAIT_S_MAX: Final = 30
 NAME_CHARS_MAX: Final = 1_000

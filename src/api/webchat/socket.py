@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from fastapi import APIRouter, WebSocket
+from fastapi import WebSocket
 from pydantic import ValidationError
 
 from src.api import problems, sockets
+from src.api.routing import Router
 from src.api.sockets import GONE, read_text, until_first
 from src.api.webchat import acts
 from src.api.webchat.bodies import FRAMES, End, Hello, Message, Ping, Rating, Seen, Sync, Typing
@@ -29,7 +30,7 @@ from src.errors import (
     Unavailable,
 )
 
-router = APIRouter()
+router = Router()
 
 SUBPROTOCOL: Final = "cordboard.webchat.v1"
 HEARTBEAT_S: Final = 15

@@ -5,12 +5,13 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
+from src.api.routing import Router
 from src.errors import NotFound
 
-router = APIRouter()
+router = Router()
 
 MAX_AGE_S: Final = 300
 WIDGET: Final = files("src.api.webchat") / "widget"
