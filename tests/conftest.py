@@ -24,7 +24,7 @@ from tests.support.told import check_journal
 # Reading all the authorities of the world takes a tenth of a second for each client, and no test asks the world.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "fixtures/authority.pem")
 
-# Processes that tests start keep what Python has compiled, as those of an operator do: it is a fifth of their start.
+# Processes that tests start keep what Python has compiled, as those of an operator do: it is a quarter of their start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A machine that is busy with other things is slow, not wrong; and what a change breaks does not depend on the day.
