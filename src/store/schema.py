@@ -45,4 +45,4 @@ async def is_current(url: str) -> bool:
         return False
     finally:
         await connection.close()
-    return at == [head()] and said == f"{SAID}{READABLE_SINCE}"
+    return (at, said) == ([head()], f"{SAID}{READABLE_SINCE}")
