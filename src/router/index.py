@@ -30,7 +30,7 @@ from src.router.fit import NO_CHANNEL, Ability, Need, mastery, misfit, preferenc
 from src.router.lines import NOBODY, Heads, Wanted, first
 from src.router.model import Weights
 from src.router.native import mypyc_attr
-from src.router.ordered import Entry, Sorted, before, delete, insert, since
+from src.router.ordered import Entry, Sorted, before, delete, head_of, insert, since
 from src.router.pages import (
     Group,
     Numbers,
@@ -453,7 +453,7 @@ class Index:
         if is_worth_a_walk(pools, len(self._waiting_heads)):
             heads: Iterable[Entry] = self._waiting_heads.walk(Wanted(dict(pools), None, group.bookmarks))
         else:
-            heads = sorted(self._lines_of(pools))
+            heads = self._heads_of(pools)
         return _admitting(agent_id, heads)
 
     def _known(self, profile: Profile, number: int, page: SignaturePage) -> int:
@@ -463,13 +463,16 @@ class Index:
             known = profile.known[number] = (page.version, page.fits(profile))
         return known[1]
 
-    def _lines_of(self, pools: Pools) -> Iterator[Entry]:
+    def _heads_of(self, pools: Pools) -> list[Entry]:
+        """The heads of the lines of these signatures, in order."""
+        heads: list[Entry] = []
         for number, signatures in pools:
             by_shift = self._signature_pages[number].signatures
             for shift in slices.members(signatures):
-                for line in by_shift[shift].lines.values():
-                    if line.matchable:
-                        yield line.members[0]
+                heads += [head_of(line.members) for line in by_shift[shift].lines.values() if line.matchable]
+        if len(heads) > 1:
+            heads.sort()
+        return heads
 
     def _named_heads(self, agent_id: str, group: Group) -> list[Entry]:
         """The heads of the waiting contacts that name an agent and that it can take, in order."""
@@ -518,8 +521,16 @@ class Index:
             fitting = [each for each in named if misfit(need, each.group.profile.ability) is None]
             return Reach(anyone=bool(fitting), present=any(each.group.place.present for each in fitting))
         known = self._signatures.get(need)
-        if known is not None:
+        if known is None:
+            return self._reach(need, None)
+        kept = known.reach
+        if kept is None or kept[0] != self._presence_version:
             self._learn(known)
+            kept = known.reach = (self._presence_version, self._reach(need, known))
+        return kept[1]
+
+    def _reach(self, need: Need, known: Signature | None) -> Reach:
+        """The same of a need that names no agents; `known` is its signature, if there is one."""
         emptied: dict[int, int] = {}
         deserted: dict[int, int] = {}
         if need.not_agents:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 from src.router.native import mypyc_attr
-from src.router.ordered import BLOCK_MAX, Entry, Sorted, delete, insert
+from src.router.ordered import BLOCK_MAX, Entry, Sorted, delete, head_of, insert
 
 PAGE_BITS: Final = 12
 """Sets of lines are kept in pages of 2 ** 12, so that their ints stay short: changing one bit costs a copy."""
@@ -120,7 +120,7 @@ class Heads(Generic[T]):
     def add(self, entry: Entry) -> bool:
         """Put an entry into its line; true if it is the head now."""
         line: Line[T] = entry[-1]
-        head = line.members[0] if line.members else None
+        head = head_of(line.members) if line.members else None
         line.members = insert(line.members, entry)
         if head is not None:
             if head < entry:
@@ -134,7 +134,7 @@ class Heads(Generic[T]):
     def remove(self, entry: Entry) -> bool:
         """Take an entry out of its line; true if it was the head."""
         members = entry[-1].members
-        if members[0] is not entry:
+        if head_of(members) is not entry:
             delete(members, entry)
             return False
         if type(members) is list:
@@ -143,7 +143,7 @@ class Heads(Generic[T]):
             members.remove(entry)
         self._take_out(entry)
         if members:
-            self._put_in(members[0])
+            self._put_in(head_of(members))
         return True
 
     def _put_in(self, entry: Entry) -> None:

@@ -36,6 +36,10 @@ class Blocks:
         for block in self._blocks:
             yield from block
 
+    def head(self) -> Entry:
+        """The first entry."""
+        return self._blocks[0][0]
+
     def __getitem__(self, place: int) -> Entry:
         for block in self._blocks:
             if place < len(block):
@@ -61,9 +65,13 @@ class Blocks:
     def remove(self, entry: Entry) -> None:
         """Take out an entry that is there."""
         self._size -= 1
-        at = bisect_left(self._lasts, entry[:-1])
-        block = self._blocks[at]
-        del block[bisect_left(block, entry)]
+        at, block = 0, self._blocks[0]
+        if block[0] is entry:
+            del block[0]
+        else:
+            at = bisect_left(self._lasts, entry[:-1])
+            block = self._blocks[at]
+            del block[bisect_left(block, entry)]
         if len(block) * JOINED_BELOW < BLOCK_MAX and self._lasts:
             left = min(at, len(self._lasts) - 1)
             if not block or len(self._blocks[left]) + len(self._blocks[left + 1]) <= BLOCK_MAX // 2:
@@ -110,6 +118,11 @@ def delete(items: Sorted, entry: Entry) -> None:
         items.remove(entry)
     else:
         del items[bisect_left(items, entry)]
+
+
+def head_of(items: Sorted) -> Entry:
+    """The first entry; there must be one."""
+    return items.head() if isinstance(items, Blocks) else items[0]
 
 
 def before(items: Sorted, key: Entry) -> int:

@@ -5,13 +5,16 @@ nobody goes through them.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from src.router import slices
 from src.router.fit import NO_CHANNEL, Ability, Need, is_language, level_of
 from src.router.lines import PAGE_BITS, Bookmark, Line
 from src.router.model import ANY_CHANNEL, LEVEL_MAX
 from src.router.slices import Slices
+
+if TYPE_CHECKING:
+    from src.router.answers import Reach
 
 
 class Numbers:
@@ -328,7 +331,8 @@ class Signature:
     """A need and who waits with it.
 
     Of each page of profiles, as of `version`: those that fit (`fitting`: of the pages that have any), their scores, and
-    their mastery of the asked skills (once that was asked for). `number` is None until the first contact waits.
+    their mastery of the asked skills (once that was asked for). `available`, `absent` and `reach` stand beside the
+    version of who is present that they hold for. `number` is None until the first contact waits.
     """
 
     __slots__ = (
@@ -345,6 +349,7 @@ class Signature:
         "need",
         "number",
         "page",
+        "reach",
         "scores",
         "shift",
         "version",
@@ -363,6 +368,7 @@ class Signature:
         self.masteries: dict[int, Slices] = {}
         self.available: tuple[int, int] | None = None
         self.absent: tuple[int, tuple[tuple[str, int, str | None], ...]] | None = None
+        self.reach: tuple[int, Reach] | None = None
         self.counted: tuple[tuple[tuple[str, int, str | None], ...], int] | None = None
         self.bookmarks: dict[Any, Bookmark] = {}
 
