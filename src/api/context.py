@@ -189,11 +189,14 @@ class Context:
         return result.answer if isinstance(result, Repeated) else result
 
 
-async def hidden_in(found: Services, principal: Principal) -> str | None:
-    """Where the numbers are read that this caller does not see (ISO 3166); None: it sees them whole."""
+async def hidden_in(found: Services, principal: Principal, shown: Settings | None = None) -> str | None:
+    """Where the numbers are read that this caller does not see (ISO 3166); None: it sees them whole.
+
+    `shown` are settings that are good enough where another process serves the tenant: so no store is asked.
+    """
     if principal.role is None:
         return None
-    settings = await settings_of(found, principal.tenant)
+    settings = found.owner.settings(principal.tenant) or shown or await settings_of(found, principal.tenant)
     return settings.default_region if principal.role in settings.masked_for else None
 
 

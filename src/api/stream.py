@@ -49,6 +49,7 @@ from src.profile.masking import masked
 from src.router import commands
 from src.router.entities import CONTACT_COLUMNS, Row
 from src.router.journal import Event
+from src.router.model import Settings
 
 router = Router()
 
@@ -197,8 +198,9 @@ class _Stream:
     def tenant(self) -> str:
         return self.principal.tenant
 
-    async def send(self, value: object) -> None:
-        region = await hidden_in(self.services, self.principal)
+    async def send(self, value: object, shown: Settings | None = None) -> None:
+        """Send what is no event. `shown` are settings that say well enough who sees no numbers."""
+        region = await hidden_in(self.services, self.principal, shown)
         await self.socket.send_text(encode(value if region is None else masked(value, region)).decode())
 
     # -- opening ------------------------------------------------------------------------------------------------
@@ -316,10 +318,14 @@ class _Stream:
             except Refused as refusal:
                 await self._refuse(ref, refusal)
             else:
-                await self.send(result | ({"ref": ref} if result["type"] == "reply" else {}))
+                await self._answer(result | ({"ref": ref} if result["type"] == "reply" else {}))
 
     async def _refuse(self, ref: str | None, refusal: Refused) -> None:
-        await self.send({"type": "reply", "ref": ref, "ok": False, "problem": problems.problem(refusal)})
+        await self._answer({"type": "reply", "ref": ref, "ok": False, "problem": problems.problem(refusal)})
+
+    async def _answer(self, value: object) -> None:
+        """Answer a frame; numbers are hidden in it as in the events around it."""
+        await self.send(value, self.services.hub.settings(self.tenant))
 
     async def _obey(self, frame: Any) -> dict[str, Any]:  # noqa: ANN401  # one of `Frame`
         if isinstance(frame, Ping):

@@ -299,6 +299,7 @@ class Hub:
             return True
         if len(channel.pending) >= PENDING_COMMITS_MAX:
             channel.pending.clear()
+            channel.settings = None
             for each in channel.all():
                 each.close(CLOSE_TOO_SLOW)
         channel.pending.append((events, known))
@@ -312,6 +313,7 @@ class Hub:
         for each in channel.all():
             each.close(CLOSE_TOO_SLOW)
         channel.pending.clear()
+        channel.settings = None
         channel.published = channel.handed = seq
 
     def _obey(self, tenant: str, channel: _Channel, events: Sequence[Event]) -> None:
@@ -401,7 +403,13 @@ class Hub:
                 channel.leases.pop(subscriber.agent_id, None)
         if not channel.listens():
             channel.published = None  # nobody misses anything: whoever comes next begins anew
+            channel.settings = None  # their change is not heard of any more
             self.followed_changed.set()
+
+    def settings(self, tenant: str) -> Settings | None:
+        """The tenant's settings as its events are shown by here; None: they are not at hand."""
+        channel = self._tenants.get(tenant)
+        return None if channel is None else channel.settings
 
     def close_credential(self, tenant: str, credential: str, code: int) -> None:
         """Close every stream that was opened with a credential."""

@@ -81,6 +81,23 @@ async def test_any_process_takes_contacts_and_serves_desktops(two: tuple[Client,
     assert found["position"] == (await owner.call("GET", f"/v1/contacts/{waiting['id']}"))["position"]
 
 
+async def test_who_sees_numbers_holds_for_desktops_of_any_process(two: tuple[Client, Client]) -> None:
+    owner, other = two
+    await owner.agent("anna", channels=CHATS)
+    for number, masked in enumerate((["agent"], [], ["agent"])):
+        await owner.call("PUT", "/v1/settings", json={"masked_for": masked})
+        async with other.desktop("anna", status="available") as anna:
+            await other.contact(f"c-{number}", channel="webchat")
+            offer = await anna.event("contact.offered")
+            accepted = await anna.ask(type="accept", assignment_id=offer["data"]["assignment_id"])
+            written = await anna.ask(type="message", contact_id=offer["contact_id"], kind="text", text="+8613800138000")
+            assert [True, True] == [accepted["ok"], written["ok"]]
+            for told in (offer, written):
+                assert ("8613800138000" in json.dumps(told)) is not bool(masked), (masked, told)
+            done = await anna.ask(type="complete", assignment_id=offer["data"]["assignment_id"])
+            assert done["ok"], done
+
+
 async def test_refusals_come_back_as_they_are(two: tuple[Client, Client]) -> None:
     owner, other = two
     for client in (owner, other):

@@ -127,5 +127,11 @@ async def test_who_sees_numbers_is_the_tenants_choice_and_holds_at_once(client: 
         await client.contact("c4", text=STORY)
         hidden = await anna.event("contact.offered")
         assert RAW.search(json.dumps(hidden)) is None
+    await client.call("PUT", "/v1/settings", json={"masked_for": []})  # while nobody listens
+    async with client.desktop("anna", status="available") as anna:
+        contact = await client.contact("c5", text=STORY)
+        while (offered := await anna.event("contact.offered"))["contact_id"] != contact["id"]:
+            pass
+        assert RAW.search(json.dumps(offered))
     exported = await client.call("GET", f"/v1/customers/{ids['customer_id']}/export")
     assert RAW.search(json.dumps(exported)), "a person's own copy is whole"
