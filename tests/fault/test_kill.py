@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.support.process import assert_replays, free_port, serving_process
+from tests.support.ports import free_port
+from tests.support.process import assert_replays, serving_process
 from tests.support.service import ADMIN_KEY, Client
 
 KILLS = 2

@@ -10,7 +10,8 @@ import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tests.support.process import assert_replays, free_port, serving_process
+from tests.support.ports import free_port
+from tests.support.process import assert_replays, serving_process
 from tests.support.service import ADMIN_KEY, Client
 from tests.support.wechat import WeChatDouble, serving
 

@@ -14,7 +14,8 @@ from starlette.responses import Response
 
 from src.channels.tencent.crypto import encrypt, key_of
 from src.store.embedded import running_url
-from tests.support.process import assert_replays, free_port, serving_process
+from tests.support.ports import free_port
+from tests.support.process import assert_replays, serving_process
 from tests.support.service import ADMIN_KEY, Client
 from tests.support.wechat import serving
 from tests.support.wecom import WeComDouble

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway import SECRET, Gateway
-from tests.support.process import assert_replays, free_port, serving_process
+from tests.support.ports import free_port
+from tests.support.process import assert_replays, serving_process
 from tests.support.service import ADMIN_KEY, Client
 from tests.support.telephony import CHANNELS, SYSTEMS, started
 

@@ -13,7 +13,7 @@ from src.cluster.signing import Head, Signer
 from src.dispatch.orders import Order, Outlook, Wake
 from src.dispatch.ports import Process
 from src.errors import NotOwner, PeerLost
-from tests.support.faults.servers import free_port
+from tests.support.ports import free_port
 
 SECRET = "a secret for tests"
 HANG_UP = b""

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.collector import Collector, Span, collector
-from tests.support.faults.servers import RedisServer, free_port
+from tests.support.faults.servers import RedisServer
+from tests.support.ports import free_port
 from tests.support.process import serving_process
 from tests.support.service import ADMIN_KEY, Client
 from tests.support.wechat import WeChatDouble, wechat_double

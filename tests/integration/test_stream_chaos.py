@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 import websockets
 
-from tests.support.faults.servers import RedisServer, free_port
+from tests.support.faults.servers import RedisServer
+from tests.support.ports import free_port
 from tests.support.process import serving_process
 from tests.support.service import ADMIN_KEY, Client, running
 

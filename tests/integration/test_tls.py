@@ -26,7 +26,8 @@ from src.delivery.redis import connect
 from src.errors import StartupError
 from src.store.migrate import upgrade
 from src.store.postgres import PostgresStore
-from tests.support.faults.servers import _redis_program, free_port
+from tests.support.faults.servers import _redis_program
+from tests.support.ports import free_port
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from src.app.ground import create_tenant, opened
 from src.store.migrate import upgrade
 from src.store.seal import Sealer
 from tests.support.faults.proxy import Proxy
-from tests.support.faults.servers import Postgres, RedisServer, free_port
+from tests.support.faults.servers import Postgres, RedisServer
+from tests.support.ports import free_port
 from tests.support.service import ADMIN_KEY
 
 ROOT: Final = Path(__file__).parents[3]

@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+from tests.support.ports import free_port
+
 CHUNK_BYTES = 64 * 1024
 
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
@@ -24,12 +26,11 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._cut = self._silent = self._deaf = False
         self._delay_s = 0.0
-        self.port = 0
+        self.port = free_port()
 
     async def start(self) -> Self:
         """Listen on a free port of this machine; the port stays the same for good."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def stop(self) -> None:

@@ -6,7 +6,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -17,16 +16,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from src.store.embedded import EmbeddedPostgres
+from tests.support.ports import free_port
 
 DISK_BYTES = 600 * 1024 * 1024
 READY_S_MAX = 30
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Disk:
