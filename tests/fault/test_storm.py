@@ -23,6 +23,9 @@ TEST_S_MAX = 900 + DESKTOPS / 5
 SENT_AWAY_MAX = 3.0
 """So often a desktop is sent away, in the mean: each time it is told when its turn will come."""
 
+BACK_SLOWER_MAX = 3
+"""A machine that is busy with other things is slow at the first opening, too, where nobody is seen to be gone."""
+
 ANSWERED_S_MAX = 3.0
 SLOWER_MAX = 20
 
@@ -53,8 +56,8 @@ async def test_a_storm_of_desktops_is_welcomed_and_the_work_goes_on(the_cluster:
     )
     assert ([], [], []) == (broken, opened.wrong, back.wrong)
     assert DESKTOPS == there, "nobody lost the connection before the storm"
-    assert took_s < STORM_S_MAX
-    assert sent_away < SENT_AWAY_MAX
+    assert took_s < max(STORM_S_MAX, BACK_SLOWER_MAX * opened_s)
+    assert sent_away < max(SENT_AWAY_MAX, BACK_SLOWER_MAX * fmean(opened.sent_away))
     assert len(meanwhile) > 5
     assert quantile(meanwhile, 0.95) < max(ANSWERED_S_MAX, SLOWER_MAX * quantile(calm, 0.5))
 
