@@ -499,7 +499,7 @@ class Hub:
         finally:
             channel.pump = None
             if not channel.listens():
-                channel.published = None
+                channel.published = channel.settings = None
 
     def _hand_over(
         self, tenant: str, event: Event, known: Known, hearers: Sequence[Subscriber], settings: Settings
