@@ -20,6 +20,7 @@ COPIED = (
     *("pyproject.toml", "src/__init__.py", "src/errors.py", "src/router", "tests/property/tape"),
     *("tests/property/test_engine_tape.py", "tests/support/__init__.py", "tests/support/centre.py"),
     *("tests/unit/test_engine.py", "tests/unit/test_classify.py", "tests/unit/test_hours.py"),
+    "tests/unit/test_restraint.py",
 )
 UNTOLD = "def check(*told: object) -> None: ..."
 """The copy is the engine alone: how its events are told is tested elsewhere."""

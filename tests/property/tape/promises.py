@@ -502,7 +502,8 @@ class Promises:
 
     def _before_contact_reclassified(self, event: Event) -> None:
         contact = self.state.contacts[event.contact_id or ""]
-        other_tags = isinstance(self.command, c.Reclassify) and self.command.tags is not None
+        command = self.command
+        other_tags = isinstance(command, c.Reclassify) and command.contact_id == contact.id and command.tags is not None
         if other_tags or event.data.get("anew") or event.data["queue"] != contact.queue:
             self._forget_refusals(event)
         if event.data["reason"] != "split":
