@@ -174,7 +174,7 @@ class HttpPeers:
                 _log.error(
                     "orders.refused",
                     status=answer.status,
-                    detail=(await answer.content.read(200)).decode(errors="replace"),
+                    detail=(await answer.content.read(DETAIL_BYTES_MAX)).decode(errors="replace"),
                 )
                 raise wire.Untravelled(f"answered with {answer.status}")
             if answer.content_length is None or answer.content_length > ANSWER_BYTES_MAX:

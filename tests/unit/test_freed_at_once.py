@@ -1,6 +1,6 @@
 """What a refusal and a lost socket leave behind is freed at once, not when the garbage collector comes.
 
-A service that has too much to do refuses many orders: in circles of references they took 100 MiB until it came.
+A service that has too much to do refuses many orders: in circles of references they lay there until it came.
 """
 
 import asyncio
