@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
-from redis.asyncio import Redis
 
 import src.channels
 from src import tracing
@@ -86,7 +85,6 @@ from src.connectors.service import Connectors
 from src.connectors.template import Person
 from src.delivery.announce import Announcer, Follower
 from src.delivery.hub import Announce, Hub
-from src.delivery.redis import connect
 from src.dispatch.clock import SystemClock, new_id
 from src.dispatch.owner import Owner
 from src.dispatch.people import whole
@@ -96,6 +94,9 @@ from src.router.journal import Event
 from src.store.customers import CustomerQueries
 from src.store.queries import Queries
 from src.store.reports import Reports
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 POSTED_MAX: Final = 1_000
 """Connections to webhooks at a time: each webhook has only a few, so that slow ones leave enough to the others."""
@@ -294,15 +295,17 @@ async def _person(queries: Queries, tenant: str, customer_id: str) -> Person | N
 
 
 @contextlib.asynccontextmanager
-async def _redis(settings: Settings) -> AsyncIterator[Redis | None]:
+async def _redis(settings: Settings) -> AsyncIterator["Redis | None"]:
     if not settings.redis_url:
         yield None
         return
+    from src.delivery.redis import connect  # noqa: PLC0415  # a client that one process alone does without
+
     async with connect(settings.redis_url) as it:
         yield it
 
 
-async def _redis_answers(redis: Redis) -> bool:
+async def _redis_answers(redis: "Redis") -> bool:
     try:
         return bool(await redis.ping())
     except Exception:  # noqa: BLE001  # a reset connection raises more than the client documents

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from threading import Thread
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -14,6 +15,7 @@ import yaml
 from src.cli.configuration import command as configuration
 from src.cli.simulate.command import command as simulate
 from src.errors import StartupError
+from src.tls import trusted
 
 T = TypeVar("T")
 
@@ -62,6 +64,7 @@ for _each in (configuration.apply, configuration.export, configuration.schema):
 def serve() -> None:
     """Run the service. Settings come from CORDBOARD_… variables; nothing is needed on the embedded default."""
     gc.disable()  # what is imported stays; `server` enables it again
+    Thread(target=trusted, daemon=True).start()  # the disk is read beside the imports
     from src.app import ground, server  # noqa: PLC0415  # importing the whole service is slow
     from src.cli.logs import configure  # noqa: PLC0415
 

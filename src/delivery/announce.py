@@ -9,12 +9,10 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
 
 from src import metrics, tracing
 from src.delivery.hub import Hub, Signal
@@ -22,6 +20,10 @@ from src.dispatch.known import Known
 from src.dispatch.ports import Store
 from src.errors import StoreUnreachable
 from src.router.journal import Event
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from redis.asyncio.client import PubSub
 
 CHANNEL: Final = "cordboard:events:"
 """Prefix of a tenant's channel; behind it stands the tenant's id."""
@@ -83,7 +85,7 @@ def _read(tenant: str, announced: bytes) -> Sequence[Event]:
 class Announcer:
     """Tells the other processes of what this one committed. `announce` never waits."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: "Redis") -> None:
         self._redis = redis
         self._waiting: deque[tuple[str, Sequence[Event] | Signal | Sequence[str]]] = deque(maxlen=ANNOUNCED_MAX)
         self._wake = asyncio.Event()
@@ -131,7 +133,7 @@ class Follower:
     """
 
     def __init__(
-        self, hub: Hub, store: Store, redis: Redis | None, woken: Callable[[str, str], None] | None = None
+        self, hub: Hub, store: Store, redis: "Redis | None", woken: Callable[[str, str], None] | None = None
     ) -> None:
         self._woken = woken
         self._hub = hub
@@ -181,7 +183,7 @@ class Follower:
 
     # -- Redis ------------------------------------------------------------------------------------------------------
 
-    async def _listen(self, redis: Redis) -> None:
+    async def _listen(self, redis: "Redis") -> None:
         while True:
             try:
                 async with redis.pubsub() as pubsub:  # what confirms a subscription is a sign of life too
@@ -195,7 +197,7 @@ class Follower:
                 _log.warning("redis.unreachable", error=repr(errors.exceptions[0]))
             await asyncio.sleep(RETRY_S)
 
-    async def _subscribe(self, pubsub: PubSub) -> None:
+    async def _subscribe(self, pubsub: "PubSub") -> None:
         """Keep to the tenants that have subscribers here."""
         heard: set[str] = set()
         while True:
@@ -208,7 +210,7 @@ class Follower:
             heard = wanted
             await self._hub.followed_changed.wait()
 
-    async def _receive(self, pubsub: PubSub) -> None:
+    async def _receive(self, pubsub: "PubSub") -> None:
         """Take in announcements while the connection lasts; where all is silent, Redis is asked whether it is there."""
         asked = False
         while True:
