@@ -408,7 +408,6 @@ def _decoded(text: str) -> dict[str, Any]:
     return raw
 
 
-@router.websocket("/v1/stream")
 async def stream(websocket: WebSocket) -> None:
     """Events, presence and answers over one socket."""
     services: Services = websocket.app.state.services
@@ -439,6 +438,10 @@ async def stream(websocket: WebSocket) -> None:
             await sockets.close(websocket, CLOSE_RESTART, Unavailable.code)
         except Refused as refusal:
             await sockets.close(websocket, CLOSE_TOKEN, refusal.code)
+
+
+# Not as a route of FastAPI: what that keeps for dependencies, of which there are none, it keeps while a socket lasts.
+router.add_websocket_route("/v1/stream", stream)
 
 
 async def _serve(websocket: WebSocket, services: Services, principal: Principal, after: int | None) -> None:
