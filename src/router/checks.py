@@ -67,6 +67,24 @@ def check_queue(config: QueueConfig, *, queues: Mapping[str, QueueConfig], agent
     _check_once(config.required_fields, "required_fields")
 
 
+def check_queue_beside(
+    pilots: Mapping[str, PilotConfig],
+    config: QueueConfig,
+    *,
+    queues: Mapping[str, QueueConfig],
+    agents: Container[str],
+) -> None:
+    """Refuse a queue by itself, and one that leads round in a circle for contacts that are in one of the pilots."""
+    check_queue(config, queues=queues, agents=agents)
+    for pilot in pilots.values():
+        if config.name in pilot.queues:
+            continue  # whose contacts have another version of it
+        try:
+            check_queue(config, queues={**queues, **pilot.queues}, agents=agents)
+        except Malformed as refused:
+            raise Malformed(f"in pilot {pilot.name!r} {refused.detail}", **refused.extra) from None
+
+
 def _check_steps(steps: Sequence[Step], agents: Container[str]) -> None:
     for number, step in enumerate(steps):
         with _inside("steps", number):

@@ -265,7 +265,10 @@ def test_a_circle_that_a_pilot_makes_comes_to_an_end(centre: Centre) -> None:
     centre.queue("other")
     trial = QueueConfig("default", hours=shut("other"))
     centre.do(c.PutPilot(PilotConfig("p", queues={"default": trial})))
-    centre.queue("other", hours=shut("default"))
+    other = QueueConfig("other", hours=shut("default"))
+    with pytest.raises(Malformed, match="in pilot 'p' contacts would go round"):
+        centre.do(c.PutQueue(other))
+    centre.engine.config.queues["other"] = other  # put before that was refused
     centre.contact("x")
     assert "waiting" == centre.state("x")
 

@@ -58,6 +58,19 @@ def test_a_change_that_no_order_of_single_ones_could_make() -> None:
     assert TO_EARLY == centre.engine.config.queues["late"]
 
 
+@pytest.mark.parametrize("put", [c.PutQueue(TO_EARLY), c.Reconfigure((c.PutQueue(TO_EARLY),))])
+def test_a_circle_that_only_contacts_of_a_pilot_would_go_round_is_refused(put: c.Command) -> None:
+    centre = Centre()
+    centre.do(c.PutQueue(QueueConfig("late")))
+    centre.do(c.PutQueue(QueueConfig("early")))
+    centre.do(c.PutPilot(PilotConfig("there and back", queues={"early": TO_LATE})))
+    with pytest.raises(Malformed, match="in pilot 'there and back' contacts would go round in a circle"):
+        centre.do(put)
+    centre.do(c.PutPilot(PilotConfig("there and back", queues={"early": TO_LATE, "late": QueueConfig("late")})))
+    centre.do(put)
+    assert TO_EARLY == centre.engine.config.queues["late"]
+
+
 def test_what_waits_is_offered_to_whom_it_fits_now() -> None:
     centre = Centre()
     centre.agent("anna")

@@ -83,7 +83,8 @@ def drop_agent(board: Board, agent: Agent) -> None:
 def put_queue(room: Room, command: commands.PutQueue) -> None:
     """Make or change a queue."""
     board, config = room.board, command.config
-    checks.check_queue(config, queues=board.config.queues, agents=board.config.agents)
+    queues, agents, pilots = board.config.queues, board.config.agents, board.config.pilots
+    checks.check_queue_beside(pilots, config, queues=queues, agents=agents)
     set_queue(board, config)
 
 

@@ -131,7 +131,7 @@ def _check_put(target: Config, put: commands.Put, found: "_Found") -> None:
             checks.check_agent(put.config, agents)
     elif isinstance(put, commands.PutQueue):
         with found.within("queues", put.config.name):
-            checks.check_queue(put.config, queues=queues, agents=agents)
+            checks.check_queue_beside(target.pilots, put.config, queues=queues, agents=agents)
     elif isinstance(put, commands.PutRule):
         with found.within("rules", put.config.name):
             checks.check_rule(put.config, queues=queues, agents=agents)
