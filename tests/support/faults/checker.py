@@ -26,8 +26,6 @@ from tests.support.faults.books import Books, HookBook, StreamBook
 from tests.support.faults.load import CAPACITY, CHANNEL, COST
 
 MATCHABLE_MS_MAX = 2_000
-UNTOLD = " was never told "
-"""In a line of `stream`: what the journal has, and a subscriber's record ends before."""
 EXAMPLES_MAX = 5
 FREED = frozenset(
     {
@@ -137,7 +135,7 @@ def _stream(book: StreamBook, journal: Sequence[Event]) -> Iterator[str]:
     due = {event.seq for event in journal if event.seq > upto and book.concerns(event.agent_id)}
     told = {each for each in book.told if upto < each <= len(journal)}
     if missed := sorted(due - told)[:EXAMPLES_MAX]:
-        yield f"stream: {book.name}{UNTOLD}{missed}, but {book.last}"
+        yield f"stream: {book.name} was never told {missed}, but {book.last}"
     if invented := sorted(told - due)[:EXAMPLES_MAX]:
         yield f"stream: {book.name} was told {invented}, which is not in the journal or not its own"
 

@@ -14,7 +14,7 @@ from src.router.journal import Event
 from src.store import replay
 from src.store.postgres import PostgresStore
 from tests.support.faults.books import BrokenPromise
-from tests.support.faults.checker import UNTOLD, check
+from tests.support.faults.checker import check
 from tests.support.faults.cluster import Cluster, Node
 from tests.support.faults.load import Load
 
@@ -136,11 +136,10 @@ class Run:
             ):
                 await asyncio.sleep(0.2)
             await self.load.stop()
-            # Desks go on until they are stopped: who is to be told of what is asked of the journal as it was before.
-            untold = [each for each in self._check(journal, recovered_at, ended=ended) if UNTOLD in each]
-            journal = await self._journal(store, journal)
-            found = [each for each in self._check(journal, recovered_at, ended=ended) if UNTOLD not in each]
-            found += untold
+            # Desks went on until now: what they were answered since may stand behind the journal as it was read.
+            later = await self._journal(store, journal)
+            found = [each for each in self._check(journal, recovered_at, ended=ended) if not each.startswith("lost: ")]
+            found += [each for each in self._check(later, recovered_at, ended=ended) if each.startswith("lost: ")]
             found += [f"tables: {each}" for each in await replay.compare(store, self.tenant)]
         TABLE.extend(self._rows)
         return found
