@@ -76,7 +76,7 @@ async def _connect(client: Client, crm: Crm, **more: Any) -> Any:
         "url": f"http://127.0.0.1:{crm.port}/customers/{{identity.phone}}/orders",
         "secrets": {"Authorization": "Bearer very-secret"},
         "view": VIEW,
-        "timeout_s": 0.3,
+        "timeout_s": 3,
         "retries": 0,
         **more,
     }
