@@ -167,6 +167,8 @@ class Board:
             self.told[contact_id] = kind
             if means & _ARRIVES or (kind == ev.CONTACT_RECLASSIFIED and data["queue"] != contact.queue):
                 self.arrivals[contact_id] = kind
+            if means & _UNTAKEN and contact.state in _NOBODYS and data.get("queue") != contact.queue:
+                self._leave_untaken(contact)
             if not means & _CONTACT_STAYS:
                 self._contacts[contact_id] = contact
         if assignment is not None:
@@ -181,6 +183,11 @@ class Board:
             if agent_id is not None:
                 shown["agent_id"] = agent_id
             self.trace(contact, {"decision": kind.partition(".")[2], "event": kind, "at": self.now, **shown})
+
+    def _leave_untaken(self, contact: Contact) -> None:
+        """A contact that waits, or rings, leaves its queue untaken; perhaps nobody waits there now."""
+        if self.index.length(contact.queue) == self.index.waits(contact.id):
+            self.waits.ends(contact.queue)
 
     def say(self, event: str, assignment: Assignment, /, **data: Any) -> None:
         """An event of an assignment: it names the contact, the agent and the customer."""
@@ -706,11 +713,19 @@ _THAT_LOAD: Final = frozenset(
 )
 """With these an agent has more or less to do, and nothing is due for it at another time than before."""
 
+_THAT_LEAVE_A_QUEUE: Final = frozenset(
+    {ev.CONTACT_CLOSED, ev.CONTACT_PARKED, ev.CONTACT_OVERFLOWED, ev.CONTACT_RECLASSIFIED}
+)
+"""With these a contact that has not been taken may leave its queue."""
+
+_NOBODYS: Final = frozenset({"waiting", "offered"})
+
 _ARRIVES: Final = 1
 _TRACED: Final = 2
 _CONTACT_STAYS: Final = 4
 _AGENT_STAYS: Final = 8
 _LOADS: Final = 16
+_UNTAKEN: Final = 32
 
 _MEANS: Final = {
     kind: _ARRIVES * (kind in _THAT_ARRIVE)
@@ -718,6 +733,7 @@ _MEANS: Final = {
     | _CONTACT_STAYS * (kind in _THAT_LEAVE_CONTACTS)
     | _AGENT_STAYS * (kind in _THAT_LEAVE_AGENTS)
     | _LOADS * (kind in _THAT_LOAD)
+    | _UNTAKEN * (kind in _THAT_LEAVE_A_QUEUE)
     for kind in ev.KNOWN
 }
 """All of this of each type of event, in one look."""

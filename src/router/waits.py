@@ -118,6 +118,12 @@ class Waits:
         found.absolute_error_s += abs(waited_s - estimate.wait_s)
         return estimate, waited_s
 
+    def ends(self, queue: str) -> None:
+        """Nobody waits any more, though the last one was not taken: until somebody does, there is no demand."""
+        flow = self._flows.get(queue)
+        if flow is not None:
+            flow.since = None
+
     def gone(self, contact_id: str) -> None:
         """A contact waits no longer, without having been offered."""
         if self._told:

@@ -443,6 +443,31 @@ def test_a_queue_that_was_given_up_by_all_has_no_demand(centre: Centre) -> None:
     assert 10 == centre.engine.estimated_wait_s("y2")
 
 
+@pytest.mark.parametrize("how", ["waits", "rings", "moves"])
+def test_the_hour_after_the_last_one_gave_up_is_no_part_of_the_pace(centre: Centre, how: str) -> None:
+    centre.queue("other")
+    centre.agent("a", capacity=25)
+    centre.do(c.SetPresence("a", "available", lease_s=86_400))
+    centre.active("x0")
+    for name in ("x1", "x2"):
+        centre.contact(name)
+    centre.later(10)
+    centre.do(c.Complete(centre.assignment_id("x0") or ""))
+    served = centre.accept("x1")
+    if how == "rings":
+        centre.do(c.Complete(served))
+        assert "offered" == centre.state("x2")
+    centre.do(c.Reclassify("x2", queue="other") if how == "moves" else c.Cancel("x2"))
+    if how != "rings":
+        centre.do(c.Complete(served))
+    if how == "moves":
+        centre.do(c.Complete(centre.accept("x2")))
+    centre.later(3600)
+    centre.active("at once")
+    centre.contact("y")
+    assert 10 == centre.engine.estimated_wait_s("y"), "nobody waited in between"
+
+
 def test_the_estimate_counts_opening_hours_alone_and_keeps_its_pace_over_night(centre: Centre) -> None:
     centre.now = 10 * 3_600_000  # ten in the morning
     centre.queue(hours=Hours("UTC", dict.fromkeys(EVERY_DAY, ((540, 1020),))))
