@@ -30,6 +30,7 @@ class State:
     """The fold. Give it events with `apply`, rows with `load`; take what changed with `drain`.
 
     `offers` are the open offers of each contact that has any; `helps` the open collaborations of each that has any.
+    `_of_customer` has the open contacts of each customer: nearly all have one, and it may stand alone.
     `at_hand` is no part of the fold: the contact that is being worked on, so that a failure can be laid to it.
     """
 
@@ -44,7 +45,7 @@ class State:
         self.helps: dict[str, dict[str, Collaboration]] = {}
         self.hash = 0
         self.at_hand: str | None = None
-        self._of_customer: dict[str, tuple[str, ...]] = {}
+        self._of_customer: dict[str, Contact | dict[str, Contact]] = {}
         self._digests: dict[str, dict[str, int]] = {"contact": {}, "assignment": {}, "agent": {}, "collaboration": {}}
         self.changed_contacts: dict[str, Contact] = {}
         self.changed_assignments: dict[str, Assignment] = {}
@@ -79,7 +80,10 @@ class State:
 
     def open_of(self, customer_id: str) -> list[Contact]:
         """The open contacts that came as this customer."""
-        return [self.contacts[each] for each in self._of_customer.get(customer_id, ())]
+        found = self._of_customer.get(customer_id)
+        if found is None:
+            return []
+        return [found] if isinstance(found, Contact) else list(found.values())
 
     # -- folding ------------------------------------------------------------------------------------------------
 
@@ -157,16 +161,21 @@ class State:
     def open_contact(self, contact: Contact) -> None:
         """Keep a contact until it closes."""
         self.contacts[contact.id] = self.changed_contacts[contact.id] = contact
-        self._of_customer[contact.customer_id] = (*self._of_customer.get(contact.customer_id, ()), contact.id)
+        beside = self._of_customer.setdefault(contact.customer_id, contact)
+        if isinstance(beside, dict):
+            beside[contact.id] = contact
+        elif beside is not contact:
+            self._of_customer[contact.customer_id] = {beside.id: beside, contact.id: contact}
 
     def forget_contact(self, contact: Contact) -> None:
         """A contact has closed."""
         del self.contacts[contact.id]
-        left = tuple(each for each in self._of_customer[contact.customer_id] if each != contact.id)
-        if left:
-            self._of_customer[contact.customer_id] = left
-        else:
-            del self._of_customer[contact.customer_id]
+        beside = self._of_customer[contact.customer_id]
+        if isinstance(beside, dict):
+            del beside[contact.id]
+            if beside:
+                return
+        del self._of_customer[contact.customer_id]
 
     def open_assignment(self, assignment: Assignment) -> None:
         """Keep an assignment, with its agent, until it ends."""

@@ -321,6 +321,18 @@ def test_a_message_joins_no_contact_that_is_being_wrapped_up(centre: Centre) -> 
     assert centre.engine.state.thread(*thread) is None
 
 
+@pytest.mark.parametrize("ending", ["xyz", "zyx", "yxz", "yzx"])
+def test_what_a_customer_has_open_is_known_in_whatever_order_it_ends(centre: Centre, ending: str) -> None:
+    for name in "xyz":
+        centre.do(c.Receive(name, "anna", "chat"))
+    left = {"x", "y", "z"}
+    for name in ending:
+        assert left == {each.id for each in centre.engine.state.open_of("anna")}
+        centre.do(c.Cancel(name))
+        left.remove(name)
+    assert [] == centre.engine.state.open_of("anna")
+
+
 @pytest.mark.parametrize(
     ("naming", "unnaming"),
     [
