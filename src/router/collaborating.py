@@ -126,19 +126,22 @@ def is_to_be_asked_on(board: Board, collaboration: Collaboration) -> bool:
     return collaboration.asked_until is None or collaboration.asked_until <= board.now
 
 
-def agent_gone(board: Board, agent_id: str) -> None:
+def agent_gone(board: Board, agent_id: str) -> list[Contact]:
     """An agent was deleted: what was asked of it, or begun by it, is asked of somebody else at once.
 
-    An approval is nobody else's to give: it ends, and the lead hears of it.
+    An approval is nobody else's to give: it ends, and the lead hears of it. The answer is whose approvals those were.
     """
+    unapproved: list[Contact] = []
     for each in list(board.state.collaborations.values()):
         if each.agent_id != agent_id:
             continue
         if each.kind == "approval":
             lead = lead_of(board, each)
             board.say_help(ev.COLLABORATION_CLOSED, each, to=lead, reason="agent_deleted", by=None)
+            unapproved.append(board.state.contacts[each.contact_id])
         else:
             ask_on(board, each, "agent_deleted")
+    return unapproved
 
 
 def concerned(board: Board, collaboration: Collaboration, deadline: str, *, escalated: bool) -> list[str | None]:

@@ -69,6 +69,29 @@ def test_a_departments_answer_brings_it_back(centre: Centre) -> None:
     assert "owner" == centre.holder("x")
 
 
+@pytest.mark.parametrize("how", ["refused", "deleted"])
+def test_it_comes_back_once_nobody_is_left_who_could_answer(centre: Centre, how: str) -> None:
+    for name in ("expert", "approver"):
+        centre.agent(name, "away")
+    park(centre, 600, reason="department")
+    centre.do(c.Collaborate("h1", "x", by="owner", to_agent_id="expert"))
+    centre.do(c.Collaborate("h2", "x", by="owner", to_agent_id="approver", kind="approval"))
+    centre.do(c.CloseCollaboration("h1", by="expert", reason="not ours", agent_id="expert"))
+    assert "parked" == centre.state("x"), "the other one may still answer"
+    refused = c.CloseCollaboration("h2", by="approver", reason="not mine", agent_id="approver")
+    centre.do(refused if how == "refused" else c.DeleteAgent("approver"))
+    assert "owner" == centre.holder("x")
+    assert ["unanswered"] == [each.data["reason"] for each in centre.told("contact.resumed")]
+
+
+def test_who_closes_its_own_request_need_not_take_it_back_at_once(centre: Centre) -> None:
+    centre.agent("expert", "away")
+    park(centre, 600, reason="department")
+    centre.do(c.Collaborate("h", "x", by="owner", to_agent_id="expert"))
+    centre.do(c.CloseCollaboration("h", by="owner", agent_id="owner"))
+    assert "parked" == centre.state("x")
+
+
 def test_it_says_so_when_it_comes_too_late(centre: Centre) -> None:
     centre.settings(park_return_s=60)
     park(centre, 600)

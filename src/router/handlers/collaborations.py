@@ -11,7 +11,7 @@ from src.router.collaborating import accepted, is_by_name, lead_of, replied, req
 from src.router.entities import Collaboration
 from src.router.fit import misfit
 from src.router.handlers.base import Room
-from src.router.handlers.parking import resume
+from src.router.handlers.parking import resume, resume_unanswered
 from src.router.model import NO_TERMS, Deadlines
 
 
@@ -108,12 +108,15 @@ def close(room: Room, command: commands.CloseCollaboration) -> None:
     collaboration = _collaboration(room, command.collaboration_id)
     if collaboration.state == "closed":
         return
+    lead = lead_of(room.board, collaboration)
     if command.agent_id is not None:
         department = room.board.config.departments.get(collaboration.department or "")
         told = None if department is None else department.escalate_to
-        if command.agent_id not in (lead_of(room.board, collaboration), collaboration.agent_id, collaboration.by, told):
+        if command.agent_id not in (lead, collaboration.agent_id, collaboration.by, told):
             raise Forbidden("neither your contact nor your help")
     _close(room.board, collaboration, command.reason, command.by)
+    if command.agent_id is None or command.agent_id != lead:
+        resume_unanswered(room.board, room.board.state.contacts[collaboration.contact_id], command.by)
 
 
 def _close(board: Board, collaboration: Collaboration, reason: str | None, by: str) -> None:

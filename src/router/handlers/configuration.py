@@ -12,6 +12,7 @@ from src.router.collaborating import agent_gone
 from src.router.config import Config
 from src.router.entities import Agent
 from src.router.handlers.base import Room
+from src.router.handlers.parking import resume_unanswered
 from src.router.model import (
     DEFAULT_QUEUE,
     AgentConfig,
@@ -77,7 +78,8 @@ def drop_agent(board: Board, agent: Agent) -> None:
     for contact in named:  # what is meant for this one alone waits on, for a step, the overflow, or its return
         board.told[contact.id] = ev.AGENT_DELETED
         board.fresh[contact.id] = None
-    agent_gone(board, agent.id)
+    for contact in agent_gone(board, agent.id):
+        resume_unanswered(board, contact, None)
 
 
 def put_queue(room: Room, command: commands.PutQueue) -> None:

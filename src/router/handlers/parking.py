@@ -68,6 +68,12 @@ def lay_aside(board: Board, contact: Contact) -> None:
     )
 
 
+def resume_unanswered(board: Board, contact: Contact, by: str | None) -> None:
+    """Whoever was to answer will not: what waits for a department comes back, unless others are still asked."""
+    if contact.state == "parked" and contact.park_reason == "department" and not board.state.helps.get(contact.id):
+        resume(board, contact, "unanswered", by)
+
+
 def resume(board: Board, contact: Contact, reason: str, by: str | None) -> None:
     """Back to the owner, who is waited for while it is there; at the old rank for all when it is not."""
     assignment = board.current(contact)
