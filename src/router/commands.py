@@ -1,6 +1,9 @@
 """What can be asked of the engine. Values only; `engine.py` answers them.
 
 Every command is answered with the events that it caused, or refused with an error from `src.errors` and no event.
+
+`Accept` and `Complete`, of which nearly every contact takes one, have an `__init__` of their own: a dataclass's is not
+compiled, and to make the command was a tenth of deciding it.
 """
 
 from collections.abc import Mapping
@@ -140,12 +143,16 @@ class ReportTrouble:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(init=False, slots=True)
 class Accept:
     """The agent takes the offer. `agent_id` None: a credential that may act for any agent."""
 
-    assignment_id: str
-    agent_id: str | None = None
+    assignment_id: Final[str]
+    agent_id: Final[str | None]
+
+    def __init__(self, assignment_id: str, agent_id: str | None = None) -> None:
+        self.assignment_id = assignment_id
+        self.agent_id = agent_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +172,7 @@ class Miss:
     agent_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(init=False, slots=True)
 class Complete:
     """The agent is done with the customer; wrap-up follows where the queue asks for it.
 
@@ -173,11 +180,25 @@ class Complete:
     was given beside `resolved` and `disposition`: a queue may require some.
     """
 
-    assignment_id: str
-    agent_id: str | None = None
-    resolved: bool | None = None
-    disposition: str | None = None
-    fields: frozenset[str] = frozenset()
+    assignment_id: Final[str]
+    agent_id: Final[str | None]
+    resolved: Final[bool | None]
+    disposition: Final[str | None]
+    fields: Final[frozenset[str]]
+
+    def __init__(
+        self,
+        assignment_id: str,
+        agent_id: str | None = None,
+        resolved: bool | None = None,
+        disposition: str | None = None,
+        fields: frozenset[str] = frozenset(),
+    ) -> None:
+        self.assignment_id = assignment_id
+        self.agent_id = agent_id
+        self.resolved = resolved
+        self.disposition = disposition
+        self.fields = fields
 
 
 @dataclass(frozen=True, slots=True)
