@@ -14,9 +14,6 @@ Slices = list[int]
 _WORD_BITS: Final = 60
 _WORD: Final = (1 << 60) - 1
 
-_BYTES_MAX: Final = 64
-"""Sets of so many bytes are looked through byte by byte, longer ones from one bit to the next."""
-
 
 def put(slices: Slices, mask: int, number: int) -> None:
     """Give a number to one thing, whose number was 0."""
@@ -103,20 +100,13 @@ def members(things: int) -> list[int]:
     """The positions of a set's bits, lowest first."""
     found: list[int] = []
     base = 0
-    size = things.bit_length()
-    if size <= 8 * _BYTES_MAX:
-        for byte in things.to_bytes(size + 7 >> 3, "little"):
-            while byte:
-                bit = byte & -byte
-                found.append(base + bit.bit_length() - 1)
-                byte ^= bit  # noqa: PLW2901
-            base += 8
-        return found
     while things:
-        gap = lowest(things)
-        things >>= gap
-        base += gap
-        word = things & _WORD  # from here on ints of one word, which are many times as quick
+        word = things & _WORD  # ints of one word are many times as quick
+        if not word:
+            gap = lowest(things)
+            things >>= gap
+            base += gap
+            word = things & _WORD
         while word:
             bit = word & -word
             found.append(base + bit.bit_length() - 1)
