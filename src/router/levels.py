@@ -54,10 +54,11 @@ class Levels:
             self._minutes.append((minute, _Tallies()))
             self._forget(minute)
         tallies = self._minutes[-1][1]
-        _count(tallies.queues, contact.queue, within)
-        _count(tallies.channels, contact.channel, within)
+        in_time = 1 if within else 0
+        _count(tallies.queues, contact.queue, 1, in_time)
+        _count(tallies.channels, contact.channel, 1, in_time)
         for tag in contact.tags:
-            _count(tallies.tags, tag, within)
+            _count(tallies.tags, tag, 1, in_time)
 
     def reached(self, queues: Mapping[str, QueueConfig], now: int) -> Reached:
         """What is to be told of the last hour. What `queues` does not name is no queue any more."""
@@ -78,28 +79,40 @@ class Levels:
             self._minutes.popleft()
 
 
-class _Tallies:
-    """By name, how many contacts, and how many of them in time."""
+class _Tally:
+    """How many contacts, and how many of them in time."""
+
+    __slots__ = ("contacts", "within")
 
     def __init__(self) -> None:
-        self.queues: dict[str, list[int]] = {}
-        self.channels: dict[str, list[int]] = {}
-        self.tags: dict[str, list[int]] = {}
+        self.contacts = 0
+        self.within = 0
+
+    def add(self, contacts: int, within: int) -> None:
+        """So many more."""
+        self.contacts += contacts
+        self.within += within
 
 
-def _count(tallies: dict[str, list[int]], name: str, within: bool) -> None:
+class _Tallies:
+    """What was counted, by name."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, _Tally] = {}
+        self.channels: dict[str, _Tally] = {}
+        self.tags: dict[str, _Tally] = {}
+
+
+def _count(tallies: dict[str, _Tally], name: str, contacts: int, within: int) -> None:
     tally = tallies.get(name)
     if tally is None:
-        tally = tallies[name] = [0, 0]
-    tally[0] += 1
-    tally[1] += within
+        tally = tallies[name] = _Tally()
+    tally.add(contacts, within)
 
 
-def _sums(minutes: Iterable[dict[str, list[int]]]) -> dict[str, Share]:
-    found: dict[str, list[int]] = {}
+def _sums(minutes: Iterable[dict[str, _Tally]]) -> dict[str, Share]:
+    found: dict[str, _Tally] = {}
     for each in minutes:
-        for name, (contacts, within) in each.items():
-            tally = found.setdefault(name, [0, 0])
-            tally[0] += contacts
-            tally[1] += within
-    return {name: Share(contacts, within) for name, (contacts, within) in found.items()}
+        for name, tally in each.items():
+            _count(found, name, tally.contacts, tally.within)
+    return {name: Share(tally.contacts, tally.within) for name, tally in found.items()}
