@@ -138,6 +138,9 @@ class Index:
         if profile.size == 0:
             del self._profiles[profile.ability]
             page.remove(profile)
+            for ranking in self._rankings.values():
+                for group in profile.groups.values():
+                    ranking.forget(group)
             self._abilities_version = page.version = self._abilities_version + 1
             self._profile_numbers.give_back(profile.number)
 

@@ -61,17 +61,28 @@ class Ranked:
         self.entry: Entry | None = None
 
 
+class _GroupLine(Line[T]):
+    """A group's line in an order, and the `table` that gives its head."""
+
+    __slots__ = ("table",)
+
+    def __init__(self, owner: T, number: int, kind: object, table: "list[Entry | None]") -> None:
+        super().__init__(owner, number, kind)
+        self.table = table
+
+
 class Ranking(Generic[T]):
     """Agents in one order, in a line for each group: those that have room; with `all_present` the busy as well.
 
-    `tables` give the head of each line by its kind, page and place on the page.
+    `tables` give the head of each line by its kind, page and place on the page. A line stays when nobody stands in it:
+    with few agents of a profile, they leave and come back all the time.
     """
 
     def __init__(self, name: object, key: Key, *, all_present: bool = False) -> None:
         self.name = name
         self.all_present = all_present
         self.heads: Heads[T] = Heads()
-        self.lines: dict[T, Line[T]] = {}
+        self.lines: dict[T, _GroupLine[T]] = {}
         self.tables: dict[tuple[object, int], list[Entry | None]] = {}
         self.key = key
         self.by_idle: Final = name == "longest_idle"
@@ -88,14 +99,14 @@ class Ranking(Generic[T]):
             self.remove(agent_id, ranked)
         line = self.lines.get(group)
         if line is None:
-            line = self.lines[group] = Line(group, number, kind)
+            line = self.lines[group] = _GroupLine(group, number, kind, self._table(kind, number >> PAGE_BITS))
         entry: Entry = (idle_since, agent_id, line) if by_idle else (*key, agent_id, line)
         if by_idle:
             ranked.entry = entry  # the same one as in the line: compiled, `a = b = (…)` would make two
         else:
             self._entries[agent_id] = entry
         if self.heads.add(entry):
-            self._tabulate(line)
+            _tabulate(line)
 
     def remove(self, agent_id: str, ranked: Ranked) -> None:
         """Take an agent out, if it is there."""
@@ -105,17 +116,24 @@ class Ranking(Generic[T]):
                 ranked.entry = None
             else:
                 del self._entries[agent_id]
-            line: Line[T] = entry[-1]
+            line: _GroupLine[T] = entry[-1]
             if self.heads.remove(entry):
-                self._tabulate(line)
-                if not line.members:
-                    del self.lines[line.owner]
+                _tabulate(line)
 
-    def _tabulate(self, line: Line[T]) -> None:
-        page, place = line.number >> PAGE_BITS, line.number & (1 << PAGE_BITS) - 1
-        table = self.tables.get((line.kind, page))
+    def forget(self, group: T) -> None:
+        """A group in which nobody stands is gone for good."""
+        self.lines.pop(group, None)
+
+    def _table(self, kind: object, page: int) -> "list[Entry | None]":
+        table = self.tables.get((kind, page))
         if table is None:
-            table = self.tables[(line.kind, page)] = []
-        if place >= len(table):
-            table.extend([None] * (place + 1 - len(table)))
-        table[place] = line.members[0] if line.members else None
+            table = self.tables[(kind, page)] = []
+        return table
+
+
+def _tabulate(line: _GroupLine[Any]) -> None:
+    """Keep the head of a line."""
+    table, place = line.table, line.number & (1 << PAGE_BITS) - 1
+    if place >= len(table):
+        table.extend([None] * (place + 1 - len(table)))
+    table[place] = line.members[0] if line.members else None
