@@ -217,7 +217,7 @@ def among(name: str, values: Iterable[Any]) -> Callable[[Mapping[str, Any]], boo
     allowed = frozenset(_typed(value) for value in values if is_plain(value))
 
     def is_allowed(value: object) -> bool:
-        if isinstance(value, _LISTS):
+        if isinstance(value, (list, tuple)):
             return any(is_plain(member) and _typed(member) in allowed for member in value)
         return is_plain(value) and _typed(value) in allowed
 
@@ -229,13 +229,9 @@ def among(name: str, values: Iterable[Any]) -> Callable[[Mapping[str, Any]], boo
     return holds
 
 
-_LISTS: Final = (list, tuple)
-_PLAIN: Final = (str, int, float, type(None))
-
-
 def is_plain(value: object) -> bool:
     """Whether a value of JSON is neither a list nor an object."""
-    return isinstance(value, _PLAIN)
+    return value is None or isinstance(value, (str, int, float))
 
 
 def _typed(value: object) -> tuple[bool, object]:
@@ -247,7 +243,7 @@ def _reached(value: object, path: Iterable[str]) -> list[object]:
     """What stands at the end of a path of names. A list on the way is gone through."""
     found = [value]
     for name in path:
-        each = [member for value in found for member in (value if isinstance(value, _LISTS) else (value,))]
+        each = [member for value in found for member in (value if isinstance(value, (list, tuple)) else (value,))]
         found = [member[name] for member in each if isinstance(member, Mapping) and name in member]
     return found
 

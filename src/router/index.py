@@ -513,6 +513,10 @@ class Index:
         """How many contacts wait in a queue."""
         return len(self._queues.get(queue, ()))
 
+    def anybody_waits(self) -> bool:
+        """Whether a contact waits in any queue."""
+        return bool(self._waiting)
+
     def anybody_in(self, queue: str) -> bool:
         """Whether a contact waits in the queue."""
         return queue in self._queues

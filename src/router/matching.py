@@ -80,6 +80,8 @@ def _try_all(board: Board) -> None:
 def _next_for_idle(board: Board) -> ContactKey | None:
     """The smallest rank that one of the agents with new room can take; agents with nothing to take drop out."""
     best: ContactKey | None = None
+    if not board.index.anybody_waits():
+        board.idle.clear()
     for agent_id in sorted(board.idle) if len(board.idle) > 1 else tuple(board.idle):
         key = board.index.next_for(agent_id, board.bars_of(agent_id))
         if key is None:

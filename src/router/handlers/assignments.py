@@ -13,6 +13,8 @@ from src.router.matching import take
 LEFT: Final = "customer_left"
 """The outcome of a contact whose customer hung up, or went, while an agent had it."""
 
+_NOTHING_SAID: Final[frozenset[str]] = frozenset()
+
 _DONE: Final = {
     "accept": frozenset({"active", "parked", "wrap_up", "completed"}),
     "decline": frozenset({"declined"}),
@@ -77,6 +79,8 @@ def complete(room: Room, command: commands.Complete) -> None:
 
 def _ends(resolved: bool | None, disposition: str | None) -> frozenset[str]:
     """Which of the two words about an end were said."""
+    if resolved is None and disposition is None:
+        return _NOTHING_SAID
     return frozenset(name for name, said in (("resolved", resolved), ("disposition", disposition)) if said is not None)
 
 
