@@ -138,13 +138,10 @@ class Board:
 
     def receive(self, contact_id: str, customer_id: str, data: Mapping[str, Any]) -> None:
         """A new contact."""
-        state = self.state
-        event = Event(state.seq + 1, ev.CONTACT_RECEIVED, self.now, contact_id, None, customer_id, data)
-        self.decision.events.append(event)
-        state.apply(event)
+        self._apply(ev.CONTACT_RECEIVED, contact_id, None, customer_id, data)
         self.told[contact_id] = self.arrivals[contact_id] = ev.CONTACT_RECEIVED
         self.received[contact_id] = data
-        self._contacts[contact_id] = state.contacts[contact_id]
+        self._contacts[contact_id] = self.state.contacts[contact_id]
 
     def emit(
         self,
@@ -161,7 +158,7 @@ class Board:
 
         `contact_id` names a contact that may have ended, and is not looked at.
         """
-        state, means = self.state, _MEANS.get(kind, 0)
+        means = _MEANS.get(kind, 0)
         if contact is not None:
             contact_id, customer_id = contact.id, contact.customer_id
             self.told[contact_id] = kind
@@ -175,9 +172,7 @@ class Board:
             self._assignments[assignment.id] = assignment
         if agent_id is not None and not means & _AGENT_STAYS:
             self._agents[agent_id] = not means & _LOADS or self._agents.get(agent_id, False)
-        event = Event(state.seq + 1, kind, self.now, contact_id, agent_id, customer_id, data)
-        self.decision.events.append(event)
-        state.apply(event)
+        self._apply(kind, contact_id, agent_id, customer_id, data)
         if contact is not None and means & _TRACED:
             shown = {name: data[name] for name in _TRACED_DATA if data.get(name) is not None}
             if agent_id is not None:
@@ -188,6 +183,14 @@ class Board:
         """A contact that waits, or rings, leaves its queue untaken; perhaps nobody waits there now."""
         if self.index.length(contact.queue) == self.index.waits(contact.id):
             self.waits.ends(contact.queue)
+
+    def _apply(
+        self, kind: str, contact_id: str | None, agent_id: str | None, customer_id: str | None, data: Mapping[str, Any]
+    ) -> None:
+        seq, at = self.state.seq + 1, self.now
+        event = Event(seq, kind, at, contact_id, agent_id, customer_id, data)
+        self.decision.events.append(event)
+        self.state.apply_made(event, seq, kind, at, contact_id)
 
     def say(self, event: str, assignment: Assignment, /, **data: Any) -> None:
         """An event of an assignment: it names the contact, the agent and the customer."""

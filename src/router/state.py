@@ -89,13 +89,16 @@ class State:
 
     def apply(self, event: Event) -> None:
         """Fold one event. Its number must be the next one."""
-        seq, at, contact_id = event.seq, event.at, event.contact_id
+        self.apply_made(event, event.seq, event.type, event.at, event.contact_id)
+
+    def apply_made(self, event: Event, seq: int, kind: str, at: int, contact_id: str | None) -> None:
+        """The same for whoever has just made the event of these: to read them from it again is dear."""
         assert seq == self.seq + 1, f"event {seq} after {self.seq}"
         assert at >= self.at, "time went back"
         self.seq, self.at = seq, at
         if contact_id is not None:
             self.at_hand = contact_id
-        fold = FOLDS.get(event.type)
+        fold = FOLDS.get(kind)
         if fold is not None:
             fold(self, event)
 
