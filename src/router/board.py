@@ -438,7 +438,8 @@ class Board:
         self.set_hours(name)
         policy = self.config.queues.get(name)
         if policy is not None:
-            self.waits.turned(name, self.now, is_open=policy.hours is None or hours.is_open(policy.hours, self.now))
+            is_open = not policy.paused and (policy.hours is None or hours.is_open(policy.hours, self.now))
+            self.waits.turned(name, self.now, is_open=is_open)
         self._sweep_all.add(name)
         self.sweep_queue(name)
 
@@ -583,9 +584,12 @@ class Board:
     def estimate(self, contact: Contact, position: int, now: int | None = None) -> Estimate | None:
         """How long a contact that waits, or would, at this place of its queue will likely wait; None if unknown.
 
-        While the queue is closed nobody moves up; nor, while it is quiet, does who is called back.
+        While the queue is closed nobody moves up; nor, while it is quiet, does who is called back. How long a pause is
+        to last, nobody knows.
         """
         found, policy = self.waits.estimate(contact.queue, position), self.policy(contact)
+        if found is not None and self.queue_is(contact) == "paused":
+            return None
         quiet = self.quiet_for(contact)
         if found is None or (policy.hours is None and quiet is None) or not self.keeps_hours(contact):
             return found

@@ -53,7 +53,8 @@ def _tell_wait(board: Board, contact: Contact, arrived: str) -> None:
     """What a contact that has come to its queue may expect; who is new is told, all are held against what comes."""
     position = board.index.position(contact.id) or 1
     if board.index.length(contact.queue) == 1:
-        board.waits.begins(contact.queue, board.now, is_open=not is_closed(board, contact))
+        is_open = not (is_closed(board, contact) or board.config.queue(contact.queue).paused)
+        board.waits.begins(contact.queue, board.now, is_open=is_open)
     told = board.estimate(contact, position)
     if told is not None:
         board.waits.told(contact.id, told, board.now)

@@ -468,6 +468,27 @@ def test_the_hour_after_the_last_one_gave_up_is_no_part_of_the_pace(centre: Cent
     assert 10 == centre.engine.estimated_wait_s("y"), "nobody waited in between"
 
 
+def test_a_pause_is_no_part_of_the_pace_and_nobody_is_told_its_end(centre: Centre) -> None:
+    centre.agent("a", capacity=25)
+    centre.do(c.SetPresence("a", "available", lease_s=86_400))
+    centre.active("x0")
+    for name in ("x1", "x2", "x3"):
+        centre.contact(name)
+    centre.later(10)
+    centre.do(c.Complete(centre.assignment_id("x0") or ""))
+    served = centre.accept("x1")
+    assert 20 == centre.engine.estimated_wait_s("x3")
+    for paused in (True, False):
+        centre.do(c.PauseQueue(QueueConfig("default", paused=paused), "boss"))
+        if paused:
+            assert (2, None) == (centre.engine.position("x3"), centre.engine.estimated_wait_s("x3"))
+            centre.later(3600)
+    centre.later(10)
+    centre.do(c.Complete(served))
+    centre.accept("x2")
+    assert 10 == centre.engine.estimated_wait_s("x3")
+
+
 def test_the_estimate_counts_opening_hours_alone_and_keeps_its_pace_over_night(centre: Centre) -> None:
     centre.now = 10 * 3_600_000  # ten in the morning
     centre.queue(hours=Hours("UTC", dict.fromkeys(EVERY_DAY, ((540, 1020),))))
