@@ -424,7 +424,8 @@ def test_a_pace_outlasts_the_time_without_demand_and_that_time_is_no_part_of_it(
     assert 15 == found.wait_s, "0, 10, 10 and 10 seconds from one to the next, and none of the hour between"
 
 
-def test_a_queue_that_was_given_up_by_all_has_no_demand(centre: Centre) -> None:
+def _one_is_served_in_ten_seconds(centre: Centre) -> str:
+    """`a` is done with `x0` after ten seconds, and takes `x1`, whose assignment is the answer; `x2` waits."""
     centre.agent("a", capacity=25)
     centre.do(c.SetPresence("a", "available", lease_s=86_400))
     centre.active("x0")
@@ -432,7 +433,11 @@ def test_a_queue_that_was_given_up_by_all_has_no_demand(centre: Centre) -> None:
         centre.contact(name)
     centre.later(10)
     centre.do(c.Complete(centre.assignment_id("x0") or ""))
-    centre.accept("x1")
+    return centre.accept("x1")
+
+
+def test_a_queue_that_was_given_up_by_all_has_no_demand(centre: Centre) -> None:
+    _one_is_served_in_ten_seconds(centre)
     centre.do(c.Cancel("x2"))
     centre.later(3600)
     for name in ("y1", "y2"):
@@ -446,14 +451,7 @@ def test_a_queue_that_was_given_up_by_all_has_no_demand(centre: Centre) -> None:
 @pytest.mark.parametrize("how", ["waits", "rings", "moves"])
 def test_the_hour_after_the_last_one_gave_up_is_no_part_of_the_pace(centre: Centre, how: str) -> None:
     centre.queue("other")
-    centre.agent("a", capacity=25)
-    centre.do(c.SetPresence("a", "available", lease_s=86_400))
-    centre.active("x0")
-    for name in ("x1", "x2"):
-        centre.contact(name)
-    centre.later(10)
-    centre.do(c.Complete(centre.assignment_id("x0") or ""))
-    served = centre.accept("x1")
+    served = _one_is_served_in_ten_seconds(centre)
     if how == "rings":
         centre.do(c.Complete(served))
         assert "offered" == centre.state("x2")
