@@ -63,9 +63,9 @@ async def test_of_desktops_that_open_at_once_one_stays(client: Client) -> None:
 
 async def _insist(client: Client, items: Sequence[Mapping[str, Any]]) -> None:
     """Post a batch as a gateway does: a slow machine says when to come again."""
-    while (answer := await client.http.post("/v1/contacts:batch", json={"items": items})).status_code == 503:
+    while (answer := await client.http.post("/v1/contacts:batch", json={"items": items}, timeout=60)).is_error:
+        assert answer.status_code in {429, 503}, answer.text
         await asyncio.sleep(float(answer.headers["retry-after"]))
-    assert answer.status_code == 200, answer.text
 
 
 async def test_a_burst_reaches_a_reader_that_keeps_up(client: Client) -> None:
@@ -75,11 +75,11 @@ async def test_a_burst_reaches_a_reader_that_keeps_up(client: Client) -> None:
         for n in range(3000)
     ]
     async with listening(client, key) as stream:
-        batches = [items[n : n + 500] for n in range(0, len(items), 500)]
-        task = asyncio.gather(*(_insist(client, each) for each in batches))
-        while len(stream.events) < 2 * len(items):
-            await stream.frame(20)
-        await task
+        async with asyncio.TaskGroup() as gateway:
+            for n in range(0, len(items), 500):
+                gateway.create_task(_insist(client, items[n : n + 500]))
+            while len(stream.events) < 2 * len(items):
+                await stream.frame(60)
         assert len(items) == sum(each["type"] == "contact.received" for each in stream.events)
 
 
