@@ -30,7 +30,7 @@ async def sms_sender(secret: str, gateway: Receiver) -> AsyncIterator[int]:
     program = (sys.executable, str(ROOT / "examples" / "sms.py"))
     started = await asyncio.create_subprocess_exec(*program, env={**os.environ, **mine, **url})
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not _answers(port):
                 await asyncio.sleep(0.05)
         yield port

@@ -45,7 +45,7 @@ async def activities(socket: Any, number: int) -> tuple[list[dict[str, Any]], st
     """So many activities, and the last watermark; empty frames are passed over."""
     found: list[dict[str, Any]] = []
     watermark = ""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(found) < number:
             text = await socket.recv()
             if text:

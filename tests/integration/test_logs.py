@@ -156,7 +156,7 @@ async def test_logs_hold_nothing_of_persons_and_no_secrets(service: Client, logg
     await _native(service)
     await _upon_a_fault(service)
     external = f"/v1/contacts/{contact_id}/external"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await service.call("GET", "/v1/webhooks/crm"))["failing"] is None:
             await asyncio.sleep(0.05)
         while (await service.call("GET", external))["external"]["crm"]["error"] is None:

@@ -59,14 +59,14 @@ class Stage:
 
     async def stuck(self) -> None:
         """Wait until the commit of the first process waits for the rival."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await self.administration.fetchval(BLOCKED):
                 await asyncio.sleep(0.01)
 
     async def taken_over(self) -> None:
         """The first process lapses, the second takes the tenant, and commits."""
         first, second = (each.services.owner.process for each in (self.first, self.second))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await self.administration.fetchval(OWNER) != second:
                 await self.administration.execute(LAPSE, first)
                 await asyncio.sleep(0.01)
@@ -102,7 +102,7 @@ async def stage(database: str, tmp_path: Path) -> AsyncIterator[Stage]:
         for each in connections:
             stack.push_async_callback(each.close)
         first = await stack.enter_async_context(running(through(database, wire.port), tmp_path / "a"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await connections[0].fetchval(OWNER) != first.services.owner.process:
                 await asyncio.sleep(0.01)
         second = await stack.enter_async_context(running(database, tmp_path / "b"))

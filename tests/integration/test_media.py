@@ -48,7 +48,7 @@ async def _pushed(client: Client, oa: str, kind: str, number: int, media_id: str
 
 
 async def _about(client: Client, media_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             about = dict(await client.call("GET", f"/v1/media/{media_id}/about"))
             if about["state"] != "wanted":
@@ -123,7 +123,7 @@ async def test_an_agent_sends_a_picture(client: Client, oa: str, double: WeChatD
     path = f"/v1/contacts/{contact_id}/messages"
     picture = {"from": "agent", "kind": "image", "payload": {"media_id": media_id}}
     sent = await client.call("POST", path, 201, json=picture)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not double.sent:
             await asyncio.sleep(0.05)
     uploaded = double.media[double.sent[0]["image"]["media_id"]]

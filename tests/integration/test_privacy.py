@@ -322,7 +322,7 @@ async def test_a_file_stays_that_is_handed_in_while_it_is_taken_away(client: Cli
     async with connection.transaction():
         again = await connection.fetchval(PUT, tenant, held.hash, PICTURE, 60_000)
         goes = asyncio.create_task(contents.let_go(tenant, held))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await watcher.fetchval(WAITS):
                 await asyncio.sleep(0.01)
     await goes

@@ -225,7 +225,7 @@ async def test_cursors_older_than_what_is_kept(client: Client, database: str, tm
     for number in range(3):
         await client.contact(f"x{number}")
     last = (await client.call("GET", "/v1/events"))["last_seq"]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(await names(database)) == 1:  # the service makes more when it starts
             await asyncio.sleep(0.05)
         first = (await parts(database))[0].until

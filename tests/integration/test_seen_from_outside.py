@@ -70,7 +70,7 @@ async def two(database: str, tmp_path: Path) -> AsyncIterator[Two]:
 
 async def _spans(two: Two, trace_id: str, *names: str) -> dict[str, Span]:
     """The spans of a trace by their names, once these are there."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             found = {each.name: each for each in two.collector.of(trace_id)}
             if set(names) <= found.keys():
@@ -121,7 +121,7 @@ async def test_one_trace_leads_from_the_gateways_request_to_the_desktops_frame(t
     (hooked,) = two.collector.hooks
     assert f"00-{TRACE}-{spans['webhook.post'].span_id}-01" == hooked[0]["traceparent"]
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (calls := [each for each in two.collector.spans if each.name == "message.send"]):
             await asyncio.sleep(0.05)
     (call,) = calls
@@ -138,7 +138,7 @@ async def _nobody_is_seen(two: Two) -> None:
     assert [] == [each for each in MARKS if each in exported], "spans hold nothing of persons"
     await two.owner.http.get("/v1/customers:lookup", params={"type": "phone", "value": MARKS[1]})
     await two.owner.http.get(f"/v1/agents/{MARKS[5]}")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "GET /v1/agents/{agent_id}" not in {each.name for each in two.collector.spans}:
             await asyncio.sleep(0.05)
     exported = b"".join(two.collector.traces).decode("latin-1")
@@ -147,7 +147,7 @@ async def _nobody_is_seen(two: Two) -> None:
     (contact,) = (await two.owner.call("GET", "/v1/contacts"))["items"]
     said = {"from": "agent", "text": MARKS[2]}
     await two.owner.call("POST", f"/v1/contacts/{contact['id']}/messages", json=said)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not [each for each in two.lines() if each["event"] == "message.tried"]:
             await asyncio.sleep(0.05)
     (tried,) = [each for each in two.lines() if each["event"] == "message.tried"]

@@ -59,7 +59,7 @@ async def things_of_the_first(client: Client) -> dict[str, str]:
     identity = {"type": "phone", "value": "+8613800138000", "display_name": MARK}
     contact = await client.contact("c-1", identity=identity, text=MARK, attributes={"note": MARK})
     ids |= {"contact_id": contact["id"], "customer_id": contact["customer_id"]}
-    offers = (await client.call("GET", "/v1/agents/anna/assignments?state=offered&wait_s=5"))["items"]
+    offers = (await client.call("GET", "/v1/agents/anna/assignments?state=offered&wait_s=20"))["items"]
     ids["assignment_id"] = offers[0]["assignment_id"]
     await client.call("POST", f"/v1/assignments/{ids['assignment_id']}/accept")
     path = f"/v1/contacts/{contact['id']}"
@@ -186,7 +186,7 @@ async def test_no_frame_reaches_another_tenants_work(client: Client) -> None:
         seen = str(await socket.recv())
         for number, act in enumerate(acts):
             await socket.send(json.dumps({**act, "ref": str(number)}))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while (frame := json.loads(await socket.recv()))["type"] != "reply":
                     seen += str(frame)
             if act["type"] != "typing":  # nobody is told whether that arrives

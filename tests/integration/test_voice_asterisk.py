@@ -102,7 +102,7 @@ async def test_an_asterisk_that_cannot_be_dialled_is_reported_once(client: Clien
     asterisk = Asterisk()
     async with asterisk.listening("ast", "another password") as url:
         await account(client, "pbx1", url=url, app="routing")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             reasons: list[str] = []
             while not reasons:
                 events = (await client.call("GET", "/v1/events?limit=1000"))["items"]

@@ -18,7 +18,7 @@ async def _account(client: Client, url: str, **secrets: str) -> None:
 
 
 async def _trouble(client: Client) -> list[str]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             events = (await client.call("GET", "/v1/events?limit=1000"))["items"]
             if found := [each["data"]["reason"] for each in events if each["type"] == "channel.trouble"]:

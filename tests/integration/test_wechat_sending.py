@@ -63,7 +63,7 @@ async def _write(client: Client, contact_id: str, text: str = "hi", **more: Any)
 
 
 async def _ended(client: Client, message_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             message = dict(await client.call("GET", f"/v1/messages/{message_id}"))
             if message["state"] != "queued":
@@ -89,7 +89,7 @@ async def test_a_customer_writes_and_an_agent_answers(client: Client, oa: str, d
             await anna.ask(type="message", contact_id=contact_id, text="…")
         contact = await client.call("GET", f"/v1/contacts/{contact_id}")
         assert (1, True) == tuple(contact["reply_budget"][each] for each in ("messages", "warning"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while ("oAnna", "Typing") not in double.typed:
                 await asyncio.sleep(0.05)
     assert 1 == len(double.token_calls), "one token for all of it"

@@ -58,7 +58,7 @@ async def events(client: Client, *types: str) -> list[dict[str, Any]]:
     return [each for each in found if each["type"] in types]
 
 
-async def until(client: Client, path: str, check: Callable[[Any], bool], timeout_s: float = 8.0) -> Any:
+async def until(client: Client, path: str, check: Callable[[Any], bool], timeout_s: float = 30.0) -> Any:
     """Ask again and again until it is so."""
     async with asyncio.timeout(timeout_s):
         while not check(found := await client.call("GET", path)):

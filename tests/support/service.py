@@ -30,7 +30,7 @@ class Desktop:
         self.events: list[dict[str, Any]] = []
         self._refs = 0
 
-    async def frame(self, timeout_s: float = 5.0) -> dict[str, Any]:
+    async def frame(self, timeout_s: float = 30.0) -> dict[str, Any]:
         async with asyncio.timeout(timeout_s):
             frame: dict[str, Any] = json.loads(await self.socket.recv())
         if frame["type"] == "event":
@@ -42,7 +42,7 @@ class Desktop:
             self.last = frame["seq"]
         return frame
 
-    async def event(self, kind: str, timeout_s: float = 5.0) -> dict[str, Any]:
+    async def event(self, kind: str, timeout_s: float = 30.0) -> dict[str, Any]:
         """Read on until an event of this kind; what came before is in `events`."""
         while True:
             frame = await self.frame(timeout_s)
@@ -73,7 +73,7 @@ class Client:
         self.http = httpx.AsyncClient(
             base_url=url,
             headers={"authorization": f"Bearer {key}"},
-            timeout=20,
+            timeout=60,
             event_hooks={"response": [look_at]},
         )
 
@@ -125,7 +125,7 @@ async def running(database_url: str, folder: Path, **more: Any) -> AsyncIterator
     async with service(settings, database_url) as (api, _):
         server = http_server(api)
         task = asyncio.create_task(server.serve([listening]))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not server.started:
                 await asyncio.sleep(0.01)
         client = Client(f"http://127.0.0.1:{listening.getsockname()[1]}", ADMIN_KEY)

@@ -27,7 +27,7 @@ class Socket:
         self.messages: dict[str, dict[str, Any]] = {}
         self.conversation: dict[str, Any] | None = None
 
-    async def frame(self, timeout_s: float = 5.0) -> dict[str, Any]:
+    async def frame(self, timeout_s: float = 30.0) -> dict[str, Any]:
         async with asyncio.timeout(timeout_s):
             frame: dict[str, Any] = json.loads(await self.socket.recv())
         self.frames.append(frame)
@@ -42,13 +42,13 @@ class Socket:
             self.number = max(self.number, frame.get("number") or 0)
         return frame
 
-    async def until(self, kind: str, timeout_s: float = 5.0) -> dict[str, Any]:
+    async def until(self, kind: str, timeout_s: float = 30.0) -> dict[str, Any]:
         """Read on until a frame of this kind."""
         while (frame := await self.frame(timeout_s))["type"] != kind:
             pass
         return frame
 
-    async def shows(self, timeout_s: float = 5.0, **wanted: Any) -> dict[str, Any]:
+    async def shows(self, timeout_s: float = 30.0, **wanted: Any) -> dict[str, Any]:
         """Read on until the conversation stands so, if it does not already."""
         while not (self.conversation and all(self.conversation.get(name) == each for name, each in wanted.items())):
             await self.frame(timeout_s)

@@ -173,7 +173,7 @@ async def _deaf(app: ASGIApp) -> AsyncIterator[tuple[socket.socket, GatheringWeb
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         await loop.sock_connect(client, server.sockets[0].getsockname())
         await loop.sock_sendall(client, UPGRADE)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not any(isinstance(each, GatheringWebSocket) for each in state.connections):
                 await asyncio.sleep(0.001)
         (side,) = state.connections

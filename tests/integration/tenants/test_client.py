@@ -35,7 +35,7 @@ async def api(tenant: service.Client) -> Any:
 
 
 async def _offer(desktop: Desktop) -> Event:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async for each in desktop:
             if isinstance(each, Event) and each.type == "contact.offered":
                 return each
@@ -107,7 +107,7 @@ async def test_forms_have_every_field_that_is_answered(tenant: service.Client, a
     assert _fields(Assignment) == set(shown["assignment"])
     held = (await tenant.call("GET", "/v1/agents/anna/assignments"))["items"][0]
     assert _fields(Held) == set(held)
-    [read] = await api.assignments("anna", "offered", wait_s=5)
+    [read] = await api.assignments("anna", "offered", wait_s=20)
     assert read.contact is not None
     assert (held["id"], shown["id"]) == (read.id, read.contact.id)
     await api.act_on_assignment(read.id, "accept")

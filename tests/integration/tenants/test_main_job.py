@@ -61,7 +61,7 @@ async def test_over_rest_alone(client: Client) -> None:
     await client.agent("rita", skills={"refund": 50})
     presence = await client.call("PUT", "/v1/agents/rita/presence", json={"status": "available", "lease_s": 60})
     assert presence["lease_expires_at"] is not None
-    waiting = asyncio.create_task(client.call("GET", "/v1/agents/rita/assignments?state=offered&wait_s=10"))
+    waiting = asyncio.create_task(client.call("GET", "/v1/agents/rita/assignments?state=offered&wait_s=20"))
     await asyncio.sleep(0.1)
     contact = await client.contact("m-1", channel="email", tags=[{"tag": "refund", "level": 40}])
     items = (await waiting)["items"]
@@ -191,7 +191,7 @@ async def test_the_same_external_id_is_the_same_contact(client: Client) -> None:
     assert 2 == len(customer["contacts"])
 
 
-async def _until(client: Client, path: str, check: Callable[[Any], bool], timeout_s: float = 5.0) -> Any:
+async def _until(client: Client, path: str, check: Callable[[Any], bool], timeout_s: float = 30.0) -> Any:
     async with asyncio.timeout(timeout_s):
         while True:
             found = await client.call("GET", path)

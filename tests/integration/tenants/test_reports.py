@@ -12,7 +12,7 @@ CHATS = {"webchat": {"cost": 25, "max": 4}}
 
 
 async def offered(client: Client, agent: str) -> str:
-    found = await client.call("GET", f"/v1/agents/{agent}/assignments?state=offered&wait_s=5")
+    found = await client.call("GET", f"/v1/agents/{agent}/assignments?state=offered&wait_s=20")
     return str(found["items"][0]["assignment_id"])
 
 

@@ -71,7 +71,7 @@ async def until_state(tenant: Client, state: str, outcome: str | None = None, wa
 
 async def taken_back(tenant: Client) -> None:
     """Until the one contact has gone back to the queue."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             found = (await tenant.call("GET", "/v1/events", params={"limit": 1000}))["items"]
             if "contact.requeued" in [each["type"] for each in found]:
@@ -319,7 +319,7 @@ async def test_events_in_any_order_come_to_the_same_end(tenant: Client) -> None:
                 more |= {"leg_id": str(uuid.uuid4())} if each.startswith("agent_") else {}
                 await gateway.tell(each, f"c{number}", **more)
         await asyncio.gather(gateway.tell("ended", "c4"), gateway.tell("offered", "c4", number="13800138004"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while [("closed", "abandoned")] * 4 != await contacts(tenant):
                 await asyncio.sleep(0.05)
 
@@ -421,7 +421,7 @@ async def test_commands_are_posted_to_the_systems_address_signed_and_again_until
     await account(tenant, commands_url=f"http://127.0.0.1:{port}/commands")
     gateway = Gateway(tenant.url, named(tenant))
     await gateway.tell("offered", "c1", number="13800138000")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(posted) < 3:
             await asyncio.sleep(0.05)
     assert [("hold", "c1")] * 3 == [(each["type"], each["call_id"]) for each in posted]

@@ -62,7 +62,7 @@ async def contacts(tenant: Client) -> list[tuple[str, str | None]]:
 
 
 async def until_state(tenant: Client, state: str, outcome: str | None = None) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (state, outcome) not in await contacts(tenant):
             await asyncio.sleep(0.05)
 
@@ -181,7 +181,7 @@ async def test_each_round_says_the_place_and_makes_good_what_was_lost(tenant: Cl
             leg = (await twilio.until(lambda: twilio.legs("in-progress")))[0]
             await anna.event("contact.active")
             twilio.failures = [500] * 50  # sending the caller there fails
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not twilio.talking():  # the answer is perhaps not noted yet: callers come round again
                     if "wait" == twilio.calls[second].hears:
                         await twilio.round(second)
