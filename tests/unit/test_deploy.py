@@ -11,6 +11,7 @@ import promql_parser
 import pytest
 import yaml
 
+from src.api.ops import DATABASE_S_MAX
 from src.config import Settings
 from src.metrics import REGISTRY, shown
 
@@ -77,6 +78,9 @@ def test_compose_brings_three_processes_and_the_balancer_knows_them() -> None:
     assert published.endswith(":8000")
     assert services["balancer"]["depends_on"] == processes
     assert re.search(r"httpchk GET (\S+)", balancer).group(1) in PATHS  # type: ignore[union-attr]
+    waits_s = re.search(r"^\s+timeout check (\d+)s$", balancer, re.MULTILINE)
+    assert waits_s is not None, "HAProxy gives a check no longer than its interval"
+    assert int(waits_s.group(1)) > DATABASE_S_MAX
     assert "http-request deny if { path,url_dec -m beg /metrics }" in balancer, "the service takes /%6detrics too"
 
 
