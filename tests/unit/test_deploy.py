@@ -81,6 +81,12 @@ def test_compose_brings_three_processes_and_the_balancer_knows_them() -> None:
     waits_s = re.search(r"^\s+timeout check (\d+)s$", balancer, re.MULTILINE)
     assert waits_s is not None, "HAProxy gives a check no longer than its interval"
     assert int(waits_s.group(1)) > DATABASE_S_MAX
+    refused = re.search(
+        r"http-error status 503 content-type (\S+) string '(.+)' hdr Retry-After \d+$", balancer, re.MULTILINE
+    )
+    assert refused is not None, "a 503 says when to come back, whoever says it"
+    assert "application/problem+json" == refused.group(1)
+    assert {"status": 503, "code": "unavailable"}.items() <= json.loads(refused.group(2)).items()
     assert "http-request deny if { path,url_dec -m beg /metrics }" in balancer, "the service takes /%6detrics too"
 
 
