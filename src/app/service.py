@@ -104,6 +104,9 @@ POSTED_MAX: Final = 1_000
 RELEASE_S_MAX: Final = 1.0
 """So long a database is tried that is to hear that this process leaves: it finds out without."""
 
+REDIS_S_MAX: Final = 0.5
+"""So long Redis may take to say that it is there: whoever asks whether to send requests here waits for that."""
+
 
 def build_api(services: Services | None = None) -> FastAPI:
     """The application over these services; without them it only describes itself."""
@@ -307,6 +310,7 @@ async def _redis(settings: Settings) -> AsyncIterator["Redis | None"]:
 
 async def _redis_answers(redis: "Redis") -> bool:
     try:
-        return bool(await redis.ping())
+        async with asyncio.timeout(REDIS_S_MAX):
+            return bool(await redis.ping())
     except Exception:  # noqa: BLE001  # a reset connection raises more than the client documents
         return False

@@ -1,17 +1,21 @@
 """`/readyz` tells the truth of each thing that a process stands on: while it is away, and when it is back."""
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import pytest
 
 from src.store.embedded import EmbeddedPostgres
 from tests.support.faults.servers import RedisServer
 from tests.support.service import Client, running
 
 READY = {"status": "ready", "database": "ok", "lease": "ok", "ownership": "ok", "redis": "not_used", "tenants": 1}
+BALANCER_S = 1.0
+"""Whoever balances takes no answer within about a second for a no."""
 
 
 async def _until(client: Client, code: int, **stands: Any) -> dict[str, Any]:
@@ -58,3 +62,13 @@ async def test_redis_that_is_away_is_said_and_not_failed(database: str, tmp_path
             await _until(client, 200, status="ready", redis="unreachable", database="ok")
     finally:
         redis.kill()
+
+
+@pytest.mark.parametrize("form", ["redis://127.0.0.1:{port}/0", "redis+sentinel://127.0.0.1:{port},[::1]:1/master"])
+async def test_a_redis_that_is_silent_keeps_nobody_waiting_who_asks(database: str, tmp_path: Path, form: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it is connected to, and never says a word
+        url = form.format(port=silent.getsockname()[1])
+        async with running(database, tmp_path, redis_url=url) as client:
+            await _until(client, 200, status="ready", redis="unreachable", database="ok")
+            asked = [await client.http.get("/readyz") for _ in range(5)]
+    assert BALANCER_S > min(each.elapsed.total_seconds() for each in asked)
