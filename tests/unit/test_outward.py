@@ -495,7 +495,7 @@ def test_how_long_somebody_asks_to_be_left_alone(after: str, seconds: float) -> 
 
 
 async def test_what_is_sent(other: Other, ways: Outward) -> None:
-    await ways.post(other.url.replace("127", "me:p%40ss@127") + "?a=b c", "é".encode(), {"webhook-id": "t.1"})
+    await ways.post(other.url.replace("//", "//me:p%40ss@") + "?a=b c", "é".encode(), {"webhook-id": "t.1"})
     request, *headers = other.heads[0].strip().split("\r\n")
     assert request == "post /in?a=b%20c http/1.1"
     place = other.url.removeprefix("http://").removesuffix("/in")
