@@ -16,11 +16,14 @@ COPY src src
 COPY migrations migrations
 # Editable, as in a checkout: the migrations lie beside the package.
 RUN pip install --no-deps --no-build-isolation --editable .
-# The engine as machine code, in a copy of the package that goes before the other. What compiles it stays behind.
+# The engine as machine code, in a copy of the package that goes before the other. What compiles it, and the centre that it
+# is tried with, stay behind.
 COPY requirements/compile.txt requirements/
 COPY deploy/compile_router.py deploy/
+COPY bench/centre.py bench/
 RUN pip install --require-hashes --only-binary :all: --target /opt/compiler --requirement requirements/compile.txt \
     && PYTHONPATH=/opt/compiler python deploy/compile_router.py \
+    && rm -r bench deploy \
     && python -m compileall -q src build/compiled/src \
     && cd /tmp && PYTHONPATH=/opt/cordboard/build/compiled python -c "import src.router.engine as e; assert e.__file__.endswith('.so')"
 

@@ -133,7 +133,7 @@ CORE_TESTS := $(addprefix tests/,unit/test_engine.py unit/test_index.py unit/tes
 
 compiled: $(COMPILED) ## the engine as machine code, over twice as fast, into build/compiled (some minutes; needs a C compiler)
 
-$(COMPILED): deploy/compile_router.py $(shell find src migrations -name '*.py') | $(DEV)
+$(COMPILED): deploy/compile_router.py bench/centre.py $(shell find src migrations -name '*.py') | $(DEV)
 	@$(BIN)/python deploy/compile_router.py
 	@cd $(CORE) && PYTHONPATH=$(CORE) $(CURDIR)/$(BIN)/python -c 'import src.router.engine as e; print("Compiled:", e.__file__); assert e.__file__.endswith(".so")'
 	@touch $@
