@@ -131,7 +131,7 @@ bench-engine: $(DEV) $(COMPILED) ## decisions a second and memory, from 100 agen
 CORE_TESTS := $(addprefix tests/,unit/test_engine.py unit/test_index.py unit/test_policy_*.py unit/test_classify.py \
 	unit/test_tagging.py unit/test_hours.py unit/test_checks.py unit/test_wire.py property theory)
 
-compiled: $(COMPILED) ## the engine as machine code, over twice as fast, into build/compiled (some minutes; needs a C compiler)
+compiled: $(COMPILED) ## the engine as machine code, some three times as fast, into build/compiled (some minutes; needs a C compiler)
 
 $(COMPILED): deploy/compile_router.py bench/centre.py $(shell find src migrations -name '*.py') | $(DEV)
 	@$(BIN)/python deploy/compile_router.py
