@@ -12,7 +12,7 @@ from tests.support.faults.run import Run, running
 LEASE_S = 6.0
 GRACE_S = 2
 LEAVE_S_MAX = 25
-"""What it waits for on its way out is 17 s together; a busy machine adds to that. Who stops it in earnest gives it 60."""
+"""What it waits for on its way out is 17 s together; a busy machine adds to that. Manifests give a process 60."""
 LATE_S_MAX = 0.25
 LATER_MAX = 2
 LATE_WINDOW_S = 3.0
