@@ -24,6 +24,7 @@ from src.channels.base import (
     Sends,
     Types,
 )
+from src.connectors.transport import Transport
 from src.dispatch.facts import CursorFact, MediaFact
 from src.dispatch.known import Wanted
 from src.dispatch.media import look
@@ -34,7 +35,6 @@ from src.store.postgres import PostgresStore
 from src.store.queries import Queries
 from src.store.seal import Sealer
 from src.store.tokens import Tokens
-from src.tls import trusted
 
 TOKEN_MS: Final = 10 * 60_000
 """So long a token that a channel called with is good."""
@@ -45,6 +45,7 @@ CALL_S_MAX: Final = 15.0
 BYTES_PER_S_MIN: Final = 256 * 1024
 CONNECTIONS_MAX: Final = 1_000
 KEPT_MAX: Final = 100
+IDLE_S_MAX: Final = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -291,13 +292,11 @@ def http_client() -> httpx.AsyncClient:
     """
     for each in ("httpx", "httpcore"):
         logging.getLogger(each).setLevel(logging.WARNING)
-    limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=KEPT_MAX)
     return httpx.AsyncClient(
+        transport=Transport(CONNECTIONS_MAX, kept=KEPT_MAX, idle_s=IDLE_S_MAX),
         timeout=CALL_S_MAX,
-        limits=limits,
         follow_redirects=False,
         trust_env=False,
-        verify=trusted(),
         event_hooks={"request": [_carry]},
     )
 

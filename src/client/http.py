@@ -50,7 +50,8 @@ class Http:
     """One credential's way to the service. Proxies of the environment are not asked: this talks to a service of yours.
 
     Each connection has a client of its own: the library's pool looks at all connections and all waiting requests
-    whenever one of them changes, which takes most of the time once hundreds wait.
+    whenever one of them changes, which takes most of the time once hundreds wait. One of them serves one request at a
+    time, so its pool needs no limit; with one, a request that is cancelled as its answer ends would keep the place.
     """
 
     def __init__(
@@ -165,7 +166,7 @@ class Http:
         client = httpx.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {self.credential}"},
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=1),
             trust_env=False,
             verify=self._tls,
         )

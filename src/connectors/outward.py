@@ -20,11 +20,12 @@ import msgspec
 
 from src.connectors.posts import BrokenOffError, NotConnectedError, Posts
 from src.connectors.template import Asked
-from src.tls import trusted
+from src.connectors.transport import Transport
 
 ANSWER_BYTES_MAX: Final = 256 * 1024
 ANSWER_DEPTH_MAX: Final = 32
 CONNECTIONS_MAX: Final = 64
+IDLE_S_MAX: Final = 30.0
 PAUSE_S: Final = 0.1
 LOOKUP_S_MAX: Final = 5.0
 LOOKUPS_MAX: Final = 64
@@ -174,20 +175,6 @@ class _Guarded(httpcore.AsyncNetworkBackend):
         return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
 
 
-class _Transport(httpx.AsyncHTTPTransport):
-    """httpx's own, over connections that are looked at."""
-
-    def __init__(self, also: Sequence[Network], connections_max: int) -> None:
-        super().__init__(verify=trusted(), trust_env=False)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=trusted(),
-            max_connections=connections_max,
-            max_keepalive_connections=CONNECTIONS_MAX,
-            keepalive_expiry=30.0,
-            network_backend=_Guarded(also),
-        )
-
-
 class Outward:
     """A client: httpx for what is asked, `Posts` for what is told.
 
@@ -197,7 +184,7 @@ class Outward:
     def __init__(self, also: Sequence[Network] = (), connections_max: int = CONNECTIONS_MAX) -> None:
         self._posts = Posts(lambda host, port: resolved(host, port, also), connections_max)
         self._client = httpx.AsyncClient(
-            transport=_Transport(also, connections_max),
+            transport=Transport(connections_max, kept=CONNECTIONS_MAX, idle_s=IDLE_S_MAX, network=_Guarded(also)),
             follow_redirects=False,
             trust_env=False,
             timeout=httpx.Timeout(None),
