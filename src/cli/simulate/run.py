@@ -34,6 +34,7 @@ DRAIN_S: Final = 15.0
 
 HURRY_S_MAX: Final = 10.0
 SETTLE_S_MAX: Final = 30.0
+CHECK_S_MAX: Final = 60.0
 STRANGERS_CHECKED_MAX: Final = 200
 _POLL_S: Final = 0.1
 
@@ -287,14 +288,17 @@ class _Centre:
         """Hold everything against each other and report."""
         checked = 0
         board = self._ledger.board
-        for contact_id in dict.fromkeys([*self._ledger.sample, *list(board.open)[:STRANGERS_CHECKED_MAX]]):
-            with contextlib.suppress(NoAnswer):
-                self._ledger.check_contact(contact_id, await self._get(contact_id))
-                checked += 1
-        for contact_id in self._ledger.strangers[:STRANGERS_CHECKED_MAX]:
-            if (contact := await self._get(contact_id)) is not None:
-                self._ledger.check_stranger(contact)
-        await self._look_at_people()
+        try:
+            async with asyncio.timeout(CHECK_S_MAX):
+                for contact_id in dict.fromkeys([*self._ledger.sample, *list(board.open)[:STRANGERS_CHECKED_MAX]]):
+                    self._ledger.check_contact(contact_id, await self._get(contact_id))
+                    checked += 1
+                for contact_id in self._ledger.strangers[:STRANGERS_CHECKED_MAX]:
+                    if (contact := await self._get(contact_id)) is not None:
+                        self._ledger.check_stranger(contact)
+                await self._look_at_people()
+        except (TimeoutError, NoAnswer):
+            self._unchecked = self._unchecked or "the service did not answer when contacts were read again"
         self._ledger.finish(all_ended=self._sent_home and not self._unchecked)
         elapsed_s = self.progress.elapsed_s()
         return reports.make(self._ledger, elapsed_s=elapsed_s, checked=checked, unchecked=self._unchecked)
