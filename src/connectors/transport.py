@@ -3,7 +3,7 @@
 The library's own pool loses a connection for good when somebody gives up waiting at the wrong moment (a request that
 is cancelled as it is given a connection, or as its answer ends): the place stays taken, and a pool with a limit is full
 one day, for a system that answers again. So its pool has no limit here, and the limit is a semaphore that is released
-whatever happens.
+whatever happens. See docs/decisions/0012-httpx.md.
 """
 
 import asyncio
