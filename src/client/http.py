@@ -50,8 +50,8 @@ class Http:
     """One credential's way to the service. Proxies of the environment are not asked: this talks to a service of yours.
 
     Each connection has a client of its own: the library's pool looks at all connections and all waiting requests
-    whenever one of them changes, which takes most of the time once hundreds wait. One of them serves one request at a
-    time, so its pool needs no limit; with one, a request that is cancelled as its answer ends would keep the place.
+    whenever one of them changes, which takes most of the time once hundreds wait. A client whose request is cancelled
+    may have lost its connection for good: it is closed, and another takes its place.
     """
 
     def __init__(
@@ -69,7 +69,8 @@ class Http:
         self._rng = rng or random.Random()  # noqa: S311  # nothing is kept secret by it
         self._on_retry = on_retry or (lambda: None)
         self._tls = ssl.create_default_context()
-        self._clients: list[httpx.AsyncClient] = []
+        self._clients: set[httpx.AsyncClient] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._free: asyncio.LifoQueue[httpx.AsyncClient | None] = asyncio.LifoQueue()
         for _ in range(connections):
             self._free.put_nowait(None)
@@ -82,8 +83,7 @@ class Http:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close all connections."""
-        for client in self._clients:
-            await client.aclose()
+        await asyncio.gather(*self._closing, *(client.aclose() for client in self._clients))
 
     async def once(
         self,
@@ -113,6 +113,11 @@ class Http:
             )
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise NoAnswer(str(error) or type(error).__name__) from error
+        except asyncio.CancelledError:
+            if client is not None:
+                self._give_up(client)
+                client = None
+            raise
         finally:
             self._free.put_nowait(client)
         if response.is_success:
@@ -166,12 +171,18 @@ class Http:
         client = httpx.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {self.credential}"},
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=1),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             trust_env=False,
             verify=self._tls,
         )
-        self._clients.append(client)
+        self._clients.add(client)
         return client
+
+    def _give_up(self, client: httpx.AsyncClient) -> None:
+        self._clients.discard(client)
+        task = asyncio.create_task(client.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
 def _encoded(body: object) -> bytes:

@@ -4,14 +4,16 @@ import itertools
 import os
 import secrets
 import socket
+import zlib
 from typing import Final
 
 SERVERS: Final = range(15_000, 32_768)
 """Below what systems give to connections that go out (32768 and above): those would take it while a server is dead."""
 
-WORKERS_MAX: Final = 64
-_worker: Final = int("0" + "".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", "")))) % WORKERS_MAX
-_own: Final = SERVERS[_worker::WORKERS_MAX]
+SHARES: Final = 64
+_run: Final = zlib.crc32(os.environ.get("PYTEST_XDIST_TESTRUNUID", secrets.token_hex()).encode())
+_worker: Final = int("0" + "".join(filter(str.isdigit, os.environ.get("PYTEST_XDIST_WORKER", ""))))
+_own: Final = SERVERS[(_run + _worker) % SHARES :: SHARES]
 _next: Final = itertools.count(secrets.randbelow(len(_own)))
 
 
@@ -19,7 +21,7 @@ def free_port() -> int:
     """A port that nobody listens at, and that no connection gets by itself.
 
     Its server is started later, and may be dead for a while: so nobody of this run is given the same one meanwhile.
-    Each worker has ports of its own, and gives them in turn, from anywhere on.
+    Each worker of a run has a share of its own, and gives it in turn, from anywhere on.
     """
     for number in itertools.islice(_next, len(_own)):
         port = _own[number % len(_own)]

@@ -228,9 +228,12 @@ class Ledger:
         elif contact["state"] != state:
             self.promises.broken(Promise.AGREEMENT, f"{contact_id} is {state}, but GET says {contact['state']}")
 
-    def finish(self, *, all_ended: bool) -> None:
-        """The journal was read to its end: hold the books against it. `all_ended`: whoever was left was sent home."""
-        for contact_id, external_id in self._unconfirmed.items():
+    def finish(self, *, all_ended: bool, journal_read: bool = True) -> None:
+        """Hold the books against the journal. `all_ended`: whoever was left was sent home.
+
+        Where it was not read to its end (`journal_read` is false), nobody is missing in it yet.
+        """
+        for contact_id, external_id in self._unconfirmed.items() if journal_read else ():
             self.promises.broken(Promise.NOTHING_LOST, f"{external_id} was answered with {contact_id}")
         for book in self.books.values():
             book.finish(self.board.seq)

@@ -278,7 +278,12 @@ class _Centre:
     async def _end_unknown(self) -> None:
         """Contacts of posts that nobody answered have nobody who waits: cancel those that are ours."""
         for contact_id in self._ledger.strangers[:STRANGERS_CHECKED_MAX]:
-            contact = await self._get(contact_id)
+            try:
+                contact = await self._get(contact_id)
+            except Declined:
+                continue
+            except NoAnswer:
+                return
             ours = contact is not None and (contact["external_id"] or "").startswith(f"{self._ledger.run_id}-")
             if ours and self._ledger.state(contact_id) != "closed":
                 with contextlib.suppress(NoAnswer, Declined):
@@ -286,22 +291,40 @@ class _Centre:
 
     async def settle(self) -> Report:
         """Hold everything against each other and report."""
-        checked = 0
-        board = self._ledger.board
+        ledger = self._ledger
+        strangers = ledger.strangers[:STRANGERS_CHECKED_MAX]
+        known = dict.fromkeys([*ledger.sample, *list(ledger.board.open)[:STRANGERS_CHECKED_MAX]])
+        checked, gate = 0, asyncio.Semaphore(AT_ONCE_MAX)
+
+        async def read_again(contact_id: str) -> None:
+            nonlocal checked
+            async with gate:
+                if self._unchecked:
+                    return
+                try:
+                    contact = await self._get(contact_id)
+                except NoAnswer as error:
+                    self._unchecked = f"the service did not answer when contacts were read again ({error})"
+                    return
+                except Declined as refusal:
+                    ledger.tally.error(refusal.code, f"GET {contact_id}: {refusal}")
+                    return
+            if contact_id in known:
+                ledger.check_contact(contact_id, contact)
+                checked += 1
+            elif contact is not None:
+                ledger.check_stranger(contact)
+
+        ledger.finish(all_ended=self._sent_home and not self._unchecked, journal_read=not self._unchecked)
         try:
             async with asyncio.timeout(CHECK_S_MAX):
-                for contact_id in dict.fromkeys([*self._ledger.sample, *list(board.open)[:STRANGERS_CHECKED_MAX]]):
-                    self._ledger.check_contact(contact_id, await self._get(contact_id))
-                    checked += 1
-                for contact_id in self._ledger.strangers[:STRANGERS_CHECKED_MAX]:
-                    if (contact := await self._get(contact_id)) is not None:
-                        self._ledger.check_stranger(contact)
+                await asyncio.gather(*(read_again(each) for each in dict.fromkeys([*known, *strangers])))
                 await self._look_at_people()
-        except (TimeoutError, NoAnswer):
-            self._unchecked = self._unchecked or "the service did not answer when contacts were read again"
-        self._ledger.finish(all_ended=self._sent_home and not self._unchecked)
+        except TimeoutError:
+            within = f"only {checked} of {len(known)} contacts could be read again within {CHECK_S_MAX:.0f} s"
+            self._unchecked = self._unchecked or within
         elapsed_s = self.progress.elapsed_s()
-        return reports.make(self._ledger, elapsed_s=elapsed_s, checked=checked, unchecked=self._unchecked)
+        return reports.make(ledger, elapsed_s=elapsed_s, checked=checked, unchecked=self._unchecked)
 
     async def _look_at_people(self) -> None:
         """Read the unified views of some who came over several channels."""
@@ -325,7 +348,7 @@ class _Centre:
         except Declined as refusal:
             if refusal.status == 404:  # noqa: PLR2004  # Not Found
                 return None
-            raise NoAnswer(str(refusal)) from refusal
+            raise
         contact: dict[str, Any] = answer.body
         return contact
 
