@@ -83,3 +83,11 @@ async def test_a_service_that_is_gone_is_told_and_nobody_is_called_lost(monkeypa
         await asyncio.wait_for(found._end_unknown(), 30)
         report = await asyncio.wait_for(found.settle(), 30)
     assert (report.ok, report.broken) == (False, [])
+
+
+async def test_a_service_that_is_gone_while_contacts_are_read_again_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "HURRY_S_MAX", 0.3)
+    async with Client(GONE, "key") as api:
+        report = await asyncio.wait_for(centre(api).settle(), 30)
+    assert "did not answer when contacts were read again" in report.unchecked
+    assert (report.ok, report.checked, report.broken) == (False, 0, [])

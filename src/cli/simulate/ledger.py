@@ -228,7 +228,7 @@ class Ledger:
         elif contact["state"] != state:
             self.promises.broken(Promise.AGREEMENT, f"{contact_id} is {state}, but GET says {contact['state']}")
 
-    def finish(self, *, all_ended: bool, journal_read: bool = True) -> None:
+    def finish(self, *, all_ended: bool, journal_read: bool) -> None:
         """Hold the books against the journal. `all_ended`: whoever was left was sent home.
 
         Where it was not read to its end (`journal_read` is false), nobody is missing in it yet.
